@@ -1,0 +1,44 @@
+# Every target sets up what it needs: `make demo` and `make test` work in a fresh clone.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.PHONY: install demo test test-fast lint bench clean
+
+# What a user needs; torch goes first so that nothing else decides its version.
+$(VENV)/.user: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Segue needs Python 3.11 or newer, this is " + sys.version)'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) torch
+	$(PIP) --editable .
+	touch $@
+
+# What a developer needs besides: linters, type checker, test runner, the library that bench compares with.
+$(VENV)/.developer: $(VENV)/.user
+	$(PIP) --editable '.[dev]'
+	touch $@
+
+install: $(VENV)/.user
+
+demo: install
+	$(BIN)/segue demo --out runs/demo
+
+lint: $(VENV)/.developer
+	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests
+	$(BIN)/pydoclint --quiet src
+	$(BIN)/pyright
+
+test: lint
+	$(BIN)/pytest -n 2 --dist worksteal
+
+test-fast: $(VENV)/.developer
+	$(BIN)/pytest -n 2 --dist worksteal -m 'not slow'
+
+bench: $(VENV)/.developer
+	$(BIN)/segue bench encoder
+	$(BIN)/segue bench step
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache

@@ -1,0 +1,61 @@
+"""What a data set is to the rest of Segue: pictures, and labels that are read only when asked for."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+
+from jaxtyping import UInt8
+from torch import Tensor
+
+from segue.classes import ClassList
+
+
+class Dataset(ABC):
+    """Pictures by index, with training ids where they are labelled.
+
+    Image and label are read by separate methods, so that whoever trains on a target domain never opens a label.
+    Reading must not change the object: worker processes hold copies of it.
+
+    Attributes:
+        classes: The training classes; a label's value is a position in this list, or IGNORE.
+    """
+
+    classes: ClassList
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """The number of pictures, at least one."""
+
+    @abstractmethod
+    def name(self, index: int) -> str:
+        """The picture's name relative to its data set, without extension; unique in the data set."""
+
+    @abstractmethod
+    def image(self, index: int) -> UInt8[Tensor, "3 h w"]:
+        """The picture as RGB, 0 to 255."""
+
+    @abstractmethod
+    def label(self, index: int) -> UInt8[Tensor, "h w"]:
+        """The picture's training ids, IGNORE where unlabelled.
+
+        Raises:
+            ValueError: If this data set has no labels, or a value in this one is outside the class list.
+        """
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A text that changes whenever pictures, labels or their meaning change; caches are kept by it."""
+
+    def check(self) -> None:
+        """Find what can be found wrong without decoding every picture; called before anything is written.
+
+        Nothing to find unless a data set says otherwise: one that reads files does.
+        """
+
+
+def digest(parts: Iterable[str]) -> str:
+    """A short fingerprint of texts: equal only if all of them are, in this order."""
+    running = hashlib.sha256()
+    for part in parts:
+        running.update(f"{len(part)}:{part}".encode())
+    return running.hexdigest()[:32]

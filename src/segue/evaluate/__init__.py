@@ -1,0 +1,1 @@
+"""Predictors, metrics, and a predictor run over a data set."""

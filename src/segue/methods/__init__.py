@@ -1,0 +1,1 @@
+"""Adaptation methods: a batch in, views to train on out."""

@@ -1,0 +1,1 @@
+"""Additional losses on a picture that the student has just seen."""

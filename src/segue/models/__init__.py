@@ -1,0 +1,1 @@
+"""Networks in plain PyTorch: encoders, heads, and what joins them."""

@@ -1,0 +1,1 @@
+"""Heads: encoder features in, class logits and the embedding before them out."""

@@ -1,0 +1,1 @@
+"""One function a paper: what it does, as an experiment."""

@@ -1,0 +1,149 @@
+"""The few nouns that every layer shares: samples, batches, outputs, views."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from jaxtyping import Bool, Float, Int64, UInt8
+from torch import Tensor
+
+IGNORE = 255
+"""The label value that no loss and no metric counts, in every file and tensor."""
+
+SOURCE = 0
+"""The source domain's label for a domain classifier (ADVENT's convention)."""
+
+TARGET = 1
+"""The target domain's label for a domain classifier."""
+
+PixelLoss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""``(logits (B,K,H,W), label (B,H,W)) -> loss (B,H,W)``, zero where the label is IGNORE."""
+
+Trust: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""``(logits (B,K,H,W), label (B,H,W)) -> weight (B,)`` in [0, 1], called without gradient."""
+
+
+@dataclass
+class Sample:
+    """One picture as a data set returns it.
+
+    Attributes:
+        image: RGB, 0 to 255.
+        label: Training class ids, IGNORE where unlabelled; None for target pictures.
+        valid: False where the picture has no content; None where all of it has.
+        name: The picture's name relative to its data set, without extension.
+    """
+
+    image: UInt8[Tensor, "3 h w"]
+    label: UInt8[Tensor, "h w"] | None
+    valid: Bool[Tensor, "h w"] | None
+    name: str
+
+
+@dataclass
+class Source:
+    """The labelled half of a batch; images are normalised."""
+
+    image: Float[Tensor, "b 3 h w"]
+    label: Int64[Tensor, "b h w"]
+    names: list[str]
+
+
+@dataclass
+class Target:
+    """The unlabelled half of a batch. There is no field for ground truth, so no method can read it.
+
+    Attributes:
+        image: Normalised images.
+        valid: False where a picture has no content; None where all of it has.
+        offline: Pseudo-labels made by an earlier stage; None in online methods.
+        names: The pictures' names.
+    """
+
+    image: Float[Tensor, "b 3 h w"]
+    valid: Bool[Tensor, "b h w"] | None
+    offline: Int64[Tensor, "b h w"] | None
+    names: list[str]
+
+
+@dataclass
+class Batch:
+    """What one training step receives, on the device. Supervised recipes have no target half."""
+
+    source: Source
+    target: Target | None
+
+
+@dataclass
+class Supervised:
+    """One prediction that is trained.
+
+    Attributes:
+        logits: Before softmax, on any grid; enlarged to the label's size for the loss.
+        window: The (rows, columns) of the label that the logits cover; None for all of it.
+        share: The prediction's share of the view's segmentation loss.
+    """
+
+    logits: Float[Tensor, "b k h w"]
+    window: tuple[slice, slice] | None = None
+    share: float = 1.0
+
+
+@dataclass
+class Output:
+    """What every segmenter returns.
+
+    Attributes:
+        logits: The prediction, before softmax, at the head's own resolution.
+        features: Encoder maps at strides 4, 8, 16 and 32.
+        embedding: The head's map before its classifier.
+        supervised: The predictions that a segmentation loss applies to.
+    """
+
+    logits: Float[Tensor, "b k h w"]
+    features: list[Tensor]
+    embedding: Float[Tensor, "b d h2 w2"]
+    supervised: list[Supervised]
+
+
+@dataclass
+class View:
+    """One batch of pictures that the student is trained on, and what is known about it.
+
+    Attributes:
+        name: The view's role: "source", "target", "masked". Terms and logs go by it.
+        image: Normalised images.
+        label: Ground truth or pseudo-labels; None if only terms train on this view.
+        weight: How far each pixel's loss counts, in [0, 1]; None for 1 everywhere.
+        teacher: The teacher's output on the unmixed target images.
+        mix_mask: True where a pixel was taken from the source picture.
+        loss: The per-pixel loss; None for cross-entropy.
+        trust: A weight per image that is known only after the student's pass.
+    """
+
+    name: str
+    image: Float[Tensor, "b 3 h w"]
+    label: Int64[Tensor, "b h w"] | None = None
+    weight: Float[Tensor, "b h w"] | None = None
+    teacher: Output | None = None
+    mix_mask: Bool[Tensor, "b h w"] | None = None
+    loss: PixelLoss | None = None
+    trust: Trust | None = None
+
+
+@dataclass
+class Joint:
+    """Views that share one student pass, and which of their tokens may meet.
+
+    Attributes:
+        views: In the order of the first axis of ``groups``.
+        groups: (V,B,H,W) in {0, 1}.
+    """
+
+    views: list[View] = field(default_factory=list)
+    groups: UInt8[Tensor, "v b h w"] | None = None
+
+    @property
+    def name(self) -> str:
+        """The names of its views, joined."""
+        return "+".join(view.name for view in self.views)

@@ -1,0 +1,38 @@
+"""What tests share: run-time shape checks, one thread per worker, and where the parity fixtures are."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from jaxtyping import install_import_hook
+
+install_import_hook(["segue.ops", "segue.types"], "beartype.beartype")
+
+BESIDE = Path(__file__).resolve().parents[2] / "shared"
+SHARED = Path(os.environ.get("SEGUE_SHARED", BESIDE))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Two workers on two cores: one thread each is fastest, and makes sums reproducible."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def fixtures_dir() -> Path:
+    """The numbers computed by the official implementations; set SEGUE_SHARED to say where they are."""
+    return _folder("fixtures")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The small real pair and the ImageNet weights."""
+    return _folder("data")
+
+
+def _folder(name: str) -> Path:
+    folder = SHARED / name
+    if not folder.is_dir():
+        pytest.skip(f"no folder {name!r} of reference material: set SEGUE_SHARED to where it is")
+    return folder
