@@ -13,7 +13,7 @@ from segue.classes import ClassList
 class Dataset(ABC):
     """Pictures by index, with training ids where they are labelled.
 
-    Image and label are read by separate methods, so that whoever trains on a target domain never opens a label.
+    Image and label are read by separate methods, so that training on a target domain never opens a label.
     Reading must not change the object: worker processes hold copies of it.
 
     Attributes:
@@ -38,6 +38,12 @@ class Dataset(ABC):
     def label(self, index: int) -> UInt8[Tensor, "h w"]:
         """The picture's training ids, IGNORE where unlabelled.
 
+        Args:
+            index: The picture, from 0.
+
+        Returns:
+            As many rows and columns as the image has.
+
         Raises:
             ValueError: If this data set has no labels, or a value in this one is outside the class list.
         """
@@ -49,8 +55,11 @@ class Dataset(ABC):
     def check(self) -> None:
         """Find what can be found wrong without decoding every picture; called before anything is written.
 
-        Nothing to find unless a data set says otherwise: one that reads files does.
+        Raises:
+            ValueError: If there is no picture; data sets that read files look for more.
         """
+        if len(self) == 0:
+            raise ValueError("a data set without a picture")
 
 
 def digest(parts: Iterable[str]) -> str:

@@ -1,0 +1,57 @@
+"""The command ``segue``: its verbs, and errors as one line with exit code 2."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from segue import __version__
+from segue.cli.bench import bench
+from segue.cli.demo import demo
+from segue.cli.evaluate import evaluate
+from segue.cli.predict import predict
+from segue.cli.recipes import recipes
+from segue.cli.report import report
+from segue.cli.train import train
+
+app = typer.Typer(
+    help="Move a segmentation model from a labelled domain to an unlabelled one.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for verb in (demo, train, evaluate, predict, recipes, report, bench):
+    app.command()(verb)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"segue {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Options of the command itself."""
+
+
+def main() -> None:
+    """Run the command line; what a user can mend is told in one line.
+
+    Set SEGUE_DEBUG to see where an error came from.
+    """
+    try:
+        app()
+    except (ValueError, OSError) as error:
+        if os.environ.get("SEGUE_DEBUG"):
+            raise
+        print(f"segue: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("segue: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        sys.exit(130)

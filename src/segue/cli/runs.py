@@ -1,0 +1,38 @@
+"""What several verbs do with a run: train it, show its scores, write its report."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from segue.engine.settings import Experiment
+
+
+def train_and_report(
+    experiment: Experiment, folder: Path, *, console: Console, cpu: bool = False, baseline: Path | None = None
+) -> dict[str, Any] | None:
+    """Train into a run folder, print the scores, and write ``report.html`` there.
+
+    Args:
+        experiment: The settings.
+        folder: The run folder.
+        console: Where to print.
+        cpu: Stay on the processor.
+        baseline: A run to put beside this one in the report.
+
+    Returns:
+        What ``scores.json`` holds, or None without labelled pictures.
+    """
+    from segue.cli.tables import scores_table
+    from segue.engine.run import train
+    from segue.memory import keep_memory
+    from segue.report.page import write_report
+
+    keep_memory()
+    scores = train(experiment, folder, console=console, cpu=cpu)
+    if scores is not None:
+        console.print(scores_table(scores, title=f"{experiment.recipe}: {experiment.data.pair}"))
+    runs = [folder] if baseline is None else [baseline, folder]
+    page = write_report(folder / "report.html", runs, title=f"{experiment.recipe} on {experiment.data.pair}")
+    console.print(f"model   {folder / 'model'}\nreport  {page}", highlight=False)
+    return scores

@@ -1,0 +1,283 @@
+"""From the numbers in a data set's label files to training classes: class list files and class maps."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import yaml
+from jaxtyping import UInt8
+from torch import Tensor, from_numpy
+
+from segue.classes import ClassList, Colour, class_list, nearest
+from segue.types import IGNORE
+
+IGNORED = "ignore"
+"""What a class map says of a class that is not trained on."""
+
+REST = "*"
+"""The class map's key for every class without an entry of its own or a training class of its name."""
+
+KEYS = ("classes", "ignore", "colours", "colors", "palette")
+
+HIGHEST = 65535
+"""The highest value a 16-bit label file can hold."""
+
+
+@dataclass(frozen=True)
+class LabelClasses:
+    """The classes of a data set's label files.
+
+    Attributes:
+        names: The name of each label value; several values may share one.
+        ignored: Values that mean "not labelled".
+        declared: Whether the ignored values were written down, not assumed.
+        colours: The colour of each label value; empty if none were given.
+        origin: Where this was read, for messages.
+    """
+
+    names: dict[int, str]
+    ignored: frozenset[int] = frozenset({IGNORE})
+    declared: bool = False
+    colours: dict[int, Colour] = field(default_factory=dict)
+    origin: str = "the label classes"
+
+
+def read_label_classes(path: Path) -> LabelClasses:
+    """Read a class list file.
+
+    It is JSON or YAML: a list of names (their positions are the label values), a mapping from label value to
+    name, or a mapping with ``classes`` (either of the two), ``ignore`` (a value or a list of them, 255 unless
+    given) and ``colours`` or ``palette`` (red, green, blue of each class, in the order of ``classes``).
+
+    Args:
+        path: The file.
+
+    Returns:
+        What it says.
+
+    Raises:
+        ValueError: If it is neither JSON nor YAML, or does not have this form.
+    """
+    text = path.read_text(encoding="utf-8")
+    try:
+        content: object = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
+    except (json.JSONDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path}: not a class list: {reason}") from error
+    return parse_label_classes(content, str(path))
+
+
+def read_class_list(path: Path) -> ClassList:
+    """Training classes from a class list file, in the order of their label values.
+
+    Args:
+        path: The file, as for read_label_classes.
+
+    Returns:
+        Names with the file's colours, or the usual ones if it has none.
+    """
+    own = read_label_classes(path)
+    values = sorted(own.names)
+    colours = [own.colours[value] for value in values] if own.colours else None
+    return class_list([own.names[value] for value in values], colours)
+
+
+def parse_label_classes(content: object, origin: str) -> LabelClasses:
+    """Understand the content of a class list file, see read_label_classes.
+
+    Args:
+        content: Lists, mappings, texts and numbers.
+        origin: Where it was read, for messages.
+
+    Returns:
+        What it says.
+
+    Raises:
+        ValueError: If a key is unknown, or an entry is not what it should be.
+    """
+    if not isinstance(content, dict) or "classes" not in content:
+        return LabelClasses(_names(content, origin), origin=origin)
+    given = cast("dict[object, object]", content)
+    for key in given:
+        if key not in KEYS:
+            raise ValueError(f"{origin}: unknown key {key!r}{nearest(str(key), KEYS)}")
+    names = _names(given["classes"], origin)
+    ignored = given.get("ignore", IGNORE)
+    values = frozenset(_value(value, origin) for value in _listed(ignored))
+    both = sorted(values & names.keys()) if "ignore" in given else []
+    if both:
+        raise ValueError(f"{origin}: value {both[0]} is both ignored and class {names[both[0]]!r}")
+    palette = next((given[key] for key in KEYS[2:] if key in given), None)
+    colours = {} if palette is None else _colours(palette, list(names), origin)
+    return LabelClasses(names, values, "ignore" in given, colours, origin)
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """Translates stored label values to training ids.
+
+    Attributes:
+        ids: The training id of every value up to the highest known one, IGNORE for what is not trained on.
+        known: Which of these values have a meaning.
+        missing: Training classes that no label value stands for.
+        masks: Whether a file of zeros and 255 alone is taken for a badly saved two-class mask.
+    """
+
+    ids: np.ndarray
+    known: np.ndarray
+    missing: tuple[str, ...]
+    masks: bool
+
+    def translate(self, values: np.ndarray, origin: str) -> UInt8[Tensor, "h w"]:
+        """The training ids of one label.
+
+        Args:
+            values: What is stored.
+            origin: The label file, for messages.
+
+        Returns:
+            Training ids, IGNORE where unlabelled.
+
+        Raises:
+            ValueError: If a value has no meaning, or the file looks like a 0/255 mask.
+        """
+        inside = values.size == 0 or (values.min() >= 0 and values.max() < len(self.ids))
+        if not inside or not self.known[values].all():
+            raise ValueError(self._complaint(values, origin))
+        if self.masks and values.max(initial=0) == IGNORE and not ((values > 0) & (values < IGNORE)).any():
+            raise ValueError(_mask_complaint(origin))
+        return from_numpy(self.ids[values])
+
+    def _complaint(self, values: np.ndarray, origin: str) -> str:
+        found = np.unique(values).tolist()
+        if set(found) == {0, 255}:
+            return _mask_complaint(origin)
+        meant = np.flatnonzero(self.known).tolist()
+        bad = [value for value in found if value not in set(meant)]
+        shown = ", ".join(map(str, bad[:8])) + (", ..." if len(bad) > 8 else "")
+        advice = "name them in the class list, or list them under its key 'ignore'"
+        if 0 not in found and bad == [max(set(meant) - {IGNORE}, default=-1) + 1]:
+            advice = "if the labels count from 1, write the class list as {1: name, 2: name, ...}"
+        return (
+            f"{origin}: label values {shown} are outside the class list (values {_ranges(meant)}); {advice}"
+        )
+
+
+def label_table(own: LabelClasses, training: ClassList, class_map: Mapping[str, str]) -> LabelTable:
+    """Work out the training class of every label value.
+
+    A class goes where the map says; without an entry, to the training class of its own name; without one,
+    where the map's ``*`` says.
+
+    Args:
+        own: The classes of the label files.
+        training: The training classes.
+        class_map: From own names to training names or ``ignore``.
+
+    Returns:
+        The translation.
+
+    Raises:
+        ValueError: If the map names an unknown class on either side, or says nothing about an own class.
+    """
+    own_names = list(dict.fromkeys(own.names.values()))
+    for name, goal in class_map.items():
+        if name != REST and name not in own_names:
+            raise ValueError(f"class map: {own.origin} has no class {name!r}{nearest(str(name), own_names)}")
+        if goal != IGNORED and goal not in training.names:
+            raise ValueError(
+                f"class map: {name!r} goes to {goal!r}, which is neither a training class nor"
+                f" {IGNORED!r}{nearest(str(goal), training.names)}"
+            )
+    goals = {name: _goal(name, training, class_map) for name in own_names}
+    lost = [name for name, goal in goals.items() if goal is None]
+    if lost:
+        raise ValueError(
+            f"class map: {len(lost)} classes of {own.origin} have no training class: {', '.join(lost[:8])}"
+            f"{', ...' if len(lost) > 8 else ''}; map each to a training class or to {IGNORED!r}"
+            f" ('{REST}: {IGNORED}' covers the rest){nearest(lost[0], training.names)}"
+        )
+    highest = max((*own.names, *own.ignored, IGNORE))
+    ids = np.full(highest + 1, IGNORE, dtype=np.uint8)
+    known = np.zeros(highest + 1, dtype=np.bool_)
+    for value, name in own.names.items():
+        goal = goals[name]
+        ids[value] = IGNORE if goal in (None, IGNORED) else training.index(goal)
+        known[value] = True
+    known[list(own.ignored)] = True
+    missing = tuple(name for name in training.names if name not in goals.values())
+    masks = not own.declared and sorted(own.names) in ([0], [0, 1])
+    return LabelTable(ids, known, missing, masks)
+
+
+def _goal(name: str, training: ClassList, class_map: Mapping[str, str]) -> str | None:
+    if name in class_map:
+        return class_map[name]
+    return name if name in training.names else class_map.get(REST)
+
+
+def _names(content: object, origin: str) -> dict[int, str]:
+    if isinstance(content, list):
+        listed = [_name(entry, origin) for entry in cast("list[object]", content)]
+        repeated = sorted({name for name in listed if listed.count(name) > 1})
+        if repeated:
+            raise ValueError(f"{origin}: class names appear twice: {', '.join(repeated)}")
+        names = dict(enumerate(listed))
+    elif isinstance(content, dict):
+        pairs = cast("dict[object, object]", content)
+        names = {_value(value, origin): _name(name, origin) for value, name in pairs.items()}
+    else:
+        raise ValueError(f"{origin}: expected a list of class names, or a mapping from label value to name")
+    if not names:
+        raise ValueError(f"{origin}: the class list is empty: name at least one class")
+    return names
+
+
+def _name(entry: object, origin: str) -> str:
+    if not isinstance(entry, str) or not entry.strip():
+        raise ValueError(f"{origin}: {entry!r} is not a class name; put names in quotes")
+    return entry
+
+
+def _value(entry: object, origin: str) -> int:
+    text = str(entry).strip()
+    if isinstance(entry, bool) or not (text.isascii() and text.isdigit()) or int(text) > HIGHEST:
+        raise ValueError(f"{origin}: {entry!r} is not a label value; a whole number from 0 to {HIGHEST} is")
+    return int(text)
+
+
+def _colours(palette: object, values: Sequence[int], origin: str) -> dict[int, Colour]:
+    listed = _listed(palette)
+    if len(listed) != len(values):
+        raise ValueError(f"{origin}: {len(values)} classes but {len(listed)} colours")
+    return dict(zip(values, (_colour(entry, origin) for entry in listed), strict=True))
+
+
+def _colour(entry: object, origin: str) -> Colour:
+    parts = _listed(entry)
+    if len(parts) != 3 or not all(type(part) is int and 0 <= part <= 255 for part in parts):
+        raise ValueError(f"{origin}: {entry!r} is not a colour; three whole numbers from 0 to 255 are")
+    red, green, blue = cast("list[int]", parts)
+    return red, green, blue
+
+
+def _listed(entry: Any) -> list[object]:
+    return list(entry) if isinstance(entry, list | tuple) else [entry]
+
+
+def _mask_complaint(origin: str) -> str:
+    return (
+        f"{origin}: the only label values are 0 and 255: it looks like a 0/255 mask, but 255 means ignored;"
+        " write the class list as {0: background, 255: name}, or say 'ignore: 255' in it if that is meant"
+    )
+
+
+def _ranges(values: Sequence[int]) -> str:
+    """Whole numbers in words: 0-10, 255."""
+    ends = [value for value in values if value + 1 not in set(values)]
+    starts = [value for value in values if value - 1 not in set(values)]
+    spans = zip(starts, ends, strict=True)
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in spans)

@@ -1,0 +1,223 @@
+"""Random resizing, cropping and mirroring of a picture together with its label and its valid area."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from jaxtyping import Bool, UInt8
+from torch import Generator, Tensor
+
+from segue.data.placement import Axis, Placement
+from segue.types import IGNORE, Sample
+
+TRIES = 10
+"""How many pieces are looked at before the next one is taken as it is: the official number."""
+
+Piece = TypeVar("Piece")
+
+
+@dataclass(frozen=True)
+class Margins:
+    """Borders of a picture that hold no content: a car's own bonnet, the rim of a rectified picture.
+
+    Attributes:
+        top: Share of the picture's height, in [0, 1).
+        bottom: Share of the picture's height; together with the top less than 1.
+        left: Share of the picture's width, in [0, 1).
+        right: Share of the picture's width; together with the left less than 1.
+
+    Raises:
+        ValueError: If a share is negative, or two opposite ones leave nothing.
+    """
+
+    top: float = 0.0
+    bottom: float = 0.0
+    left: float = 0.0
+    right: float = 0.0
+
+    def __post_init__(self) -> None:
+        shares = (self.top, self.bottom, self.left, self.right)
+        if min(shares) < 0 or self.top + self.bottom >= 1 or self.left + self.right >= 1:
+            raise ValueError(
+                f"margins {shares} (top, bottom, left, right): each is a share of the picture, not negative,"
+                " and two opposite ones sum to less than 1"
+            )
+
+
+class RandomCrop:
+    """Resize, crop, mirror and pad at random, keeping image, label and valid area on one grid.
+
+    Pictures are resized to a fixed box and then by a random factor. A labelled crop is drawn again while one
+    class fills too much of it (``max_share``) and, where rare-class sampling asked for a class, the whole
+    pipeline runs again while the crop holds too little of it; after ten looks the next draw is taken.
+
+    Source: DAFormer (Hoyer et al., CVPR 2022), section 3.3, and its official training pipeline; the valid
+        area as in HRDA (Hoyer et al., ECCV 2022), which marks it on the whole picture before cropping.
+
+    Args:
+        size: The piece's rows and columns, in pixels.
+        fill: The colour of padding, 0 to 255: the mean that normalisation subtracts.
+        resize: A box (rows, columns) that pictures are resized to before cropping; None leaves them.
+        keep_ratio: Fit a picture into the box, long side along long side, instead of stretching it.
+        scale: The range of a random factor on the resized sides, drawn uniformly.
+        flip: The probability of mirroring left to right, in [0, 1].
+        max_share: Refuse crops in which one class fills this share of the labelled pixels or more, and those
+            with a single class; 1 refuses none.
+        min_share: The share of the picture that rare-class sampling asks of its class, in [0, 1).
+        min_crop_ratio: How much of that many pixels the crop must exceed (0.5 in DAFormer, 2 in HRDA, whose
+            pictures are enlarged).
+        margins: Borders without content, marked invalid.
+
+    Raises:
+        ValueError: If a number is outside its range.
+    """
+
+    def __init__(
+        self,
+        size: tuple[int, int],
+        *,
+        fill: tuple[float, float, float],
+        resize: tuple[int, int] | None = None,
+        keep_ratio: bool = True,
+        scale: tuple[float, float] = (1.0, 1.0),
+        flip: float = 0.5,
+        max_share: float = 1.0,
+        min_share: float = 0.0,
+        min_crop_ratio: float = 0.5,
+        margins: Margins | None = None,
+    ) -> None:
+        if min(size) < 1 or (resize is not None and min(resize) < 1):
+            raise ValueError(f"crop {size}, resize {resize}: rows and columns are at least 1")
+        if not 0 < scale[0] <= scale[1]:
+            raise ValueError(f"scale {scale}: the smaller factor comes first and is above 0")
+        if not (0 <= flip <= 1 and 0 < max_share <= 1 and 0 <= min_share < 1 and min_crop_ratio >= 0):
+            raise ValueError(
+                f"flip {flip}, max_share {max_share}, min_share {min_share}, min_crop_ratio {min_crop_ratio}:"
+                " shares and probabilities lie between 0 and 1, the ratio is not negative"
+            )
+        red, green, blue = (min(255, max(0, int(value + 0.5))) for value in fill)
+        self.size = size
+        self.fill = (red, green, blue)
+        self.resize = resize
+        self.keep_ratio = keep_ratio
+        self.scale = scale
+        self.flip = flip
+        self.max_share = max_share
+        self.min_share = min_share
+        self.min_crop_ratio = min_crop_ratio
+        self.margins = margins or Margins()
+
+    def __call__(self, sample: Sample, generator: Generator, *, wanted: int | None = None) -> Sample:
+        """A random piece of a picture.
+
+        Args:
+            sample: The whole picture; without a label no crop is refused.
+            generator: Where the random numbers come from.
+            wanted: The class that rare-class sampling drew this picture for.
+
+        Returns:
+            The piece, with the label ignored in the padding, and ``valid`` always given.
+
+        Raises:
+            ValueError: If image and label differ in size.
+        """
+        height, width = sample.image.shape[1:]
+        label = sample.label
+        if label is None:
+            place = self._place(height, width, generator)
+        elif label.shape == (height, width):
+            place, label = self._place_labelled(label, generator, wanted)
+        else:
+            rows, columns = label.shape
+            raise ValueError(
+                f"{sample.name}: the image is {width}x{height} but its label {columns}x{rows}"
+                " (width x height): make them the same size"
+            )
+        image = place.cut_image(sample.image, self.fill)
+        return Sample(image, label, place.cut(self._valid(sample), outside=False), sample.name)
+
+    def _place_labelled(
+        self, label: UInt8[Tensor, "h w"], generator: Generator, wanted: int | None
+    ) -> tuple[Placement, UInt8[Tensor, "a b"]]:
+        height, width = label.shape
+        needed = self.min_share * height * width * self.min_crop_ratio
+
+        def draw() -> tuple[Placement, Tensor]:
+            place = self._place(height, width, generator)
+            return place, place.cut(label, outside=IGNORE)
+
+        def draw_balanced() -> tuple[Placement, Tensor]:
+            if self.max_share == 1:
+                return draw()
+            return _first(draw, lambda piece: _is_balanced(piece[1], self.max_share))
+
+        if wanted is None:
+            return draw_balanced()
+        return _first(draw_balanced, lambda piece: int((piece[1] == wanted).sum()) > needed)
+
+    def _place(self, height: int, width: int, generator: Generator) -> Placement:
+        rows, columns = height, width
+        if self.resize is not None:
+            rows, columns = fitted((height, width), self.resize, keep_ratio=self.keep_ratio)
+        if self.scale != (1.0, 1.0):
+            factor = self.scale[0] + (self.scale[1] - self.scale[0]) * _uniform(generator)
+            rows, columns = _rounded(rows * factor), _rounded(columns * factor)
+        down = Axis(height, rows, _offset(rows - self.size[0], generator), self.size[0])
+        across = Axis(width, columns, _offset(columns - self.size[1], generator), self.size[1])
+        return Placement(down, across, mirrored=_uniform(generator) < self.flip)
+
+    def _valid(self, sample: Sample) -> Bool[Tensor, "h w"]:
+        """The whole picture's valid area, margins taken off."""
+        height, width = sample.image.shape[1:]
+        inside = torch.zeros(height, width, dtype=torch.bool)
+        top, bottom = int(self.margins.top * height + 0.5), int(self.margins.bottom * height + 0.5)
+        left, right = int(self.margins.left * width + 0.5), int(self.margins.right * width + 0.5)
+        inside[top : height - bottom, left : width - right] = True
+        return inside if sample.valid is None else inside & sample.valid
+
+
+def fitted(size: tuple[int, int], box: tuple[int, int], *, keep_ratio: bool) -> tuple[int, int]:
+    """The size of a picture after resizing it to a box.
+
+    With the ratio kept it is as large as fits, its long side along the box's long side, rounded half up:
+    1052 x 1914 in a box of 720 x 1280 becomes 704 x 1280.
+
+    Args:
+        size: The picture's rows and columns.
+        box: The box's rows and columns.
+        keep_ratio: Whether to fit the picture into the box; otherwise it takes the box's size.
+
+    Returns:
+        Rows and columns.
+    """
+    if not keep_ratio:
+        return box
+    factor = min(max(box) / max(size), min(box) / min(size))
+    return _rounded(size[0] * factor), _rounded(size[1] * factor)
+
+
+def _first(draw: Callable[[], Piece], accept: Callable[[Piece], bool]) -> Piece:
+    """The first accepted draw; after ten refusals the next one, whatever it is."""
+    for _ in range(TRIES):
+        piece = draw()
+        if accept(piece):
+            return piece
+    return draw()
+
+
+def _is_balanced(label: UInt8[Tensor, "a b"], max_share: float) -> bool:
+    counts = torch.bincount(label.flatten(), minlength=256)[:IGNORE]
+    return int((counts > 0).sum()) > 1 and int(counts.max()) < max_share * int(counts.sum())
+
+
+def _uniform(generator: Generator) -> float:
+    return float(torch.rand((), generator=generator, dtype=torch.float64))
+
+
+def _offset(room: int, generator: Generator) -> int:
+    return int(torch.randint(0, room + 1, (), generator=generator)) if room > 0 else 0
+
+
+def _rounded(side: float) -> int:
+    return max(1, int(side + 0.5))

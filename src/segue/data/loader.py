@@ -1,0 +1,260 @@
+"""Endless batches of both domains, each a pure function of seed, step, rank and slot."""
+
+import hashlib
+import signal
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from segue.data.dataset import Dataset
+from segue.data.sampler import Sampler, UniformSampler
+from segue.types import Batch, Sample, Source, Target
+
+OfflineLabel = Callable[[str], Tensor]
+"""``name -> label (h, w) uint8``: the pseudo-label that an earlier stage made for a target picture."""
+
+
+class Transform(Protocol):
+    """Cuts a random piece, always of the same size, from a picture; RandomCrop is one."""
+
+    def __call__(self, sample: Sample, generator: torch.Generator, *, wanted: int | None = None) -> Sample:
+        """A piece of the picture, if possible with the wanted class, and with its valid area."""
+        ...
+
+
+class Half(NamedTuple):
+    """One domain's part of a batch as it travels: 0 to 255, channels last, on the processor."""
+
+    image: UInt8[Tensor, "b h w 3"]
+    label: UInt8[Tensor, "b h w"] | None
+    valid: Tensor
+    names: list[str]
+
+
+@dataclass
+class Domain:
+    """One domain: its pictures, which of them come, and how they are cut.
+
+    Attributes:
+        dataset: The pictures.
+        transform: Cuts a random piece.
+        sampler: Draws pictures.
+        label: The label of a picture by its index; None for a domain without.
+        name: The domain's name; its random numbers are independent of the other domain's.
+    """
+
+    dataset: Dataset
+    transform: Transform
+    sampler: Sampler
+    label: Callable[[int], Tensor] | None
+    name: str
+
+
+@dataclass
+class Failure:
+    """What went wrong while a batch was read; a value, so that no process wraps it on the way."""
+
+    is_system: bool
+    message: str
+
+
+class Steps(TorchDataset["tuple[Half, Half | None] | Failure"]):
+    """The batches of all steps, by step.
+
+    Args:
+        domains: Source, and target if there is one.
+        seed: The run's seed.
+        slots: The slots of this rank's share, numbered over all ranks.
+    """
+
+    def __init__(self, domains: list[Domain], *, seed: int, slots: range) -> None:
+        self.domains = domains
+        self.seed = seed
+        self.slots = slots
+
+    def __getitem__(self, step: int) -> "tuple[Half, Half | None] | Failure":
+        """Read one step's batch; a bad file becomes a Failure."""
+        try:
+            halves = [self._half(domain, step) for domain in self.domains]
+        except (ValueError, OSError) as error:
+            return Failure(not isinstance(error, ValueError), " ".join(str(error).split()))
+        return halves[0], halves[1] if len(halves) > 1 else None
+
+    def _half(self, domain: Domain, step: int) -> Half:
+        samples = [self._sample(domain, step, slot) for slot in self.slots]
+        labels = [sample.label for sample in samples if sample.label is not None]
+        return Half(
+            torch.stack([sample.image.permute(1, 2, 0) for sample in samples]),
+            torch.stack(labels) if labels else None,
+            torch.stack([sample.valid for sample in samples if sample.valid is not None]),
+            [sample.name for sample in samples],
+        )
+
+    def _sample(self, domain: Domain, step: int, slot: int) -> Sample:
+        generator = slot_generator(self.seed, domain.name, step, slot)
+        index, wanted = domain.sampler.draw(generator)
+        label = None if domain.label is None else domain.label(index)
+        whole = Sample(domain.dataset.image(index), label, None, domain.dataset.name(index))
+        return domain.transform(whole, generator, wanted=wanted)
+
+
+class Loader:
+    """Batches of a labelled source and an unlabelled target, without an end and without a state.
+
+    The batch of a step depends on the seed, the step and this rank's slots only. So resuming means to start
+    at a later step, the number of worker processes changes nothing, and two ranks with a batch of two see
+    together what one with a batch of four sees. A target label is never read.
+
+    Args:
+        source: Labelled pictures.
+        target: Unlabelled pictures; None for supervised recipes.
+        source_transform: Cuts source pictures, see RandomCrop.
+        target_transform: Cuts target pictures; the source's if None.
+        source_sampler: Draws source pictures; every one alike if None. Target pictures are drawn uniformly.
+        batch: Pictures of each domain per step and rank.
+        seed: The run's seed.
+        mean: What normalisation subtracts from red, green, blue, in 0 to 255.
+        std: What normalisation divides by.
+        device: Where batches are put.
+        workers: Processes that read ahead; 0 reads in this one.
+        rank: This process among those that train together.
+        world: How many train together.
+        offline: Pseudo-labels of target pictures by name, from an earlier stage.
+
+    Raises:
+        ValueError: If the batch is empty, the rank is outside the world, or a data set is empty.
+    """
+
+    def __init__(
+        self,
+        source: Dataset,
+        target: Dataset | None,
+        *,
+        source_transform: Transform,
+        target_transform: Transform | None = None,
+        source_sampler: Sampler | None = None,
+        batch: int,
+        seed: int,
+        mean: tuple[float, float, float],
+        std: tuple[float, float, float],
+        device: torch.device | str = "cpu",
+        workers: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        offline: OfflineLabel | None = None,
+    ) -> None:
+        if batch < 1 or workers < 0 or not 0 <= rank < world:
+            raise ValueError(
+                f"batch {batch}, workers {workers}, rank {rank} of {world}: a batch holds at least one"
+                " picture, workers are not negative, ranks count from 0"
+            )
+        sampler = source_sampler or UniformSampler(len(source))
+        domains = [Domain(source, source_transform, sampler, source.label, "source")]
+        if target is not None:
+            label = None if offline is None else OfflineByIndex(target, offline)
+            transform = target_transform or source_transform
+            domains.append(Domain(target, transform, UniformSampler(len(target)), label, "target"))
+        self.batches = Steps(domains, seed=seed, slots=range(rank * batch, (rank + 1) * batch))
+        self.device = torch.device(device)
+        self.workers = workers
+        self.mean = torch.tensor(mean, device=self.device).view(3, 1, 1)
+        self.std = torch.tensor(std, device=self.device).view(3, 1, 1)
+
+    def steps(self, start: int, stop: int) -> Iterator[Batch]:
+        """The batches of steps ``start`` to ``stop - 1``; worker processes end with the iterator.
+
+        Args:
+            start: The first step.
+            stop: The step before which to end.
+
+        Yields:
+            One batch a step, normalised, on the device.
+
+        Raises:
+            ValueError: If a file holds what it must not; the message of whoever read it.
+            OSError: If a file cannot be read, or a worker process died.
+        """
+        with closing(self._read(range(start, stop))) as items:
+            for item in items:
+                if isinstance(item, Failure) and item.is_system:
+                    raise OSError(item.message)
+                if isinstance(item, Failure):
+                    raise ValueError(item.message)
+                yield self._batch(*item)
+
+    def _read(self, steps: range) -> "Generator[tuple[Half, Half | None] | Failure]":
+        read = iter(self._reader(steps))
+        try:
+            yield from read
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise OSError(
+                "a process that reads pictures died, most often for want of (shared) memory:"
+                " set workers to 0, or give the machine or container more of it"
+            ) from error
+        finally:
+            # Its destructor stops the workers now, not when the garbage collector comes round.
+            del read
+
+    def _reader(self, steps: range) -> DataLoader:
+        workers = min(self.workers, len(steps))
+        return DataLoader(
+            self.batches,
+            sampler=steps,
+            batch_size=None,
+            num_workers=workers,
+            prefetch_factor=2 if workers else None,
+            worker_init_fn=_prepare_worker,
+            generator=torch.Generator(),
+            pin_memory=self.device.type == "cuda",
+        )
+
+    def _batch(self, source: Half, target: Half | None) -> Batch:
+        assert source.label is not None, "source pictures are read with their labels"
+        labelled = Source(self._normalised(source.image), self._label(source.label), source.names)
+        if target is None:
+            return Batch(labelled, None)
+        offline = None if target.label is None else self._label(target.label)
+        valid = target.valid.to(self.device, non_blocking=True)
+        return Batch(labelled, Target(self._normalised(target.image), valid, offline, target.names))
+
+    def _label(self, label: UInt8[Tensor, "b h w"]) -> Tensor:
+        return label.to(self.device, non_blocking=True).long()
+
+    def _normalised(self, image: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b 3 h w"]:
+        """Bytes travel, a quarter of the size; channels stay last in memory, which convolutions prefer."""
+        pixels = image.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float()
+        return pixels.sub_(self.mean).div_(self.std)
+
+
+@dataclass
+class OfflineByIndex:
+    """Pseudo-labels kept by name, looked up by a picture's index."""
+
+    dataset: Dataset
+    by_name: OfflineLabel
+
+    def __call__(self, index: int) -> Tensor:
+        """The pseudo-label of a picture."""
+        return self.by_name(self.dataset.name(index))
+
+
+def slot_generator(seed: int, domain: str, step: int, slot: int) -> torch.Generator:
+    """The random numbers of one picture of one step; any two are independent, neighbours too."""
+    text = f"{seed}/{domain}/{step}/{slot}".encode()
+    number = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1
+    return torch.Generator().manual_seed(number)
+
+
+def _prepare_worker(_: int) -> None:
+    torch.set_num_threads(1)
+    # Ctrl-C reaches every process of a terminal: only the main one answers, and then stops its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

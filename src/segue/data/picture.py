@@ -1,0 +1,162 @@
+"""Reading picture files of any common kind, with one-line errors that name the file and the remedy."""
+
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import ExifTags, Image, ImageFile, ImageOps
+from torch import Tensor
+
+EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+"""The picture files that are looked for, in lower case."""
+
+ONE_CHANNEL = frozenset({"L", "P", "1", "LA", "PA", "I", "I;16", "I;16L", "I;16B", "I;16N"})
+"""Pillow's modes in which the first channel can be a class id."""
+
+WIDENED = {"L;2": 85, "L;4": 17}
+"""Grey PNGs of 2 and 4 bits are spread over 0 to 255 when read: what a stored value was multiplied by."""
+
+DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
+"""What Pillow raises, depending on the format, on a file that is damaged or cut off."""
+
+ENDINGS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
+"""What closes a file of these formats."""
+
+Decoded = TypeVar("Decoded")
+
+
+def read_image(path: Path) -> UInt8[Tensor, "3 h w"]:
+    """A picture as RGB, upright, channels last in memory.
+
+    Grey becomes three equal channels, transparency is dropped, of 16 bits the upper 8 are kept.
+
+    Args:
+        path: The file.
+
+    Returns:
+        0 to 255.
+
+    Raises:
+        ValueError: If its values are fractions; or, from Pillow, if it is damaged.
+    """
+    pixels = _decode(path, _rgb)
+    if pixels.dtype != np.uint8:
+        raise ValueError(f"{path}: its values are fractions, not 0 to 255; save it with 8 bits per channel")
+    return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def read_label(path: Path) -> np.ndarray:
+    """The numbers stored in a label file, one per pixel.
+
+    Args:
+        path: The file.
+
+    Returns:
+        A two-dimensional array of whole numbers.
+    """
+    kind, mode, values = _decode(path, lambda picture: (*_kind(picture), _stored(picture)))
+    _require_one_channel(path, kind, mode)
+    return values
+
+
+def require_one_channel(path: Path) -> None:
+    """Refuse a file that cannot hold one class id per pixel, by its header alone.
+
+    Args:
+        path: A label file.
+    """
+    _require_one_channel(path, *_decode(path, _kind))
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Rows and columns of the upright picture, from the file's header.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Rows, columns.
+    """
+    return _decode(path, _size)
+
+
+def require_whole(path: Path) -> None:
+    """Refuse a file that was cut off; one that ends as it should is not decoded.
+
+    Args:
+        path: A picture file.
+    """
+    ending = ENDINGS.get(_decode(path, _kind)[0])
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 1024))
+        if ending is not None and ending in file.read():
+            return
+    _decode(path, lambda picture: picture.load())
+
+
+def _require_one_channel(path: Path, kind: str, mode: str) -> None:
+    if kind == "JPEG":
+        raise ValueError(
+            f"{path}: a JPEG cannot hold labels, since compression changes the ids; save them as PNG"
+        )
+    if mode not in ONE_CHANNEL:
+        raise ValueError(
+            f"{path}: a label of mode {mode}, but a label holds one class id per pixel; colour masks are not"
+            " supported yet: replace each colour by its class id and save a grey or palette PNG"
+        )
+
+
+def _kind(picture: Image.Image) -> tuple[str, str]:
+    return picture.format or "", picture.mode
+
+
+def _decode(path: Path, decode: Callable[[Image.Image], Decoded]) -> Decoded:
+    try:
+        with Image.open(path) as picture:
+            return decode(picture)
+    except (FileNotFoundError, PermissionError):
+        raise
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{path}: {error}; cut the picture into tiles") from error
+    except DAMAGED as error:
+        reason = str(error).replace(str(path), "file").replace(repr(str(path)), "file")
+        raise ValueError(
+            f"{path}: not readable as a picture ({reason}); it is damaged or cut off: replace or remove it"
+        ) from error
+
+
+def _rgb(picture: Image.Image) -> np.ndarray:
+    ImageOps.exif_transpose(picture, in_place=True)
+    if picture.mode.startswith("I"):
+        grey = (np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if picture.mode == "F":
+        return np.asarray(picture)
+    if "transparency" in picture.info and picture.mode != "RGB":
+        picture = picture.convert("RGBA")
+    return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
+
+
+def _stored(picture: Image.Image) -> np.ndarray:
+    tiles = picture.tile if isinstance(picture, ImageFile.ImageFile) else []
+    packing = str(tiles[0].args) if tiles else ""
+    ImageOps.exif_transpose(picture, in_place=True)
+    values = np.asarray(picture)
+    if values.ndim == 3:
+        values = values[..., 0]
+    if values.dtype == np.bool_:
+        values = values.astype(np.uint8)
+    return values // WIDENED[packing] if packing in WIDENED else values
+
+
+def _size(picture: Image.Image) -> tuple[int, int]:
+    columns, rows = picture.size
+    # A PNG may keep its orientation behind the pixels; only what stands before them is asked for here.
+    known = picture.format != "PNG" or "exif" in picture.info
+    turned = known and picture.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+    return (columns, rows) if turned else (rows, columns)

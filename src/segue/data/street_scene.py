@@ -1,0 +1,163 @@
+"""The built-in data set: labelled street scenes in two domains, drawn on demand, for the demo, the tests and CI."""
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from segue.data.dataset import Dataset, digest
+from segue.data.street_canvas import STREET_CLASSES, Dice
+from segue.data.street_layout import Domain, draw_street
+from segue.data.street_render import shade
+from segue.types import IGNORE
+
+__all__ = ["STREET_CLASSES", "Domain", "Split", "StreetScenes", "render", "write_folder"]
+
+Split = Literal["train", "val"]
+
+DOMAINS: tuple[Domain, ...] = ("source", "target")
+SPLITS: tuple[Split, ...] = ("train", "val")
+
+EDITION = "1"
+"""To be raised with every change of what is drawn, so that caches notice."""
+
+
+def render(
+    seed: int, domain: Domain, *, size: tuple[int, int] = (128, 256)
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Draw one street.
+
+    "source" looks like a clean render of a wide street between high buildings, "target" like the picture of a camera
+    in a narrower street with lower houses and more trees. The same arguments give the same pixels everywhere.
+
+    Args:
+        seed: Any whole number from 0; other seeds are other streets, and so are other domains.
+        domain: Which of the two.
+        size: Height and width in pixels, at least 16 each.
+
+    Returns:
+        The picture (H, W, 3), RGB, and its training ids (H, W); no pixel is unlabelled.
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+    if domain not in DOMAINS:
+        raise ValueError(f"unknown domain {domain!r} of the street scenes; choose source or target")
+    if seed < 0:
+        raise ValueError(f"seed {seed} of a street scene is negative; take a number from 0")
+    if min(size) < 16:
+        raise ValueError(f"size {size[0]}x{size[1]} of a street scene is too small; take at least 16x16")
+    dice = Dice((seed, DOMAINS.index(domain)))
+    return shade(draw_street(dice, domain, size), dice, domain)
+
+
+class StreetScenes(Dataset):
+    """Street scenes of one domain and split, rendered when they are read.
+
+    Domains, splits and seeds never share a scene; a longer data set begins with the scenes of a shorter one.
+
+    Args:
+        domain: "source" or "target".
+        split: "train" or "val".
+        count: How many scenes, at least one.
+        size: Height and width in pixels.
+        seed: Another number is another data set of the same kind.
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+
+    classes = STREET_CLASSES
+
+    def __init__(
+        self, domain: Domain, *, split: Split = "train", count: int, size: tuple[int, int] = (128, 256), seed: int = 0
+    ) -> None:
+        if domain not in DOMAINS:
+            raise ValueError(f"unknown domain {domain!r} of the street scenes; choose source or target")
+        if split not in SPLITS:
+            raise ValueError(f"unknown split {split!r} of the street scenes; choose train or val")
+        if count < 1:
+            raise ValueError(f"count {count} of street scenes; take at least one")
+        if seed < 0:
+            raise ValueError(f"seed {seed} of the street scenes is negative; take a number from 0")
+        self.domain: Domain = domain
+        self.split: Split = split
+        self.size = size
+        self.seed = seed
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def name(self, index: int) -> str:
+        """The domain, the split and the number of a scene, as in ``target_val_00012``."""
+        return f"{self.domain}_{self.split}_{self._checked(index):05d}"
+
+    def image(self, index: int) -> UInt8[Tensor, "3 h w"]:
+        """The picture as RGB, 0 to 255."""
+        picture, _ = rendered(self.scene_seed(index), self.domain, self.size)
+        return torch.from_numpy(picture).permute(2, 0, 1).clone(memory_format=torch.contiguous_format)
+
+    def label(self, index: int) -> UInt8[Tensor, "h w"]:
+        """The training ids; no pixel is unlabelled."""
+        _, label = rendered(self.scene_seed(index), self.domain, self.size)
+        return torch.from_numpy(label).clone()
+
+    def fingerprint(self) -> str:
+        """A text of everything the scenes depend on."""
+        facts = (EDITION, self.domain, self.split, self._count, *self.size, self.seed)
+        return digest(["street_scenes", *map(str, facts), *self.classes.names])
+
+    def scene_seed(self, index: int) -> int:
+        """The seed with which :func:`render` draws this scene."""
+        words = (self.seed, SPLITS.index(self.split), self._checked(index))
+        low, high = np.random.SeedSequence(words).generate_state(2, np.uint64).tolist()
+        return high << 64 | low
+
+    def _checked(self, index: int) -> int:
+        if not 0 <= index < self._count:
+            raise IndexError(f"scene {index} of {self._count}")
+        return index
+
+
+@lru_cache(maxsize=1)
+def rendered(seed: int, domain: Domain, size: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The last scene, kept: image and label of one index are asked for one after the other."""
+    return render(seed, domain, size=size)
+
+
+def write_folder(
+    root: Path, domain: Domain, *, split: Split, count: int, size: tuple[int, int] = (128, 256), seed: int = 0
+) -> None:
+    """Write scenes as a data set of files: ``images/SPLIT/NAME.png``, ``labels/SPLIT/NAME.png`` and ``classes.json``.
+
+    Labels are training ids in one channel. Files of the same name are replaced.
+
+    Args:
+        root: The folder; it is made if it is missing.
+        domain: "source" or "target".
+        split: "train" or "val", which also names the inner folders.
+        count: How many scenes.
+        size: Height and width in pixels.
+        seed: As in :class:`StreetScenes`.
+
+    Raises:
+        ValueError: As :class:`StreetScenes`.
+    """
+    scenes = StreetScenes(domain, split=split, count=count, size=size, seed=seed)
+    folders = [root / kind / split for kind in ("images", "labels")]
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+    for index in range(count):
+        file = f"{scenes.name(index)}.png"
+        Image.fromarray(scenes.image(index).permute(1, 2, 0).numpy()).save(folders[0] / file)
+        Image.fromarray(scenes.label(index).numpy()).save(folders[1] / file)
+    listed: dict[str, Any] = {"classes": list(STREET_CLASSES.names), "ignore": IGNORE}
+    (root / "classes.json").write_text(json.dumps(listed, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,198 @@
+"""From settings to objects: data sets, networks, a method, a loader."""
+
+import logging
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from segue.classes import THINGS, ClassList, class_list
+from segue.data.crop import Margins, RandomCrop
+from segue.data.dataset import Dataset
+from segue.data.folder import ImageFolder
+from segue.data.loader import Loader
+from segue.data.sampler import RareClassSampler, Sampler, UniformSampler
+from segue.data.statistics import class_statistics
+from segue.data.street_scene import StreetScenes
+from segue.engine.settings import (
+    DataSettings,
+    DomainSettings,
+    Experiment,
+    FeatureDistanceSettings,
+    SelfTrainingSettings,
+)
+from segue.methods.method import Method, Term
+from segue.methods.mixing import ClassMix, StrongAugment
+from segue.methods.self_training import SelfTraining
+from segue.methods.source_only import SourceOnly
+from segue.methods.teacher import EmaTeacher
+from segue.methods.terms.feature_distance import FeatureDistance
+from segue.models.build import build_segmenter, normalisation
+from segue.models.segmenter import Segmenter
+from segue.models.weights import load_encoder
+
+logger = logging.getLogger(__name__)
+
+
+def training_classes(data: DataSettings) -> ClassList:
+    """The classes that the network tells apart."""
+    return class_list(data.classes, data.colours)
+
+
+def open_domain(data: DataSettings, domain: DomainSettings, *, labelled: bool) -> Dataset:
+    """The data set of one domain.
+
+    Args:
+        data: The pair's settings.
+        domain: Which of its domains.
+        labelled: Whether labels may be read; without it no label file is looked for.
+
+    Raises:
+        ValueError: If the settings do not say enough, or the data are not as they say.
+        FileNotFoundError: If a folder is missing.
+    """
+    classes = training_classes(data)
+    if domain.dataset == "street_scenes":
+        if domain.domain is None:
+            raise ValueError("street scenes need `domain: source` or `domain: target`")
+        split = "val" if domain.split == "val" else "train"
+        return StreetScenes(domain.domain, split=split, count=domain.pictures or 1000, seed=domain.seed)
+    if domain.root is None:
+        raise ValueError("a folder data set needs a root: --set data.source.root=DIR, or --source DIR --target DIR")
+    root = data.root / domain.root
+    own = domain.label_classes
+    return ImageFolder(
+        root,
+        split=domain.split,
+        classes=classes,
+        label_classes=data.root / own if isinstance(own, Path) else own,
+        class_map=domain.class_map,
+        labelled=labelled,
+    )
+
+
+def build_student(experiment: Experiment) -> Segmenter:
+    """The student with its starting weights; random ones follow from torch's current seed."""
+    network = experiment.network
+    student = build_segmenter(**network_arguments(experiment))
+    if network.weights is not None:
+        load_encoder(student.encoder, network.weights)
+    return student
+
+
+def network_arguments(experiment: Experiment) -> dict[str, object]:
+    """What ``build_segmenter`` is called with; a model's card keeps it."""
+    network = experiment.network.model_dump(exclude={"weights"})
+    return {**network, "num_classes": len(experiment.data.classes)}
+
+
+def build_method(experiment: Experiment, student: Segmenter) -> Method:
+    """The recipe's method around a student."""
+    settings = experiment.method
+    terms = build_terms(experiment, student)
+    if not isinstance(settings, SelfTrainingSettings):
+        return SourceOnly(student, terms)
+    mean, std = normalisation(experiment.network.encoder)
+    augment = settings.augment
+    return SelfTraining(
+        student,
+        EmaTeacher(student, momentum=settings.momentum, statistics=settings.teacher_statistics),
+        terms,
+        threshold=settings.threshold,
+        mix=ClassMix(settings.class_pool) if settings.mix else None,
+        augment=StrongAugment(mean, std, **augment.model_dump()) if augment else None,
+        margins=Margins(**settings.margins.model_dump()) if settings.margins else None,
+    )
+
+
+def build_terms(experiment: Experiment, student: Segmenter) -> dict[str, Term]:
+    """The recipe's additional losses."""
+    terms: dict[str, Term] = {}
+    if experiment.terms.feature_distance is not None:
+        terms["feature_distance"] = _feature_distance(experiment, experiment.terms.feature_distance, student.encoder)
+    return terms
+
+
+def build_loader(
+    experiment: Experiment,
+    source: Dataset,
+    target: Dataset | None,
+    *,
+    statistics_cache: Path,
+    device: torch.device,
+    rank: int = 0,
+    world: int = 1,
+) -> Loader:
+    """The endless loader over both domains.
+
+    Args:
+        experiment: The run.
+        source: Labelled pictures.
+        target: Unlabelled pictures; None for supervised recipes.
+        statistics_cache: Where the source's class statistics are kept.
+        device: Where batches are wanted.
+        rank: This process.
+        world: How many there are.
+
+    Raises:
+        ValueError: If a source label is wrong: all of them are read for the statistics, once.
+    """
+    data = experiment.data
+    mean, std = normalisation(experiment.network.encoder)
+    rare = data.rare_classes
+    sampler: Sampler = UniformSampler(len(source))
+    if rare is not None or data.source.dataset == "folder":  # counting reads every label: bad ones are found here
+        statistics = class_statistics(source, cache=statistics_cache)
+        if rare is not None:
+            sampler = RareClassSampler(statistics, temperature=rare.temperature, min_share=rare.min_share)
+    return Loader(
+        source,
+        target,
+        source_transform=RandomCrop(
+            data.crop,
+            fill=mean,
+            resize=data.source.resize,
+            scale=data.scale,
+            flip=data.flip,
+            max_share=data.max_share,
+            min_share=rare.min_share if rare else 0.0,
+            min_crop_ratio=rare.min_crop_ratio if rare else 0.0,
+        ),
+        target_transform=RandomCrop(
+            data.crop,
+            fill=mean,
+            resize=data.target.resize,
+            scale=data.scale,
+            flip=data.flip,
+            margins=Margins(**data.target.margins.model_dump()) if data.target.margins else None,
+        ),
+        source_sampler=sampler,
+        batch=data.batch,
+        seed=experiment.seed,
+        mean=mean,
+        std=std,
+        device=device,
+        workers=data.workers,
+        rank=rank,
+        world=world,
+    )
+
+
+def _feature_distance(
+    experiment: Experiment, settings: FeatureDistanceSettings, encoder: nn.Module
+) -> FeatureDistance:
+    classes = training_classes(experiment.data)
+    names = settings.classes
+    if names is None:
+        names = [name for name in classes.names if name in THINGS] or list(classes.names)
+    if experiment.network.weights is None:
+        logger.warning(
+            "feature distance to random features: network.weights is not set, so the reference has learnt nothing"
+        )
+    return FeatureDistance(
+        encoder,
+        classes=[classes.index(name) for name in names],
+        num_classes=len(classes),
+        share=settings.share,
+        min_share=settings.min_share,
+    )

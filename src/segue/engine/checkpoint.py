@@ -1,0 +1,124 @@
+"""Exact resume: what a checkpoint holds, how it is written, found and read.
+
+A checkpoint is a folder ``checkpoints/STEP`` with
+
+- ``method.safetensors``: student, teacher, terms; parameters and buffers;
+- ``optimizer.safetensors``: the optimiser's moments, by position of the parameter;
+- ``state.json``: the step (updates so far) and, in fp16, the gradient scaler.
+
+Random numbers and the loader's position follow from (seed, step, rank) and need no place in it. The folder is
+written under another name, forced to disk and renamed, so that one with a number for a name is whole.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+FILES = ("method.safetensors", "optimizer.safetensors", "state.json")
+
+
+@dataclass
+class State:
+    """The few numbers that are not tensors.
+
+    Attributes:
+        step: Optimiser updates so far.
+        scaler: State of the fp16 gradient scaler; empty otherwise.
+    """
+
+    step: int
+    scaler: dict[str, Any] = field(default_factory=dict)
+
+
+def save(
+    folder: Path, method: nn.Module, optimizer: torch.optim.Optimizer, state: State, *, keep: int = 1
+) -> Path:
+    """Write a checkpoint under ``folder`` and delete all but the newest ``keep``.
+
+    Raises:
+        OSError: If it cannot be written (a full disk); the checkpoints that were there stay.
+    """
+    final = folder / f"{state.step:07d}"
+    beside = folder / f".{final.name}.part"
+    shutil.rmtree(beside, ignore_errors=True)
+    try:
+        beside.mkdir(parents=True)
+        save_file(_contiguous(method.state_dict()), beside / FILES[0])
+        save_file(_optimizer_tensors(optimizer), beside / FILES[1])
+        (beside / FILES[2]).write_text(json.dumps({"step": state.step, "scaler": state.scaler}))
+        for path in (*(beside / name for name in FILES), beside):
+            _to_disk(path)
+        if final.exists():
+            shutil.rmtree(final)
+        beside.rename(final)
+        _to_disk(folder)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise OSError(f"cannot write checkpoint {final}: {error}") from error
+    for old in list_checkpoints(folder)[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """The whole checkpoints under a folder, oldest first."""
+    if not folder.is_dir():
+        return []
+    return sorted((p for p in folder.iterdir() if p.is_dir() and p.name.isdigit()), key=lambda p: int(p.name))
+
+
+def load(path: Path, method: nn.Module, optimizer: torch.optim.Optimizer) -> State:
+    """Bring a method and its optimiser to where they were.
+
+    Raises:
+        ValueError: If a file is missing or damaged, or belongs to another experiment; nothing is changed then.
+    """
+    try:
+        tensors = load_file(path / FILES[0])
+        moments = load_file(path / FILES[1])
+        record = json.loads((path / FILES[2]).read_text())
+        state = State(int(record["step"]), record["scaler"])
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"checkpoint {path} is damaged ({error}); delete that folder to go on from the one before it"
+        ) from error
+    expected = {name: tuple(value.shape) for name, value in method.state_dict().items()}
+    if {name: tuple(value.shape) for name, value in tensors.items()} != expected:
+        raise ValueError(f"checkpoint {path} belongs to another network or method; choose another run folder")
+    method.load_state_dict(tensors)
+    _load_optimizer(optimizer, moments)
+    return state
+
+
+def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().contiguous() for name, value in tensors.items()}
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    state = optimizer.state_dict()["state"]
+    return {f"{i}.{name}": v.contiguous() for i, moments in state.items() for name, v in moments.items()}
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        position, name = key.split(".", 1)
+        state.setdefault(int(position), {})[name] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

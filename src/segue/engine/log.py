@@ -1,0 +1,116 @@
+"""What a run records while it trains: two files of JSON lines, and a line or a bar for the person watching."""
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a JSON-lines file; a last line cut in half by a kill is left out."""
+    if not path.is_file():
+        return []
+    rows: list[dict[str, Any]] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+class RunLog:
+    """Writes ``metrics.jsonl`` (what was computed, equal on every repetition) and ``timing.jsonl``.
+
+    Args:
+        folder: The run folder.
+        steps: Updates in all.
+        start: Updates already made; later lines of an interrupted run are removed.
+        console: Where to show progress; a bar on a terminal, plain lines elsewhere.
+        title: What to call the run there.
+    """
+
+    def __init__(self, folder: Path, *, steps: int, start: int, console: Console, title: str) -> None:
+        self.steps = steps
+        self.start = start
+        self.console = console
+        self.title = title
+        self.began = self.marked = time.perf_counter()
+        self.marked_step = start
+        self.files = [_reopened(folder / name, start) for name in ("metrics.jsonl", "timing.jsonl")]
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[losses]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self.task = self.bar.add_task(title, total=steps, completed=start, losses="")
+
+    def __enter__(self) -> "RunLog":
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.stop()
+        for file in self.files:
+            file.close()
+
+    def advance(self, step: int) -> None:
+        """Show that a step is done."""
+        self.bar.update(self.task, completed=step + 1)
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Record the values of a step, and how fast training went since the last record."""
+        now = time.perf_counter()
+        rate = (step + 1 - self.marked_step) / max(now - self.marked, 1e-9)
+        self.marked, self.marked_step = now, step + 1
+        timing = {
+            "step": step,
+            "seconds": round(now - self.began, 3),
+            "steps_per_second": round(rate, 4),
+            "memory_mb": round(peak_memory_mb(), 1),
+        }
+        for file, row in zip(self.files, ({"step": step, **values}, timing), strict=True):
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+        self._show(step, values, rate)
+
+    def _show(self, step: int, values: Mapping[str, float], rate: float) -> None:
+        losses = "  ".join(f"{name} {value:.4g}" for name, value in values.items() if "/" in name)
+        if self.console.is_terminal:
+            self.bar.update(self.task, losses=f"{rate:.1f}/s  {losses}")
+            return
+        remaining = (self.steps - step - 1) / max(rate, 1e-9)
+        self.console.print(
+            f"{self.title}  {step + 1}/{self.steps}  {rate:.2f} steps/s  {remaining:.0f} s left  {losses}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def peak_memory_mb() -> float:
+    """The largest resident size of this process so far, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def _reopened(path: Path, start: int):
+    """Open for appending after the rows before ``start``."""
+    rows = [row for row in read_lines(path) if row["step"] < start]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.open("w", encoding="utf-8")
+    file.writelines(json.dumps(row) + "\n" for row in rows)
+    file.flush()
+    return file

@@ -1,0 +1,72 @@
+"""Parameter groups and the learning-rate schedule of the DAFormer family."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+NORMS = (nn.LayerNorm, nn.modules.batchnorm._NormBase, nn.GroupNorm)  # pyright: ignore[reportPrivateUsage]
+
+
+def parameter_groups(
+    module: nn.Module, *, lr: float, head_factor: float, weight_decay: float
+) -> list[dict[str, Any]]:
+    """Three groups: the encoder, its norms without weight decay, everything else at the head's rate.
+
+    Source: DAFormer's optimiser settings. A norm inside the head keeps its weight decay, as there.
+
+    Args:
+        module: A method; parameters without gradient (a teacher's) are left out.
+        lr: The encoder's learning rate.
+        head_factor: How much faster the rest learns.
+        weight_decay: AdamW's.
+
+    Returns:
+        Groups for an optimiser, each with the extra key ``base_lr``; empty groups are left out.
+    """
+    norms = {id(p) for m in module.modules() if isinstance(m, NORMS) for p in m.parameters(recurse=False)}
+    encoder: list[nn.Parameter] = []
+    encoder_norms: list[nn.Parameter] = []
+    head: list[nn.Parameter] = []
+    for name, parameter in module.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        in_encoder = "encoder" in name.split(".")
+        group = head if not in_encoder else encoder_norms if id(parameter) in norms else encoder
+        group.append(parameter)
+    groups = [(encoder, lr, weight_decay), (encoder_norms, lr, 0.0), (head, lr * head_factor, weight_decay)]
+    return [
+        {"params": parameters, "lr": rate, "base_lr": rate, "weight_decay": decay}
+        for parameters, rate, decay in groups
+        if parameters
+    ]
+
+
+def schedule(step: int, steps: int, *, warmup: int, start: float = 1e-6, power: float = 1.0) -> float:
+    """The factor on every learning rate at a step: linear warm-up times polynomial decay.
+
+    Source: DAFormer's schedule (poly 1.0, 1500 of 40 000 steps of warm-up from a factor of 1e-6).
+
+    Args:
+        step: Updates so far, 0 to steps - 1.
+        steps: Updates in all.
+        warmup: Updates of warm-up.
+        start: The warm-up's first factor.
+        power: Of the decay.
+    """
+    decay = (1.0 - step / steps) ** power
+    if step >= warmup:
+        return decay
+    return decay * (1.0 - (1.0 - step / warmup) * (1.0 - start))
+
+
+def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Multiply the factor into every group's base rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["base_lr"] * factor
+
+
+def adamw(groups: Iterable[dict[str, Any]], *, betas: tuple[float, float]) -> torch.optim.AdamW:
+    """AdamW over parameter groups, its update fused into one kernel a group."""
+    return torch.optim.AdamW(list(groups), betas=betas, fused=True)

@@ -1,0 +1,55 @@
+"""Pictures of what the student sees, drawn by the engine so that no method contains drawing."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import nn
+
+from segue.classes import ClassList
+from segue.ops.draw import draw_view
+from segue.ops.resize import enlarge
+from segue.types import Joint, View
+
+
+class ViewPainter:
+    """Collects the views of one step and writes them to ``pictures/views/STEP.png``.
+
+    Args:
+        folder: The run folder.
+        classes: For their colours.
+        mean: Grey levels that normalisation subtracts.
+        std: Grey levels that it divides by.
+    """
+
+    def __init__(self, folder: Path, *, classes: ClassList, mean: Sequence[float], std: Sequence[float]) -> None:
+        self.folder = folder / "pictures" / "views"
+        self.classes = classes
+        self.mean = mean
+        self.std = std
+        self.sheets: list[Image.Image] = []
+
+    @torch.no_grad()
+    def add(self, seen: View | Joint, student: nn.Module) -> None:
+        """Draw a view with a fresh prediction of the student in evaluation mode; random numbers stay untouched."""
+        was_training = student.training
+        student.eval()
+        for view in seen.views if isinstance(seen, Joint) else [seen]:
+            size = (view.image.shape[-2], view.image.shape[-1])
+            prediction = enlarge(student(view.image).logits.float(), size).argmax(1)
+            sheet = draw_view(view, prediction, palette=self.classes.colours, mean=self.mean, std=self.std)
+            self.sheets.append(Image.fromarray(sheet))
+        student.train(was_training)
+
+    def save(self, step: int) -> None:
+        """Write what was collected, one sheet below the other."""
+        width = max(sheet.width for sheet in self.sheets)
+        page = Image.new("RGB", (width, sum(sheet.height for sheet in self.sheets)), "white")
+        top = 0
+        for sheet in self.sheets:
+            page.paste(sheet, (0, top))
+            top += sheet.height
+        self.folder.mkdir(parents=True, exist_ok=True)
+        page.save(self.folder / f"{step:07d}.png")
+        self.sheets.clear()

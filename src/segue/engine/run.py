@@ -1,0 +1,154 @@
+"""One training run from settings to a folder: open, check, train, score, keep the model."""
+
+import logging
+import platform
+from pathlib import Path
+from typing import Any
+
+import accelerate
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedDataParallelKwargs
+from rich.console import Console
+
+from segue import __version__
+from segue.engine import experiment as experiments
+from segue.engine.build import (
+    build_loader,
+    build_method,
+    build_student,
+    network_arguments,
+    open_domain,
+    training_classes,
+)
+from segue.engine.loop import Trainer, seed_step
+from segue.engine.pictures import ViewPainter
+from segue.engine.scoring import score_run
+from segue.engine.settings import Experiment, SelfTrainingSettings
+from segue.models.build import normalisation
+from segue.models.weights import Card, save_model
+
+logger = logging.getLogger(__name__)
+
+
+def train(experiment: Experiment, folder: Path, *, console: Console, cpu: bool = False) -> dict[str, Any] | None:
+    """Train, or go on training, into a run folder.
+
+    A folder that holds a checkpoint of the same experiment is taken up exactly where it stands; a finished one is
+    only scored again. Everything that can be wrong with the data is found before the folder is touched.
+
+    Args:
+        experiment: The whole settings.
+        folder: The run folder.
+        console: Where progress is shown.
+        cpu: Stay on the processor even if there is an accelerator.
+
+    Returns:
+        What ``scores.json`` holds, or None if the pair has no labelled pictures to score on.
+
+    Raises:
+        ValueError: If settings, data, weights or a checkpoint are wrong, or the folder holds another experiment.
+        OSError: If a file is missing or cannot be written.
+    """
+    if experiment.reads_target_labels:
+        console.print(
+            "This recipe trains on target labels: it is the oracle, for measuring what they would be worth.",
+            style="bold yellow",
+        )
+    accelerator = _accelerator(experiment, cpu=cpu)
+    _same_experiment(folder, experiment)
+    data = experiment.data
+    source = open_domain(data, data.source, labelled=True)
+    adapts = isinstance(experiment.method, SelfTrainingSettings)
+    target = open_domain(data, data.target, labelled=False) if adapts else None
+    for dataset in (source, target, *_evaluation_domains(experiment)):
+        if dataset is not None:
+            dataset.check()
+
+    torch.manual_seed(experiment.seed)
+    student = build_student(experiment)
+    loader = build_loader(
+        experiment,
+        source,
+        target,
+        statistics_cache=folder / "class_statistics.json",
+        device=accelerator.device,
+        rank=accelerator.process_index,
+        world=accelerator.num_processes,
+    )
+    trainer = Trainer(
+        experiment, folder, method=build_method(experiment, student), accelerator=accelerator
+    )
+    mean, std = normalisation(experiment.network.encoder)
+    classes = training_classes(data)
+    if accelerator.is_main_process:
+        experiments.save(experiment, folder / "experiment.yaml")
+    if trainer.step:
+        console.print(f"going on from step {trainer.step} of {experiment.steps} in {folder}")
+    accumulate = experiment.optim.accumulate
+    if trainer.step < experiment.steps:
+        trainer.run(
+            loader.steps(trainer.step * accumulate, experiment.steps * accumulate),
+            painter=ViewPainter(folder, classes=classes, mean=mean, std=std),
+            console=console,
+        )
+    if accelerator.is_main_process:
+        card = Card(
+            classes=list(classes.names),
+            colours=[list(colour) for colour in classes.colours],
+            mean=list(mean),
+            std=list(std),
+            network=network_arguments(experiment),
+            window=list(data.crop),
+            recipe=experiment.recipe,
+            step=trainer.step,
+            versions=versions(),
+        )
+        save_model(folder / "model", student, card)
+    seed_step(experiment.seed, experiment.steps, accelerator.process_index)
+    return score_run(experiment, folder, trainer.method, accelerator=accelerator)
+
+
+def versions() -> dict[str, str]:
+    """What a result may depend on besides its settings."""
+    return {
+        "segue": __version__,
+        "torch": torch.__version__,
+        "accelerate": accelerate.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _accelerator(experiment: Experiment, *, cpu: bool) -> Accelerator:
+    precision = {"fp32": "no"}.get(experiment.run.precision, experiment.run.precision)
+    if precision == "fp16" and (cpu or not torch.cuda.is_available()):
+        raise ValueError("run.precision=fp16 needs a GPU; use bf16 or fp32 here")
+    # Accelerate keeps one state a process; the demo and the tests train several runs in one.
+    AcceleratorState._reset_state()  # pyright: ignore[reportPrivateUsage]
+    return Accelerator(
+        mixed_precision=precision,
+        cpu=cpu,
+        # A view does not use the layers of every term.
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
+
+
+def _same_experiment(folder: Path, experiment: Experiment) -> None:
+    path = folder / "experiment.yaml"
+    if not path.is_file():
+        return
+    different = experiments.differences(experiments.load(path), experiment)
+    if different:
+        raise ValueError(
+            f"{folder} holds another experiment (it differs in {', '.join(different[:4])}): choose another --out"
+        )
+
+
+def _evaluation_domains(experiment: Experiment) -> list:
+    data = experiment.data
+    return [
+        open_domain(data, domain, labelled=True)
+        for domain in (data.source_evaluation, data.evaluation)
+        if domain is not None
+    ]

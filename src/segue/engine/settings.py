@@ -1,0 +1,193 @@
+"""The tree of settings that describes one training run; strict, frozen, written to YAML and read back."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Count = Annotated[int, Field(ge=1)]
+Colour = tuple[int, int, int]
+
+
+class Settings(BaseModel):
+    """A group of settings: an unknown key is an error, nothing changes after reading."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class NetworkSettings(Settings):
+    """The student: an encoder and a head by their names in ``segue.models.build``."""
+
+    encoder: str = "mit_b5"
+    head: str = "daformer"
+    context: str = "sepaspp"
+    channels: Count = 256
+    dropout: Share = 0.1
+    drop_path: Share = 0.1
+    weights: Path | None = None  # of the encoder; None starts from random numbers
+
+
+class MarginSettings(Settings):
+    """Borders as fractions of a picture's sides."""
+
+    top: Share = 0.0
+    bottom: Share = 0.0
+    left: Share = 0.0
+    right: Share = 0.0
+
+
+class DomainSettings(Settings):
+    """Where one domain's pictures are, and what its own classes mean in training classes."""
+
+    dataset: Literal["folder", "street_scenes"] = "folder"
+    root: Path | None = None  # folder: relative to data.root
+    split: str | None = None
+    label_classes: Path | list[str] | None = None  # folder: None finds classes.json or .yaml in the root
+    class_map: dict[str, str] = {}  # own class -> training class or "ignore"; "*" for the rest
+    domain: Literal["source", "target"] | None = None  # street scenes
+    pictures: Count | None = None  # street scenes: how many to generate
+    seed: int = 0  # street scenes
+    resize: tuple[Count, Count] | None = None  # height, width before cropping and for evaluation
+    margins: MarginSettings | None = None  # marked as not valid before cropping
+
+
+class RareClassSettings(Settings):
+    """Rare class sampling of the source (DAFormer, section 3.2)."""
+
+    temperature: Positive = 0.01  # T of equation 7
+    min_share: Share = 3000 / (1914 * 1052)  # 3000 pixels of a GTA5 picture
+    min_crop_ratio: Positive = 0.5  # of those pixels must be left in the crop
+
+
+class DataSettings(Settings):
+    """The pair, and how batches are cut from it."""
+
+    pair: str = "folders"
+    root: Path = Path()
+    classes: list[str] = Field(min_length=1)
+    colours: list[Colour] | None = None
+    source: DomainSettings
+    target: DomainSettings
+    source_evaluation: DomainSettings | None = None  # labelled; scored after training
+    evaluation: DomainSettings | None = None  # labelled target pictures; scored after training, never trained on
+    crop: tuple[Count, Count] = (512, 512)  # height, width
+    scale: tuple[Positive, Positive] = (1.0, 1.0)  # random enlargement before cropping
+    flip: Share = 0.5
+    max_share: Share = 0.75  # of a source crop that one class may cover
+    rare_classes: RareClassSettings | None = None
+    batch: Count = 2  # of each domain, on each process
+    workers: Annotated[int, Field(ge=0)] = 2
+
+    @model_validator(mode="after")
+    def _as_many_colours_as_classes(self) -> "DataSettings":
+        if self.colours is not None and len(self.colours) != len(self.classes):
+            raise ValueError(f"{len(self.classes)} classes but {len(self.colours)} colours")
+        return self
+
+
+class AugmentSettings(Settings):
+    """Colour changes of what the student sees of the target (DACS, DAFormer)."""
+
+    strength: Share = 0.2  # s: brightness, contrast, saturation and hue
+    jitter_probability: Share = 0.8
+    blur_probability: Share = 0.5
+    sigma: tuple[Positive, Positive] = (0.15, 1.15)  # of the blur, in pixels
+
+
+class SourceOnlySettings(Settings):
+    """Supervised training on the source."""
+
+    name: Literal["source_only"] = "source_only"
+
+
+class SelfTrainingSettings(Settings):
+    """DACS, DAFormer and what is built on them."""
+
+    name: Literal["self_training"] = "self_training"
+    momentum: Share = 0.999  # alpha of the teacher's moving average
+    teacher_statistics: Literal["batch", "average"] = "batch"
+    threshold: Share = 0.968  # tau: confidence that counts towards quality
+    mix: Literal["class_mix"] | None = "class_mix"
+    class_pool: Literal["batch", "image"] = "batch"
+    augment: AugmentSettings | None = AugmentSettings()
+    margins: MarginSettings | None = None  # of the crop
+
+
+class FeatureDistanceSettings(Settings):
+    """DAFormer's distance to the features that training started from."""
+
+    classes: list[str] | None = None  # None: Cityscapes' things that the class list has, or all classes
+    share: Annotated[float, Field(ge=0.0)] = 0.005  # lambda
+    min_share: Share = 0.75  # r: part of a cell that one class must cover
+
+
+class TermSettings(Settings):
+    """Additional losses; None leaves one out."""
+
+    feature_distance: FeatureDistanceSettings | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_mean_defaults(cls, value: Any) -> Any:
+        return {name: {} for name in value} if isinstance(value, list) else value
+
+
+class OptimSettings(Settings):
+    """AdamW, linear warm-up, polynomial decay (DAFormer's values)."""
+
+    lr: Positive = 6e-5  # of the encoder
+    head_factor: Positive = 10.0  # the head learns this much faster
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.01  # none on norms
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    warmup: Share = 1500 / 40000  # share of the steps
+    warmup_start: Share = 1e-6  # first factor
+    power: Positive = 1.0
+    clip: Positive | None = None  # largest gradient norm
+    accumulate: Count = 1  # batches a step
+
+
+class RunSettings(Settings):
+    """How the run is carried out; changes speed and records, not what is learnt."""
+
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    log_every: Count = 50
+    draw_every: Annotated[int, Field(ge=0)] = 1000  # 0: never
+    save_every: Count = 1000
+    keep: Count = 1  # checkpoints
+    trackers: list[Literal["tensorboard", "wandb"]] = []
+
+
+class EvaluationSettings(Settings):
+    """The protocol of scores and of the predictions in the report."""
+
+    mode: Literal["auto", "whole", "sliding"] = "auto"
+    overlap: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5  # of sliding windows
+    flip: bool = False
+    scales: list[Positive] = [1.0]
+    network: Literal["student", "teacher"] = "student"
+    pictures: Annotated[int, Field(ge=0)] = 8  # kept for the report
+
+
+class Experiment(Settings):
+    """One run: recipe x pair x network x budget."""
+
+    recipe: str
+    seed: int = 0
+    steps: Count = 40000
+    network: NetworkSettings = NetworkSettings()
+    data: DataSettings
+    method: Annotated[SourceOnlySettings | SelfTrainingSettings, Field(discriminator="name")]
+    terms: TermSettings = TermSettings()
+    optim: OptimSettings = OptimSettings()
+    run: RunSettings = RunSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    reads_target_labels: bool = False  # true for the oracle alone
+
+    @field_validator("seed")
+    @classmethod
+    def _seed_fits_the_generators(cls, value: int) -> int:
+        if not 0 <= value < 2**31:
+            raise ValueError("a seed is at least 0 and below 2**31")
+        return value

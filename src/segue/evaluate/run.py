@@ -1,0 +1,171 @@
+"""A predictor on labelled pictures: scores, with the protocol they were measured by."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+import torch.distributed as dist
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from segue.classes import ClassList
+from segue.evaluate.metrics import Scores, count, empty_confusion, iou_per_class, scores, total
+from segue.evaluate.predict import Predictor
+from segue.ops.resize import enlarge
+from segue.types import IGNORE
+
+
+class Labelled(Protocol):
+    """Labelled pictures by index; every data set is this."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+        ...
+
+    def name(self, index: int) -> str:
+        """What a picture is called."""
+        ...
+
+    def image(self, index: int) -> UInt8[Tensor, "3 h w"]:
+        """RGB, 0 to 255."""
+        ...
+
+    def label(self, index: int) -> UInt8[Tensor, "h w"]:
+        """Training ids, IGNORE where unlabelled."""
+        ...
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One evaluated picture.
+
+    Attributes:
+        index: Its place in the data set.
+        name: What it is called there.
+        image: RGB, 0 to 255.
+        label: Training ids, IGNORE where unlabelled.
+        prediction: Training ids, of the label's size.
+        mean_iou: Over the classes labelled in this picture; None where nothing is.
+    """
+
+    index: int
+    name: str
+    image: UInt8[Tensor, "3 h w"]
+    label: UInt8[Tensor, "h2 w2"]
+    prediction: UInt8[Tensor, "h2 w2"]
+    mean_iou: float | None
+
+
+def evaluate(
+    predictor: Predictor,
+    dataset: Labelled,
+    *,
+    classes: ClassList,
+    mean: Sequence[float],
+    std: Sequence[float],
+    device: torch.device,
+    protocol: Mapping[str, Any] | None = None,
+    absent_counts: bool = False,
+    watch: Callable[[Scored], None] | None = None,
+) -> Scores:
+    """Score a predictor on all pictures of a data set at the size of their labels.
+
+    With several processes each picture is predicted by one of them, and all return the same scores.
+
+    Args:
+        predictor: Probabilities of these classes.
+        dataset: Labelled pictures.
+        classes: The classes in training order.
+        mean: Grey levels that normalisation subtracts from red, green and blue.
+        std: Grey levels that normalisation divides by.
+        device: Where to predict.
+        protocol: What else belongs beside the scores: how was predicted, with which network.
+        absent_counts: Whether a class that is predicted but nowhere labelled counts as 0 in the mean.
+        watch: Called with every picture that this process has scored.
+
+    Returns:
+        The scores over all pixels of all pictures, not the mean over pictures.
+
+    Raises:
+        ValueError: If the predictor has another number of classes, a label has a value outside the class list,
+            or no pixel is labelled.
+        OSError: If a picture or label cannot be read.
+    """
+    # Not every accelerator counts efficiently, or at all: only processes that talk through their GPUs count there.
+    counting = device if device.type == "cuda" else torch.device("cpu")
+    confusion = empty_confusion(len(classes)).to(counting)
+    for index in _share_of(len(dataset)):
+        image, label = dataset.image(index), dataset.label(index)
+        name = dataset.name(index)
+        _check_label(label, classes, name)
+        probability = predictor(normalised(image[None], mean=mean, std=std, device=device))
+        if probability.shape[1] != len(classes):
+            raise ValueError(
+                f"the model predicts {probability.shape[1]} classes, the data have {len(classes)}"
+            )
+        prediction = classify(probability, (label.shape[-2], label.shape[-1]))[0]
+        count(confusion, prediction.to(counting), label=label.to(counting))
+        if watch is not None:
+            watch(
+                _scored(index, name, image=image, label=label, prediction=prediction.cpu(), classes=classes)
+            )
+    full = {
+        "classes": list(classes.names),
+        "ignored_label": IGNORE,
+        "pictures": len(dataset),
+        "size": "label",
+    }
+    absent = {"absent_classes": "0 if predicted" if absent_counts else "left out"}
+    return scores(
+        total(confusion),
+        classes.names,
+        absent_counts=absent_counts,
+        protocol={**(protocol or {}), **full, **absent},
+    )
+
+
+def normalised(
+    image: UInt8[Tensor, "b 3 h w"], *, mean: Sequence[float], std: Sequence[float], device: torch.device
+) -> Float[Tensor, "b 3 h w"]:
+    """Pictures as a network takes them; mean and std are grey levels for red, green and blue."""
+    shift, spread = (torch.tensor(list(levels), device=device).view(3, 1, 1) for levels in (mean, std))
+    return image.to(device).float().sub_(shift).div_(spread)
+
+
+def classify(probability: Float[Tensor, "b k h w"], size: tuple[int, int]) -> UInt8[Tensor, "b h2 w2"]:
+    """The most probable class at every pixel of a given size; probabilities are resized, not classes."""
+    # Over channels that are far apart in memory, the maximum with its place is several times faster than argmax.
+    return enlarge(probability, size).max(dim=1).indices.to(torch.uint8)
+
+
+def _share_of(pictures: int) -> range:
+    """The pictures of this process: every one belongs to exactly one."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return range(pictures)
+    return range(dist.get_rank(), pictures, dist.get_world_size())
+
+
+def _check_label(label: UInt8[Tensor, "h w"], classes: ClassList, name: str) -> None:
+    wrong = label[(label >= len(classes)) & (label != IGNORE)]
+    if wrong.numel():
+        raise ValueError(
+            f"label of {name}: value {int(wrong[0])}, but there are {len(classes)} classes (0 to {len(classes) - 1}, "
+            f"{IGNORE} for ignored); give a class map, or check the data with `segue check`"
+        )
+
+
+def _scored(
+    index: int,
+    name: str,
+    *,
+    image: UInt8[Tensor, "3 h w"],
+    label: UInt8[Tensor, "h2 w2"],
+    prediction: UInt8[Tensor, "h2 w2"],
+    classes: ClassList,
+) -> Scored:
+    alone = empty_confusion(len(classes))
+    alone.sync_on_compute = False
+    count(alone, prediction, label=label)
+    found = [iou for iou in iou_per_class(total(alone)) if iou is not None]
+    return Scored(index, name, image, label, prediction, sum(found) / len(found) if found else None)

@@ -1,0 +1,29 @@
+"""Writing files so that nobody ever sees half of one."""
+
+import os
+from pathlib import Path
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file beside its place, force it to disk, then rename it.
+
+    Raises:
+        OSError: If the disk is full or the folder cannot be written; the message names the file, and what stood
+            there before is untouched.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise OSError(error.errno, f"cannot write {path}: {error.strerror}") from error
+
+
+def write_text(path: Path, content: str) -> None:
+    """As :func:`write_bytes`, in UTF-8."""
+    write_bytes(path, content.encode())

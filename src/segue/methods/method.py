@@ -1,0 +1,118 @@
+"""The two nouns of every algorithm here: a method yields views, a term is one more loss on a view."""
+
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from segue.models.segmenter import segmentation_loss
+from segue.types import Batch, Joint, Output, View
+
+
+class Term(nn.Module):
+    """An additional loss on a picture that the student has just seen.
+
+    Subclasses say in ``view_names`` on which views they are called.
+    """
+
+    view_names: ClassVar[tuple[str, ...]] = ()
+
+    def forward(self, network: nn.Module, view: View, output: Output) -> dict[str, Tensor]:
+        """Named scalar losses, already multiplied by their share.
+
+        Args:
+            network: The student.
+            view: What the student saw.
+            output: What the student made of it.
+        """
+        raise NotImplementedError
+
+    def after_step(self, batch: Batch, step: int) -> None:
+        """Called once after the optimiser's update; most terms have nothing to do."""
+
+
+class Method(nn.Module):
+    """An adaptation algorithm: one batch in, a sequence of views to train the student on out.
+
+    Teacher, banks and discriminators are submodules and buffers, so that a state dict holds everything that
+    training changes.
+
+    Raises:
+        ValueError: If a term asks for a view that the method never yields.
+    """
+
+    view_names: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, student: nn.Module, terms: Mapping[str, Term] | None = None) -> None:
+        super().__init__()
+        self.student = student
+        self.terms = nn.ModuleDict(dict(terms or {}))
+        for name, term in (terms or {}).items():
+            strange = [view for view in term.view_names if view not in self.view_names]
+            if strange:
+                raise ValueError(
+                    f"term {name!r} asks for views {strange}; {type(self).__name__} yields {list(self.view_names)}"
+                )
+
+    def views(self, batch: Batch, step: int) -> Iterator[View | Joint]:
+        """The paper's algorithm, top to bottom. Code after a ``yield`` runs after that view's backward pass.
+
+        Args:
+            batch: Labelled source and unlabelled target pictures.
+            step: The number of optimiser updates so far.
+
+        Yields:
+            What the student is to be trained on next.
+        """
+        raise NotImplementedError
+
+    def after_step(self, batch: Batch, step: int) -> None:
+        """Called once after the optimiser's update of this step: the teacher follows the student."""
+        for term in self.terms.children():
+            if isinstance(term, Term):
+                term.after_step(batch, step)
+
+    def forward(self, seen: View | Joint) -> dict[str, Tensor]:
+        """Train the student on what was yielded: one pass, the supervised losses, the terms of these views.
+
+        Returns:
+            Losses named ``view/loss``, already weighted: their sum is what to minimise.
+
+        Raises:
+            ValueError: If a view has neither a label nor a term, so that nothing would be learnt from it.
+        """
+        views = seen.views if isinstance(seen, Joint) else [seen]
+        outputs = self._see(seen)
+        losses: dict[str, Tensor] = {}
+        for view, output in zip(views, outputs, strict=True):
+            _settle_trust(view, output)
+            found = self._losses(view, output)
+            if not found:
+                raise ValueError(f"view {view.name!r} has neither a label nor a term: nothing can be learnt from it")
+            losses |= {f"{view.name}/{name}": loss for name, loss in found.items()}
+        return losses
+
+    def _see(self, seen: View | Joint) -> list[Output]:
+        if isinstance(seen, Joint):
+            return self.student.together([view.image for view in seen.views], seen.groups)
+        return [self.student(seen.image)]
+
+    def _losses(self, view: View, output: Output) -> dict[str, Tensor]:
+        losses: dict[str, Tensor] = {}
+        if view.label is not None:
+            losses["segmentation"] = segmentation_loss(output, view)
+        for term in self.terms.children():
+            if isinstance(term, Term) and view.name in term.view_names:
+                losses |= term(self.student, view, output)
+        return losses
+
+
+def _settle_trust(view: View, output: Output) -> None:
+    """Multiply the trust per image, known only now, into the weight that every loss and term sees."""
+    if view.trust is None or view.label is None:
+        return
+    with torch.no_grad():
+        trust = view.trust(output.logits.detach(), view.label)[:, None, None]
+        view.weight = trust.expand(view.label.shape) if view.weight is None else view.weight * trust
+    view.trust = None

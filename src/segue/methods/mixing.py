@@ -1,0 +1,89 @@
+"""How a target picture is changed before the student sees it: classes pasted over it, colours jittered."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from segue.ops import augment, mixing
+from segue.types import View
+
+
+class ClassMix:
+    """Paste half of the source's classes, with their labels, over the target.
+
+    Source: ClassMix (Olsson et al., WACV 2021) across domains, as in DACS (Tranheden et al., WACV 2021), section 3.1.
+
+    Args:
+        pool: Where classes are drawn from, see :func:`segue.ops.mixing.draw_classes`.
+    """
+
+    def __init__(self, pool: Literal["batch", "image"] = "batch") -> None:
+        self.pool: Literal["batch", "image"] = pool
+
+    def __call__(self, source: View, target: View) -> View:
+        """The target view with source pixels pasted in: image, label, and a weight of 1 on pasted pixels."""
+        assert source.label is not None and target.label is not None and target.weight is not None
+        mask = mixing.class_mask(source.label, mixing.draw_classes(source.label, self.pool))
+        return View(
+            target.name,
+            mixing.paste(mask, source.image, target.image),
+            mixing.paste(mask, source.label, target.label),
+            mixing.paste(mask, torch.ones_like(target.weight), target.weight),
+            teacher=target.teacher,
+            mix_mask=mask,
+        )
+
+
+class StrongAugment:
+    """Colour jitter and blur of what the student sees of the target.
+
+    Source: the strong augmentation of DACS and DAFormer. Whether to jitter and whether to blur is drawn once a
+    step for the whole batch, the strengths for each picture.
+
+    Note:
+        The official code also draws the order of the four jitters anew for each picture; here it is drawn
+        once a batch, so that the batch is changed in one call.
+
+    Args:
+        mean: Grey levels subtracted by normalisation, red, green, blue.
+        std: Grey levels divided by.
+        strength: Largest change of brightness, contrast, saturation and hue.
+        jitter_probability: How often colours are jittered.
+        blur_probability: How often pictures are blurred.
+        sigma: Range of the blur's standard deviation, in pixels.
+    """
+
+    def __init__(
+        self,
+        mean: tuple[float, float, float],
+        std: tuple[float, float, float],
+        *,
+        strength: float = 0.2,
+        jitter_probability: float = 0.8,
+        blur_probability: float = 0.5,
+        sigma: tuple[float, float] = (0.15, 1.15),
+    ) -> None:
+        self.mean = torch.tensor(mean).view(3, 1, 1)
+        self.std = torch.tensor(std).view(3, 1, 1)
+        self.strength = strength
+        self.jitter_probability = jitter_probability
+        self.blur_probability = blur_probability
+        self.sigma = sigma
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Normalised images (B,3,H,W) changed at random; the random numbers that decide stay on the host."""
+        jitters, blurs = (torch.rand(2) < torch.tensor([self.jitter_probability, self.blur_probability])).tolist()
+        if not (jitters or blurs):
+            return image
+        mean, std = self.mean.to(image.device), self.std.to(image.device)
+        with torch.autocast(image.device.type, enabled=False):
+            picture = augment.denormalise(image.float(), mean, std).clamp(0.0, 1.0)
+            if jitters:
+                factors = augment.draw_jitter(len(image), self.strength, device=image.device)
+                picture = augment.jitter(picture, factors, tuple(torch.randperm(4).tolist()))
+            if blurs:
+                low, high = self.sigma
+                sigma = low + (high - low) * torch.rand(len(image), device=image.device)
+                picture = augment.blur(picture, sigma, largest_sigma=high)
+            return augment.normalise(picture, mean, std)

@@ -1,0 +1,106 @@
+"""Self-training with a teacher, from DACS to DAFormer: the teacher labels the target, the student learns it mixed."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from segue.methods.method import Method, Term
+from segue.methods.teacher import Teacher
+from segue.ops import quality
+from segue.ranks import mean_over_ranks
+from segue.types import Batch, Output, View
+
+
+@dataclass(frozen=True)
+class Margins:
+    """Borders of the target in which the teacher is distrusted, as fractions of the picture's sides."""
+
+    top: float = 0.0
+    bottom: float = 0.0
+    left: float = 0.0
+    right: float = 0.0
+
+
+class SelfTraining(Method):
+    """The student learns the source, and the target as its teacher sees it.
+
+    Source: DACS (Tranheden et al., WACV 2021), algorithm 1; DAFormer (Hoyer et al., CVPR 2022), section 3.1. With
+    different arguments this is either of them.
+
+    Args:
+        student: The network that is trained.
+        teacher: Who labels the target.
+        terms: Additional losses.
+        threshold: Confidence above which a pixel counts towards the teacher's quality.
+        mix: Makes one view of a source and a target view; None to show the target as it is.
+        augment: Changes the colours of what the student sees of the target; None for no change.
+        margins: Where the teacher is distrusted.
+    """
+
+    view_names: ClassVar[tuple[str, ...]] = ("source", "target")
+
+    def __init__(
+        self,
+        student: nn.Module,
+        teacher: nn.Module,
+        terms: Mapping[str, Term] | None = None,
+        *,
+        threshold: float = 0.968,
+        mix: Callable[[View, View], View] | None = None,
+        augment: Callable[[Tensor], Tensor] | None = None,
+        margins: Margins | None = None,
+    ) -> None:
+        super().__init__(student, terms)
+        self.teacher = teacher
+        self.threshold = threshold
+        self.mix = mix
+        self.augment = augment
+        self.margins = margins or Margins()
+
+    def views(self, batch: Batch, step: int) -> Iterator[View]:
+        """One step of the algorithm.
+
+        Yields:
+            The source view, then the target view.
+        """
+        assert batch.target is not None, "the engine gives self-training a target loader"
+
+        # 1. The student learns the source.
+        source = View("source", batch.source.image, batch.source.label)
+        yield source
+
+        # 2. The teacher labels the target, and is trusted as far as it is confident.
+        taught: Output = self.teacher(batch.target.image)
+        label, confidence = self._label(taught, batch.target.image)
+        share = mean_over_ranks(quality.confident_share(confidence, self.threshold))
+        weight = self._weight(share.expand(label.shape), batch.target.valid)
+        target = View("target", batch.target.image, label, weight, taught)
+
+        # 3. The student learns it with source classes pasted over it and its colours changed.
+        if self.mix is not None:
+            target = self.mix(source, target)
+        if self.augment is not None:
+            target.image = self.augment(target.image)
+        yield target
+
+    def after_step(self, batch: Batch, step: int) -> None:
+        """The teacher follows the student."""
+        super().after_step(batch, step)
+        teacher: Teacher = self.teacher
+        teacher.follow(self.student, batch, step)
+
+    def _label(self, taught: Output, image: Tensor) -> tuple[Tensor, Tensor]:
+        logits = nn.functional.interpolate(
+            taught.logits.float(), image.shape[-2:], mode="bilinear", align_corners=False
+        )
+        return quality.label_and_confidence(logits)
+
+    def _weight(self, trusted: Tensor, valid: Tensor | None) -> Tensor:
+        margins = self.margins
+        weight = quality.without_margins(
+            trusted, top=margins.top, bottom=margins.bottom, left=margins.left, right=margins.right
+        )
+        return weight if valid is None else torch.where(valid, weight, torch.zeros_like(weight))

@@ -1,0 +1,104 @@
+"""Who labels the target: networks that are never trained by gradient."""
+
+import copy
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from segue.types import Batch, Output
+
+
+class Teacher(Protocol):
+    """What a method asks of its teacher."""
+
+    def __call__(self, image: Tensor) -> Output:
+        """The teacher's output on target images (B,3,H,W), without gradient."""
+        ...
+
+    def follow(self, student: nn.Module, batch: Batch, step: int) -> None:
+        """Learn from the student after the update of this step."""
+        ...
+
+
+class EmaTeacher(nn.Module):
+    """The exponential moving average of the student.
+
+    Source: Mean Teacher (Tarvainen and Valpola, NeurIPS 2017), as the code of DAFormer uses it.
+
+    Args:
+        student: The network to copy and to follow.
+        momentum: The average's factor once it has warmed up.
+        statistics: How batch norms normalise. "batch": by the statistics of the batch being labelled, while the
+            running ones drift along unused, as in the official code. "average": by running statistics that
+            follow the student's.
+    """
+
+    def __init__(
+        self, student: nn.Module, *, momentum: float = 0.999, statistics: Literal["batch", "average"] = "batch"
+    ) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(student).requires_grad_(False)
+        self.momentum = momentum
+        self.statistics: Literal["batch", "average"] = statistics
+        self.train()
+
+    def train(self, mode: bool = True) -> "EmaTeacher":
+        """Dropout and stochastic depth are always off; batch norms as ``statistics`` says."""
+        super().train(False)
+        if mode and self.statistics == "batch":
+            for module in self.network.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):  # pyright: ignore[reportPrivateUsage]
+                    module.train(True)
+        return self
+
+    @torch.no_grad()
+    def forward(self, image: Tensor) -> Output:
+        """The teacher's output, without gradient."""
+        return self.network(image)
+
+    @torch.no_grad()
+    def follow(self, student: nn.Module, batch: Batch, step: int) -> None:
+        """Move towards the student by one minus min(1 - 1 / (step + 2), momentum).
+
+        Note:
+            The official code updates at the start of iteration i + 1 with min(1 - 1 / (i + 2), momentum), which
+            is this call after step i. Only parameters follow; with ``statistics="average"`` buffers do too.
+        """
+        share = 1.0 - min(1.0 - 1.0 / (step + 2), self.momentum)
+        torch._foreach_lerp_(list(self.network.parameters()), list(student.parameters()), share)  # pyright: ignore[reportPrivateUsage]
+        if self.statistics == "average":
+            _follow_buffers(list(self.network.buffers()), list(student.buffers()), share)
+
+
+class Frozen(nn.Module):
+    """A network that never changes: outside ``parameters()`` and ``state_dict()``, so no checkpoint holds it.
+
+    Args:
+        network: Copied, set to evaluation mode and cut off from gradients.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        # A tuple hides the network from nn.Module's registration of submodules.
+        self._held = (copy.deepcopy(network).eval().requires_grad_(False),)
+
+    @torch.no_grad()
+    def forward(self, image: Tensor) -> object:
+        """Whatever the network returns, without gradient."""
+        return self._held[0](image)
+
+    def follow(self, student: nn.Module, batch: Batch, step: int) -> None:
+        """A frozen teacher follows nobody."""
+
+    def _apply(self, fn, recurse: bool = True):  # pyright: ignore[reportUnknownParameterType, reportMissingParameterType]  # noqa: ANN001, ANN202
+        self._held[0]._apply(fn)
+        return super()._apply(fn, recurse)
+
+
+def _follow_buffers(mine: list[Tensor], theirs: list[Tensor], share: float) -> None:
+    for own, other in zip(mine, theirs, strict=True):
+        if own.is_floating_point():
+            own.lerp_(other, share)
+        else:
+            own.copy_(other)

@@ -1,0 +1,120 @@
+"""Names to networks: encoders, heads, and a segmenter from one of each."""
+
+from collections.abc import Callable, Sequence
+
+from torch import nn
+
+from segue.classes import nearest
+from segue.models.encoders.mit import MixTransformer
+from segue.models.encoders.mobilenet import MobileNetV2
+from segue.models.heads.daformer import DaformerHead
+from segue.models.heads.segformer import SegformerHead
+from segue.models.segmenter import Segmenter
+
+Statistics = tuple[float, float, float]
+
+IMAGENET: tuple[Statistics, Statistics] = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+SYMMETRIC: tuple[Statistics, Statistics] = ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
+"""Colours from -1 to 1."""
+
+MIT_SIZES: dict[str, tuple[Sequence[int], Sequence[int]]] = {
+    "mit_b0": ((32, 64, 160, 256), (2, 2, 2, 2)),
+    "mit_b1": ((64, 128, 320, 512), (2, 2, 2, 2)),
+    "mit_b2": ((64, 128, 320, 512), (3, 4, 6, 3)),
+    "mit_b3": ((64, 128, 320, 512), (3, 4, 18, 3)),
+    "mit_b4": ((64, 128, 320, 512), (3, 8, 27, 3)),
+    "mit_b5": ((64, 128, 320, 512), (3, 6, 40, 3)),
+}
+"""Channels and blocks of the four stages (SegFormer, table 6)."""
+
+
+def _mit(name: str) -> Callable[[float], nn.Module]:
+    dims, depths = MIT_SIZES[name]
+    return lambda drop_path: MixTransformer(dims, depths, drop_path=drop_path)
+
+
+def _mit_nano(drop_path: float) -> nn.Module:
+    """Small enough to learn pictures of 256x128 from scratch on two CPU cores within minutes."""
+    return MixTransformer((16, 32, 64, 128), (1, 1, 1, 1), heads=(1, 2, 4, 8), drop_path=drop_path)
+
+
+ENCODERS: dict[str, Callable[[float], nn.Module]] = {
+    "mit_nano": _mit_nano,
+    "mit_b0": _mit("mit_b0"),
+    "mit_b1": _mit("mit_b1"),
+    "mit_b2": _mit("mit_b2"),
+    "mit_b3": _mit("mit_b3"),
+    "mit_b4": _mit("mit_b4"),
+    "mit_b5": _mit("mit_b5"),
+    "mobilenet_v2": lambda drop_path: MobileNetV2(),
+}
+"""Encoder names to functions of the stochastic depth's rate."""
+
+HEADS: dict[str, Callable[..., nn.Module]] = {
+    "daformer": DaformerHead,
+    "segformer": lambda in_channels, num_classes, *, context, **rest: SegformerHead(
+        in_channels, num_classes, **rest
+    ),
+}
+"""Head names to functions of channels, classes, width, context and dropout."""
+
+
+def build_encoder(name: str, *, drop_path: float = 0.1) -> nn.Module:
+    """An encoder with random weights; its ``out_channels`` are those of its four maps.
+
+    Args:
+        name: A key of ``ENCODERS``.
+        drop_path: Rate of stochastic depth at the last block; convolutional encoders have none.
+
+    Raises:
+        ValueError: If there is no such encoder.
+    """
+    if name not in ENCODERS:
+        raise ValueError(f"unknown encoder {name!r}{nearest(name, list(ENCODERS))}")
+    return ENCODERS[name](drop_path)
+
+
+def build_segmenter(
+    encoder: str,
+    head: str,
+    *,
+    num_classes: int,
+    channels: int = 256,
+    context: str = "sepaspp",
+    dropout: float = 0.1,
+    drop_path: float = 0.1,
+) -> Segmenter:
+    """A segmentation network with random weights.
+
+    Args:
+        encoder: A key of ``ENCODERS``.
+        head: A key of ``HEADS``.
+        num_classes: Classes to tell apart.
+        channels: Width of the head.
+        context: How DAFormer's head looks around (a key of ``heads.daformer.FUSIONS``); other heads have no choice.
+        dropout: Probability of a channel being dropped before the classifier.
+        drop_path: Rate of stochastic depth at the encoder's last block.
+
+    Raises:
+        ValueError: If a name is unknown.
+    """
+    if head not in HEADS:
+        raise ValueError(f"unknown head {head!r}{nearest(head, list(HEADS))}")
+    network = build_encoder(encoder, drop_path=drop_path)
+    widths = network.out_channels
+    options = {"channels": channels, "context": context, "dropout": dropout}
+    return Segmenter(network, HEADS[head](widths, num_classes, **options))
+
+
+def normalisation(encoder: str) -> tuple[Statistics, Statistics]:
+    """Mean and standard deviation of the colours that an encoder's weights were trained with, in 0 to 255.
+
+    Args:
+        encoder: A key of ``ENCODERS``.
+
+    Raises:
+        ValueError: If there is no such encoder.
+    """
+    if encoder not in ENCODERS:
+        raise ValueError(f"unknown encoder {encoder!r}{nearest(encoder, list(ENCODERS))}")
+    return SYMMETRIC if encoder == "mobilenet_v2" else IMAGENET

@@ -1,0 +1,195 @@
+"""The Mix Transformer (MiT): SegFormer's hierarchical encoder, with the parameter names of its official weights."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from segue.models.layers import TokenLinear
+
+# The official networks mix two epsilons; pretrained weights expect exactly these.
+BLOCK_EPS = 1e-6
+EMBED_EPS = 1e-5
+
+
+class MixTransformer(nn.Module):
+    """Four stages of overlapping patch embedding and transformer blocks.
+
+    Tokens travel as (B,H,W,C): a map in channels-last layout is the same memory, so nothing is copied
+    between the linear layers and the convolutions.
+
+    Source: SegFormer (Xie et al., NeurIPS 2021), section 3.1; https://arxiv.org/abs/2105.15203.
+
+    Args:
+        dims: Channels of each stage.
+        depths: Blocks of each stage.
+        heads: Attention heads of each stage.
+        reductions: Keys and values of a stage are taken from its map shrunk by this factor.
+        mlp_ratio: Width of the hidden layer of a block, in widths of the stage.
+        drop_path: Probability that the last block's branches are skipped for an image in training; the
+            first block's is 0 and the others lie evenly between.
+
+    Attributes:
+        out_channels: Channels of the four maps that come out.
+        classifier_names: How the names begin that a file of pretrained weights holds for classification only.
+    """
+
+    classifier_names = ("head.",)
+
+    def __init__(
+        self,
+        dims: Sequence[int],
+        depths: Sequence[int],
+        *,
+        heads: Sequence[int] = (1, 2, 5, 8),
+        reductions: Sequence[int] = (8, 4, 2, 1),
+        mlp_ratio: int = 4,
+        drop_path: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.out_channels = tuple(dims)
+        blocks = sum(depths)
+        rates = iter([drop_path * i / max(blocks - 1, 1) for i in range(blocks)])
+        for stage, (previous, dim) in enumerate(pairwise((3, *dims)), start=1):
+            kernel, stride = (7, 4) if stage == 1 else (3, 2)
+            self.add_module(
+                f"patch_embed{stage}", PatchEmbedding(previous, dim, kernel=kernel, stride=stride)
+            )
+            self.add_module(
+                f"block{stage}",
+                nn.ModuleList(
+                    Block(
+                        dim,
+                        heads[stage - 1],
+                        reduction=reductions[stage - 1],
+                        mlp_ratio=mlp_ratio,
+                        drop_path=next(rates),
+                    )
+                    for _ in range(depths[stage - 1])
+                ),
+            )
+            self.add_module(f"norm{stage}", nn.LayerNorm(dim, eps=BLOCK_EPS))
+        self.apply(_initialise)
+
+    def forward(self, image: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
+        """The maps of the four stages, at strides 4, 8, 16 and 32."""
+        maps = image.contiguous(memory_format=torch.channels_last)
+        features: list[Tensor] = []
+        for stage in range(1, len(self.out_channels) + 1):
+            tokens = self.get_submodule(f"patch_embed{stage}")(maps)
+            for block in cast(nn.ModuleList, self.get_submodule(f"block{stage}")):
+                tokens = block(tokens)
+            maps = self.get_submodule(f"norm{stage}")(tokens).permute(0, 3, 1, 2)
+            features.append(maps)
+        return features
+
+
+class PatchEmbedding(nn.Module):
+    """A strided convolution whose patches overlap, then layer normalisation."""
+
+    def __init__(self, in_channels: int, dim: int, *, kernel: int, stride: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(in_channels, dim, kernel, stride=stride, padding=kernel // 2)
+        self.norm = nn.LayerNorm(dim, eps=EMBED_EPS)
+
+    def forward(self, maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b h2 w2 d"]:
+        """Tokens of the coarser grid."""
+        return self.norm(self.proj(maps).permute(0, 2, 3, 1))
+
+
+class Block(nn.Module):
+    """Attention and a convolutional feed-forward layer, each normalised first and added to its input."""
+
+    def __init__(self, dim: int, heads: int, *, reduction: int, mlp_ratio: int, drop_path: float) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim, eps=BLOCK_EPS)
+        self.attn = Attention(dim, heads, reduction=reduction)
+        self.norm2 = nn.LayerNorm(dim, eps=BLOCK_EPS)
+        self.mlp = MixFeedForward(dim, dim * mlp_ratio)
+        self.drop_path = drop_path
+
+    def forward(self, tokens: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w c"]:
+        """Tokens of the same grid."""
+        tokens = tokens + self._drop(self.attn(self.norm1(tokens)))
+        return tokens + self._drop(self.mlp(self.norm2(tokens)))
+
+    def _drop(self, branch: Tensor) -> Tensor:
+        """Stochastic depth: leave the branch out for some images, and scale it up for the others."""
+        if not self.training or self.drop_path == 0:
+            return branch
+        keep = 1 - self.drop_path
+        return branch * branch.new_empty(len(branch), 1, 1, 1).bernoulli_(keep).div_(keep)
+
+
+class Attention(nn.Module):
+    """Multi-head attention whose keys and values come from a coarser grid than its queries."""
+
+    def __init__(self, dim: int, heads: int, *, reduction: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.q = TokenLinear(dim, dim)
+        self.kv = TokenLinear(dim, 2 * dim)
+        self.proj = TokenLinear(dim, dim)
+        self.sr: nn.Conv2d | None = None
+        if reduction > 1:
+            self.sr = nn.Conv2d(dim, dim, reduction, stride=reduction)
+            self.norm = nn.LayerNorm(dim, eps=EMBED_EPS)
+
+    def forward(self, tokens: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w c"]:
+        """Let every token look at the coarser grid."""
+        key, value = self.kv(self._reduce(tokens)).chunk(2, dim=-1)
+        mixed = F.scaled_dot_product_attention(
+            self._split(self.q(tokens)), self._split(key), self._split(value)
+        )
+        return self.proj(mixed.transpose(1, 2).reshape(tokens.shape))
+
+    def _reduce(self, tokens: Tensor) -> Tensor:
+        if self.sr is None:
+            return tokens
+        return self.norm(self.sr(tokens.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
+
+    def _split(self, tokens: Tensor) -> Tensor:
+        """(B,H,W,C) to (B,heads,H*W,C/heads), without a copy."""
+        return tokens.flatten(1, 2).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+class MixFeedForward(nn.Module):
+    """Linear, depth-wise 3x3 convolution, GELU, linear; the convolution tells tokens where they are."""
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = TokenLinear(dim, hidden)
+        self.dwconv = DepthwiseConv(hidden)
+        self.fc2 = TokenLinear(hidden, dim)
+
+    def forward(self, tokens: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w c"]:
+        """Tokens of the same grid."""
+        return self.fc2(F.gelu(self.dwconv(self.fc1(tokens))))
+
+
+class DepthwiseConv(nn.Module):
+    """A 3x3 convolution of each channel by itself; a module of its own for its official name."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dwconv = nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
+
+    def forward(self, tokens: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w c"]:
+        """Tokens of the same grid."""
+        return self.dwconv(tokens.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+
+def _initialise(module: nn.Module) -> None:
+    """SegFormer's initialisation from scratch."""
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.Conv2d):
+        fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
+        nn.init.normal_(module.weight, std=(2 / fan_out) ** 0.5)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

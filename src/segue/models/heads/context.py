@@ -1,0 +1,126 @@
+"""Ways for a head to look around: parallel dilated convolutions and interlaced sparse self-attention."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from segue.models.layers import ConvNorm
+
+DILATIONS = (1, 6, 12, 18)
+
+
+class SeparableConvNorm(nn.Module):
+    """A dilated depth-wise 3x3 convolution, then a 1x1 one, each with batch normalisation and ReLU."""
+
+    def __init__(self, in_channels: int, out_channels: int, *, dilation: int) -> None:
+        super().__init__()
+        self.depthwise_conv = ConvNorm(
+            in_channels, in_channels, kernel=3, dilation=dilation, groups=in_channels
+        )
+        self.pointwise_conv = ConvNorm(in_channels, out_channels)
+
+    def forward(self, maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
+        """A map of the same size."""
+        return self.pointwise_conv(self.depthwise_conv(maps))
+
+
+class Aspp(nn.Module):
+    """Atrous spatial pyramid pooling without the pooled branch: four dilations side by side, then a 3x3 convolution.
+
+    Source: DeepLabV3 (Chen et al., 2017), section 3.3, and DAFormer (Hoyer et al., CVPR 2022), section 3.2.
+
+    Args:
+        in_channels: Channels that come in.
+        channels: Channels of every branch, and of what comes out.
+        separable: Whether the dilated convolutions are depth-wise separable.
+        dilations: One a branch; a branch of dilation 1 is a 1x1 convolution.
+    """
+
+    def __init__(
+        self, in_channels: int, channels: int, *, separable: bool, dilations: Sequence[int] = DILATIONS
+    ) -> None:
+        super().__init__()
+        self.aspp_modules = nn.ModuleList(
+            _branch(in_channels, channels, dilation, separable=separable) for dilation in dilations
+        )
+        self.bottleneck = ConvNorm(len(dilations) * channels, channels, kernel=3)
+
+    def forward(self, maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
+        """A map of the same size that has seen its surroundings."""
+        return self.bottleneck(torch.cat([branch(maps) for branch in self.aspp_modules], dim=1))
+
+
+def _branch(in_channels: int, channels: int, dilation: int, *, separable: bool) -> nn.Module:
+    if dilation == 1:
+        return ConvNorm(in_channels, channels)
+    if separable:
+        return SeparableConvNorm(in_channels, channels, dilation=dilation)
+    return ConvNorm(in_channels, channels, kernel=3, dilation=dilation)
+
+
+class InterlacedAttention(nn.Module):
+    """Self-attention in two sparse steps: among cells a block apart, then among the cells of a block.
+
+    Source: Interlaced sparse self-attention (Huang et al., 2019), https://arxiv.org/abs/1907.12273, in the
+    form of DAFormer's ablation of context modules.
+
+    Args:
+        in_channels: Channels that come in.
+        channels: Channels of queries, keys, values and of what comes out.
+        block: Side of a block in cells.
+    """
+
+    def __init__(self, in_channels: int, channels: int, *, block: int = 8) -> None:
+        super().__init__()
+        self.block = block
+        self.in_conv = ConvNorm(in_channels, channels)
+        self.global_relation = Relation(channels)
+        self.local_relation = Relation(channels)
+
+    def forward(self, maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
+        """A map of the same size; cells outside of it take part in attention as zeros."""
+        maps = self.in_conv(maps)
+        height, width = maps.shape[-2:]
+        block = self.block
+        rows, columns = math.ceil(height / block), math.ceil(width / block)
+        spare_rows, spare_columns = rows * block - height, columns * block - width
+        top, left = spare_rows // 2, spare_columns // 2
+        maps = F.pad(maps, (left, spare_columns - left, top, spare_rows - top))
+        batch, channels = maps.shape[:2]
+
+        # 1. Cells at the same place of every block meet.
+        cells = maps.view(batch, channels, rows, block, columns, block).permute(0, 3, 5, 1, 2, 4)
+        cells = self.global_relation(cells.reshape(-1, channels, rows, columns))
+
+        # 2. Cells of the same block meet.
+        cells = cells.view(batch, block, block, channels, rows, columns).permute(0, 4, 5, 3, 1, 2)
+        cells = self.local_relation(cells.reshape(-1, channels, block, block))
+
+        # 3. Every cell goes back to its place.
+        cells = cells.view(batch, rows, columns, channels, block, block).permute(0, 3, 1, 4, 2, 5)
+        maps = cells.reshape(batch, channels, rows * block, columns * block)
+        return maps[:, :, top : top + height, left : left + width]
+
+
+class Relation(nn.Module):
+    """Single-head self-attention over the cells of a map."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.key_project = ConvNorm(channels, channels)
+        self.query_project = ConvNorm(channels, channels)
+        self.value_project = nn.Conv2d(channels, channels, 1)
+        self.output_project = ConvNorm(channels, channels)
+
+    def forward(self, maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """A map of the same size."""
+        query, key, value = (
+            project(maps).flatten(2).transpose(1, 2).unsqueeze(1)
+            for project in (self.query_project, self.key_project, self.value_project)
+        )
+        mixed = F.scaled_dot_product_attention(query, key, value)
+        return self.output_project(mixed.squeeze(1).transpose(1, 2).reshape(maps.shape))

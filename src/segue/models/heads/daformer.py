@@ -1,0 +1,75 @@
+"""DAFormer's head: levels made equally wide, enlarged, concatenated, and fused with or without context."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from segue.classes import nearest
+from segue.models.heads.context import Aspp, InterlacedAttention
+from segue.models.layers import ConvNorm, LevelEmbedding
+from segue.ops.resize import enlarge
+
+FUSIONS: dict[str, Callable[[int, int], nn.Module]] = {
+    "sepaspp": partial(Aspp, separable=True),
+    "aspp": partial(Aspp, separable=False),
+    "conv1": ConvNorm,
+    "isa": InterlacedAttention,
+    "sepaspp_bottleneck": ConvNorm,
+}
+"""How the concatenated levels are fused, by the name of the head's context; the last one looks around earlier."""
+
+
+class DaformerHead(nn.Module):
+    """The context-aware fusion head. Parameter names are the official ones.
+
+    Source: DAFormer (Hoyer et al., CVPR 2022), section 3.2 and table 7 (the other contexts);
+    https://arxiv.org/abs/2111.14887.
+
+    Args:
+        in_channels: Channels of the four maps.
+        num_classes: Classes to tell apart.
+        channels: Width of every level and of the embedding.
+        context: A key of ``FUSIONS``: "sepaspp" is the paper's; "aspp" is its non-separable form; "conv1" is a 1x1
+            convolution, without context; "isa" is sparse self-attention; "sepaspp_bottleneck" looks around on the
+            coarsest level only.
+        dropout: Probability of a channel being dropped before the classifier, in training.
+
+    Raises:
+        ValueError: If there is no such context.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        num_classes: int,
+        *,
+        channels: int = 256,
+        context: str = "sepaspp",
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        if context not in FUSIONS:
+            raise ValueError(f"unknown context {context!r}{nearest(context, list(FUSIONS))}")
+        embeddings: list[nn.Module] = [LevelEmbedding(width, channels) for width in in_channels]
+        if context == "sepaspp_bottleneck":
+            narrow = nn.Conv2d(in_channels[-1], channels, 1)
+            embeddings[-1] = nn.Sequential(narrow, Aspp(channels, channels, separable=True))
+        self.embed_layers = nn.ModuleList(embeddings)
+        self.fuse_layer = FUSIONS[context](len(in_channels) * channels, channels)
+        self.dropout = nn.Dropout2d(dropout)
+        self.conv_seg = nn.Conv2d(channels, num_classes, 1)
+        nn.init.normal_(self.conv_seg.weight, std=0.01)
+        nn.init.zeros_(self.conv_seg.bias)  # pyright: ignore[reportArgumentType]
+
+    def forward(self, features: list[Tensor]) -> tuple[Float[Tensor, "b k h w"], Float[Tensor, "b d h w"]]:
+        """Logits and the embedding before dropout and classifier, on the finest map's grid."""
+        rows, columns = features[0].shape[-2:]
+        levels = [
+            enlarge(embed(level), (rows, columns))
+            for embed, level in zip(self.embed_layers, features, strict=True)
+        ]
+        embedding = self.fuse_layer(torch.cat(levels, dim=1))
+        return self.conv_seg(self.dropout(embedding)), embedding

@@ -1,0 +1,45 @@
+"""SegFormer's head: every level made equally wide, enlarged, concatenated and mixed by 1x1 convolutions."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from segue.models.layers import ConvNorm, LevelEmbedding
+from segue.ops.resize import enlarge
+
+
+class SegformerHead(nn.Module):
+    """The all-MLP head, in the variant of DAFormer's repository: levels are concatenated fine to coarse.
+
+    The original concatenates coarse to fine; ``weights.from_nvlabs`` permutes its weights. The classifier
+    ``conv_seg`` that official files hold beside ``linear_pred`` is never used and does not exist here.
+
+    Source: SegFormer (Xie et al., NeurIPS 2021), section 3.2; https://arxiv.org/abs/2105.15203.
+
+    Args:
+        in_channels: Channels of the four maps.
+        num_classes: Classes to tell apart.
+        channels: Width of every level and of the embedding.
+        dropout: Probability of a channel being dropped before the classifier, in training.
+    """
+
+    def __init__(
+        self, in_channels: Sequence[int], num_classes: int, *, channels: int = 256, dropout: float = 0.1
+    ) -> None:
+        super().__init__()
+        self.linear_c = nn.ModuleList(LevelEmbedding(width, channels) for width in in_channels)
+        self.linear_fuse = ConvNorm(len(in_channels) * channels, channels)
+        self.dropout = nn.Dropout2d(dropout)
+        self.linear_pred = nn.Conv2d(channels, num_classes, 1)
+
+    def forward(self, features: list[Tensor]) -> tuple[Float[Tensor, "b k h w"], Float[Tensor, "b d h w"]]:
+        """Logits and the embedding before dropout and classifier, on the finest map's grid."""
+        rows, columns = features[0].shape[-2:]
+        levels = [
+            enlarge(embed(level), (rows, columns))
+            for embed, level in zip(self.linear_c, features, strict=True)
+        ]
+        embedding = self.linear_fuse(torch.cat(levels, dim=1))
+        return self.linear_pred(self.dropout(embedding)), embedding

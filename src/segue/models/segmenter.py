@@ -1,0 +1,64 @@
+"""A segmentation network: an encoder, a head, and the loss over what the head predicts."""
+
+from typing import cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from segue.ops.losses import cross_entropy
+from segue.ops.resize import enlarge
+from segue.types import Output, Supervised, View
+
+
+class Segmenter(nn.Module):
+    """An encoder and a head as one network.
+
+    The names of the two submodules matter: optimisers give parameters whose name contains ``head`` a higher
+    learning rate.
+
+    Args:
+        encoder: Image to four maps at strides 4, 8, 16 and 32.
+        head: The four maps to logits and the embedding before the classifier.
+    """
+
+    def __init__(self, encoder: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+
+    def forward(self, image: Float[Tensor, "b 3 h w"]) -> Output:
+        """Predict every class at every cell of the head's own grid."""
+        features = cast(list[Tensor], self.encoder(image))
+        logits, embedding = cast(tuple[Tensor, Tensor], self.head(features))
+        return Output(logits, features, embedding, [Supervised(logits)])
+
+
+def segmentation_loss(output: Output, view: View) -> Float[Tensor, ""]:
+    """The loss of every supervised prediction on the part of the label that it covers, times its share.
+
+    Ignored pixels and pixels of weight zero count in the mean's denominator, so a view with few trusted pixels
+    teaches little.
+
+    Source: DAFormer (Hoyer et al., CVPR 2022), equations 1 and 3, and its official loss reduction.
+
+    Args:
+        output: What the network predicts for the view's image.
+        view: Its label, and its weight and loss where it has its own.
+
+    Raises:
+        ValueError: If the view has no label.
+    """
+    if view.label is None:
+        raise ValueError(f"view {view.name!r} has no label: no segmentation loss can be computed on it")
+    pixel_loss = view.loss or cross_entropy
+    total = output.logits.new_zeros((), dtype=torch.float32)
+    for part in output.supervised:
+        window = (..., *part.window) if part.window else ...
+        label = view.label[window]
+        logits = enlarge(part.logits.float(), (label.shape[-2], label.shape[-1]))
+        loss = pixel_loss(logits, label)
+        if view.weight is not None:
+            loss = loss * view.weight[window]
+        total = total + part.share * loss.mean()
+    return total

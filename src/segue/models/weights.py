@@ -1,0 +1,227 @@
+"""Weights in files: pretrained encoders in, trained models out and in, and SegFormer's own order of levels."""
+
+import json
+import os
+import pickle
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from segue.models.build import build_segmenter
+from segue.models.segmenter import Segmenter
+
+State = dict[str, Tensor]
+
+MODEL_FILE = "model.safetensors"
+CARD_FILE = "card.json"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a model folder says about its model.
+
+    Attributes:
+        classes: Class names, by training id.
+        colours: Their colours, 0 to 255.
+        mean: What is taken off each colour channel, in 0 to 255.
+        std: What each colour channel is then divided by.
+        network: The arguments of ``build_segmenter``.
+        window: Height and width of the training crop in pixels: the size to predict at.
+        recipe: The recipe that trained it.
+        step: Training steps done.
+        versions: Versions of the software that wrote it.
+    """
+
+    classes: Sequence[str]
+    colours: Sequence[Sequence[int]]
+    mean: Sequence[float]
+    std: Sequence[float]
+    network: Mapping[str, Any]
+    window: tuple[int, int]
+    recipe: str
+    step: int
+    versions: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def save_model(folder: Path, segmenter: nn.Module, card: Card) -> None:
+    """Write a model folder: weights and card, each complete or not there at all.
+
+    Args:
+        folder: Made if it does not exist; an older model in it is replaced.
+        segmenter: The network that ``card.network`` describes.
+        card: What is to be known about it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: value.detach().cpu().contiguous() for name, value in segmenter.state_dict().items()}
+    _write(folder / MODEL_FILE, save(state))
+    _write(folder / CARD_FILE, (json.dumps(asdict(card), indent=2) + "\n").encode())
+
+
+def load_model(folder: Path) -> tuple[Segmenter, Card]:
+    """Read a model folder; the network comes in evaluation mode.
+
+    Args:
+        folder: What ``save_model`` wrote.
+
+    Raises:
+        FileNotFoundError: If the folder, its card or its weights do not exist.
+        ValueError: If the card or the weights are damaged or do not fit together.
+    """
+    card = _read_card(folder / CARD_FILE)
+    path = folder / MODEL_FILE
+    state = {
+        name: value.float() if value.is_floating_point() else value
+        for name, value in read_state(path).items()
+    }
+    with torch.device("meta"):
+        try:
+            segmenter = build_segmenter(**card.network)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{folder / CARD_FILE}: its network cannot be built: {error}") from error
+    _check_fit(segmenter, state, path)
+    segmenter.load_state_dict(state, assign=True)
+    return segmenter.eval(), card
+
+
+def load_encoder(encoder: nn.Module, path: Path) -> None:
+    """Fill an encoder with pretrained weights; every parameter must be in the file, in its shape.
+
+    What the file holds for the ImageNet classifier is left out: names beginning with one of the encoder's
+    ``classifier_names``. Half-precision weights are widened.
+
+    Args:
+        encoder: One of ``build.ENCODERS``.
+        path: A ``.safetensors`` file, or a PyTorch file of tensors only; bare, or under "state_dict" or "model".
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is damaged, or its names or shapes are not the encoder's.
+    """
+    dropped = cast(tuple[str, ...], encoder.classifier_names)
+    state = {name: value for name, value in read_state(path).items() if not name.startswith(dropped)}
+    _check_fit(encoder, state, path)
+    encoder.load_state_dict(state, strict=False)
+
+
+def read_state(path: Path) -> State:
+    """The tensors of a weights file by name.
+
+    Args:
+        path: A ``.safetensors`` file, or a PyTorch file; the latter is read without executing anything in it.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it cannot be read or holds no tensors.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such weights file")
+    try:
+        if path.suffix == ".safetensors":
+            content: Any = load(path.read_bytes())
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except (
+        SafetensorError,
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+        RuntimeError,
+        EOFError,
+        KeyError,
+    ) as error:
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ValueError(
+            f"{path}: damaged, or not a weights file ({reason}); copy or export it again"
+        ) from error
+    for wrapper in ("state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise ValueError(
+            f"{path}: holds no named tensors; give a file of weights, bare or under 'state_dict'"
+        )
+    return cast(State, content)
+
+
+def from_nvlabs(state: State) -> State:
+    """SegFormer's original names and order of levels to those of a ``Segmenter`` with a segformer head.
+
+    The original fuses levels coarse to fine, this project fine to coarse, so the input channels of the fusing
+    convolution change places. The unused classifier ``conv_seg`` is left out.
+
+    Args:
+        state: Names beginning with ``backbone.`` and ``decode_head.``.
+    """
+    converted: State = {}
+    for name, value in state.items():
+        if name.startswith("decode_head.conv_seg."):
+            continue
+        name = name.replace("backbone.", "encoder.", 1).replace("decode_head.", "head.", 1)
+        for level in range(4):
+            name = name.replace(f"head.linear_c{level + 1}.", f"head.linear_c.{level}.")
+        converted[name] = _reverse_levels(value) if name == "head.linear_fuse.conv.weight" else value
+    return converted
+
+
+def to_nvlabs(state: State) -> State:
+    """The inverse of ``from_nvlabs``, without the unused classifier.
+
+    Args:
+        state: Of a ``Segmenter`` with a segformer head.
+    """
+    converted: State = {}
+    for name, value in state.items():
+        new = name.replace("encoder.", "backbone.", 1).replace("head.", "decode_head.", 1)
+        for level in range(4):
+            new = new.replace(f"head.linear_c.{level}.", f"head.linear_c{level + 1}.")
+        converted[new] = _reverse_levels(value) if name == "head.linear_fuse.conv.weight" else value
+    return converted
+
+
+def _reverse_levels(weight: Tensor) -> Tensor:
+    return weight.unflatten(1, (4, -1)).flip(1).flatten(1, 2)
+
+
+def _check_fit(network: nn.Module, state: State, path: Path) -> None:
+    """Raise if names or shapes differ; counters of batch normalisation may be missing."""
+    own = network.state_dict()
+    shared = own.keys() & state.keys()
+    faults = {
+        "missing": [n for n in own if n not in state and not n.endswith("num_batches_tracked")],
+        "unexpected": [n for n in state if n not in own],
+        "of another shape": [n for n in own if n in shared and own[n].shape != state[n].shape],
+    }
+    found = [f"{len(names)} {fault} ({', '.join(names[:3])})" for fault, names in faults.items() if names]
+    if found:
+        raise ValueError(f"{path}: not the weights of this {type(network).__name__}: {'; '.join(found)}")
+
+
+def _read_card(path: Path) -> Card:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; a model folder holds {MODEL_FILE} and {CARD_FILE}")
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: damaged ({error}); copy or export the model again") from error
+    expected = {entry.name for entry in fields(Card)}
+    if not isinstance(content, dict) or content.keys() != expected:
+        raise ValueError(
+            f"{path}: not a model card; it must have exactly the keys {', '.join(sorted(expected))}"
+        )
+    return Card(**{**content, "window": tuple(content["window"])})
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Replace a file as a whole: whoever opens it sees the old content or the new one, also after a crash."""
+    beside = path.with_name(path.name + ".part")
+    with beside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)

@@ -1,0 +1,74 @@
+"""Photometric augmentation of whole batches on their device."""
+
+import math
+
+import kornia
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+JITTERS = ("brightness", "contrast", "saturation", "hue")
+
+
+def denormalise(image: Float[Tensor, "b 3 h w"], mean: Tensor, std: Tensor) -> Float[Tensor, "b 3 h w"]:
+    """Normalised pictures back to RGB in [0, 1]; mean and std (3,1,1) are in grey levels."""
+    return (image * std + mean) / 255.0
+
+
+def normalise(image: Float[Tensor, "b 3 h w"], mean: Tensor, std: Tensor) -> Float[Tensor, "b 3 h w"]:
+    """RGB in [0, 1] to normalised pictures; mean and std (3,1,1) are in grey levels."""
+    return (image * 255.0 - mean) / std
+
+
+def jitter(
+    image: Float[Tensor, "b 3 h w"], factors: Float[Tensor, "b 4"], order: tuple[int, ...] = (0, 1, 2, 3)
+) -> Float[Tensor, "b 3 h w"]:
+    """Change brightness, contrast, saturation and hue of pictures in [0, 1], in the given order.
+
+    Source: the colour jitter of kornia 0.5.8, which DAFormer pins: brightness adds its factor minus one,
+    contrast multiplies without looking at the mean, hue is in turns.
+
+    Args:
+        image: RGB in [0, 1].
+        factors: Columns as in JITTERS; 1, 1, 1 and 0 change nothing.
+        order: Positions in JITTERS.
+    """
+    brightness, contrast, saturation, hue = factors.unbind(1)
+    for position in order:
+        match JITTERS[position]:
+            case "brightness":
+                image = kornia.enhance.adjust_brightness(image, brightness - 1.0)
+            case "contrast":
+                image = kornia.enhance.adjust_contrast(image, contrast)
+            case "saturation":
+                image = kornia.enhance.adjust_saturation(image, saturation)
+            case _:
+                image = kornia.enhance.adjust_hue(image, hue * (2 * math.pi))
+    return image
+
+
+def draw_jitter(
+    count: int, strength: float, *, device: torch.device, generator: torch.Generator | None = None
+) -> Float[Tensor, "b 4"]:
+    """Jitter factors for ``count`` pictures: within ``strength`` of 1, the hue within ``strength`` of 0."""
+    spread = (torch.rand(count, 4, device=device, generator=generator) * 2 - 1) * strength
+    return spread + torch.tensor([1.0, 1.0, 1.0, 0.0], device=device)
+
+
+def blur_kernel_side(side: int) -> int:
+    """DAFormer's kernel side for a picture's side: the odd number at or below a tenth of it, rounded up."""
+    tenth = math.ceil(0.1 * side)
+    return math.floor(tenth - 0.5 + tenth % 2)
+
+
+def blur(
+    image: Float[Tensor, "b 3 h w"], sigma: Float[Tensor, " b"], *, largest_sigma: float
+) -> Float[Tensor, "b 3 h w"]:
+    """Gaussian blur, one sigma (in pixels) a picture, mirrored borders.
+
+    Source: DAFormer's strong augmentation. Its kernels span a tenth of the picture (51 pixels at 512); weights
+    beyond seven times ``largest_sigma`` are below float32 resolution, so the kernel ends there.
+    """
+    reach = 2 * math.ceil(7 * largest_sigma) + 1
+    sides = tuple(max(1, min(reach, blur_kernel_side(side))) for side in image.shape[-2:])
+    return kornia.filters.gaussian_blur2d(image, sides, sigma[:, None].expand(-1, 2))

@@ -1,0 +1,59 @@
+"""Mixing two pictures by class: which classes, which pixels, and the paste itself."""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Int64
+from torch import Tensor
+
+VALUES = 256
+"""A label holds values 0 to 255: the ignored value takes part in mixing like a class."""
+
+
+def classes_present(label: Int64[Tensor, "b h w"]) -> Bool[Tensor, "b 256"]:
+    """Which label values each picture contains, the ignored value included."""
+    flat = label.flatten(1)
+    found = torch.zeros(len(label), VALUES, dtype=torch.bool, device=label.device)
+    return found.scatter_(1, flat, torch.ones_like(flat, dtype=torch.bool))
+
+
+def draw_half(
+    present: Bool[Tensor, "b 256"], generator: torch.Generator | None = None
+) -> Bool[Tensor, "b 256"]:
+    """For each row, a random half (rounded up) of the values that are present.
+
+    It sorts random keys instead of listing classes, so that nothing is copied to the host.
+    """
+    keys = torch.rand(present.shape, device=present.device, generator=generator)
+    place = torch.where(present, keys, torch.full_like(keys, 2.0)).argsort(1).argsort(1)
+    half = (present.sum(1, keepdim=True) + 1) // 2
+    return present & (place < half)
+
+
+def draw_classes(
+    label: Int64[Tensor, "b h w"],
+    pool: Literal["batch", "image"],
+    generator: torch.Generator | None = None,
+) -> Bool[Tensor, "b 256"]:
+    """The classes that ClassMix pastes from each source picture.
+
+    Source: ClassMix (Olsson et al., WACV 2021); DACS (Tranheden et al., WACV 2021), whose code draws from the
+    picture's own classes (``pool="image"``). The code of DAFormer, HRDA and MIC draws, for every picture, from
+    the classes of the whole batch (``pool="batch"``), so that some of the drawn ones may be absent from it.
+    """
+    present = classes_present(label)
+    if pool == "batch":
+        present = present.any(0, keepdim=True).expand_as(present)
+    return draw_half(present, generator)
+
+
+def class_mask(
+    label: Int64[Tensor, "b h w"], chosen: Bool[Tensor, "b 256"]
+) -> Bool[Tensor, "b h w"]:
+    """True at the pixels whose label value was chosen for their picture."""
+    return chosen.gather(1, label.flatten(1)).view_as(label)
+
+
+def paste(mask: Bool[Tensor, "b h w"], source: Tensor, target: Tensor) -> Tensor:
+    """Source where the mask is true, target elsewhere; for (B,H,W) maps and (B,C,H,W) images."""
+    return torch.where(mask if source.ndim == mask.ndim else mask.unsqueeze(1), source, target)

@@ -1,0 +1,44 @@
+"""How far a teacher is trusted: its label, its confidence, and shares of confident pixels."""
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+
+def label_and_confidence(
+    logits: Float[Tensor, "b k h w"],
+) -> tuple[Int64[Tensor, "b h w"], Float[Tensor, "b h w"]]:
+    """The predicted class of every pixel and its probability.
+
+    The probability is exp(maximum - log-sum-exp): no softmax over all classes is stored.
+    """
+    logits = logits.float()
+    highest, label = logits.max(1)
+    return label, torch.exp(highest - torch.logsumexp(logits, 1))
+
+
+def confident_share(confidence: Float[Tensor, "b h w"], threshold: float) -> Float[Tensor, ""]:
+    """The share of a batch's pixels whose confidence is at least the threshold.
+
+    Source: DACS (Tranheden et al., WACV 2021), section 3.2; DAFormer (Hoyer et al., CVPR 2022), equation 5.
+
+    Returns:
+        One number for the whole batch, as the official code has it, not one per picture.
+    """
+    return (confidence >= threshold).float().mean()
+
+
+def without_margins(
+    quality: Float[Tensor, "b h w"], *, top: float = 0.0, bottom: float = 0.0, left: float = 0.0, right: float = 0.0
+) -> Float[Tensor, "b h w"]:
+    """Quality with the borders set to zero, where a camera shows its bonnet or rectification artefacts.
+
+    Source: DAFormer (Hoyer et al., CVPR 2022), appendix; the official code drops the top 15 and the bottom
+    120 rows of a 512-pixel crop, here fractions of the picture's sides, rounded to whole rows and columns.
+    """
+    height, width = quality.shape[-2:]
+    kept = torch.zeros_like(quality)
+    rows = slice(round(top * height), height - round(bottom * height))
+    columns = slice(round(left * width), width - round(right * width))
+    kept[:, rows, columns] = quality[:, rows, columns]
+    return kept

@@ -1,0 +1,80 @@
+"""The recipes by name, and how a recipe, a pair and a user's wishes become one experiment."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from segue.classes import nearest
+from segue.engine.experiment import Tree, merge, parse
+from segue.engine.settings import Experiment
+from segue.recipes import daformer, dacs, source_only, target_supervised
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a paper does.
+
+    Attributes:
+        build: The paper's settings as a nested mapping.
+        paper: Authors, venue and year.
+        pieces: What it is made of, in a few words.
+        published: Mean IoU in percent that the paper prints, by pair.
+    """
+
+    build: Callable[[], Tree]
+    paper: str
+    pieces: str
+    published: Mapping[str, float]
+
+
+RECIPES: dict[str, Recipe] = {
+    "source_only": Recipe(source_only.source_only, "-", "supervised on the source", {}),
+    "target_supervised": Recipe(
+        target_supervised.target_supervised, "-", "oracle: supervised on target labels, for measuring only", {}
+    ),
+    "dacs": Recipe(
+        dacs.dacs,
+        "Tranheden et al., WACV 2021",
+        "EMA teacher, ClassMix, colour jitter and blur",
+        {"gta5_to_cityscapes": 52.1, "synthia_to_cityscapes": 48.3},
+    ),
+    "daformer": Recipe(
+        daformer.daformer,
+        "Hoyer et al., CVPR 2022",
+        "DACS + rare class sampling + feature distance",
+        {"gta5_to_cityscapes": 68.3, "synthia_to_cityscapes": 60.9},
+    ),
+}
+
+
+def experiment(recipe: str, pair: Mapping[str, Any], *wishes: Mapping[str, Any]) -> Experiment:
+    """One experiment. Later beats earlier: 1 defaults, 2 the recipe, 3 the pair, 4 the wishes in order.
+
+    Args:
+        recipe: A name in RECIPES.
+        pair: Settings of the pair. What it says of a method under ``methods`` or of a term under ``terms`` only
+            adjusts pieces that the recipe uses; it never adds one.
+        wishes: The user's own differences: a YAML file, flags, ``--set``.
+
+    Raises:
+        ValueError: If the recipe is unknown or the merged settings are wrong.
+    """
+    if recipe not in RECIPES:
+        raise ValueError(f"unknown recipe {recipe!r}{nearest(recipe, list(RECIPES))}")
+    tree = RECIPES[recipe].build()
+    pair = dict(pair)
+    methods, terms = pair.pop("methods", {}), pair.pop("terms", {})
+    tree = merge(tree, pair)
+    tree = merge(tree, {"method": methods.get(tree["method"]["name"], {})})
+    used = tree.get("terms", {})
+    tree = merge(tree, {"terms": {name: terms[name] for name in used if name in terms and used[name] is not None}})
+    for wish in wishes:
+        tree = merge(tree, _terms_as_mapping(wish))
+    if tree.get("reads_target_labels"):
+        tree["data"] = target_supervised.with_target_as_source(tree["data"])
+    return parse(merge(tree, {"recipe": recipe}))
+
+
+def _terms_as_mapping(wish: Mapping[str, Any]) -> Tree:
+    terms = wish.get("terms")
+    return {**wish, "terms": {name: {} for name in terms}} if isinstance(terms, list) else dict(wish)

@@ -1,0 +1,125 @@
+"""The page: everything about one or more runs in a single HTML file that asks the network for nothing."""
+
+import base64
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from segue.report import wording
+from segue.report.compare import cautions, class_table, judge, settings, widest
+from segue.report.curves import draw_curves
+from segue.report.facts import configuration, protocols, run_facts, subtitle
+from segue.report.gallery import hang, sheets
+from segue.report.gap import find_gap
+from segue.report.lineup import Entry, line_up
+from segue.report.run_folder import RunFolder
+
+
+def write_report(
+    out: Path,
+    runs: Sequence[RunFolder | Path],
+    *,
+    title: str,
+    names: Sequence[str] | None = None,
+    summary: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write one self-contained HTML file about one or more runs.
+
+    The first run is what the others are compared with. The last run whose name does not begin with "oracle" is the one
+    that is judged. Same folders, same bytes: the page holds no date.
+
+    Args:
+        out: The file to write; folders above it are made.
+        runs: Run folders, or where they are.
+        title: The page's heading.
+        names: What to call the runs; their folders' names by default.
+        summary: What the demo measured: "source_only", "adapted", "oracle" (mean IoU in [0, 1]) and "seconds";
+            the gap is drawn from it.
+
+    Returns:
+        The file written.
+
+    Raises:
+        FileNotFoundError: If a run folder does not exist.
+        ValueError: If there is no run, names and runs differ in number, or a file of a run is corrupt.
+    """
+    folders = [run if isinstance(run, RunFolder) else RunFolder(run) for run in runs]
+    _write_atomically(out, render(line_up(folders, names), title=title, summary=summary))
+    return out
+
+
+def render(entries: Sequence[Entry], *, title: str, summary: Mapping[str, Any] | None = None) -> str:
+    """The page as text."""
+    environment = Environment(
+        loader=PackageLoader("segue.report", "template"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        percent=wording.percent, points=wording.points, duration=wording.duration, count=wording.count,
+        listed=wording.listed,
+    )  # fmt: skip
+    style, script, mark = (_asset(environment, name) for name in ("style.css", "script.js", "mark.svg"))
+    return environment.get_template("page.html.j2").render(
+        title=title,
+        style=style,
+        script=script,
+        script_hash=_base64(hashlib.sha256(script.encode()).digest()),
+        icon=_base64(mark.encode()),
+        mark=mark,
+        **_content(entries, summary),
+    )
+
+
+def _content(entries: Sequence[Entry], summary: Mapping[str, Any] | None) -> dict[str, Any]:
+    classes = class_table(entries)
+    return {
+        "entries": entries,
+        "subtitle": subtitle(entries),
+        "seconds": wording.duration(seconds) if (seconds := (summary or {}).get("seconds")) else "",
+        "verdict": judge(entries),
+        "cautions": cautions(entries),
+        "gap": find_gap(entries, summary),
+        "protocols": protocols(entries),
+        "classes": classes,
+        "widest": widest(classes),
+        "palette": next((entry.folder.palette for entry in entries if entry.folder.palette), {}),
+        "gallery": hang(entries),
+        "sheets": [(entry, drawn) for entry in entries if (drawn := sheets(entry))],
+        "curves": draw_curves(entries),
+        "facts": run_facts(entries),
+        "settings": settings(entries),
+        "configurations": [(entry, text) for entry in entries if (text := configuration(entry.folder))],
+    }
+
+
+def _asset(environment: Environment, name: str) -> Markup:
+    """A file of ours that goes into the page as it is."""
+    if environment.loader is None:
+        raise ValueError("the page's templates are not installed: reinstall segue-uda")
+    return Markup(environment.loader.get_source(environment, name)[0].strip())
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
+
+
+def _write_atomically(out: Path, text: str) -> None:
+    """Beside, then renamed: a reader sees the old page or the new one, never half of one."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    beside = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        with beside.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(out)
+    finally:
+        beside.unlink(missing_ok=True)

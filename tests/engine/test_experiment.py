@@ -1,0 +1,111 @@
+"""Settings: strict, with errors that name the key and the nearest known one; what is written is read back equal."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from segue.engine import experiment as experiments
+from segue.recipes.catalogue import RECIPES, experiment
+from segue.recipes.pairs import STREET_SCENES
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.dictionaries(st.text("ab", min_size=1, max_size=2), inner, max_size=3),
+    max_leaves=8,
+)
+TREES = st.dictionaries(st.text("ab", min_size=1, max_size=2), PLAIN, max_size=3)
+
+
+@pytest.mark.parametrize("recipe", list(RECIPES))
+def test_written_and_read_back(recipe: str, tmp_path: Path) -> None:
+    wanted = experiment(recipe, STREET_SCENES)
+    experiments.save(wanted, tmp_path / "experiment.yaml")
+    assert experiments.load(tmp_path / "experiment.yaml") == wanted
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("method.momentun=0.9", "unknown key 'method.momentun'; did you mean 'momentum'?"),
+        ("metod.momentum=0.9", "unknown key 'metod'; did you mean 'method'?"),
+        ("data.source.rot=x", "unknown key 'data.source.rot'; did you mean 'root'?"),
+        ("terms.feature_distanc.share=1", "unknown key 'terms.feature_distanc'; did you mean 'feature_distance'?"),
+        ("optim.lr=-1", "optim.lr: Input should be greater than 0, got -1"),
+        ("seed=-1", "seed: a seed is at least 0 and below 2**31, got -1"),
+        ("method.mix=cutmix", "method.mix"),
+        ("steps=many", "steps"),
+    ],
+)
+def test_a_wrong_setting_is_named(assignment: str, message: str) -> None:
+    with pytest.raises(ValueError, match="configuration: ") as error:
+        experiment("daformer", STREET_SCENES, experiments.parse_assignments([assignment]))
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("assignment", ["steps", "=3", "a..b=1", "a={"])
+def test_a_malformed_assignment_says_how_to_write_it(assignment: str) -> None:
+    with pytest.raises(ValueError, match="--set"):
+        experiments.parse_assignments([assignment])
+
+
+def test_later_wishes_beat_earlier_ones() -> None:
+    wanted = experiment(
+        "daformer", STREET_SCENES, {"steps": 5, "seed": 1}, experiments.parse_assignments(["steps=7", "optim.lr=0.5"])
+    )
+    assert (wanted.steps, wanted.seed, wanted.optim.lr) == (7, 1, 0.5)
+
+
+def test_a_pair_adjusts_pieces_that_a_recipe_uses_and_adds_none() -> None:
+    pair = {**STREET_SCENES, "methods": {"self_training": {"momentum": 0.5}}, "terms": {"feature_distance": {"share": 7}}}
+    adapted, plain, simple = (experiment(r, pair) for r in ("daformer", "source_only", "dacs"))
+    assert adapted.method.momentum == 0.5
+    assert adapted.terms.feature_distance is not None and adapted.terms.feature_distance.share == 7
+    assert plain.terms.feature_distance is None and simple.terms.feature_distance is None
+
+
+def test_terms_may_be_a_list_of_names() -> None:
+    wanted = experiment("dacs", STREET_SCENES, {"terms": ["feature_distance"]})
+    assert wanted.terms.feature_distance is not None
+
+
+def test_only_the_oracle_reads_target_labels() -> None:
+    for name in RECIPES:
+        wanted = experiment(name, STREET_SCENES)
+        assert wanted.reads_target_labels == (name == "target_supervised")
+        assert (wanted.data.source.domain == "target") == (name == "target_supervised")
+
+
+def test_an_unknown_recipe_names_the_nearest() -> None:
+    with pytest.raises(ValueError, match="did you mean 'daformer'"):
+        experiment("dafomer", STREET_SCENES)
+
+
+def test_differences_leave_out_what_only_concerns_speed() -> None:
+    one = experiment("dacs", STREET_SCENES)
+    other = experiment("dacs", STREET_SCENES, experiments.parse_assignments(["optim.lr=0.5", "run.log_every=1"]))
+    assert experiments.differences(one, other) == ["optim.lr"]
+
+
+@pytest.mark.parametrize(("text", "message"), [("a: [", "not readable as YAML"), ("- 1", "expected a mapping")])
+def test_a_bad_yaml_file_is_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "pair.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message) as error:
+        experiments.read_yaml(path)
+    assert str(path) in str(error.value)
+
+
+@given(TREES, TREES)
+def test_merging_keeps_every_leaf_of_the_later_tree(base: dict, change: dict) -> None:
+    merged = experiments.flatten(experiments.merge(base, change))
+    for key, value in experiments.flatten(change).items():
+        assert merged[key] == value
+
+
+@given(TREES)
+def test_merging_nothing_changes_nothing(base: dict) -> None:
+    assert experiments.merge(base, {}) == base
+    assert experiments.merge(base, base) == base

@@ -1,0 +1,78 @@
+"""The moving-average teacher equals the official one at every step, and frozen networks stay out of checkpoints."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from segue.methods.teacher import EmaTeacher, Frozen
+from segue.types import Batch, Source
+
+BATCH = Batch(Source(torch.zeros(1, 3, 2, 2), torch.zeros(1, 2, 2, dtype=torch.long), [""]), None)
+
+
+class Tiny(nn.Module):
+    """The fixture's network: a convolution, a batch norm, a scalar."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.c = nn.Conv2d(3, 4, 3)
+        self.bn = nn.BatchNorm2d(4)
+        self.s = nn.Parameter(torch.zeros(()))
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.bn(self.c(image)) * self.s
+
+
+def load(network: nn.Module, data: dict[str, torch.Tensor], prefix: str) -> None:
+    state = {name.removeprefix(prefix): value for name, value in data.items() if name.startswith(prefix)}
+    network.load_state_dict(state, strict=False)
+
+
+def test_one_update_equals_the_official_one_at_every_iteration(fixtures_dir: Path) -> None:
+    """The official iteration t is our step t - 1: the update after step i happens at the start of iteration i + 1."""
+    data = load_file(fixtures_dir / "ema.safetensors")
+    for iteration in (1, 2, 10, 998, 999, 1000, 5000):
+        student, teacher = Tiny(), EmaTeacher(Tiny())
+        load(student, data, "student/")
+        load(teacher.network, data, "teacher_before/")
+        teacher.follow(student, BATCH, iteration - 1)
+        for name, value in teacher.network.state_dict().items():
+            if "num_batches" not in name:
+                assert torch.allclose(value, data[f"after_iter{iteration}/{name}"], atol=1e-6), (iteration, name)
+
+
+def test_buffers_follow_only_when_asked() -> None:
+    for statistics, expected in (("batch", 0.0), ("average", 0.5)):
+        student = Tiny()
+        teacher = EmaTeacher(student, statistics=statistics)
+        student.bn.running_mean.fill_(1.0)
+        teacher.follow(student, BATCH, 0)
+        assert float(teacher.network.bn.running_mean[0]) == expected
+
+
+def test_batch_statistics_make_labels_depend_on_the_batch_and_averages_do_not() -> None:
+    images = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    student = Tiny()
+    nn.init.ones_(student.s)
+    for statistics, depends in (("batch", True), ("average", False)):
+        teacher = EmaTeacher(student, statistics=statistics).train()
+        together = teacher(images)[:1]
+        alone = teacher(images[:1])
+        assert torch.allclose(together, alone, atol=1e-5) is not depends
+
+
+def test_dropout_is_off_in_the_teacher_even_while_training() -> None:
+    teacher = EmaTeacher(nn.Sequential(nn.Dropout2d(0.9), nn.BatchNorm2d(3))).train()
+    assert not teacher.network[0].training
+    assert teacher.network[1].training
+
+
+def test_a_frozen_network_moves_with_its_owner_but_is_not_in_its_state() -> None:
+    frozen = Frozen(nn.Linear(2, 2))
+    owner = nn.ModuleList([frozen])
+    assert not list(owner.parameters()) and not owner.state_dict()
+    owner.double().train()
+    assert frozen(torch.ones(1, 2, dtype=torch.float64)).dtype == torch.float64
+    assert not frozen(torch.ones(1, 2, dtype=torch.float64)).requires_grad
