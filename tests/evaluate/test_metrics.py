@@ -55,7 +55,7 @@ def test_class_predicted_but_nowhere_labelled() -> None:
     assert scores(matrix, NAMES, absent_counts=True).mean_iou == 0.25
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(st.data())
 def test_equals_counting_pixel_by_pixel(data: st.DataObject) -> None:
     classes = data.draw(st.integers(1, 4))
@@ -124,6 +124,7 @@ def test_classes_whose_products_leave_eight_bits() -> None:
     assert matrix[3, 198] == 1
 
 
+@pytest.mark.slow
 def test_deterministic_mode_neither_costs_gigabytes_nor_is_switched_off() -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:

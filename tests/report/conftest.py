@@ -1,4 +1,4 @@
-"""Made-up run folders: small street-like pictures, falling losses, scores; every part can be left out or spoilt."""
+"""Made-up run folders: small street-like pictures, falling losses, scores; every part can be left out."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -61,7 +61,9 @@ def write_pictures(folder: Path, rng: np.random.Generator, *, number: int, noise
         )
     (folder / "pictures/evaluation/index.json").write_text(json.dumps(listed))
     for step in (0, 100, 200):
-        save(folder / "pictures" / "views" / f"{step}.png", np.hstack([PALETTE[street(rng)] for _ in range(4)]))
+        save(
+            folder / "pictures" / "views" / f"{step}.png", np.hstack([PALETTE[street(rng)] for _ in range(4)])
+        )
 
 
 def write_logs(folder: Path, rng: np.random.Generator, *, steps: int, losses: Sequence[str]) -> None:
@@ -71,7 +73,9 @@ def write_logs(folder: Path, rng: np.random.Generator, *, steps: int, losses: Se
         rate = 6e-5 * min(1.0, (step + 1) / 40) * (1 - step / steps)
         row = {"step": step, "lr": rate, "loss": sum(values.values()), **values}
         metrics.append(json.dumps(row | {"quality": 1 - np.exp(-step / 80)}))
-        timing.append(json.dumps({"step": step, "seconds": step * 0.2, "steps_per_second": 5.0, "memory_mb": 812.0}))
+        timing.append(
+            json.dumps({"step": step, "seconds": step * 0.2, "steps_per_second": 5.0, "memory_mb": 812.0})
+        )
     (folder / "metrics.jsonl").write_text("\n".join(metrics) + "\n")
     (folder / "timing.jsonl").write_text("\n".join(timing) + "\n")
 
@@ -107,7 +111,8 @@ def make_run(tmp_path: Path) -> MakeRun:
         (folder / "model").mkdir(parents=True)
         rng = np.random.default_rng(sum(name.encode()))
         experiment = {
-            "recipe": recipe, "seed": 0, "steps": steps, "network": {"encoder": "mit_nano", "head": "daformer"},
+            "recipe": recipe, "seed": 0, "steps": steps,
+            "network": {"encoder": "mit_nano", "head": "daformer"},
             "data": {"pair": "street_scenes", "crop": [48, 96]}, "method": {"momentum": 0.99},
             "optim": {"learning_rate": 6e-5},
         }  # fmt: skip

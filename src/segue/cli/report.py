@@ -8,21 +8,19 @@ import typer
 
 def report(
     runs: Annotated[
-        list[Path], typer.Argument(help="Run folders; the first is what the others are compared with.", metavar="RUN...")
+        list[Path],
+        typer.Argument(help="Run folders; the first is what the others are compared with.", metavar="RUN..."),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="The HTML file to write; report.html in the last run folder by default.")
+        Path | None,
+        typer.Option(help="The HTML file to write; report.html in the last run folder by default."),
     ] = None,
     title: Annotated[str | None, typer.Option(help="The page's heading; the runs' names by default.")] = None,
 ) -> None:
     """Write one HTML page about one or more runs: verdict, classes, pictures, curves, configuration.
 
-    The page holds all it shows and needs no network. Give the source-only run first and the adapted one after it; a
-    folder called "oracle" is shown as the upper end of the gap, not judged.
-
-    Raises:
-        FileNotFoundError: If a run folder does not exist.
-        ValueError: If a file of a run is corrupt.
+    The page holds all it shows and needs no network. Give the source-only run first and the adapted one after
+    it; a run that was trained on target labels is shown as the upper end of the gap, not judged.
     """
     from segue.report.page import write_report
 

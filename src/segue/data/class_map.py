@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import yaml
 from jaxtyping import UInt8
-from torch import Tensor, from_numpy
+from torch import Tensor, bincount, from_numpy
 
 from segue.classes import ClassList, Colour, class_list, nearest
 from segue.types import IGNORE
@@ -121,13 +121,13 @@ class LabelTable:
 
     Attributes:
         ids: The training id of every value up to the highest known one, IGNORE for what is not trained on.
-        known: Which of these values have a meaning.
+        known: The values that have a meaning.
         missing: Training classes that no label value stands for.
         masks: Whether a file of zeros and 255 alone is taken for a badly saved two-class mask.
     """
 
     ids: np.ndarray
-    known: np.ndarray
+    known: frozenset[int]
     missing: tuple[str, ...]
     masks: bool
 
@@ -144,26 +144,23 @@ class LabelTable:
         Raises:
             ValueError: If a value has no meaning, or the file looks like a 0/255 mask.
         """
-        inside = values.size == 0 or (values.min() >= 0 and values.max() < len(self.ids))
-        if not inside or not self.known[values].all():
-            raise ValueError(self._complaint(values, origin))
-        if self.masks and values.max(initial=0) == IGNORE and not ((values > 0) & (values < IGNORE)).any():
+        found = _found(values)
+        if not self.known.issuperset(found):
+            raise ValueError(self._complaint(found, origin))
+        if self.masks and found == [0, IGNORE]:
             raise ValueError(_mask_complaint(origin))
-        return from_numpy(self.ids[values])
+        return from_numpy(np.take(self.ids, values))
 
-    def _complaint(self, values: np.ndarray, origin: str) -> str:
-        found = np.unique(values).tolist()
-        if set(found) == {0, 255}:
+    def _complaint(self, found: list[int], origin: str) -> str:
+        if found == [0, 255]:
             return _mask_complaint(origin)
-        meant = np.flatnonzero(self.known).tolist()
-        bad = [value for value in found if value not in set(meant)]
+        bad = [value for value in found if value not in self.known]
         shown = ", ".join(map(str, bad[:8])) + (", ..." if len(bad) > 8 else "")
+        meant = _ranges(sorted(self.known))
         advice = "name them in the class list, or list them under its key 'ignore'"
-        if 0 not in found and bad == [max(set(meant) - {IGNORE}, default=-1) + 1]:
+        if 0 not in found and bad == [max(self.known - {IGNORE}, default=-1) + 1]:
             advice = "if the labels count from 1, write the class list as {1: name, 2: name, ...}"
-        return (
-            f"{origin}: label values {shown} are outside the class list (values {_ranges(meant)}); {advice}"
-        )
+        return f"{origin}: label values {shown} are outside the class list (values {meant}); {advice}"
 
 
 def label_table(own: LabelClasses, training: ClassList, class_map: Mapping[str, str]) -> LabelTable:
@@ -202,15 +199,12 @@ def label_table(own: LabelClasses, training: ClassList, class_map: Mapping[str, 
         )
     highest = max((*own.names, *own.ignored, IGNORE))
     ids = np.full(highest + 1, IGNORE, dtype=np.uint8)
-    known = np.zeros(highest + 1, dtype=np.bool_)
     for value, name in own.names.items():
         goal = goals[name]
         ids[value] = IGNORE if goal in (None, IGNORED) else training.index(goal)
-        known[value] = True
-    known[list(own.ignored)] = True
     missing = tuple(name for name in training.names if name not in goals.values())
     masks = not own.declared and sorted(own.names) in ([0], [0, 1])
-    return LabelTable(ids, known, missing, masks)
+    return LabelTable(ids, own.ignored | own.names.keys(), missing, masks)
 
 
 def _goal(name: str, training: ClassList, class_map: Mapping[str, str]) -> str | None:
@@ -273,6 +267,13 @@ def _mask_complaint(origin: str) -> str:
         f"{origin}: the only label values are 0 and 255: it looks like a 0/255 mask, but 255 means ignored;"
         " write the class list as {0: background, 255: name}, or say 'ignore: 255' in it if that is meant"
     )
+
+
+def _found(values: np.ndarray) -> list[int]:
+    """Every value that occurs, in order."""
+    if values.dtype == np.uint8:
+        return bincount(from_numpy(values).flatten()).nonzero().flatten().tolist()
+    return np.unique(values).tolist()
 
 
 def _ranges(values: Sequence[int]) -> str:

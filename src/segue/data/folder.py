@@ -112,7 +112,7 @@ class ImageFolder(Dataset):
         files = (path.stat() for path in (*self._images, *self._labels))
         parts = [*self._names, *self.classes.names, *(f"{file.st_size} {file.st_mtime_ns}" for file in files)]
         if self._labels:
-            parts += [self._table.ids.tobytes().hex(), self._table.known.tobytes().hex()]
+            parts += [self._table.ids.tobytes().hex(), str(sorted(self._table.known))]
         return digest(parts)
 
     def check(self) -> None:

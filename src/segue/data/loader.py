@@ -5,7 +5,7 @@ import signal
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, UInt8
@@ -21,6 +21,7 @@ OfflineLabel = Callable[[str], Tensor]
 """``name -> label (h, w) uint8``: the pseudo-label that an earlier stage made for a target picture."""
 
 
+@runtime_checkable
 class Transform(Protocol):
     """Cuts a random piece, always of the same size, from a picture; RandomCrop is one."""
 
@@ -201,8 +202,9 @@ class Loader:
                 " set workers to 0, or give the machine or container more of it"
             ) from error
         finally:
-            # Its destructor stops the workers now, not when the garbage collector comes round.
-            del read
+            # It has no public end, and its destructor would wait for whoever holds an error's frames.
+            stop: Callable[[], None] = getattr(read, "_shutdown_workers", lambda: None)
+            stop()
 
     def _reader(self, steps: range) -> DataLoader:
         workers = min(self.workers, len(steps))

@@ -146,7 +146,7 @@ def _stored(picture: Image.Image) -> np.ndarray:
     tiles = picture.tile if isinstance(picture, ImageFile.ImageFile) else []
     packing = str(tiles[0].args) if tiles else ""
     ImageOps.exif_transpose(picture, in_place=True)
-    values = np.asarray(picture)
+    values = np.array(picture)
     if values.ndim == 3:
         values = values[..., 0]
     if values.dtype == np.bool_:

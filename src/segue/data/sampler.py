@@ -1,6 +1,6 @@
 """Which picture comes next: every one equally often, or pictures with rare classes more often."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 from segue.data.statistics import ClassStatistics
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """Draws pictures; holds no state that a draw changes, so a draw depends on the generator alone."""
 

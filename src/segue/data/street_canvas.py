@@ -1,4 +1,4 @@
-"""A canvas that remembers what was drawn: every pixel names a part, every part a class, a material and a plane."""
+"""A canvas that remembers what was drawn: a pixel names a part, a part its class, material and plane."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,15 +22,16 @@ STREET_CLASSES = CITYSCAPES_19.subset(
 ) = range(12)  # fmt: skip
 
 MATERIALS = (
-    "sky", "asphalt", "paving", "curb", "facade", "roof", "metal", "rail", "housing", "red lamp", "amber lamp",
-    "green lamp", "sign face", "sign mark", "leaf", "bark", "skin", "hair", "shirt", "trousers", "paint",
-    "glass", "tyre", "rim", "head lamp", "tail lamp", "frame", "spokes", "distance",
+    "sky", "asphalt", "paving", "curb", "facade", "roof", "metal", "rail", "housing", "red lamp",
+    "amber lamp", "green lamp", "sign face", "sign mark", "leaf", "bark", "skin", "hair", "shirt",
+    "trousers", "paint", "glass", "tyre", "rim", "head lamp", "tail lamp", "frame", "spokes", "distance",
 )  # fmt: skip
 """What things are made of; a domain's palette has a row for each."""
 
 (
-    AIR, ASPHALT, PAVING, CURB, FACADE, ROOF, METAL, RAIL, HOUSING, RED, AMBER, GREEN, SIGN_FACE, SIGN_MARK, LEAF,
-    BARK, SKIN, HAIR, SHIRT, TROUSERS, PAINT, GLASS, TYRE, RIM, HEAD_LAMP, TAIL_LAMP, FRAME, SPOKES, DISTANCE,
+    AIR, ASPHALT, PAVING, CURB, FACADE, ROOF, METAL, RAIL, HOUSING, RED, AMBER, GREEN, SIGN_FACE, SIGN_MARK,
+    LEAF, BARK, SKIN, HAIR, SHIRT, TROUSERS, PAINT, GLASS, TYRE, RIM, HEAD_LAMP, TAIL_LAMP,
+    FRAME, SPOKES, DISTANCE,
 ) = range(29)  # fmt: skip
 
 FRONT, SIDE, FLAT = range(3)
@@ -44,7 +45,7 @@ Range = tuple[float, float]
 
 
 class Dice:
-    """Random numbers one at a time, from blocks: a call of the generator for each would dominate the drawing."""
+    """Random numbers one at a time, from blocks: a call of the generator for each would cost too much."""
 
     def __init__(self, seed: Sequence[int]) -> None:
         generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
@@ -74,7 +75,7 @@ class Dice:
 
 @dataclass(frozen=True)
 class Camera:
-    """A camera that looks along the street; pitch and yaw are shifts of the vanishing point, as for a shift lens.
+    """A camera that looks along the street; pitch and yaw only shift the vanishing point.
 
     Attributes:
         height: Above the ground, in metres.
@@ -93,14 +94,14 @@ class Camera:
 class Canvas:
     """Parts drawn over one another, the far ones first.
 
-    The inverse depth of a plane is affine in column and row, so one row of numbers a part gives the depth of each of
-    its pixels, and through it the place in the world.
+    The inverse depth of a plane is affine in column and row, so a few numbers a part give the depth of each
+    of its pixels, and through it the place in the world.
 
     Attributes:
         camera: Through which the world is seen.
         size: Height and width in pixels.
-        parts: For each part its class, material, facing, tint in [0, 1), and the three numbers of its inverse depth:
-            the constant, and the factors of column and row measured from the vanishing point.
+        parts: For each part its class, material, facing, tint in [0, 1), and the three numbers of its inverse
+            depth: the constant, and the factors of column and row measured from the vanishing point.
     """
 
     camera: Camera
@@ -115,17 +116,17 @@ class Canvas:
         self._shade = ImageDraw.Draw(self._shadow)
         self._lens = (self.camera.column, self.camera.horizon, self.camera.focal, self.camera.height)
 
-    def front(self, z: float, label: int, material: int, *, tint: float = 0.5) -> int:
+    def front(self, z: float, label: int, *, material: int, tint: float) -> int:
         """A new part that faces the camera at depth ``z``; returns its id."""
         self.parts.append((label, material, FRONT, tint, 1 / z, 0, 0))
         return len(self.parts) - 1
 
-    def side(self, x: float, label: int, material: int, *, tint: float = 0.5) -> int:
+    def side(self, x: float, label: int, *, material: int, tint: float) -> int:
         """A new part in the upright plane along the street at ``x``, not 0; returns its id."""
         self.parts.append((label, material, SIDE, tint, 0, 1 / (self.camera.focal * x), 0))
         return len(self.parts) - 1
 
-    def flat(self, y: float, label: int, material: int, *, tint: float = 0.5) -> int:
+    def flat(self, y: float, label: int, *, material: int, tint: float) -> int:
         """A new level part at height ``y``, not the camera's; returns its id."""
         drop = self.camera.height - y
         self.parts.append((label, material, FLAT, tint, 0, 0, 1 / (self.camera.focal * drop)))
@@ -137,7 +138,7 @@ class Canvas:
         column = self.camera.column + x * scale
         return -half * scale < column < self.size[1] + half * scale
 
-    def fill(self, part: int, *, top: float) -> None:
+    def fill(self, part: int, top: float) -> None:
         """Paint all rows from ``top`` downwards."""
         self._draw.rectangle((0, int(top + 0.5), self.size[1], self.size[0]), fill=part)
 
@@ -145,40 +146,52 @@ class Canvas:
         """Paint a polygon of points in the world."""
         self._draw.polygon(self._projected(points), fill=part)
 
-    def upright(self, part: int, x: float, y: Range, z: Range) -> None:
+    def upright(self, part: int, x: float, *, y: Range, z: Range) -> None:
         """Paint a rectangle in the plane along the street."""
-        self.polygon(part, [(x, y[0], z[0]), (x, y[1], z[0]), (x, y[1], z[1]), (x, y[0], z[1])])
+        self.polygon(part, ((x, y[0], z[0]), (x, y[1], z[0]), (x, y[1], z[1]), (x, y[0], z[1])))
 
-    def level(self, part: int, x: Range, y: float, z: Range) -> None:
+    def level(self, part: int, *, x: Range, y: float, z: Range) -> None:
         """Paint a level rectangle."""
-        self.polygon(part, [(x[0], y, z[0]), (x[1], y, z[0]), (x[1], y, z[1]), (x[0], y, z[1])])
+        self.polygon(part, ((x[0], y, z[0]), (x[1], y, z[0]), (x[1], y, z[1]), (x[0], y, z[1])))
 
-    def outline(self, part: int, at: Point, points: Sequence[tuple[float, float]]) -> None:
-        """Paint a polygon that faces the camera, from corners in metres right of and above a point."""
+    def outline(
+        self,
+        part: int,
+        at: Point,
+        *,
+        points: Sequence[tuple[float, float]],
+        stretch: tuple[float, float] = (1, 1),
+    ) -> None:
+        """Paint a polygon that faces the camera; its corners are metres from a point, once stretched."""
         column, row, scale = self._place(at)
-        self._draw.polygon([(column + x * scale, row - y * scale) for x, y in points], fill=part)
+        right, up = scale * stretch[0], scale * stretch[1]
+        self._draw.polygon([(column + x * right, row - y * up) for x, y in points], fill=part)
 
-    def line(self, part: int, at: Point, points: Sequence[tuple[float, float]], *, thickness: float) -> None:
+    def line(self, part: int, at: Point, *, points: Sequence[tuple[float, float]], thickness: float) -> None:
         """Paint a broken line that faces the camera; it is at least one pixel thick."""
         column, row, scale = self._place(at)
         corners = [(column + x * scale, row - y * scale) for x, y in points]
         self._draw.line(corners, fill=part, width=max(int(thickness * scale + 0.5), 1))
 
-    def box(self, part: int, x: Range, y: Range, z: float) -> None:
+    def box(self, part: int, *, x: Range, y: Range, z: float) -> None:
         """Paint an upright rectangle that faces the camera; it covers at least one pixel."""
-        column, row, scale = self._place((0.0, 0.0, z))
+        column, row, focal, height = self._lens
+        scale = focal / z
+        row += height * scale
         left, right = floor(column + x[0] * scale + 0.5), floor(column + x[1] * scale - 0.5)
         top, bottom = floor(row - y[1] * scale + 0.5), floor(row - y[0] * scale - 0.5)
-        self._draw.rectangle((left, top, max(left, right), max(top, bottom)), fill=part)
+        self._draw.rectangle(
+            (left, top, right if right > left else left, bottom if bottom > top else top), fill=part
+        )
 
-    def disc(self, part: int, at: Point, radius: tuple[float, float]) -> None:
+    def disc(self, part: int, at: Point, *, radius: tuple[float, float]) -> None:
         """Paint an ellipse that faces the camera, with its half width and half height in metres."""
         column, row, scale = self._place(at)
         wide, high = radius[0] * scale, radius[1] * scale
         self._draw.ellipse((column - wide, row - high, column + wide, row + high), fill=part)
 
-    def shadow(self, x: Range, z: Range, strength: int) -> None:
-        """Darken the ground in a rectangle of the world; what stands on it later stays bright."""
+    def shadow(self, x: Range, z: Range, *, strength: int) -> None:
+        """Darken the ground in a rectangle of the world; what stands on it stays bright."""
         corners = ((x[0], 0.0, z[0]), (x[1], 0.0, z[0]), (x[1], 0.0, z[1]), (x[0], 0.0, z[1]))
         self._shade.polygon(self._projected(corners), fill=strength)
 
@@ -188,7 +201,7 @@ class Canvas:
 
     def _projected(self, points: Sequence[Point]) -> list[tuple[float, float]]:
         column, row, focal, height = self._lens
-        return [(column + x * focal / z, row + (height - y) * focal / z) for x, y, z in points]
+        return [(column + x * (focal / z), row + (height - y) * (focal / z)) for x, y, z in points]
 
     def _place(self, at: Point) -> tuple[float, float, float]:
         column, row, focal, height = self._lens

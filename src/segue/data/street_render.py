@@ -1,6 +1,6 @@
-"""What a street looks like: the palettes, light and weather of the two domains, and the camera of the second.
+"""From parts to a picture: paint, texture, light, weather, and the camera's own faults.
 
-Only additions, products, quotients and look-ups are used on pixels, so that a scene is the same on every machine.
+Pixels are only added, multiplied, divided and looked up, so that a scene is the same on every machine.
 """
 
 from dataclasses import dataclass
@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.data.street_canvas import FACADE, MATERIALS, RAIL, ROAD, SIDE, SIDEWALK, SKY, Camera, Dice, Range
-from segue.data.street_layout import Domain, Scene, Street
+from segue.data.street_canvas import FACADE, MATERIALS, RAIL, ROAD, SIDE, SIDEWALK, SKY, Camera, Dice
+from segue.data.street_habits import Domain
+from segue.data.street_layout import Scene, Street
+from segue.data.street_looks import LOOKS, ROUGHNESS, Look
 
 Plane = NDArray[np.float32]
 """One number a pixel, (H, W)."""
@@ -19,132 +21,7 @@ Plane = NDArray[np.float32]
 Picture = NDArray[np.float32]
 """Red, green and blue from 0 to 1, (3, H, W)."""
 
-Colours = tuple[tuple[int, int, int], ...]
-
-
-@dataclass(frozen=True)
-class Look:
-    """The appearance of a domain.
-
-    Attributes:
-        palette: Colours of each material; a part's tint picks one.
-        texture: How strongly things are textured, as a factor of each material's own roughness.
-        sun: Brightness of parts that face the camera, the left, the right and up.
-        haze: Haze per metre.
-        haze_colours: The ends between which the haze's colour lies.
-        glass: Colour of windows on buildings.
-        shadow: Darkness of shadows on the ground.
-        marking: Brightness of lane markings.
-        clouds: How much of the sky is cloud.
-        exposure: Brightness of the whole picture.
-        tone: Curvature of the tone curve.
-        warmth: White balance, red against blue.
-        blur: Share of the blurred picture.
-        noise: Standard deviation of the sensor's noise.
-        vignette: How much darker the corners are.
-    """
-
-    palette: dict[str, Colours]
-    texture: float
-    sun: tuple[Range, Range, Range, Range]
-    haze: Range
-    haze_colours: tuple[tuple[int, int, int], tuple[int, int, int]]
-    glass: tuple[int, int, int]
-    shadow: float
-    marking: float
-    clouds: Range
-    exposure: Range
-    tone: Range
-    warmth: Range
-    blur: Range
-    noise: Range
-    vignette: Range
-
-
-SOURCE_PALETTE: dict[str, Colours] = {
-    "sky": ((96, 152, 226), (118, 172, 238), (84, 138, 214)),
-    "asphalt": ((82, 84, 92), (92, 94, 100), (74, 76, 84)),
-    "paving": ((168, 162, 152), (182, 174, 160), (158, 156, 154)),
-    "curb": ((206, 202, 194),),
-    "facade": ((206, 160, 122), (186, 120, 96), (214, 196, 160), (160, 150, 158), (190, 176, 190), (142, 118, 110)),
-    "roof": ((150, 72, 56), (110, 66, 60)),
-    "metal": ((88, 92, 96), (112, 116, 118), (70, 76, 74)),
-    "rail": ((176, 178, 182), (140, 120, 100)),
-    "housing": ((30, 32, 30),),
-    "red lamp": ((90, 22, 20), (255, 50, 40)),
-    "amber lamp": ((92, 66, 16), (255, 190, 40)),
-    "green lamp": ((18, 74, 36), (60, 250, 120)),
-    "sign face": ((214, 32, 36), (34, 84, 200), (240, 200, 40)),
-    "sign mark": ((244, 244, 240), (240, 244, 250), (30, 30, 30)),
-    "leaf": ((62, 128, 44), (84, 150, 52), (50, 108, 46), (104, 160, 58)),
-    "bark": ((104, 78, 56), (84, 64, 48)),
-    "skin": ((232, 182, 150), (150, 100, 74), (206, 154, 120)),
-    "hair": ((40, 30, 24), (110, 76, 40), (190, 160, 100)),
-    "shirt": ((210, 50, 50), (50, 80, 180), (240, 220, 90), (230, 230, 230), (40, 120, 90), (150, 60, 140)),
-    "trousers": ((40, 50, 90), (60, 60, 64), (130, 110, 84)),
-    "paint": ((200, 30, 34), (30, 70, 170), (236, 236, 236), (30, 32, 36), (240, 180, 30), (150, 154, 160), (30, 120, 90)),
-    "glass": ((46, 66, 86), (36, 50, 66)),
-    "tyre": ((24, 24, 26),),
-    "rim": ((190, 192, 196), (240, 240, 236)),
-    "head lamp": ((250, 248, 230),),
-    "tail lamp": ((210, 24, 24),),
-    "frame": ((200, 40, 40), (40, 90, 190), (40, 150, 90)),
-    "spokes": ((128, 130, 134),),
-    "distance": ((150, 156, 170), (168, 160, 160)),
-}  # fmt: skip
-
-TARGET_PALETTE: dict[str, Colours] = {
-    "sky": ((206, 210, 214), (224, 220, 212), (188, 198, 210)),
-    "asphalt": ((112, 106, 100), (128, 122, 114), (98, 94, 92)),
-    "paving": ((128, 118, 110), (142, 128, 118), (116, 112, 108)),
-    "curb": ((146, 142, 136),),
-    "facade": ((122, 84, 68), (150, 136, 116), (108, 104, 102), (166, 158, 146), (134, 98, 74), (96, 92, 84)),
-    "roof": ((92, 62, 52), (70, 68, 72)),
-    "metal": ((70, 70, 68), (104, 106, 104), (58, 64, 58)),
-    "rail": ((74, 72, 66), (104, 92, 78)),
-    "housing": ((34, 36, 34),),
-    "red lamp": ((66, 28, 26), (246, 84, 60)),
-    "amber lamp": ((74, 58, 28), (246, 190, 80)),
-    "green lamp": ((26, 60, 48), (110, 236, 180)),
-    "sign face": ((176, 44, 46), (40, 74, 150), (206, 172, 60)),
-    "sign mark": ((214, 212, 206), (214, 216, 220), (46, 44, 42)),
-    "leaf": ((66, 74, 40), (84, 86, 48), (50, 60, 40), (120, 104, 52)),
-    "bark": ((72, 62, 52), (56, 50, 46)),
-    "skin": ((196, 156, 134), (112, 80, 64), (170, 130, 108)),
-    "hair": ((36, 32, 30), (84, 64, 46), (140, 124, 96)),
-    "shirt": ((52, 54, 62), (90, 40, 44), (40, 52, 80), (150, 146, 140), (70, 76, 62), (116, 104, 96)),
-    "trousers": ((40, 44, 58), (46, 46, 48), (88, 80, 70)),
-    "paint": ((40, 42, 46), (120, 124, 128), (190, 190, 188), (60, 70, 92), (96, 36, 38), (84, 86, 88), (150, 148, 142)),
-    "glass": ((62, 68, 72), (44, 48, 52)),
-    "tyre": ((30, 30, 30),),
-    "rim": ((140, 140, 140), (204, 204, 198)),
-    "head lamp": ((226, 222, 206),),
-    "tail lamp": ((170, 36, 34),),
-    "frame": ((50, 50, 54), (100, 40, 40), (60, 76, 92)),
-    "spokes": ((96, 94, 92),),
-    "distance": ((134, 132, 130), (120, 114, 108)),
-}  # fmt: skip
-
-LOOKS: dict[Domain, Look] = {
-    "source": Look(
-        palette=SOURCE_PALETTE, texture=0.35, sun=((0.8, 0.92), (0.62, 1.08), (0.62, 1.08), (1.0, 1.1)),
-        haze=(0.001, 0.003), haze_colours=((170, 196, 228), (196, 212, 232)), glass=(70, 92, 120), shadow=0.55,
-        marking=0.92, clouds=(0.0, 0.35), exposure=(0.95, 1.05), tone=(-0.05, 0.1), warmth=(-0.02, 0.02),
-        blur=(0.0, 0.1), noise=(0.0, 0.004), vignette=(0.0, 0.0),
-    ),
-    "target": Look(
-        palette=TARGET_PALETTE, texture=1.0, sun=((0.8, 1.0), (0.82, 1.05), (0.82, 1.05), (0.95, 1.1)),
-        haze=(0.005, 0.014), haze_colours=((188, 192, 196), (214, 204, 190)), glass=(52, 54, 56), shadow=0.38,
-        marking=0.72, clouds=(0.2, 0.9), exposure=(0.82, 1.12), tone=(-0.1, 0.4), warmth=(-0.12, 0.12),
-        blur=(0.3, 0.9), noise=(0.01, 0.03), vignette=(0.1, 0.4),
-    ),
-}  # fmt: skip
-"""A clean render under a blue sky, and a camera under a pale one."""
-
-ROUGHNESS = {"sky": 0.0, "leaf": 1.0, "asphalt": 0.3, "paving": 0.3, "facade": 0.22, "roof": 0.35, "bark": 0.4, "distance": 0.1}
-"""How strongly texture shows on a material; 0.05 on all others but the sky."""
-
-TILE = 1024
+TILE = 528
 """Height and width of a texture, which repeats."""
 
 
@@ -152,7 +29,7 @@ TILE = 1024
 def textures() -> NDArray[np.float32]:
     """Blotches with grain, and leaves, from about -1 to 1, (2, TILE, TILE): the same for everyone."""
     generator = np.random.Generator(np.random.PCG64(20_240_229))
-    pixel, small, middle, large, huge = (octave(generator, size) for size in (1, 3, 8, 24, 64))
+    pixel, small, middle, large, huge = (octave(generator, size) for size in (1, 3, 8, 24, 66))
     surface = 0.5 * pixel + 0.3 * small + 0.3 * middle + 0.4 * large + 0.4 * huge
     leaves = 0.45 * pixel + 0.65 * small + 0.55 * middle + 0.3 * large
     return np.stack([surface, leaves]).astype(np.float32)
@@ -172,13 +49,13 @@ def octave(generator: np.random.Generator, size: int) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=1)
 def sensor_noise() -> NDArray[np.float32]:
-    """Independent noise of standard deviation 1, (3, TILE, TILE): sums of four uniform numbers, near enough to normal."""
+    """Independent noise of standard deviation 1, (3, TILE, TILE): sums of four uniform numbers."""
     generator = np.random.Generator(np.random.PCG64(20_240_301))
     total = generator.integers(0, 256, (4, 3, TILE, TILE), dtype=np.uint8).sum(axis=0, dtype=np.int32)
     return ((total - 510) / 147.8).astype(np.float32)
 
 
-def cut(bank: NDArray[np.float32], dice: Dice, shape: tuple[int, int]) -> NDArray[np.float32]:
+def cut(bank: NDArray[np.float32], dice: Dice, *, shape: tuple[int, int]) -> NDArray[np.float32]:
     """A piece of a texture at a random place; it repeats if the picture is larger."""
     height, width = bank.shape[-2:]
     top, left = dice.whole(max(height - shape[0], 1)), dice.whole(max(width - shape[1], 1))
@@ -218,15 +95,15 @@ class Pixels:
         return values.take(self.ids, mode="clip")
 
 
-def shade(scene: Scene, dice: Dice, domain: Domain) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def shade(scene: Scene, dice: Dice, *, domain: Domain) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """The picture (H, W, 3) and the label (H, W) of a scene."""
     look, seen = LOOKS[domain], look_at(scene)
-    image = paint(seen, dice, domain)
-    paint_gaps(image, seen, look)
-    paint_ground(image, seen, scene.street, look)
-    paint_sky(image, seen, dice, look)
-    weather(image, seen, dice, look)
-    return photograph(image, dice, look), seen.label
+    image = paint(seen, dice, domain=domain)
+    paint_gaps(image, seen, look=look)
+    paint_ground(image, seen, street=scene.street, look=look)
+    paint_sky(image, seen, dice=dice, look=look)
+    weather(image, seen, dice=dice, look=look)
+    return photograph(image, dice, look=look), seen.label
 
 
 def look_at(scene: Scene) -> Pixels:
@@ -242,12 +119,12 @@ def look_at(scene: Scene) -> Pixels:
     down *= row
     constant += across
     constant += down
-    depth = 1 / np.maximum(constant, np.float32(1e-3))
+    depth = np.reciprocal(np.maximum(constant, np.float32(1e-3)))
     label = parts[:, 0].astype(np.uint8).take(ids, mode="clip")
     return Pixels(parts, ids, label, depth, column, row, shadow, camera)
 
 
-def paint(seen: Pixels, dice: Dice, domain: Domain) -> Picture:
+def paint(seen: Pixels, dice: Dice, *, domain: Domain) -> Picture:
     """Every part in its material's colour, under the light of the day, with texture."""
     look, (colours, roughness) = LOOKS[domain], palette(domain)
     material = seen.parts[:, 1].astype(np.intp)
@@ -258,7 +135,7 @@ def paint(seen: Pixels, dice: Dice, domain: Domain) -> Picture:
     light = np.array([front, left, up, right], dtype=np.float32)[facing]
     light *= np.float32(0.88) + np.float32(0.24) * fraction(pick * np.float32(0.19))
     colour = colours[material, pick.astype(np.intp)] * light[:, None]
-    texture = cut(textures(), dice, seen.label.shape)
+    texture = cut(textures(), dice, shape=seen.label.shape)
     strength = seen.by_part(roughness[material, 0]) * texture[0]
     strength += seen.by_part(roughness[material, 1]) * texture[1]
     strength += 1
@@ -270,7 +147,7 @@ def paint(seen: Pixels, dice: Dice, domain: Domain) -> Picture:
 
 @lru_cache(maxsize=2)
 def palette(domain: Domain) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Colours by material and tint, (material, 420, 3), and how strongly each texture shows, (material, 2)."""
+    """Colours by material and tint, (material, 420, 3), and the strength of each texture, (material, 2)."""
     look, steps = LOOKS[domain], 420
     table = np.zeros((len(MATERIALS), steps, 3), dtype=np.float32)
     strength = np.zeros((len(MATERIALS), 2), dtype=np.float32)
@@ -287,15 +164,19 @@ def fraction(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return values - np.floor(values)
 
 
-def paint_gaps(image: Picture, seen: Pixels, look: Look) -> None:
+def paint_gaps(image: Picture, seen: Pixels, *, look: Look) -> None:
     """Windows in facades and gaps between pickets, on a grid in metres on each wall and rail."""
     material, tint = seen.parts[:, 1], seen.parts[:, 3]
     wall, rail = material == FACADE, material == RAIL
     width = np.where(rail, np.float32(0.45), 2 + np.float32(1.6) * fraction(tint * 7))
     sides = seen.parts[:, 2] == SIDE
     ahead = np.where((wall | rail) & sides, 1 / width, 0).astype(np.float32)
-    aside = np.where((wall | rail) & ~sides, 1 / (width * np.float32(seen.camera.focal)), 0).astype(np.float32)
-    wide = np.where(wall, np.float32(0.24) + np.float32(0.16) * fraction(tint * 5), 0.26 * rail).astype(np.float32)
+    aside = np.where((wall | rail) & ~sides, 1 / (width * np.float32(seen.camera.focal)), 0).astype(
+        np.float32
+    )
+    wide = np.where(wall, np.float32(0.24) + np.float32(0.16) * fraction(tint * 5), 0.26 * rail).astype(
+        np.float32
+    )
     high = np.where(wall, np.float32(0.24) + np.float32(0.12) * fraction(tint * 13), 1).astype(np.float32)
     strong = np.where(wall, np.float32(0.9), np.float32(0.5))
     # In windows from the corner of a wall, and in storeys from the ground.
@@ -322,19 +203,19 @@ def paint_gaps(image: Picture, seen: Pixels, look: Look) -> None:
         image[channel] += cover * (flicker * np.float32(glass / 255) - image[channel])
 
 
-def paint_ground(image: Picture, seen: Pixels, street: Street, look: Look) -> None:
+def paint_ground(image: Picture, seen: Pixels, *, street: Street, look: Look) -> None:
     """Lane markings, the zebra crossing, joints between paving stones, and shadows."""
     camera = seen.camera
     top = max(int(camera.horizon) + 2, 0)
     row = seen.row[top:]
     if not row.size:
         return
-    z = np.float32(camera.focal * camera.height) / row
-    pixel = z / np.float32(camera.focal)
-    x = seen.column * pixel
+    z = np.reciprocal(row) * np.float32(camera.focal * camera.height)
+    pixel = z * np.float32(1 / camera.focal)
+    x = np.multiply(seen.column, pixel)
     label = seen.label[top:]
     part = image[:, top:]
-    mark = markings(x, z, pixel, street)
+    mark = markings(x, z, pixel=pixel, street=street)
     mark *= (label == ROAD) * np.float32(0.85)
     part += mark * (np.float32(look.marking) - part)
     dark = (fraction(x * np.float32(1.25)) < np.float32(0.08)) & ((z < 16) & (label == SIDEWALK))
@@ -344,7 +225,7 @@ def paint_ground(image: Picture, seen: Pixels, street: Street, look: Look) -> No
     part *= light
 
 
-def markings(x: Plane, z: Plane, pixel: Plane, street: Street) -> Plane:
+def markings(x: Plane, z: Plane, *, pixel: Plane, street: Street) -> Plane:
     """How much of each ground pixel is painted white, from 0 to 1.
 
     Args:
@@ -375,7 +256,7 @@ def markings(x: Plane, z: Plane, pixel: Plane, street: Street) -> Plane:
     return cover
 
 
-def paint_sky(image: Picture, seen: Pixels, dice: Dice, look: Look) -> None:
+def paint_sky(image: Picture, seen: Pixels, *, dice: Dice, look: Look) -> None:
     """Paler towards the horizon, with clouds."""
     sky = seen.label == SKY
     rows = np.flatnonzero(sky.any(axis=1))
@@ -385,7 +266,7 @@ def paint_sky(image: Picture, seen: Pixels, dice: Dice, look: Look) -> None:
     part = image[:, :bottom]
     height = np.arange(bottom, dtype=np.float32)[:, None] / bottom
     paler = np.float32(0.55) * height * height
-    cloud = cut(textures()[0], dice, (bottom, sky.shape[1])) * np.float32(1.6)
+    cloud = cut(textures()[0], dice, shape=(bottom, sky.shape[1])) * np.float32(1.6)
     cloud += np.float32(dice.within(look.clouds) * 2 - 1)
     cloud = np.clip(cloud, np.float32(0), np.float32(1)) * np.float32(0.6)
     cloud += paler - paler * cloud
@@ -393,7 +274,7 @@ def paint_sky(image: Picture, seen: Pixels, dice: Dice, look: Look) -> None:
     part += cloud * (np.float32(0.95) - part)
 
 
-def weather(image: Picture, seen: Pixels, dice: Dice, look: Look) -> None:
+def weather(image: Picture, seen: Pixels, *, dice: Dice, look: Look) -> None:
     """Haze that hides what is far; the sky is left as it is."""
     density, between = dice.within(look.haze), dice.share()
     veil = np.minimum(seen.depth, np.float32(150)) * np.float32(density)
@@ -404,7 +285,7 @@ def weather(image: Picture, seen: Pixels, dice: Dice, look: Look) -> None:
         image[channel] += veil * (colour - image[channel])
 
 
-def photograph(image: Picture, dice: Dice, look: Look) -> NDArray[np.uint8]:
+def photograph(image: Picture, dice: Dice, *, look: Look) -> NDArray[np.uint8]:
     """Blur, vignette, white balance, exposure, tone and noise; to (H, W, 3) of 0 to 255."""
     height, width = image.shape[1:]
     soft = dice.within(look.blur)
@@ -421,7 +302,7 @@ def photograph(image: Picture, dice: Dice, look: Look) -> NDArray[np.uint8]:
     # value + tone * value * (1 - value), then to 0..255
     image *= np.float32(255 * (1 + tone)) - np.float32(255 * tone) * image
     noise = dice.within(look.noise)
-    image += cut(sensor_noise(), dice, (height, width)) * np.float32(255 * noise)
+    image += cut(sensor_noise(), dice, shape=(height, width)) * np.float32(255 * noise)
     image += np.float32(0.5)
     return np.moveaxis(np.clip(image, np.float32(0), np.float32(255), out=image).astype(np.uint8), 0, 2)
 

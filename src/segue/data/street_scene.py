@@ -1,4 +1,4 @@
-"""The built-in data set: labelled street scenes in two domains, drawn on demand, for the demo, the tests and CI."""
+"""The built-in data set: labelled street scenes in two domains, drawn on demand."""
 
 import json
 from functools import lru_cache
@@ -14,7 +14,8 @@ from torch import Tensor
 
 from segue.data.dataset import Dataset, digest
 from segue.data.street_canvas import STREET_CLASSES, Dice
-from segue.data.street_layout import Domain, draw_street
+from segue.data.street_habits import Domain
+from segue.data.street_layout import draw_street
 from segue.data.street_render import shade
 from segue.types import IGNORE
 
@@ -34,8 +35,9 @@ def render(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Draw one street.
 
-    "source" looks like a clean render of a wide street between high buildings, "target" like the picture of a camera
-    in a narrower street with lower houses and more trees. The same arguments give the same pixels everywhere.
+    "source" looks like a clean render of a wide street between high buildings, "target" like the picture of a
+    camera in a narrower street with lower houses and more trees. The same arguments give the same pixels
+    everywhere.
 
     Args:
         seed: Any whole number from 0; other seeds are other streets, and so are other domains.
@@ -44,6 +46,19 @@ def render(
 
     Returns:
         The picture (H, W, 3), RGB, and its training ids (H, W); no pixel is unlabelled.
+    """
+    check(seed, domain, size=size)
+    dice = Dice((seed, DOMAINS.index(domain)))
+    return shade(draw_street(dice, domain, size=size), dice, domain=domain)
+
+
+def check(seed: int, domain: str, *, size: tuple[int, int]) -> None:
+    """Refuse what cannot be drawn; arguments as for :func:`render`.
+
+    Args:
+        seed: From 0.
+        domain: "source" or "target".
+        size: At least 16 each.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -51,17 +66,18 @@ def render(
     if domain not in DOMAINS:
         raise ValueError(f"unknown domain {domain!r} of the street scenes; choose source or target")
     if seed < 0:
-        raise ValueError(f"seed {seed} of a street scene is negative; take a number from 0")
+        raise ValueError(f"seed {seed} of the street scenes is negative; take a number from 0")
     if min(size) < 16:
-        raise ValueError(f"size {size[0]}x{size[1]} of a street scene is too small; take at least 16x16")
-    dice = Dice((seed, DOMAINS.index(domain)))
-    return shade(draw_street(dice, domain, size), dice, domain)
+        raise ValueError(f"size {size[0]}x{size[1]} of the street scenes is too small; take at least 16x16")
 
 
 class StreetScenes(Dataset):
     """Street scenes of one domain and split, rendered when they are read.
 
     Domains, splits and seeds never share a scene; a longer data set begins with the scenes of a shorter one.
+
+    Attributes:
+        classes: The twelve classes of the street scenes.
 
     Args:
         domain: "source" or "target".
@@ -77,16 +93,19 @@ class StreetScenes(Dataset):
     classes = STREET_CLASSES
 
     def __init__(
-        self, domain: Domain, *, split: Split = "train", count: int, size: tuple[int, int] = (128, 256), seed: int = 0
+        self,
+        domain: Domain,
+        *,
+        split: Split = "train",
+        count: int,
+        size: tuple[int, int] = (128, 256),
+        seed: int = 0,
     ) -> None:
-        if domain not in DOMAINS:
-            raise ValueError(f"unknown domain {domain!r} of the street scenes; choose source or target")
         if split not in SPLITS:
             raise ValueError(f"unknown split {split!r} of the street scenes; choose train or val")
         if count < 1:
             raise ValueError(f"count {count} of street scenes; take at least one")
-        if seed < 0:
-            raise ValueError(f"seed {seed} of the street scenes is negative; take a number from 0")
+        check(seed, domain, size=size)
         self.domain: Domain = domain
         self.split: Split = split
         self.size = size
@@ -136,9 +155,10 @@ def rendered(seed: int, domain: Domain, size: tuple[int, int]) -> tuple[NDArray[
 def write_folder(
     root: Path, domain: Domain, *, split: Split, count: int, size: tuple[int, int] = (128, 256), seed: int = 0
 ) -> None:
-    """Write scenes as a data set of files: ``images/SPLIT/NAME.png``, ``labels/SPLIT/NAME.png`` and ``classes.json``.
+    """Write scenes as a data set of files.
 
-    Labels are training ids in one channel. Files of the same name are replaced.
+    They are ``images/SPLIT/NAME.png``, ``labels/SPLIT/NAME.png`` and ``classes.json``; labels are training
+    ids in one channel. Files of the same name are replaced.
 
     Args:
         root: The folder; it is made if it is missing.
@@ -146,10 +166,7 @@ def write_folder(
         split: "train" or "val", which also names the inner folders.
         count: How many scenes.
         size: Height and width in pixels.
-        seed: As in :class:`StreetScenes`.
-
-    Raises:
-        ValueError: As :class:`StreetScenes`.
+        seed: As in :class:`StreetScenes`; what is out of range raises there.
     """
     scenes = StreetScenes(domain, split=split, count=count, size=size, seed=seed)
     folders = [root / kind / split for kind in ("images", "labels")]

@@ -73,10 +73,20 @@ class Scores:
         }
 
 
-def empty_confusion(classes: int) -> MulticlassConfusionMatrix:
-    """A confusion matrix of zeros, to be filled by :func:`count` and read by :func:`total`."""
+def empty_confusion(classes: int, *, over_ranks: bool = True) -> MulticlassConfusionMatrix:
+    """A confusion matrix of zeros, to be filled by :func:`count` and read by :func:`total`.
+
+    Args:
+        classes: How many there are.
+        over_ranks: Whether the total is over all processes, which then all have to ask for it.
+
+    Returns:
+        The matrix, on the processor.
+    """
     # Inputs are checked where they are read: doing it here would wait for the device at every picture.
-    confusion = MulticlassConfusionMatrix(classes, ignore_index=IGNORE, validate_args=False)
+    confusion = MulticlassConfusionMatrix(
+        classes, ignore_index=IGNORE, validate_args=False, sync_on_compute=over_ranks
+    )
     nothing = torch.full((1,), IGNORE)
     # Without any update a process that was given no picture would warn when it is asked for its share.
     confusion.update(torch.zeros_like(nothing), nothing)
@@ -90,19 +100,21 @@ def count(
     label: Integer[Tensor, "*b h w"],
 ) -> None:
     """Add pictures to a confusion matrix; prediction below its number of classes, label too or IGNORE."""
-    strict = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    if not torch.are_deterministic_algorithms_enabled():
+        confusion.update(prediction, label)
+        return
     # Whole numbers add up alike in any order, but in deterministic mode torchmetrics would compare every
     # pixel with every cell of the matrix: gigabytes for one photograph.
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     torch.use_deterministic_algorithms(False)
     try:
         confusion.update(prediction, label)
     finally:
-        torch.use_deterministic_algorithms(strict, warn_only=warn_only)
+        torch.use_deterministic_algorithms(True, warn_only=warn_only)
 
 
 def total(confusion: MulticlassConfusionMatrix) -> Int64[Tensor, "k k"]:
-    """The matrix summed over all processes, rows by label and columns by prediction."""
+    """The counts, rows by label and columns by prediction."""
     # torchmetrics returns the matrix of a single class as a scalar.
     return confusion.compute().reshape(confusion.num_classes, confusion.num_classes)
 
@@ -124,6 +136,16 @@ def iou_per_class(confusion: Int64[Tensor, "k k"], *, absent_counts: bool = Fals
     counts = union if absent_counts else labelled
     ious = (hits.double() / union.clamp(min=1)).tolist()
     return [iou if applies > 0 else None for iou, applies in zip(ious, counts.tolist(), strict=True)]
+
+
+def picture_mean_iou(
+    prediction: Integer[Tensor, "h w"], *, label: Integer[Tensor, "h w"], classes: int
+) -> float | None:
+    """The mean IoU over the classes labelled in one picture; None where nothing is labelled."""
+    alone = empty_confusion(classes, over_ranks=False)
+    count(alone, prediction, label=label)
+    found = [iou for iou in iou_per_class(total(alone)) if iou is not None]
+    return math.fsum(found) / len(found) if found else None
 
 
 def scores(

@@ -12,9 +12,11 @@ from segue.evaluate.predict import Predictor, fitting, flipped, padded, resized,
 Mode = Literal["auto", "whole", "sliding"]
 
 WHOLE_UP_TO = 2
-"""With "auto", how many training windows high or wide a picture may be to be predicted whole: the Cityscapes
-pictures of DAFormer's protocol are twice as wide as its crops, and four crops without gradients fit wherever one fit
-with them."""
+"""How many training windows high or wide a picture may be to be predicted whole with "auto".
+
+DAFormer's protocol predicts pictures twice as wide as its crops whole; and four crops without gradients fit
+into memory wherever one fitted with them.
+"""
 
 SMALLEST = 32
 """The smallest side that every encoder can take: its coarsest map has one cell for 32 pixels."""
@@ -30,7 +32,7 @@ class Plan:
         overlap: Share of a window that the next one covers too, in [0, 1).
         flip: Whether the mirror image is predicted too.
         scales: Factors on the picture's sides at which it is predicted.
-        resize: The box (height, width) that pictures are fitted into for the network; None for their own size.
+        resize: The box (height, width) that pictures are fitted into for the network; None keeps their size.
         dtype: The network's precision under autocast; None for float32.
 
     Raises:
@@ -102,7 +104,7 @@ class Plan:
 def fitted(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
     """The size of a picture as large as fits a box, long side along long side, rounded half up.
 
-    The rule by which pictures are resized for training, so that objects are seen at the size they were learnt at.
+    Pictures are resized for training by the same rule, so that objects are seen as large as they were learnt.
     """
     factor = min(max(box) / max(size), min(box) / min(size))
     rows, columns = (max(1, math.floor(side * factor + 0.5)) for side in size)

@@ -78,7 +78,11 @@ def sliding(
                 yield from _logits(model, part.flatten(0, 1), dtype).unflatten(0, part.shape[:2])
 
         with evaluating(model):
-            return merge(pieces(), windows, size=size, weight=weight).softmax(dim=1)
+            merged = merge(pieces(), windows, size=size, weight=weight)
+            # In strips and in place: this is where large pictures end up, and a second one may not fit.
+            for strip in merged.split(256, dim=2):
+                strip.copy_(strip.softmax(dim=1))
+            return merged
 
     return predict
 

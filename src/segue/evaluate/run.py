@@ -10,8 +10,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from segue.classes import ClassList
-from segue.evaluate.metrics import Scores, count, empty_confusion, iou_per_class, scores, total
+from segue.evaluate.metrics import Scores, count, empty_confusion, scores, total
 from segue.evaluate.predict import Predictor
+from segue.evaluate.read_ahead import read_ahead
 from segue.ops.resize import enlarge
 from segue.types import IGNORE
 
@@ -37,24 +38,24 @@ class Labelled(Protocol):
 
 
 @dataclass(frozen=True)
-class Scored:
+class Compared:
     """One evaluated picture.
 
     Attributes:
         index: Its place in the data set.
+        total: How many pictures the data set has.
         name: What it is called there.
         image: RGB, 0 to 255.
         label: Training ids, IGNORE where unlabelled.
         prediction: Training ids, of the label's size.
-        mean_iou: Over the classes labelled in this picture; None where nothing is.
     """
 
     index: int
+    total: int
     name: str
     image: UInt8[Tensor, "3 h w"]
     label: UInt8[Tensor, "h2 w2"]
     prediction: UInt8[Tensor, "h2 w2"]
-    mean_iou: float | None
 
 
 def evaluate(
@@ -67,7 +68,7 @@ def evaluate(
     device: torch.device,
     protocol: Mapping[str, Any] | None = None,
     absent_counts: bool = False,
-    watch: Callable[[Scored], None] | None = None,
+    watch: Callable[[Compared], None] | None = None,
 ) -> Scores:
     """Score a predictor on all pictures of a data set at the size of their labels.
 
@@ -80,62 +81,57 @@ def evaluate(
         mean: Grey levels that normalisation subtracts from red, green and blue.
         std: Grey levels that normalisation divides by.
         device: Where to predict.
-        protocol: What else belongs beside the scores: how was predicted, with which network.
+        protocol: What else belongs beside the scores: how pictures were predicted, and with which network.
         absent_counts: Whether a class that is predicted but nowhere labelled counts as 0 in the mean.
-        watch: Called with every picture that this process has scored.
+        watch: Called with every picture that this process has predicted.
 
     Returns:
         The scores over all pixels of all pictures, not the mean over pictures.
 
     Raises:
-        ValueError: If the predictor has another number of classes, a label has a value outside the class list,
-            or no pixel is labelled.
-        OSError: If a picture or label cannot be read.
+        ValueError: If the predictor has another number of classes, a label has a value outside the class
+            list, or no pixel is labelled.
     """
-    # Not every accelerator counts efficiently, or at all: only processes that talk through their GPUs count there.
+    # Counting needs the device only where processes talk to one another through it.
     counting = device if device.type == "cuda" else torch.device("cpu")
     confusion = empty_confusion(len(classes)).to(counting)
-    for index in _share_of(len(dataset)):
-        image, label = dataset.image(index), dataset.label(index)
-        name = dataset.name(index)
+
+    def read(index: int) -> tuple[str, Tensor, Tensor]:
+        return dataset.name(index), dataset.image(index), dataset.label(index)
+
+    for index, (name, image, label) in read_ahead(read, _share_of(len(dataset))):
         _check_label(label, classes, name)
         probability = predictor(normalised(image[None], mean=mean, std=std, device=device))
         if probability.shape[1] != len(classes):
             raise ValueError(
-                f"the model predicts {probability.shape[1]} classes, the data have {len(classes)}"
+                f"the model tells {probability.shape[1]} classes apart, the data have {len(classes)}"
             )
         prediction = classify(probability, (label.shape[-2], label.shape[-1]))[0]
         count(confusion, prediction.to(counting), label=label.to(counting))
         if watch is not None:
-            watch(
-                _scored(index, name, image=image, label=label, prediction=prediction.cpu(), classes=classes)
-            )
-    full = {
+            watch(Compared(index, len(dataset), name, image, label, prediction.cpu()))
+    measured = {
+        **(protocol or {}),
         "classes": list(classes.names),
         "ignored_label": IGNORE,
+        "absent_classes": "zero if predicted" if absent_counts else "left out",
+        "scored_at": "label size",
         "pictures": len(dataset),
-        "size": "label",
     }
-    absent = {"absent_classes": "0 if predicted" if absent_counts else "left out"}
-    return scores(
-        total(confusion),
-        classes.names,
-        absent_counts=absent_counts,
-        protocol={**(protocol or {}), **full, **absent},
-    )
+    return scores(total(confusion), classes.names, absent_counts=absent_counts, protocol=measured)
 
 
 def normalised(
     image: UInt8[Tensor, "b 3 h w"], *, mean: Sequence[float], std: Sequence[float], device: torch.device
 ) -> Float[Tensor, "b 3 h w"]:
     """Pictures as a network takes them; mean and std are grey levels for red, green and blue."""
-    shift, spread = (torch.tensor(list(levels), device=device).view(3, 1, 1) for levels in (mean, std))
-    return image.to(device).float().sub_(shift).div_(spread)
+    shift, spread = (torch.tensor(levels, dtype=torch.float32, device=device) for levels in (mean, std))
+    return image.to(device).float().sub_(shift.view(3, 1, 1)).div_(spread.view(3, 1, 1))
 
 
 def classify(probability: Float[Tensor, "b k h w"], size: tuple[int, int]) -> UInt8[Tensor, "b h2 w2"]:
-    """The most probable class at every pixel of a given size; probabilities are resized, not classes."""
-    # Over channels that are far apart in memory, the maximum with its place is several times faster than argmax.
+    """The most probable class at every pixel of a given size; it is probabilities that are resized."""
+    # On a CPU, along a strided axis, a maximum with its place is several times faster than argmax.
     return enlarge(probability, size).max(dim=1).indices.to(torch.uint8)
 
 
@@ -150,22 +146,6 @@ def _check_label(label: UInt8[Tensor, "h w"], classes: ClassList, name: str) -> 
     wrong = label[(label >= len(classes)) & (label != IGNORE)]
     if wrong.numel():
         raise ValueError(
-            f"label of {name}: value {int(wrong[0])}, but there are {len(classes)} classes (0 to {len(classes) - 1}, "
-            f"{IGNORE} for ignored); give a class map, or check the data with `segue check`"
+            f"label of {name}: value {int(wrong[0])}, but the classes are 0 to {len(classes) - 1} and"
+            f" {IGNORE} is ignored; give a class map, or look at the data with `segue check`"
         )
-
-
-def _scored(
-    index: int,
-    name: str,
-    *,
-    image: UInt8[Tensor, "3 h w"],
-    label: UInt8[Tensor, "h2 w2"],
-    prediction: UInt8[Tensor, "h2 w2"],
-    classes: ClassList,
-) -> Scored:
-    alone = empty_confusion(len(classes))
-    alone.sync_on_compute = False
-    count(alone, prediction, label=label)
-    found = [iou for iou in iou_per_class(total(alone)) if iou is not None]
-    return Scored(index, name, image, label, prediction, sum(found) / len(found) if found else None)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from torch import nn
 
 from segue.classes import nearest
+from segue.models.encoders.encoder import Encoder
 from segue.models.encoders.mit import MixTransformer
 from segue.models.encoders.mobilenet import MobileNetV2
 from segue.models.heads.daformer import DaformerHead
@@ -28,17 +29,17 @@ MIT_SIZES: dict[str, tuple[Sequence[int], Sequence[int]]] = {
 """Channels and blocks of the four stages (SegFormer, table 6)."""
 
 
-def _mit(name: str) -> Callable[[float], nn.Module]:
+def _mit(name: str) -> Callable[[float], Encoder]:
     dims, depths = MIT_SIZES[name]
     return lambda drop_path: MixTransformer(dims, depths, drop_path=drop_path)
 
 
-def _mit_nano(drop_path: float) -> nn.Module:
+def _mit_nano(drop_path: float) -> Encoder:
     """Small enough to learn pictures of 256x128 from scratch on two CPU cores within minutes."""
     return MixTransformer((16, 32, 64, 128), (1, 1, 1, 1), heads=(1, 2, 4, 8), drop_path=drop_path)
 
 
-ENCODERS: dict[str, Callable[[float], nn.Module]] = {
+ENCODERS: dict[str, Callable[[float], Encoder]] = {
     "mit_nano": _mit_nano,
     "mit_b0": _mit("mit_b0"),
     "mit_b1": _mit("mit_b1"),
@@ -59,12 +60,15 @@ HEADS: dict[str, Callable[..., nn.Module]] = {
 """Head names to functions of channels, classes, width, context and dropout."""
 
 
-def build_encoder(name: str, *, drop_path: float = 0.1) -> nn.Module:
-    """An encoder with random weights; its ``out_channels`` are those of its four maps.
+def build_encoder(name: str, *, drop_path: float = 0.1) -> Encoder:
+    """An encoder with random weights.
 
     Args:
         name: A key of ``ENCODERS``.
         drop_path: Rate of stochastic depth at the last block; convolutional encoders have none.
+
+    Returns:
+        The encoder, in training mode.
 
     Raises:
         ValueError: If there is no such encoder.
@@ -91,9 +95,13 @@ def build_segmenter(
         head: A key of ``HEADS``.
         num_classes: Classes to tell apart.
         channels: Width of the head.
-        context: How DAFormer's head looks around (a key of ``heads.daformer.FUSIONS``); other heads have no choice.
+        context: How DAFormer's head looks around, a key of ``heads.daformer.FUSIONS``; other heads have
+            no choice.
         dropout: Probability of a channel being dropped before the classifier.
         drop_path: Rate of stochastic depth at the encoder's last block.
+
+    Returns:
+        The network, in training mode.
 
     Raises:
         ValueError: If a name is unknown.
@@ -107,10 +115,13 @@ def build_segmenter(
 
 
 def normalisation(encoder: str) -> tuple[Statistics, Statistics]:
-    """Mean and standard deviation of the colours that an encoder's weights were trained with, in 0 to 255.
+    """The colour statistics that an encoder's pretrained weights expect.
 
     Args:
         encoder: A key of ``ENCODERS``.
+
+    Returns:
+        Mean and standard deviation of red, green and blue, in 0 to 255.
 
     Raises:
         ValueError: If there is no such encoder.

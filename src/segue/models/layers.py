@@ -25,8 +25,8 @@ class TokenLinear(nn.Linear):
 class DilatedDepthwise(nn.Conv2d):
     """A dilated depth-wise 3x3 convolution that keeps the size of its map.
 
-    On a CPU the map is taken apart into ``dilation`` squared small ones of cells that far apart, and those are
-    convolved without dilation: the same numbers, three to twenty times as fast, forward and backward.
+    On a CPU the map is taken apart into ``dilation`` squared small ones of cells that far apart, and those
+    are convolved without dilation: the same numbers, three to twenty times as fast, forward and backward.
     """
 
     def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:

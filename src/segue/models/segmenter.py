@@ -37,14 +37,17 @@ class Segmenter(nn.Module):
 def segmentation_loss(output: Output, view: View) -> Float[Tensor, ""]:
     """The loss of every supervised prediction on the part of the label that it covers, times its share.
 
-    Ignored pixels and pixels of weight zero count in the mean's denominator, so a view with few trusted pixels
-    teaches little.
+    Ignored pixels and pixels of weight zero count in the mean's denominator, so a view with few trusted
+    pixels teaches little.
 
     Source: DAFormer (Hoyer et al., CVPR 2022), equations 1 and 3, and its official loss reduction.
 
     Args:
         output: What the network predicts for the view's image.
         view: Its label, and its weight and loss where it has its own.
+
+    Returns:
+        The sum over the predictions.
 
     Raises:
         ValueError: If the view has no label.

@@ -1,7 +1,6 @@
-"""Weights in files: pretrained encoders in, trained models out and in, and SegFormer's own order of levels."""
+"""Weights in files: pretrained encoders in, trained models out and in, SegFormer's own order of levels."""
 
 import json
-import os
 import pickle
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from segue.files import write_bytes, write_text
 from segue.models.build import build_segmenter
+from segue.models.encoders.encoder import Encoder
 from segue.models.segmenter import Segmenter
 
 State = dict[str, Tensor]
@@ -58,10 +59,9 @@ def save_model(folder: Path, segmenter: nn.Module, card: Card) -> None:
         segmenter: The network that ``card.network`` describes.
         card: What is to be known about it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     state = {name: value.detach().cpu().contiguous() for name, value in segmenter.state_dict().items()}
-    _write(folder / MODEL_FILE, save(state))
-    _write(folder / CARD_FILE, (json.dumps(asdict(card), indent=2) + "\n").encode())
+    write_bytes(folder / MODEL_FILE, save(state))
+    write_text(folder / CARD_FILE, json.dumps(asdict(card), indent=2) + "\n")
 
 
 def load_model(folder: Path) -> tuple[Segmenter, Card]:
@@ -69,6 +69,9 @@ def load_model(folder: Path) -> tuple[Segmenter, Card]:
 
     Args:
         folder: What ``save_model`` wrote.
+
+    Returns:
+        The network and its card.
 
     Raises:
         FileNotFoundError: If the folder, its card or its weights do not exist.
@@ -90,7 +93,7 @@ def load_model(folder: Path) -> tuple[Segmenter, Card]:
     return segmenter.eval(), card
 
 
-def load_encoder(encoder: nn.Module, path: Path) -> None:
+def load_encoder(encoder: Encoder, path: Path) -> None:
     """Fill an encoder with pretrained weights; every parameter must be in the file, in its shape.
 
     What the file holds for the ImageNet classifier is left out: names beginning with one of the encoder's
@@ -98,14 +101,18 @@ def load_encoder(encoder: nn.Module, path: Path) -> None:
 
     Args:
         encoder: One of ``build.ENCODERS``.
-        path: A ``.safetensors`` file, or a PyTorch file of tensors only; bare, or under "state_dict" or "model".
+        path: A ``.safetensors`` file, or a PyTorch file of tensors only; bare, or under "state_dict" or
+            "model".
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is damaged, or its names or shapes are not the encoder's.
     """
-    dropped = cast(tuple[str, ...], encoder.classifier_names)
-    state = {name: value for name, value in read_state(path).items() if not name.startswith(dropped)}
+    state = {
+        name: value
+        for name, value in read_state(path).items()
+        if not name.startswith(encoder.classifier_names)
+    }
     _check_fit(encoder, state, path)
     encoder.load_state_dict(state, strict=False)
 
@@ -115,6 +122,9 @@ def read_state(path: Path) -> State:
 
     Args:
         path: A ``.safetensors`` file, or a PyTorch file; the latter is read without executing anything in it.
+
+    Returns:
+        Tensors on the CPU, in the file's precision.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -157,6 +167,9 @@ def from_nvlabs(state: State) -> State:
 
     Args:
         state: Names beginning with ``backbone.`` and ``decode_head.``.
+
+    Returns:
+        Names beginning with ``encoder.`` and ``head.``.
     """
     converted: State = {}
     for name, value in state.items():
@@ -174,6 +187,9 @@ def to_nvlabs(state: State) -> State:
 
     Args:
         state: Of a ``Segmenter`` with a segformer head.
+
+    Returns:
+        Names beginning with ``backbone.`` and ``decode_head.``.
     """
     converted: State = {}
     for name, value in state.items():
@@ -214,14 +230,5 @@ def _read_card(path: Path) -> Card:
         raise ValueError(
             f"{path}: not a model card; it must have exactly the keys {', '.join(sorted(expected))}"
         )
-    return Card(**{**content, "window": tuple(content["window"])})
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Replace a file as a whole: whoever opens it sees the old content or the new one, also after a crash."""
-    beside = path.with_name(path.name + ".part")
-    with beside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    values: dict[str, Any] = {**content, "window": tuple(content["window"])}
+    return Card(**values)

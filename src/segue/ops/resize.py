@@ -14,6 +14,9 @@ def enlarge(maps: Float[Tensor, "b c h w"], size: tuple[int, int]) -> Float[Tens
     Args:
         maps: Features, logits or images.
         size: Height and width to come out.
+
+    Returns:
+        Maps of that size.
     """
     if maps.shape[-2:] == size:
         return maps
@@ -26,6 +29,9 @@ def enlarge_nearest(maps: Float[Tensor, "b c h w"], size: tuple[int, int]) -> Fl
     Args:
         maps: Masks or other maps whose values must not be mixed.
         size: Height and width to come out.
+
+    Returns:
+        Maps of that size.
     """
     if maps.shape[-2:] == size:
         return maps
@@ -37,8 +43,8 @@ def shrink_label(
 ) -> Integer[Tensor, "b h2 w2"]:
     """Give every cell of a coarser grid the class that fills most of it, or IGNORE.
 
-    Counting pixels per cell gives the same answer as averaging a one-hot map of the full size, which would take
-    ``num_classes`` times the memory.
+    Counting pixels per cell gives the same answer as averaging a one-hot map of the full size, which would
+    take ``num_classes`` times the memory.
 
     Source: DAFormer (Hoyer et al., CVPR 2022), section 3.3, the labels of the thing-class feature distance;
     https://arxiv.org/abs/2111.14887.
@@ -47,8 +53,11 @@ def shrink_label(
         label: Class ids below ``num_classes``, or IGNORE.
         size: Rows and columns to come out; cells differ by a pixel where they do not divide the label's size.
         num_classes: Number of classes.
-        min_share: The share of the cell's pixels, in [0, 1], below which the winning class does not count. Ignored
-            pixels take part in the vote as a class of their own; at a tie the lowest id wins.
+        min_share: The share of the cell's pixels, in [0, 1], below which the winning class does not count.
+            Ignored pixels take part in the vote as a class of their own; at a tie the lowest id wins.
+
+    Returns:
+        A label of that size, in the type of the given one.
     """
     batch, height, width = label.shape
     rows, columns = size

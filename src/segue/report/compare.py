@@ -62,15 +62,15 @@ def judge(entries: Sequence[Entry]) -> Verdict:
     tone: Tone = "gain" if change >= NOTICEABLE else "loss" if change <= -NOTICEABLE else "even"
     where = "above" if change >= 0 else "below"
     measured = (
-        f"{judged.name} reaches {percent(judged.mean_iou)} % mean IoU on the target: "
-        f"{percent(abs(change))} points {where} {baseline.name} ({percent(baseline.mean_iou)} %)."
+        f"With {percent(judged.mean_iou)}% mean IoU on the target, {judged.name} is "
+        f"{percent(abs(change))} points {where} {baseline.name} ({percent(baseline.mean_iou)}%)."
     )
     sentences = [measured, *_advice(tone, baseline), *_class_sentences(judged, baseline)]
     return Verdict(tone, _headline(tone, judged, baseline=baseline), sentences)
 
 
 def _headline(tone: Tone, judged: Entry, *, baseline: Entry) -> str:
-    if baseline.is_source_only:
+    if baseline.is_source_only and not judged.is_source_only:
         said = {"gain": "Adaptation helped.", "even": "Adaptation did not help.", "loss": "Adaptation hurt."}
         return said[tone]
     relation = {"gain": "is ahead of", "even": "is level with", "loss": "is behind"}[tone]
@@ -92,9 +92,11 @@ def _class_sentences(judged: Entry, baseline: Entry) -> list[str]:
     gained = sum(change >= NOTICEABLE for change in changes.values())
     lost = sum(change <= -NOTICEABLE for change in changes.values())
     ordered = sorted(changes, key=lambda name: changes[name])
-    said = f"Of {len(changes)} classes, {gained} gained and {lost} lost at least one point"
-    named = [f"{name} {points(changes[name])}" for name in dict.fromkeys((ordered[-1], ordered[0]))]
-    return [f"{said}; from best to worst: {' … '.join(named)}."]
+    best, worst = (f"{name} ({points(changes[name])})" for name in (ordered[-1], ordered[0]))
+    return [
+        f"{gained} of {len(changes)} classes gained at least one point and {lost} lost as much; "
+        f"{best} came out best, {worst} worst."
+    ]
 
 
 def _changes(judged: Entry, baseline: Entry) -> dict[str, float]:
@@ -106,25 +108,24 @@ def _changes(judged: Entry, baseline: Entry) -> dict[str, float]:
 
 def _no_score(entries: Sequence[Entry]) -> Verdict:
     missing = [entry.name for entry in entries if entry.mean_iou is None]
-    verb = "has" if len(missing) == 1 else "have"
     said = (
-        f"{listed(missing)} {verb} no score: adapting needs no target labels, but measuring does. "
-        "If a few target pictures are labelled, `segue evaluate` scores the run on them."
+        f"There is no score for {listed(missing)}: adapting needs no target labels, but measuring does. "
+        'If a few target pictures are labelled, "segue evaluate" scores the run on them.'
     )
     return Verdict(None, "No verdict yet.", [said])
 
 
 def _alone(judged: Entry) -> Verdict:
-    said = [f"{judged.name} reaches {percent(judged.mean_iou)} % mean IoU on the target."]
+    said = [f"On the target, {judged.name} reaches {percent(judged.mean_iou)}% mean IoU."]
     source = judged.folder.scores.source_validation if judged.folder.scores else None
     if source and source.mean_iou is not None and judged.mean_iou is not None:
         said.append(
-            f"On labelled source pictures it reaches {percent(source.mean_iou)} %: "
+            f"On labelled source pictures it reaches {percent(source.mean_iou)}%: "
             f"the target costs it {percent(source.mean_iou - judged.mean_iou)} points."
         )
     if not judged.is_source_only:
         said.append("Whether adapting helped shows only beside a source-only run: give its folder first.")
-    return Verdict(None, "One run, nothing to compare it with.", said)
+    return Verdict(None, "Nothing to compare it with.", said)
 
 
 def cautions(entries: Sequence[Entry]) -> list[str]:
@@ -134,13 +135,18 @@ def cautions(entries: Sequence[Entry]) -> list[str]:
         folder = entry.folder
         if folder.is_unfinished:
             found.append(
-                f"{entry.name} stopped, or still trains, at step {folder.last_step} of {folder.planned_steps}."
+                f"At step {folder.last_step} of {folder.planned_steps}, "
+                f"{entry.name} stopped or is still training."
             )
         if folder.unread_lines:
-            found.append(f"{entry.name}: {folder.unread_lines} half-written line(s) of its logs were left out.")
+            found.append(
+                f"Half-written lines in the logs of {entry.name} were left out ({folder.unread_lines})."
+            )
         broken = sorted({key for row in folder.metrics for key, value in row.items() if math.isnan(value)})
         if broken:
-            found.append(f"{entry.name}: {listed(broken)} was at times not a finite number; curves have gaps there.")
+            found.append(
+                f"Not always a finite number in {entry.name}, hence gaps in the curves: {listed(broken)}."
+            )
     return found + _vanished(entries)
 
 
@@ -148,9 +154,13 @@ def _unequal(entries: Sequence[Entry]) -> list[str]:
     scored = [entry.folder.scores for entry in entries if entry.folder.scores]
     found: list[str] = []
     if len({scores.counted for scores in scored}) > 1:
-        found.append("The means are over different classes, so they do not compare; the rows of the table do.")
+        found.append(
+            "The means are over different classes, so they do not compare; the rows of the table do."
+        )
     if len({scores.pixels for scores in scored}) > 1:
-        found.append("The runs were scored on different numbers of pixels, so the scores do not strictly compare.")
+        found.append(
+            "The runs were scored on different numbers of pixels, so the scores do not strictly compare."
+        )
     differing = _differing([scores.protocol for scores in scored])
     if differing:
         found.append(f"The runs were not measured alike: the protocols differ in {listed(differing)}.")
@@ -169,12 +179,12 @@ def _vanished(entries: Sequence[Entry]) -> list[str]:
     if after is None or before is None:
         return []
     gone = [
-        f"{name} ({percent(was)} → {percent(now)} %)"
+        f"{name} ({percent(was)}% → {percent(now)}%)"
         for name, was in before.per_class_iou.items()
         if was is not None and was >= PRESENT
         and (now := after.per_class_iou.get(name)) is not None and now < VANISHED
     ]  # fmt: skip
-    return [f"{judged.name} no longer finds {listed(gone)}."] if gone else []
+    return [f"No longer found by {judged.name}: {listed(gone)}."] if gone else []
 
 
 def class_table(entries: Sequence[Entry]) -> list[ClassRow]:

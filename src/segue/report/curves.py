@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import matplotlib
 import numpy as np
 from markupsafe import Markup
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
@@ -57,6 +57,9 @@ class Chart:
 def draw_curves(entries: Sequence[Entry]) -> dict[str, list[Chart]]:
     """Draw every logged quantity once, all runs together.
 
+    Args:
+        entries: The runs.
+
     Returns:
         Charts by kind: "losses" (the sum first), "schedule" and "measures".
     """
@@ -71,38 +74,28 @@ def draw_curves(entries: Sequence[Entry]) -> dict[str, list[Chart]]:
     return kinds
 
 
-def draw_chart(series: Sequence[Series], prefix: str) -> Markup:
+def draw_chart(series: Sequence[Series], prefix: str, *, is_noisy: bool = True) -> Markup:
     """Draw some curves on one pair of axes: the raw values faint, a centred moving average on top.
 
     Args:
         series: The curves.
         prefix: Set before every id, so that several drawings can share a page.
+        is_noisy: False for what follows a rule, which is drawn as it is.
 
     Returns:
         An svg element without outside references.
     """
-    figure = Figure(figsize=(4.2, 2.3))
-    axes = figure.add_axes((0.115, 0.13, 0.865, 0.80))
-    for curve in series:
-        colour = RUN[curve.entry.slot]
-        steps, raw = np.asarray(curve.steps), np.asarray(curve.values)
-        stride = math.ceil(len(steps) / DRAWN)
-        smooth = smoothed(raw)
-        if smooth is not raw:
-            axes.plot(steps[::stride], raw[::stride], color=colour, alpha=0.28, linewidth=0.8)
-        marker = "o" if len(steps) == 1 else None
-        axes.plot(steps[::stride], smooth[::stride], color=colour, linewidth=1.7, marker=marker)
-    _plain_axes(axes)
-    if all(value >= 0 for curve in series for value in curve.values if math.isfinite(value)):
-        axes.set_ylim(bottom=0)
     written = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": prefix}):
+    # A user's own matplotlib settings must not change the page.
+    with style.context(["default", {"svg.fonttype": "none", "svg.hashsalt": prefix}]):
+        figure = Figure(figsize=(4.2, 2.3))
+        _draw(figure, series, is_noisy=is_noisy)
         figure.savefig(written, format="svg", transparent=True)
     return _inline(written.getvalue(), prefix)
 
 
 def smoothed(values: np.ndarray) -> np.ndarray:
-    """A centred moving average over finite values, its window cut off at both ends; short logs come back as they are."""
+    """A centred moving average over finite values, cut off at both ends; short logs come back as they are."""
     if len(values) < STEADY:
         return values
     half = max(1, len(values) // 40)
@@ -117,8 +110,10 @@ def smoothed(values: np.ndarray) -> np.ndarray:
 
 
 def _chart(name: str, series: Sequence[Series], prefix: str) -> Chart:
-    title = {"loss": "sum of all losses", "lr": "learning rate"}.get(name, name.replace("/", " / ").replace("_", " "))
-    return Chart(title, draw_chart(series, prefix), _describe(title, series))
+    title = {"loss": "sum of all losses", "lr": "learning rate"}.get(
+        name, name.replace("/", " / ").replace("_", " ")
+    )
+    return Chart(title, draw_chart(series, prefix, is_noisy=name != "lr"), _describe(title, series))
 
 
 def _series(entry: Entry, name: str) -> Series:
@@ -135,11 +130,27 @@ def _describe(name: str, series: Iterable[Series]) -> str:
     return f"{name} over training steps: {'; '.join(said)}"
 
 
+def _draw(figure: Figure, series: Sequence[Series], *, is_noisy: bool) -> None:
+    axes = figure.add_axes((0.125, 0.14, 0.855, 0.79))
+    for curve in sorted(series, key=lambda curve: curve.entry.role == "judged"):
+        colour = RUN[curve.entry.slot]
+        steps, raw = np.asarray(curve.steps), np.asarray(curve.values)
+        stride = math.ceil(len(steps) / DRAWN)
+        smooth = smoothed(raw) if is_noisy else raw
+        if smooth is not raw:
+            axes.plot(steps[::stride], raw[::stride], color=colour, alpha=0.28, linewidth=0.8)
+        marker = "o" if len(steps) == 1 else None
+        axes.plot(steps[::stride], smooth[::stride], color=colour, linewidth=1.7, marker=marker)
+    _plain_axes(axes)
+    if all(value >= 0 for curve in series for value in curve.values if math.isfinite(value)):
+        axes.set_ylim(bottom=0)
+
+
 def _plain_axes(axes: Axes) -> None:
     axes.margins(x=0.01, y=0.08)
     axes.grid(axis="y", color=RULE, linewidth=0.8)
     axes.set_axisbelow(True)
-    axes.tick_params(colors=INK, labelsize=8, length=0, pad=5)
+    axes.tick_params(colors=INK, labelsize=9, length=0, pad=5)
     for side, spine in axes.spines.items():
         spine.set_visible(side == "bottom")
         spine.set_color(RULE)
@@ -148,18 +159,17 @@ def _plain_axes(axes: Axes) -> None:
     formatter = ScalarFormatter(useMathText=False)
     formatter.set_powerlimits((-3, 4))
     axes.yaxis.set_major_formatter(formatter)
-    axes.yaxis.get_offset_text().set_color(INK)
-    axes.yaxis.get_offset_text().set_size(8)
+    axes.yaxis.get_offset_text().set(color=INK, fontsize=9)
 
 
 def _inline(svg: str, prefix: str) -> Markup:
-    """Only the svg element, its ids made unique, its colours the theme's, its font the page's, its size the layout's."""
+    """Only the svg element: unique ids, the theme's colours, the page's font, the layout's size."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*pt" height="[^"]*pt"', r"\1", svg, count=1)
     svg = re.sub(r' xmlns(:xlink)?="[^"]*"', "", svg).replace("xlink:href", "href")
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", svg)
-    svg = re.sub(r"font:? ?[^;\"]*?8px[^;\"]*;?|font-family:[^;\"]*;?", "font-size: 8px;", svg)
+    svg = re.sub(r" font-family: [^;\"]*;", "", svg)
     svg = re.sub(r"(\d\.\d{2})\d+", r"\1", re.sub(r"\s*\n\s*", " ", svg))
     for placeholder, themed in THEME.items():
         svg = svg.replace(placeholder, themed)

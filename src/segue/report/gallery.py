@@ -31,6 +31,13 @@ class Layer:
     mean_iou: float | None = None
     is_judged: bool = False
 
+    @property
+    def alt(self) -> str:
+        """What it shows, for those who do not see it."""
+        if self.kind == "prediction":
+            return f"Prediction of {self.title} in class colours"
+        return {"photograph": "Photograph", "label": "Labels in class colours"}[self.kind]
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -61,13 +68,19 @@ def hang(entries: Sequence[Entry]) -> Gallery:
     """Choose and order the evaluation pictures: the judged run's worst come first, unscored ones last."""
     judged = next(entry for entry in entries if entry.role == "judged")
     by_run = [{picture.name: picture for picture in entry.folder.evaluation} for entry in entries]
-    leading = judged if judged.folder.evaluation else next((e for e in entries if e.folder.evaluation), judged)
-    worst_first = sorted(leading.folder.evaluation, key=lambda p: (p.mean_iou is None, p.mean_iou or 0.0, p.name))
+    leading = (
+        judged if judged.folder.evaluation else next((e for e in entries if e.folder.evaluation), judged)
+    )
+    worst_first = sorted(
+        leading.folder.evaluation, key=lambda p: (p.mean_iou is None, p.mean_iou or 0.0, p.name)
+    )
     scenes = [_scene(picture, entries, by_run) for picture in worst_first[:SCENES]]
     return Gallery(scenes, len(worst_first), leading.name)
 
 
-def _scene(leading: EvaluationPicture, entries: Sequence[Entry], by_run: Sequence[dict[str, EvaluationPicture]]) -> Scene:
+def _scene(
+    leading: EvaluationPicture, entries: Sequence[Entry], by_run: Sequence[dict[str, EvaluationPicture]]
+) -> Scene:
     palette = next((list(entry.folder.palette.values()) for entry in entries if entry.folder.palette), [])
     layers = [
         Layer("picture", "photograph", photograph(leading.image)),

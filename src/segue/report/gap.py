@@ -11,7 +11,7 @@ MARGIN = 10.0
 """Percent of the drawing's width kept free at both ends, for the labels."""
 
 CLOSE = 30.0
-"""Labels on one side of the scale that stand nearer than this, in percent of the width, go below one another."""
+"""Labels on one side of the scale nearer than this, in percent of the width, go under one another."""
 
 
 @dataclass(frozen=True)

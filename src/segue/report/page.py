@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from segue.files import write_text
 from segue.report import wording
 from segue.report.compare import cautions, class_table, judge, settings, widest
 from segue.report.curves import draw_curves
@@ -30,26 +30,24 @@ def write_report(
 ) -> Path:
     """Write one self-contained HTML file about one or more runs.
 
-    The first run is what the others are compared with. The last run whose name does not begin with "oracle" is the one
-    that is judged. Same folders, same bytes: the page holds no date.
+    The first run is what the others are compared with. The last run that did not train on target labels (an
+    oracle did, by its configuration or its name) is the one that is judged. Same folders, same bytes: there
+    is no date on the page. Errors are those of :class:`RunFolder` and :func:`line_up`, and OSError if the page
+    cannot be written.
 
     Args:
         out: The file to write; folders above it are made.
         runs: Run folders, or where they are.
         title: The page's heading.
         names: What to call the runs; their folders' names by default.
-        summary: What the demo measured: "source_only", "adapted", "oracle" (mean IoU in [0, 1]) and "seconds";
-            the gap is drawn from it.
+        summary: What the demo measured, for drawing the gap: "source_only", "adapted", "oracle" (mean IoU in
+            [0, 1]) and "seconds".
 
     Returns:
         The file written.
-
-    Raises:
-        FileNotFoundError: If a run folder does not exist.
-        ValueError: If there is no run, names and runs differ in number, or a file of a run is corrupt.
     """
     folders = [run if isinstance(run, RunFolder) else RunFolder(run) for run in runs]
-    _write_atomically(out, render(line_up(folders, names), title=title, summary=summary))
+    write_text(out, render(line_up(folders, names), title=title, summary=summary))
     return out
 
 
@@ -109,17 +107,3 @@ def _asset(environment: Environment, name: str) -> Markup:
 
 def _base64(content: bytes) -> str:
     return base64.b64encode(content).decode("ascii")
-
-
-def _write_atomically(out: Path, text: str) -> None:
-    """Beside, then renamed: a reader sees the old page or the new one, never half of one."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    beside = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        with beside.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(out)
-    finally:
-        beside.unlink(missing_ok=True)

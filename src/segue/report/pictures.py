@@ -1,4 +1,4 @@
-"""Pictures as data URIs: photographs as JPEG, class maps as PNG with exact colours, none wider than it need be."""
+"""Pictures as data URIs: photographs as JPEG, class maps as PNG with exact colours, none wider than shown."""
 
 import base64
 import io
@@ -33,7 +33,9 @@ def photograph(path: Path | None, *, width: int = WIDTH) -> Picture | None:
     return _encoded(image, "jpeg", quality=86, optimize=True)
 
 
-def class_map(path: Path | None, palette: list[tuple[int, int, int]], *, width: int = WIDTH) -> Picture | None:
+def class_map(
+    path: Path | None, palette: list[tuple[int, int, int]], *, width: int = WIDTH
+) -> Picture | None:
     """A coloured class map, scaled down without mixing colours; grey ids get the palette's colours.
 
     Args:
@@ -54,7 +56,7 @@ def class_map(path: Path | None, palette: list[tuple[int, int, int]], *, width: 
 
 
 def sheet(path: Path | None, *, width: int = SHEET_WIDTH) -> Picture | None:
-    """A drawing that mixes photographs and class maps, as JPEG or PNG, whichever is smaller; None if unreadable."""
+    """Photographs and class maps in one drawing, as JPEG or PNG, whichever is smaller; None if unreadable."""
     image = _opened(path)
     if image is None:
         return None

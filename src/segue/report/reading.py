@@ -10,7 +10,13 @@ Row = dict[str, float]
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds; None if there is no such file.
+    """Read a JSON file.
+
+    Args:
+        path: Where it should be.
+
+    Returns:
+        What it holds; None if there is no such file.
 
     Raises:
         ValueError: If it is not JSON; the message names the file.
@@ -24,7 +30,13 @@ def read_json(path: Path) -> Any:
 
 
 def read_object(path: Path) -> dict[str, Any] | None:
-    """A JSON file whose content is one object; None if there is no such file.
+    """Read a JSON file whose content is one object.
+
+    Args:
+        path: Where it should be.
+
+    Returns:
+        The object; None if there is no such file.
 
     Raises:
         ValueError: If it holds anything else; the message names the file.
@@ -39,7 +51,9 @@ def read_lines(path: Path) -> tuple[list[Row], int]:
     """All readable lines that state a step, and how many there were besides."""
     if not path.is_file():
         return [], 0
-    written = [line for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    written = [
+        line for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()
+    ]
     rows = [row for line in written if (row := _row(line)) is not None]
     return rows, len(written) - len(rows)
 

@@ -10,7 +10,7 @@ import yaml
 
 from segue.classes import Colour, distinct_colour
 from segue.report.reading import Row, number, read_json, read_lines, read_object
-from segue.report.scores import read_scores
+from segue.report.scores import Scores, read_scores
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,10 @@ class EvaluationPicture:
 class RunFolder:
     """One run, as far as its folder tells.
 
-    What is not there is None or empty. Of the two line-wise logs, lines that cannot be read (a killed run leaves
-    half a line) are counted and skipped; a step that was logged again after a resume counts once, with its last values.
+    What is not there is None or empty. Of the two line-wise logs, lines that cannot be read (a killed run
+    leaves half a line) are counted and skipped; a step that was logged again after a resume counts once, with
+    its last values. A damaged experiment.yaml, scores.json, list of pictures or card.json is a ValueError
+    that names the file.
 
     Attributes:
         path: The folder.
@@ -49,14 +51,27 @@ class RunFolder:
 
     Raises:
         FileNotFoundError: If there is no such folder.
-        ValueError: If experiment.yaml, scores.json, the list of pictures or card.json is there but not
-            what it should be; the message names the file.
     """
+
+    path: Path
+    name: str
+    experiment: dict[str, Any] | None
+    metrics: list[Row]
+    unread_lines: int
+    seconds: float | None
+    steps_per_second: float | None
+    memory_mb: float | None
+    scores: Scores | None
+    evaluation: list[EvaluationPicture]
+    views: dict[int, Path]
+    card: dict[str, Any] | None
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         if not self.path.is_dir():
-            raise FileNotFoundError(f"no run folder {self.path}: give a folder that `segue train --out` wrote")
+            raise FileNotFoundError(
+                f"no run folder {self.path}: give a folder that `segue train --out` wrote"
+            )
         self.name = self.path.resolve().name
         self.experiment = _experiment(self.path / "experiment.yaml")
         logged, unread = read_lines(self.path / "metrics.jsonl")
@@ -64,8 +79,12 @@ class RunFolder:
         timing, unread_timing = read_lines(self.path / "timing.jsonl")
         self.unread_lines = unread + unread_timing
         self.seconds = _elapsed(timing)
-        self.steps_per_second = _median(row["steps_per_second"] for row in timing if "steps_per_second" in row)
-        self.memory_mb = max((row["memory_mb"] for row in timing if row.get("memory_mb", 0) > 0), default=None)
+        self.steps_per_second = _median(
+            row["steps_per_second"] for row in timing if "steps_per_second" in row
+        )
+        self.memory_mb = max(
+            (row["memory_mb"] for row in timing if row.get("memory_mb", 0) > 0), default=None
+        )
         self.scores = read_scores(self.path / "scores.json")
         self.evaluation = _evaluation(self.path)
         self.views = _views(self.path)
@@ -111,7 +130,9 @@ def _experiment(path: Path) -> dict[str, Any] | None:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         where = " ".join(str(error).split())
-        raise ValueError(f"{path} is not YAML ({where}): restore it, or remove it to report without it") from error
+        raise ValueError(
+            f"{path} is not YAML ({where}): restore it, or remove it to report without it"
+        ) from error
     if not isinstance(found, dict):
         raise ValueError(f"{path} holds no mapping: restore it, or remove it to report without it")
     return {str(key): value for key, value in cast(dict[Any, Any], found).items()}

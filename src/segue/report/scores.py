@@ -37,15 +37,11 @@ class Scores:
 
 
 def read_scores(path: Path) -> Scores | None:
-    """The scores of a run; None if it has none.
-
-    Raises:
-        ValueError: If the file is not JSON, lacks a field, or has an IoU outside [0, 1].
-    """
+    """The scores of a run, None if it has none; ValueError if they are damaged or an IoU is no fraction."""
     found = read_object(path)
     if found is None:
         return None
-    source = found.get("source_validation")
+    source = found.get("source_validation", found.get("source_evaluation"))
     return _scores(path, found, source=cast(dict[str, Any], source) if isinstance(source, dict) else None)
 
 
@@ -58,7 +54,9 @@ def _scores(path: Path, found: dict[str, Any], *, source: dict[str, Any] | None)
     return Scores(
         mean_iou=_fraction(path, found["mean_iou"]),
         per_class_iou=ious,
-        classes_counted=counted if isinstance(counted, int) else sum(iou is not None for iou in ious.values()),
+        classes_counted=counted
+        if isinstance(counted, int)
+        else sum(iou is not None for iou in ious.values()),
         pixels=pixels if isinstance(pixels, int) else None,
         protocol=cast(dict[str, Any], protocol) if isinstance(protocol, dict) else {},
         source_validation=None if source is None else _scores(path, source, source=None),

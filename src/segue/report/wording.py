@@ -50,9 +50,9 @@ def listed(words: list[str]) -> str:
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """A nested mapping as dotted keys and short texts, in order."""
+    """A nested mapping as dotted keys and short texts, in order; an empty mapping says nothing."""
     for key, value in tree.items():
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping):
             yield from flat(cast(Mapping[str, Any], value), f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", _text(value)

@@ -1,4 +1,4 @@
-"""The Mix Transformer (MiT): SegFormer's hierarchical encoder, with the parameter names of its official weights."""
+"""The Mix Transformer (MiT): SegFormer's hierarchical encoder, under its official parameter names."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from segue.models.encoders.encoder import Encoder
 from segue.models.layers import TokenLinear
 
 # The official networks mix two epsilons; pretrained weights expect exactly these.
@@ -16,7 +17,7 @@ BLOCK_EPS = 1e-6
 EMBED_EPS = 1e-5
 
 
-class MixTransformer(nn.Module):
+class MixTransformer(Encoder):
     """Four stages of overlapping patch embedding and transformer blocks.
 
     Tokens travel as (B,H,W,C): a map in channels-last layout is the same memory, so nothing is copied
@@ -32,13 +33,7 @@ class MixTransformer(nn.Module):
         mlp_ratio: Width of the hidden layer of a block, in widths of the stage.
         drop_path: Probability that the last block's branches are skipped for an image in training; the
             first block's is 0 and the others lie evenly between.
-
-    Attributes:
-        out_channels: Channels of the four maps that come out.
-        classifier_names: How the names begin that a file of pretrained weights holds for classification only.
     """
-
-    classifier_names = ("head.",)
 
     def __init__(
         self,
@@ -52,6 +47,7 @@ class MixTransformer(nn.Module):
     ) -> None:
         super().__init__()
         self.out_channels = tuple(dims)
+        self.classifier_names = ("head.",)
         blocks = sum(depths)
         rates = iter([drop_path * i / max(blocks - 1, 1) for i in range(blocks)])
         for stage, (previous, dim) in enumerate(pairwise((3, *dims)), start=1):

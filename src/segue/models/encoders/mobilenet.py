@@ -5,6 +5,8 @@ from itertools import pairwise
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from segue.models.encoders.encoder import Encoder
+
 STAGES = (
     (1, 16, 1, 1),
     (6, 24, 2, 2),
@@ -19,22 +21,16 @@ STAGES = (
 TAPS = (3, 6, 13, 17)
 """Where the four maps are taken: the last block before the next stride.
 
-The last one is the 320-channel bottleneck at stride 32, not the 1x1 convolution to 1280 channels that follows it in
-the classifier: that one sees nothing more of the picture and would make the head four times as wide there.
+The last one is the 320-channel bottleneck at stride 32, not the 1x1 convolution to 1280 channels that follows
+it in the classifier: that one sees nothing more of the picture and would quadruple the head's width there.
 """
 
 
-class MobileNetV2(nn.Module):
+class MobileNetV2(Encoder):
     """Inverted residual blocks. Pictures come in as RGB/127.5 - 1.
 
     Source: MobileNetV2 (Sandler et al., CVPR 2018), table 2, width 1.0; https://arxiv.org/abs/1801.04381.
-
-    Attributes:
-        out_channels: Channels of the four maps that come out.
-        classifier_names: How the names begin that a file of pretrained weights holds for classification only.
     """
-
-    classifier_names = ("features.18.", "classifier.")
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,6 +45,7 @@ class MobileNetV2(nn.Module):
             width = channels
         self.features = nn.ModuleList(layers)
         self.out_channels = (24, 32, 96, 320)
+        self.classifier_names = ("features.18.", "classifier.")
         self.apply(_initialise)
 
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> list[Tensor]:

@@ -29,7 +29,7 @@ class SeparableConvNorm(nn.Module):
 
 
 class Aspp(nn.Module):
-    """Atrous spatial pyramid pooling without the pooled branch: four dilations side by side, then a 3x3 convolution.
+    """Atrous spatial pyramid pooling without its pooled branch: four dilations, then a 3x3 convolution.
 
     Source: DeepLabV3 (Chen et al., 2017), section 3.3, and DAFormer (Hoyer et al., CVPR 2022), section 3.2.
 

@@ -19,7 +19,7 @@ FUSIONS: dict[str, Callable[[int, int], nn.Module]] = {
     "isa": InterlacedAttention,
     "sepaspp_bottleneck": ConvNorm,
 }
-"""How the concatenated levels are fused, by the name of the head's context; the last one looks around earlier."""
+"""How the concatenated levels are fused, by the name of the head's context; the last looks around earlier."""
 
 
 class DaformerHead(nn.Module):
@@ -32,9 +32,9 @@ class DaformerHead(nn.Module):
         in_channels: Channels of the four maps.
         num_classes: Classes to tell apart.
         channels: Width of every level and of the embedding.
-        context: A key of ``FUSIONS``: "sepaspp" is the paper's; "aspp" is its non-separable form; "conv1" is a 1x1
-            convolution, without context; "isa" is sparse self-attention; "sepaspp_bottleneck" looks around on the
-            coarsest level only.
+        context: A key of ``FUSIONS``: "sepaspp" is the paper's; "aspp" is its non-separable form; "conv1"
+            is a 1x1 convolution, without context; "isa" is sparse self-attention; "sepaspp_bottleneck"
+            looks around on the coarsest level only.
         dropout: Probability of a channel being dropped before the classifier, in training.
 
     Raises:

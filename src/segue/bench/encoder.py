@@ -1,0 +1,78 @@
+"""The mix transformer's training pass against the one of the transformers library."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from segue.bench.measure import Row, median_ms, row
+from segue.memory import keep_memory
+from segue.models.build import MIT_SIZES, build_encoder
+
+PEER = "transformers SegformerModel, sdpa, float32"
+
+PLAN = (("mit_b0", ("fp32", "bf16"), 1), ("mit_b5", ("fp32",), 2))
+"""Encoder, our precisions, and by what the number of passes is divided."""
+
+
+def rows(*, size: int = 512, batch: int = 2, repeats: int = 7, device: str | None = None) -> list[Row]:
+    """Time forward and backward passes of MiT-B0 and MiT-B5 in training mode, gradients of every parameter.
+
+    Args:
+        size: Side of the pictures in pixels.
+        batch: Pictures at once.
+        repeats: Timed passes of B0; B5 gets half as many; three at least.
+        device: Where to run; the accelerator if there is one, unless said.
+
+    Returns:
+        ``mit_b0_train_fp32``, ``mit_b0_train_bf16`` (against the peer's float32) and ``mit_b5_train_fp32``.
+
+    Raises:
+        ValueError: If the transformers library is not installed.
+    """
+    keep_memory()
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    image = torch.rand(batch, 3, size, size, device=place)
+    found: list[Row] = []
+    for name, precisions, share in PLAN:
+        ours, peer = build_encoder(name).to(place).train(), _peer(name).to(place).train()
+        runs: dict[str, Callable[[], object]] = {"peer": lambda peer=peer: _train(peer, image)}
+        for precision in precisions:
+            runs[precision] = lambda ours=ours, bf16=precision == "bf16": _train(ours, image, bf16=bf16)
+        times = median_ms(runs, repeats=max(3, repeats // share))
+        found += [
+            row(f"{name}_train_{p}", times[p], unit="ms", peer=PEER, peer_value=times["peer"])
+            for p in precisions
+        ]
+    return found
+
+
+def _train(network: nn.Module, image: Tensor, *, bf16: bool = False) -> None:
+    """One pass forward and backward; the loss weighs the four maps alike."""
+    with torch.autocast(image.device.type, dtype=torch.bfloat16, enabled=bf16):
+        maps = network(image)
+    loss = torch.stack([level.float().mean() for level in maps]).sum()
+    network.zero_grad()
+    loss.backward()
+
+
+class _Peer(nn.Module):
+    """The library's encoder with our interface."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        return list(self.model(image, output_hidden_states=True).hidden_states)
+
+
+def _peer(name: str) -> nn.Module:
+    try:
+        from transformers import SegformerConfig, SegformerModel
+    except ImportError as error:
+        raise ValueError("the encoder benchmark needs transformers: pip install 'segue-uda[sam]'") from error
+    dims, depths = MIT_SIZES[name]
+    options: dict[str, Any] = {"attn_implementation": "sdpa"}
+    return _Peer(SegformerModel(SegformerConfig(hidden_sizes=dims, depths=depths, **options)))

@@ -1,0 +1,51 @@
+"""``segue bench``: speed against a peer, as ratios measured in one process."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from segue.classes import nearest
+
+if TYPE_CHECKING:
+    from segue.bench.measure import Row
+
+
+def _encoder() -> "list[Row]":
+    from segue.bench import encoder
+
+    return encoder.rows()
+
+
+FAMILIES: "Mapping[str, Callable[[], list[Row]]]" = {"encoder": _encoder}
+"""What can be measured, by name; each imports what it needs only when it runs."""
+
+
+def bench(
+    name: Annotated[str, typer.Argument(help=f"What to measure: {', '.join(FAMILIES)}.")],
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Also write the rows to this file.")
+    ] = None,
+) -> None:
+    """Measure speed against a peer; a ratio below 1 means that Segue is faster."""
+    from segue.files import write_text
+
+    if name not in FAMILIES:
+        raise ValueError(f"unknown benchmark {name!r}{nearest(name, list(FAMILIES))}")
+    rows = FAMILIES[name]()
+    table = Table(title=f"bench {name}")
+    for heading in ("name", "segue", "peer", "ratio"):
+        table.add_column(heading, justify="left" if heading == "name" else "right")
+    for row in rows:
+        own, other = (f"{row[key]:.1f} {row['unit']}" for key in ("value", "peer_value"))
+        table.add_row(row["name"], own, other, f"{row['ratio']:.2f}")
+    console = Console()
+    console.print(table)
+    for peer in dict.fromkeys(row["peer"] for row in rows):
+        console.print(f"peer: {peer}", highlight=False)
+    if json_file is not None:
+        write_text(json_file, json.dumps(rows, indent=2) + "\n")

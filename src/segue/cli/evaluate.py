@@ -1,0 +1,98 @@
+"""``segue evaluate``: a trained model on labelled pictures, class by class."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from segue.cli.opened import Opened
+    from segue.data.dataset import Dataset
+
+
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A run folder or a model folder.", metavar="MODEL")],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder with images/ and labels/; without it the run's own evaluation pictures."),
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Which part of the data: test, val, ...")] = None,
+    classes: Annotated[
+        Path | None, typer.Option(help="Class list of the labels; classes.json of the data by default.")
+    ] = None,
+    class_map: Annotated[
+        Path | None, typer.Option("--map", help="YAML: class of the labels -> class of the model, or ignore.")
+    ] = None,
+    teacher: Annotated[bool, typer.Option("--teacher", help="The run's teacher, not its student.")] = False,
+    mode: Annotated[
+        Literal["auto", "whole", "sliding"] | None,
+        typer.Option(help="In one pass, by windows of the training size, or by each picture's size (auto)."),
+    ] = None,
+    flip: Annotated[
+        bool | None, typer.Option("--flip/--no-flip", help="Average with the mirror image's prediction.")
+    ] = None,
+    scales: Annotated[
+        str | None, typer.Option(help="Average predictions at several scales: 0.75,1,1.25.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; a GPU if there is one.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the scores here.")] = None,
+) -> None:
+    """Score a model on labelled pictures: IoU of every class, their mean, and how it was measured."""
+    from segue.cli.opened import open_model
+    from segue.cli.progress import counting
+    from segue.cli.tables import scores_table
+    from segue.evaluate import run
+    from segue.files import write_text
+    from segue.memory import keep_memory
+
+    keep_memory()
+    opened = open_model(model, teacher=teacher, device=device, mode=mode, flip=flip, scales=scales)
+    dataset = _labelled(opened, data, split=split, classes=classes, class_map=class_map)
+    network = "teacher" if teacher else "student"
+    with counting("evaluating", len(dataset)) as watch:
+        found = run.evaluate(
+            opened.plan.predictor(opened.network),
+            dataset,
+            classes=opened.classes,
+            mean=opened.card.mean,
+            std=opened.card.std,
+            device=opened.device,
+            protocol={"network": network, **opened.plan.protocol()},
+            watch=watch,
+        )
+    where = "its own evaluation pictures" if data is None else f"{data}{f' ({split})' if split else ''}"
+    Console().print(scores_table(found.to_json(), title=f"{network} of {model} on {where}"))
+    if json_file is not None:
+        write_text(json_file, json.dumps(found.to_json(), indent=2) + "\n")
+
+
+def _labelled(
+    opened: "Opened", data: Path | None, *, split: str | None, classes: Path | None, class_map: Path | None
+) -> "Dataset":
+    from segue.data.folder import ImageFolder
+    from segue.engine.build import open_domain
+    from segue.engine.experiment import read_yaml
+
+    settings = opened.experiment
+    own = None if settings is None else settings.data.evaluation
+    if data is None and (split or classes or class_map):
+        raise ValueError(
+            "--split, --classes and --map describe a folder of labelled pictures: name it with --data"
+        )
+    if data is not None:
+        dataset: Dataset = ImageFolder(
+            data,
+            classes=opened.classes,
+            labelled=True,
+            split=split,
+            label_classes=None if classes is None else classes.absolute(),
+            class_map=None if class_map is None else read_yaml(class_map),
+        )
+    elif settings is not None and own is not None:
+        dataset = open_domain(settings.data, own, labelled=True)
+    else:
+        raise ValueError("the model comes with no evaluation pictures: name labelled ones with --data DIR")
+    dataset.check()
+    return dataset

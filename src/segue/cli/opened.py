@@ -1,0 +1,147 @@
+"""What several verbs do with a trained model: find it, load it, know how it is to predict."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from segue.classes import ClassList, class_list
+from segue.engine import checkpoint, experiment
+from segue.engine.scoring import plan
+from segue.engine.settings import Experiment
+from segue.evaluate.plan import Mode, Plan
+from segue.models.weights import MODEL_FILE, Card, load_model, read_state
+
+TEACHER = "teacher.network."
+"""What the names of a self-training method's teacher begin with in a checkpoint."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A trained model and what is known about it.
+
+    Attributes:
+        network: On its device.
+        card: What the model's folder says about it.
+        device: Where it is.
+        plan: How pictures are predicted.
+        experiment: The settings of the run it belongs to; None for a model folder without a run.
+    """
+
+    network: nn.Module
+    card: Card
+    device: torch.device
+    plan: Plan
+    experiment: Experiment | None
+
+    @property
+    def classes(self) -> ClassList:
+        """What the network tells apart."""
+        colours = [(red, green, blue) for red, green, blue in self.card.colours]
+        return class_list(self.card.classes, colours)
+
+
+def open_model(
+    path: Path,
+    *,
+    teacher: bool = False,
+    device: str | None = None,
+    mode: Mode | None = None,
+    flip: bool | None = None,
+    scales: str | None = None,
+) -> Opened:
+    """Load the model of a run folder, or of a model folder.
+
+    Args:
+        path: Either of them.
+        teacher: Take the run's teacher, from its newest checkpoint, instead of its student.
+        device: As :func:`choose_device`.
+        mode: How to predict, where it is not to be as the run's settings say.
+        flip: Likewise, whether to predict the mirror image too.
+        scales: Likewise, factors with commas in between.
+
+    Returns:
+        The model, ready to predict.
+    """
+    chosen = choose_device(device)
+    folder, run = _locate(path)
+    network, card = load_model(folder)
+    if teacher:
+        _load_teacher(network, run or path)
+    settings = None if run is None else experiment.load(run / "experiment.yaml")
+    how = Plan(window=card.window)
+    if settings is not None:
+        how = plan(settings, settings.data.evaluation or settings.data.target)
+    if chosen.type != "cuda":
+        # Half precision is there to save a GPU's memory and time; on a processor it can be far slower.
+        how = replace(how, dtype=None)
+    given = {"mode": mode, "flip": flip, "scales": None if scales is None else parse_scales(scales)}
+    how = replace(how, **{name: value for name, value in given.items() if value is not None})
+    return Opened(network.to(chosen), card, chosen, how, settings)
+
+
+def choose_device(name: str | None) -> torch.device:
+    """The device of that name; without one the first GPU, or else the processor.
+
+    Args:
+        name: "cpu", "cuda", "cuda:1", "mps".
+
+    Returns:
+        A device that is there.
+
+    Raises:
+        ValueError: If there is no such device.
+    """
+    if name is None:
+        if torch.cuda.is_available():
+            return torch.device("cuda", 0)
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        return torch.empty(1, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(f"--device {name}: not usable here ({reason}); leave it out, or take cpu") from error
+
+
+def parse_scales(text: str) -> tuple[float, ...]:
+    """``"0.75,1,1.25"`` as numbers.
+
+    Args:
+        text: Factors with commas in between.
+
+    Returns:
+        At least one.
+
+    Raises:
+        ValueError: If one of them is not a number.
+    """
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(
+            f"--scales {text!r}: write factors with commas in between, as in 0.75,1,1.25"
+        ) from None
+
+
+def _locate(path: Path) -> tuple[Path, Path | None]:
+    """The model folder, and the run folder around it if there is one."""
+    if (path / MODEL_FILE).is_file():
+        run = path.resolve().parent if path.resolve().name == "model" else None
+        return path, run if run is not None and (run / "experiment.yaml").is_file() else None
+    if (path / "model" / MODEL_FILE).is_file():
+        return path / "model", path if (path / "experiment.yaml").is_file() else None
+    if (path / "experiment.yaml").is_file():
+        raise FileNotFoundError(f"{path}: this run has no model yet; let `segue train` finish it")
+    raise FileNotFoundError(f"{path}: neither a run folder nor a model folder: there is no {MODEL_FILE}")
+
+
+def _load_teacher(network: nn.Module, run: Path) -> None:
+    newest = checkpoint.list_checkpoints(run / "checkpoints")[-1:]
+    if not newest:
+        raise ValueError(f"--teacher: {run} has no checkpoint, and only a run's checkpoint holds its teacher")
+    state = read_state(newest[0] / checkpoint.FILES[0])
+    own = {name.removeprefix(TEACHER): value for name, value in state.items() if name.startswith(TEACHER)}
+    if own.keys() != network.state_dict().keys():
+        raise ValueError(f"--teacher: the method of {run} has no teacher of the student's kind")
+    network.load_state_dict(own)

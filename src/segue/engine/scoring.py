@@ -1,0 +1,108 @@
+"""Scores of a finished run: its network on labelled pictures, with the protocol beside every number."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from segue.data.dataset import Dataset
+from segue.engine.build import open_domain, training_classes
+from segue.engine.settings import DomainSettings, Experiment
+from segue.evaluate.metrics import Scores
+from segue.evaluate.pictures import PictureKeeper
+from segue.evaluate.plan import Plan
+from segue.evaluate.run import evaluate
+from segue.files import write_text
+from segue.methods.method import Method
+from segue.methods.self_training import SelfTraining
+from segue.methods.teacher import EmaTeacher
+from segue.models.build import normalisation
+
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def score_run(
+    experiment: Experiment, folder: Path, method: Method, *, accelerator: Accelerator
+) -> dict[str, Any] | None:
+    """Score what training made on the pair's labelled pictures, and write ``scores.json``.
+
+    Args:
+        experiment: The run's settings.
+        folder: The run folder; pictures for the report go there too.
+        method: After training.
+        accelerator: Device and processes; each picture is predicted by one of them.
+
+    Returns:
+        The target's scores, with the source's under ``source_evaluation`` if there are any; None without labelled
+        target pictures.
+    """
+    data, device = experiment.data, accelerator.device
+    network = scored_network(experiment, method)
+    if data.evaluation is None:
+        return None
+    dataset = open_domain(data, data.evaluation, labelled=True)
+    keeper = PictureKeeper(folder, classes=training_classes(data), count=experiment.evaluation.pictures)
+    scores = score(experiment, network, dataset, data.evaluation, device=device, watch=keeper).to_json()
+    if data.source_evaluation is not None:
+        source = open_domain(data, data.source_evaluation, labelled=True)
+        found = score(experiment, network, source, data.source_evaluation, device=device)
+        scores["source_evaluation"] = found.to_json()
+    keeper.write()
+    if accelerator.is_main_process:
+        write_text(folder / "scores.json", json.dumps(scores, indent=2) + "\n")
+    accelerator.wait_for_everyone()
+    return scores
+
+
+def score(
+    experiment: Experiment,
+    network: nn.Module,
+    dataset: Dataset,
+    domain: DomainSettings,
+    *,
+    device: torch.device,
+    watch: PictureKeeper | None = None,
+) -> Scores:
+    """A network's scores on one labelled data set, by the experiment's protocol."""
+    mean, std = normalisation(experiment.network.encoder)
+    how = plan(experiment, domain)
+    return evaluate(
+        how.predictor(network),
+        dataset,
+        classes=training_classes(experiment.data),
+        mean=mean,
+        std=std,
+        device=device,
+        protocol={"network": experiment.evaluation.network, **how.protocol()},
+        watch=watch,
+    )
+
+
+def plan(experiment: Experiment, domain: DomainSettings) -> Plan:
+    """How the pictures of a domain are predicted."""
+    settings = experiment.evaluation
+    return Plan(
+        window=experiment.data.crop,
+        mode=settings.mode,
+        overlap=settings.overlap,
+        flip=settings.flip,
+        scales=tuple(settings.scales),
+        resize=domain.resize,
+        dtype=PRECISIONS[experiment.run.precision],
+    )
+
+
+def scored_network(experiment: Experiment, method: Method) -> nn.Module:
+    """The network that is reported: the student, as in the papers, unless the teacher is asked for.
+
+    Raises:
+        ValueError: If the teacher is asked for and the method has none.
+    """
+    if experiment.evaluation.network == "student":
+        return method.student
+    if isinstance(method, SelfTraining) and isinstance(method.teacher, EmaTeacher):
+        return method.teacher.network
+    raise ValueError(f"evaluation.network=teacher: {experiment.recipe} has no teacher; use student")

@@ -1,0 +1,30 @@
+"""Reading the next picture while the network is busy with this one."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Content = TypeVar("Content")
+
+
+def read_ahead(read: Callable[[Item], Content], items: Iterable[Item]) -> Iterator[tuple[Item, Content]]:
+    """Read items in order, one of them ahead, in one other thread.
+
+    Args:
+        read: Called once for each item; what it raises is raised when the item's turn comes.
+        items: What to read.
+
+    Yields:
+        Each item with what was read.
+    """
+    with ThreadPoolExecutor(max_workers=1) as reader:
+        coming: deque[tuple[Item, Future[Content]]] = deque()
+        for item in items:
+            coming.append((item, reader.submit(read, item)))
+            if len(coming) > 1:
+                ready, content = coming.popleft()
+                yield ready, content.result()
+        for ready, content in coming:
+            yield ready, content.result()

@@ -1,0 +1,22 @@
+"""The bench verb prints a table, writes rows that a script can read, and knows what it cannot measure."""
+
+import json
+
+import pytest
+
+from segue.cli import bench as verb
+
+ROWS = [{"name": "thing", "value": 3.0, "unit": "ms", "peer": "them", "peer_value": 4.0, "ratio": 0.75}]
+
+
+def test_table_and_file(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(verb, "FAMILIES", {"thing": lambda: ROWS})
+    verb.bench("thing", tmp_path / "rows.json")
+    assert json.loads((tmp_path / "rows.json").read_text()) == ROWS
+    printed = capsys.readouterr().out
+    assert "0.75" in printed and "peer: them" in printed
+
+
+def test_unknown_name():
+    with pytest.raises(ValueError, match="unknown benchmark 'encodr'; did you mean 'encoder'"):
+        verb.bench("encodr")

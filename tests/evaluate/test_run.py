@@ -1,0 +1,167 @@
+"""An evaluation scores at label size, says how it measured, checks labels, and shares work over processes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from segue.classes import class_list
+from segue.evaluate.predict import whole
+from segue.evaluate.run import Compared, classify, evaluate, normalised
+from segue.types import IGNORE
+
+CLASSES = class_list(["red", "green", "blue"])
+SETTINGS = {
+    "classes": CLASSES,
+    "mean": (0.0, 0.0, 0.0),
+    "std": (255.0, 255.0, 255.0),
+    "device": torch.device("cpu"),
+}
+
+
+def brightest(image):
+    """The class of a pixel is its brightest colour."""
+    return (image * 10).softmax(dim=1)
+
+
+def pictures_of_colours(ids: list[list[list[int]]]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    labels = [torch.tensor(rows, dtype=torch.uint8) for rows in ids]
+    images = [
+        torch.nn.functional.one_hot(label.long(), 3).permute(2, 0, 1).mul(255).byte() for label in labels
+    ]
+    return images, labels
+
+
+def test_scores_by_hand(in_memory) -> None:
+    images, labels = pictures_of_colours([[[0, 1], [1, 1]], [[0, 0], [0, 0]]])
+    labels[1] = torch.tensor([[1, 0], [0, IGNORE]], dtype=torch.uint8)
+    found = evaluate(brightest, in_memory(images, labels), protocol={"network": "student"}, **SETTINGS)
+    assert found.per_class_iou == pytest.approx({"red": 3 / 4, "green": 3 / 4, "blue": None})
+    assert found.pixels == 7
+    assert json.loads(json.dumps(found.protocol)) == {
+        "network": "student",
+        "classes": ["red", "green", "blue"],
+        "ignored_label": 255,
+        "absent_classes": "left out",
+        "scored_at": "label size",
+        "pictures": 2,
+    }
+
+
+def test_absent_classes_count_only_if_asked_for(in_memory) -> None:
+    images, _ = pictures_of_colours([[[0, 2]]])
+    dataset = in_memory(images, [torch.zeros(1, 2, dtype=torch.uint8)])
+    assert evaluate(brightest, dataset, **SETTINGS).mean_iou == 0.5
+    found = evaluate(brightest, dataset, absent_counts=True, **SETTINGS)
+    assert found.mean_iou == 0.25
+    assert found.protocol["absent_classes"] == "zero if predicted"
+
+
+def test_probabilities_are_brought_to_the_labels_size(in_memory) -> None:
+    images, labels = pictures_of_colours([[[0, 1], [2, 1]]])
+    label = labels[0].repeat_interleave(3, 0).repeat_interleave(3, 1)
+    found = evaluate(brightest, in_memory(images, [label]), **SETTINGS)
+    assert found.pixels == 36
+    assert found.accuracy == 1.0
+    probability = brightest(images[0][None].float() / 255)
+    enlarged = torch.nn.functional.interpolate(probability, size=(5, 7), mode="bilinear", align_corners=False)
+    assert torch.equal(classify(probability, (5, 7)), enlarged.argmax(dim=1).byte())
+
+
+def test_pictures_are_normalised_in_grey_levels() -> None:
+    image = torch.tensor([10, 20, 30], dtype=torch.uint8).view(1, 3, 1, 1)
+    found = normalised(image, mean=(0, 10, 20), std=(1, 2, 5), device=torch.device("cpu"))
+    assert found.flatten().tolist() == [10.0, 5.0, 2.0]
+
+
+def test_every_picture_can_be_watched(in_memory) -> None:
+    images, labels = pictures_of_colours([[[0, 1]], [[2, 2]]])
+    seen: list[Compared] = []
+    evaluate(brightest, in_memory(images, labels), watch=seen.append, **SETTINGS)
+    assert [(picture.index, picture.total, picture.name) for picture in seen] == [
+        (0, 2, "town/0"),
+        (1, 2, "town/1"),
+    ]
+    assert torch.equal(seen[1].prediction, labels[1])
+    assert seen[1].prediction.dtype == torch.uint8
+
+
+def test_label_outside_the_class_list_names_picture_and_value(in_memory) -> None:
+    images, _ = pictures_of_colours([[[0, 1]]])
+    dataset = in_memory(images, [torch.tensor([[0, 7]], dtype=torch.uint8)])
+    with pytest.raises(ValueError, match=r"town/0: value 7, but the classes are 0 to 2 and 255 is ignored"):
+        evaluate(brightest, dataset, **SETTINGS)
+
+
+def test_another_number_of_classes_is_refused(in_memory, pixelwise) -> None:
+    dataset = in_memory(*pictures_of_colours([[[0, 1]]]))
+    with pytest.raises(ValueError, match="tells 5 classes apart, the data have 3"):
+        evaluate(whole(pixelwise(5)), dataset, **SETTINGS)
+
+
+def test_a_perfect_network_of_mixed_sizes(in_memory) -> None:
+    generator = torch.Generator().manual_seed(0)
+    ids = [torch.randint(0, 3, size, generator=generator).tolist() for size in ((5, 7), (1, 1), (3, 11))]
+    found = evaluate(brightest, in_memory(*pictures_of_colours(ids)), **SETTINGS)
+    assert found.mean_iou == found.accuracy == 1.0
+    assert found.pixels == 35 + 1 + 33
+
+
+SCRIPT = """
+import json, sys, torch
+import torch.distributed as dist
+from pathlib import Path
+from segue.classes import class_list
+from segue.evaluate.pictures import PictureKeeper
+from segue.evaluate.run import evaluate
+
+rank, folder = int(sys.argv[1]), Path(sys.argv[2])
+torch.set_num_threads(1)
+dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+dataset = torch.load(folder / "data.pt", weights_only=True)
+
+class Part:
+    def __init__(self, count): self.count = count
+    def __len__(self): return self.count
+    def name(self, index): return str(index)
+    def image(self, index): return dataset["images"][index]
+    def label(self, index): return dataset["labels"][index]
+
+found = {}
+for count in (5, 1):
+    seen = []
+    keeper = PictureKeeper(folder / str(count), classes=class_list(["red", "green", "blue"]), count=4)
+    def watch(picture):
+        seen.append(picture.index)
+        keeper(picture)
+    scores = evaluate(
+        lambda image: (image * 10).softmax(dim=1), Part(count), classes=class_list(["red", "green", "blue"]),
+        mean=(0, 0, 0), std=(255, 255, 255), device=torch.device("cpu"), watch=watch,
+    )
+    keeper.write()
+    found[str(count)] = [seen, scores.to_json()]
+(folder / f"{rank}.json").write_text(json.dumps(found))
+dist.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_find_what_one_finds(in_memory, tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    images, _ = pictures_of_colours(torch.randint(0, 3, (5, 6, 6), generator=generator).tolist())
+    labels = list(torch.randint(0, 3, (5, 6, 6), generator=generator, dtype=torch.uint8))
+    torch.save({"images": images, "labels": labels}, tmp_path / "data.pt")
+    script = tmp_path / "rank.py"
+    script.write_text(SCRIPT)
+    ranks = [subprocess.Popen([sys.executable, script, str(rank), tmp_path]) for rank in range(2)]
+    assert [rank.wait(timeout=120) for rank in ranks] == [0, 0]
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
+    for count in (5, 1):
+        alone = evaluate(brightest, in_memory(images[:count], labels[:count]), **SETTINGS).to_json()
+        assert first[str(count)][1] == second[str(count)][1] == alone
+        assert sorted(first[str(count)][0] + second[str(count)][0]) == list(range(count))
+        kept = json.loads((tmp_path / str(count) / "pictures/evaluation/index.json").read_text())
+        assert sorted(entry["name"] for entry in kept) == ["0", "1", "2", "3"][: min(count, 4)]
