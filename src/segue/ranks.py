@@ -1,13 +1,36 @@
 """Statistics that must be equal on all ranks."""
 
+from collections.abc import Iterable
+
+import torch
 import torch.distributed as dist
 from torch import Tensor
 
 
 def mean_over_ranks(value: Tensor) -> Tensor:
     """The mean of a statistic over all processes; the value itself when there is one process."""
-    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+    if not _several():
         return value
     total = value.clone()
     dist.all_reduce(total)
     return total / dist.get_world_size()
+
+
+@torch.no_grad()
+def average_over_ranks(tensors: Iterable[Tensor]) -> None:
+    """Put the mean over all processes into floating-point tensors, in one communication.
+
+    Running statistics of batch norms are averaged so after each step: every process normalises by all
+    processes' pictures, and a checkpoint of the first one speaks for all.
+    """
+    own = [tensor for tensor in tensors if tensor.is_floating_point()]
+    if not own or not _several():
+        return
+    flat = mean_over_ranks(torch.cat([tensor.float().flatten() for tensor in own]))
+    pieces = flat.split([tensor.numel() for tensor in own])
+    for tensor, piece in zip(own, pieces, strict=True):
+        tensor.copy_(piece.view_as(tensor))
+
+
+def _several() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1

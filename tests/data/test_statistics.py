@@ -27,7 +27,7 @@ def test_ignored_pixels_count_for_the_size_only(grid) -> None:
 
 def test_nothing_labelled_gives_zero_not_nan() -> None:
     nothing = torch.zeros(2, 3, dtype=torch.int64)
-    assert ClassStatistics(("a", "b", "c"), nothing, torch.ones(2)).frequency.tolist() == [0, 0, 0]
+    assert ClassStatistics(("a", "b", "c"), nothing, torch.tensor([4, 4])).frequency.tolist() == [0, 0, 0]
 
 
 def test_a_count_is_kept_and_read_again(grid, tmp_path: Path) -> None:

@@ -204,7 +204,7 @@ def label_table(own: LabelClasses, training: ClassList, class_map: Mapping[str, 
         ids[value] = IGNORE if goal in (None, IGNORED) else training.index(goal)
     missing = tuple(name for name in training.names if name not in goals.values())
     masks = not own.declared and sorted(own.names) in ([0], [0, 1])
-    return LabelTable(ids, own.ignored | own.names.keys(), missing, masks)
+    return LabelTable(ids, own.ignored.union(own.names), missing, masks)
 
 
 def _goal(name: str, training: ClassList, class_map: Mapping[str, str]) -> str | None:

@@ -27,12 +27,13 @@ TILE = 528
 
 @lru_cache(maxsize=1)
 def textures() -> NDArray[np.float32]:
-    """Blotches with grain, and leaves, from about -1 to 1, (2, TILE, TILE): the same for everyone."""
+    """Blotches with grain, leaves, and clouds, from about -1 to 1, (3, TILE, TILE): the same for everyone."""
     generator = np.random.Generator(np.random.PCG64(20_240_229))
     pixel, small, middle, large, huge = (octave(generator, size) for size in (1, 3, 8, 24, 66))
     surface = 0.5 * pixel + 0.3 * small + 0.3 * middle + 0.4 * large + 0.4 * huge
     leaves = 0.45 * pixel + 0.65 * small + 0.55 * middle + 0.3 * large
-    return np.stack([surface, leaves]).astype(np.float32)
+    clouds = 0.15 * middle + 0.5 * large + 0.7 * huge
+    return np.stack([surface, leaves, clouds]).astype(np.float32)
 
 
 def octave(generator: np.random.Generator, size: int) -> NDArray[np.float64]:
@@ -266,7 +267,7 @@ def paint_sky(image: Picture, seen: Pixels, *, dice: Dice, look: Look) -> None:
     part = image[:, :bottom]
     height = np.arange(bottom, dtype=np.float32)[:, None] / bottom
     paler = np.float32(0.55) * height * height
-    cloud = cut(textures()[0], dice, shape=(bottom, sky.shape[1])) * np.float32(1.6)
+    cloud = cut(textures()[2], dice, shape=(bottom, sky.shape[1])) * np.float32(1.6)
     cloud += np.float32(dice.within(look.clouds) * 2 - 1)
     cloud = np.clip(cloud, np.float32(0), np.float32(1)) * np.float32(0.6)
     cloud += paler - paler * cloud

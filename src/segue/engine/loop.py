@@ -16,6 +16,7 @@ from segue.engine.log import RunLog
 from segue.engine.pictures import ViewPainter
 from segue.engine.settings import Experiment
 from segue.methods.method import Method
+from segue.ranks import average_over_ranks
 from segue.types import Batch, Joint, View
 
 
@@ -109,6 +110,7 @@ class Trainer:
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.method.after_step(batch, step)
+        average_over_ranks(self.method.buffers())
         return values
 
     def save(self) -> None:

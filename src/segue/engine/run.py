@@ -1,6 +1,5 @@
 """One training run from settings to a folder: open, check, train, score, keep the model."""
 
-import logging
 import platform
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,10 @@ from segue.engine.settings import Experiment, SelfTrainingSettings
 from segue.models.build import normalisation
 from segue.models.weights import Card, save_model
 
-logger = logging.getLogger(__name__)
+DISTRIBUTED = DistributedDataParallelKwargs(
+    find_unused_parameters=True,  # a view does not use the layers of every term
+    broadcast_buffers=False,  # the loop averages them instead
+)
 
 
 def train(experiment: Experiment, folder: Path, *, console: Console, cpu: bool = False) -> dict[str, Any] | None:
@@ -129,8 +131,7 @@ def _accelerator(experiment: Experiment, *, cpu: bool) -> Accelerator:
     return Accelerator(
         mixed_precision=precision,
         cpu=cpu,
-        # A view does not use the layers of every term.
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+        kwargs_handlers=[DISTRIBUTED],
     )
 
 

@@ -32,7 +32,7 @@ def write_report(
 
     The first run is what the others are compared with. The last run that did not train on target labels (an
     oracle did, by its configuration or its name) is the one that is judged. Same folders, same bytes: there
-    is no date on the page. Errors are those of :class:`RunFolder` and :func:`line_up`, and OSError if the page
+    is no date on the page. Errors are those of :class:`RunFolder` and :func:`line_up`, and OSError if it
     cannot be written.
 
     Args:

@@ -1,0 +1,50 @@
+"""A small untrained model in a folder, and a labelled folder that it can be scored on."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from segue.models.build import build_segmenter
+from segue.models.weights import Card, save_model
+
+CLASSES = ["road", "car", "sky"]
+NETWORK = {"encoder": "mit_nano", "head": "segformer", "num_classes": 3, "channels": 8}
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("trained") / "kept"
+    card = Card(
+        classes=CLASSES,
+        colours=[[128, 64, 128], [0, 0, 142], [70, 130, 180]],
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        network=NETWORK,
+        window=(32, 64),
+        recipe="source_only",
+        step=3,
+    )
+    save_model(folder, build_segmenter(**NETWORK), card)
+    return folder
+
+
+@pytest.fixture
+def labelled_folder(tmp_path: Path) -> Path:
+    """Two splits of two pictures; values 0 and 1 are labelled, some pixels ignored."""
+    generator = np.random.default_rng(0)
+    for split in ("val", "test"):
+        for name in ("a", "b"):
+            save(tmp_path / f"town/images/{split}/{name}.jpg", generator.integers(0, 256, (40, 70, 3)))
+            label = generator.integers(0, 2, (40, 70))
+            label[:5] = 255
+            save(tmp_path / f"town/labels/{split}/{name}.png", label)
+    return tmp_path / "town"
+
+
+def save(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels.astype(np.uint8)).save(path)

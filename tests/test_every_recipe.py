@@ -1,0 +1,100 @@
+"""Every recipe trains, yields the views it declares, and after an interruption ends bit-equal to an unbroken run."""
+
+import io
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+from safetensors.torch import load_file
+
+from segue.engine.build import build_method, build_student
+from segue.engine.loop import Trainer
+from segue.engine.run import train
+from segue.recipes.catalogue import RECIPES
+from segue.types import Batch, Source, Target
+from tests.tiny import tiny
+
+QUIET = Console(file=io.StringIO())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", list(RECIPES))
+def test_three_steps_stopped_after_two_equal_three_in_one_go(
+    recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = tiny(recipe)
+    scores = train(wanted, tmp_path / "whole", console=QUIET, cpu=True)
+    assert scores is not None and 0 <= scores["mean_iou"] <= 1
+    rows = [json.loads(line) for line in (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [0, 1, 2]
+    assert all(math.isfinite(value) for row in rows for value in row.values())
+
+    update = Trainer.update
+
+    def stopped(self: Trainer, batches, step: int, painter=None):
+        if step == 2:
+            raise KeyboardInterrupt
+        return update(self, batches, step, painter)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Trainer, "update", stopped)
+        train(wanted, tmp_path / "broken", console=QUIET, cpu=True)
+    assert train(wanted, tmp_path / "broken", console=QUIET, cpu=True) == scores
+    for name in ("method", "optimizer"):
+        file = f"checkpoints/0000003/{name}.safetensors"
+        whole, broken = (load_file(tmp_path / run / file) for run in ("whole", "broken"))
+        assert whole.keys() == broken.keys()
+        assert all(torch.equal(value, broken[key]) for key, value in whole.items())
+    for name in ("metrics.jsonl", "scores.json", "model/model.safetensors"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "broken" / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("recipe", list(RECIPES))
+def test_what_is_yielded_is_what_is_declared(recipe: str) -> None:
+    torch.manual_seed(0)
+    wanted = tiny(recipe)
+    method = build_method(wanted, build_student(wanted))
+    image, label = torch.randn(2, 3, 64, 64), torch.randint(0, 12, (2, 64, 64))
+    batch = Batch(Source(image, label, ["", ""]), Target(image.flip(0), None, None, ["", ""]))
+    assert tuple(view.name for view in method.views(batch, 0)) == method.view_names
+
+
+def test_a_run_folder_of_another_experiment_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    train(tiny("source_only", {"steps": 1}), tmp_path / "run", console=QUIET, cpu=True)
+    with pytest.raises(ValueError, match="another experiment .*optim.lr"):
+        train(tiny("source_only", {"steps": 1, "optim": {"lr": 0.5}}), tmp_path / "run", console=QUIET, cpu=True)
+
+
+def test_the_oracle_says_what_it_does(tmp_path: Path) -> None:
+    said = io.StringIO()
+    train(tiny("target_supervised", {"steps": 1}), tmp_path / "run", console=Console(file=said), cpu=True)
+    assert "trains on target labels" in " ".join(said.getvalue().split())
+
+
+def test_other_recipes_never_open_a_target_label(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every label asked for during training is of the source domain."""
+    from segue.data.street_scene import StreetScenes
+
+    asked: set[str] = set()
+    label = StreetScenes.label
+
+    def watched(self: StreetScenes, index: int) -> torch.Tensor:
+        asked.add(self.domain)
+        return label(self, index)
+
+    monkeypatch.setattr(StreetScenes, "label", watched)
+    unscored = {"data": {"evaluation": None, "source_evaluation": None}}
+    assert train(tiny("daformer", {"steps": 2}, unscored), tmp_path / "run", console=QUIET, cpu=True) is None
+    assert asked == {"source"}
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run_with_advice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segue.models.segmenter.cross_entropy", lambda logits, label: logits.sum(1) * math.nan)
+    with pytest.raises(ValueError, match="step 0: source/segmentation is not finite; lower optim.lr"):
+        train(tiny("source_only"), tmp_path / "run", console=QUIET, cpu=True)
