@@ -32,7 +32,8 @@ def test_piped_tables_are_plain_lines() -> None:
         "traffic light    6.6\n"
         "train            n/a\n"
         "mean of 2       50.0\n"
-        "90.0 % of 1,234,567 pixels right; n/a: nowhere labelled, left out of the mean\n"
+        "90.0 % of 1,234,567 pixels right\n"
+        "n/a: nowhere labelled, left out of the mean\n"
     )
 
 

@@ -63,7 +63,8 @@ def evaluate(
             watch=watch,
         )
     where = "its own evaluation pictures" if data is None else f"{data}{f' ({split})' if split else ''}"
-    Console().print(scores_table(found.to_json(), title=f"{network} of {model} on {where}"))
+    # Without soft wrapping a long path in the title would be cut off at the console's width.
+    Console().print(scores_table(found.to_json(), title=f"{network} of {model} on {where}"), soft_wrap=True)
     if json_file is not None:
         write_text(json_file, json.dumps(found.to_json(), indent=2) + "\n")
 

@@ -17,7 +17,7 @@ class ScoresTable:
         title: The line above.
         headings: What the columns are called.
         rows: The cells, class name first; the last row is the mean.
-        note: The line below.
+        note: The lines below.
     """
 
     title: str
@@ -65,7 +65,7 @@ def scores_table(scores: Mapping[str, Any], *, title: str) -> ScoresTable:
     mean = (f"mean of {scores['classes_counted']}", *(_percent(part["mean_iou"]) for part in parts))
     note = f"{_percent(scores['accuracy'])} % of {scores['pixels']:,} pixels right"
     if scores["classes_counted"] < len(names):
-        note += "; n/a: nowhere labelled, left out of the mean"
+        note += "\nn/a: nowhere labelled, left out of the mean"
     return ScoresTable(title, headings, (*rows, mean), note)
 
 

@@ -131,7 +131,7 @@ def plan(dice: Dice, habit: Habit) -> Street:
     middle = -(dice.whole(lanes) + 0.5) * lane + dice.within((-0.3, 0.3))
     parking = tuple(2.1 if dice.chance(habit.parking) else 0.0 for _ in range(2))
     left, right = middle - lanes * lane - parking[0], middle + lanes * lane + parking[1]
-    near = dice.within((9.0, 21.0)) if dice.chance(habit.crossing) else 2 * END
+    near = dice.within((8.5, 19.0)) if dice.chance(habit.crossing) else 2 * END
     return Street(
         curbs=(left, right),
         lines=(left - dice.within(habit.sidewalk), right + dice.within(habit.sidewalk)),
@@ -291,7 +291,7 @@ def furniture(dice: Dice, habit: Habit, *, street: Street) -> list[Thing]:
             arm = dice.within((2.5, 4.5)) if dice.chance(habit.gantry) else 0.0
             things.append(Thing(place[1], place, 5.0, partial(draw_traffic_light, place=place, gantry=arm)))
     for _ in range(amount(dice, habit.signs)):
-        place = (street.curbs[1] + 0.5 if dice.chance(0.6) else street.curbs[0] - 0.5, dice.within((6, 22)))
+        place = (street.curbs[1] + 0.5 if dice.chance(0.6) else street.curbs[0] - 0.5, dice.within((6, 18)))
         if not street.crosses((place[1], place[1])):
             things.append(Thing(place[1], place, 0.5, partial(draw_sign, place=place)))
     return things
@@ -321,13 +321,13 @@ def life(dice: Dice, habit: Habit, *, street: Street) -> list[Thing]:
     for _ in range(amount(dice, habit.people)):
         right = dice.chance(0.5)
         curb, line = street.curbs[right], street.lines[right]
-        place = (curb + dice.within((0.15, 0.95)) * (line - curb), dice.within((6, 32)))
+        place = (curb + dice.within((0.15, 0.95)) * (line - curb), dice.within((5, 24)))
         if dice.chance(0.15) and street.crossing[0] < END:
             place = (dice.within(street.curbs), street.crossing[0] - dice.within((0.5, 3.0)))
         things.append(Thing(place[1], place, 0.6, partial(draw_person, place=place)))
     for _ in range(amount(dice, habit.bicycles)):
         right = dice.chance(0.5)
-        place = (street.curbs[right] + dice.within((0.9, 2.2)) * (1 if right else -1), dice.within((6, 20)))
+        place = (street.curbs[right] + dice.within((0.9, 2.2)) * (1 if right else -1), dice.within((5, 15)))
         things.append(Thing(place[1], place, 1.0, partial(draw_bicycle, place=place)))
     return things
 

@@ -256,7 +256,7 @@ def draw_lamp_post(canvas: Canvas, dice: Dice, *, place: Place, height: float) -
     """A street lamp whose arm reaches over the road."""
     x, z = place
     metal = canvas.front(z, POLE, material=METAL, tint=dice.share())
-    canvas.box(metal, x=(x - 0.11, x + 0.11), y=(0, height), z=z)
+    canvas.box(metal, x=(x - 0.14, x + 0.14), y=(0, height), z=z)
     end = -1.9 if x > 0 else 1.9
     canvas.line(metal, (x, height, z), points=[(0, -0.1), (end, 0.35)], thickness=0.14)
     canvas.box(metal, x=(x + end - 0.3, x + end + 0.3), y=(height + 0.22, height + 0.42), z=z)
@@ -292,7 +292,7 @@ def draw_sign(canvas: Canvas, dice: Dice, *, place: Place) -> None:
     x, z = place
     metal = canvas.front(z, POLE, material=METAL, tint=dice.share())
     tall, radius = dice.within((2.2, 3.0)), dice.within((0.38, 0.5))
-    canvas.box(metal, x=(x - 0.06, x + 0.06), y=(0, tall), z=z)
+    canvas.box(metal, x=(x - 0.08, x + 0.08), y=(0, tall), z=z)
     shape, tint = dice.whole(3), dice.share()
     face = canvas.front(z, SIGN, material=SIGN_FACE, tint=tint)
     mark = canvas.front(z, SIGN, material=SIGN_MARK, tint=tint)

@@ -84,11 +84,12 @@ def _at_most(image: Image.Image, width: int, resampling: Image.Resampling) -> Im
 
 def _with_palette(image: Image.Image) -> Image.Image:
     """One byte a pixel if there are at most 256 colours, which class maps have."""
-    colours, index = np.unique(np.asarray(image).reshape(-1, 3), axis=0, return_inverse=True)
+    numbers = np.asarray(image).astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
+    colours, index = np.unique(numbers, return_inverse=True)
     if len(colours) > 256:
         return image
     small = Image.fromarray(index.reshape(image.height, image.width).astype(np.uint8))
-    small.putpalette(colours.astype(np.uint8).tobytes())
+    small.putpalette([part for colour in colours.tolist() for part in colour.to_bytes(3, "big")])
     return small
 
 

@@ -26,7 +26,7 @@ def duration(seconds: float | None) -> str:
     """Seconds in the two largest units that say something: 41 s, 3 min 12 s, 2 h 5 min; n/a for None."""
     if seconds is None or not math.isfinite(seconds):
         return ABSENT
-    if seconds < 60:
+    if seconds < 59.5:
         return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 3600:
