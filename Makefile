@@ -27,7 +27,6 @@ demo: install
 lint: $(VENV)/.developer
 	$(BIN)/ruff check src tests
 	$(BIN)/ruff format --check src tests
-	$(BIN)/pydoclint --quiet src
 	$(BIN)/pyright
 
 test: lint

@@ -10,7 +10,9 @@ from jaxtyping import install_import_hook
 
 install_import_hook(["segue.ops", "segue.types"], "beartype.beartype")
 
-settings.register_profile("segue", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "segue", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("segue")
 
 BESIDE = Path(__file__).resolve().parents[2] / "shared"

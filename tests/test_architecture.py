@@ -73,7 +73,9 @@ def test_there_is_no_import_cycle_and_no_chain_longer_than_nine() -> None:
     def measure(name: str, above: tuple[str, ...]) -> int:
         assert name not in above, f"cycle: {' -> '.join((*above, name))}"
         if name not in depth:
-            inner = [n for n in imports(MODULES[name], top_only=True) if n in MODULES and n not in ("segue", name)]
+            inner = [
+                n for n in imports(MODULES[name], top_only=True) if n in MODULES and n not in ("segue", name)
+            ]
             depth[name] = 1 + max((measure(n, (*above, name)) for n in inner), default=0)
         return depth[name]
 
@@ -116,7 +118,18 @@ def test_what_is_to_start_fast_imports_no_torch(name: str) -> None:
 def test_nothing_tracked_names_a_machine() -> None:
     leak = re.compile(r"(?<![\w.])/(?:" + "|".join(["wo" + "rk", "ho" + "me", "ro" + "ot"]) + r")/")
     for path in ROOT.rglob("*"):
-        is_text = path.suffix in {".py", ".md", ".toml", ".yaml", ".yml", ".txt", ".html", ".j2", ".css", ".js"}
+        is_text = path.suffix in {
+            ".py",
+            ".md",
+            ".toml",
+            ".yaml",
+            ".yml",
+            ".txt",
+            ".html",
+            ".j2",
+            ".css",
+            ".js",
+        }
         if is_text and not {".venv", "runs", ".git"} & set(path.relative_to(ROOT).parts):
             assert not leak.search(path.read_text()), path
 
@@ -126,7 +139,9 @@ def _is_overload(node: ast.AST) -> bool:
 
 
 def _is_nested(tree: ast.AST, node: ast.AST) -> bool:
-    return any(node in ast.walk(f) and f is not node for f in ast.walk(tree) if isinstance(f, ast.FunctionDef))
+    return any(
+        node in ast.walk(f) and f is not node for f in ast.walk(tree) if isinstance(f, ast.FunctionDef)
+    )
 
 
 def _nesting(node: ast.AST, depth: int = 0) -> int:

@@ -65,8 +65,10 @@ def test_what_is_yielded_is_what_is_declared(recipe: str) -> None:
 def test_a_run_folder_of_another_experiment_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     train(tiny("source_only", {"steps": 1}), tmp_path / "run", console=QUIET, cpu=True)
-    with pytest.raises(ValueError, match="another experiment .*optim.lr"):
-        train(tiny("source_only", {"steps": 1, "optim": {"lr": 0.5}}), tmp_path / "run", console=QUIET, cpu=True)
+    with pytest.raises(ValueError, match=r"another experiment .*optim\.lr"):
+        train(
+            tiny("source_only", {"steps": 1, "optim": {"lr": 0.5}}), tmp_path / "run", console=QUIET, cpu=True
+        )
 
 
 def test_the_oracle_says_what_it_does(tmp_path: Path) -> None:
@@ -95,6 +97,8 @@ def test_other_recipes_never_open_a_target_label(tmp_path: Path, monkeypatch: py
 def test_a_loss_that_is_not_a_number_stops_the_run_with_advice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("segue.models.segmenter.cross_entropy", lambda logits, label: logits.sum(1) * math.nan)
-    with pytest.raises(ValueError, match="step 0: source/segmentation is not finite; lower optim.lr"):
+    monkeypatch.setattr(
+        "segue.models.segmenter.cross_entropy", lambda logits, label: logits.sum(1) * math.nan
+    )
+    with pytest.raises(ValueError, match=r"step 0: source/segmentation is not finite; lower optim\.lr"):
         train(tiny("source_only"), tmp_path / "run", console=QUIET, cpu=True)

@@ -104,5 +104,16 @@ SYNTHIA_16 = CITYSCAPES_19.subset([n for n in CITYSCAPES_19.names if n not in {"
 SYNTHIA_13 = SYNTHIA_16.subset([n for n in SYNTHIA_16.names if n not in {"wall", "fence", "pole"}])
 """The older mean over SYNTHIA: without wall, fence and pole."""
 
-THINGS = ("traffic light", "traffic sign", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle")
+THINGS = (
+    "traffic light",
+    "traffic sign",
+    "person",
+    "rider",
+    "car",
+    "truck",
+    "bus",
+    "train",
+    "motorcycle",
+    "bicycle",
+)
 """Cityscapes classes of countable objects; DAFormer's feature distance looks only at them."""

@@ -84,7 +84,9 @@ def test_good_input_trains_predicts_and_evaluates(folders: Path, segue: Run) -> 
         assert len(list((run / "predicted" / kind).rglob("*.png"))) == 3
     assert segue("evaluate", run, "--json", run / "again.json")[0] == 0
     again = json.loads((run / "again.json").read_text())
-    assert again["mean_iou"] == pytest.approx(json.loads((run / "scores.json").read_text())["mean_iou"], abs=1e-6)
+    assert again["mean_iou"] == pytest.approx(
+        json.loads((run / "scores.json").read_text())["mean_iou"], abs=1e-6
+    )
 
 
 def test_missing_folder(folders: Path, segue: Run) -> None:
@@ -130,7 +132,9 @@ def test_empty_target(folders: Path, segue: Run) -> None:
     refused(segue(*train(folders)), folders, str(folders / "target"))
 
 
-@pytest.mark.parametrize("assignment", ["method.momentun=0.9", "optim.lr=fast", "data.crop=[0,4]", "nonsense"])
+@pytest.mark.parametrize(
+    "assignment", ["method.momentun=0.9", "optim.lr=fast", "data.crop=[0,4]", "nonsense"]
+)
 def test_unknown_key_or_value(folders: Path, segue: Run, assignment: str) -> None:
     refused(segue(*train(folders, assignment)), folders, assignment.split("=")[0].split(".")[-1])
 

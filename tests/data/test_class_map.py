@@ -47,7 +47,7 @@ def test_a_map_sends_every_value_to_its_goal(names: list[str], data: st.DataObje
     assert set(table.missing) == set(training.names) - set(expected)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers(-5, 300) | st.floats() | st.text(max_size=4),

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -12,9 +13,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from segue.classes import class_list
 from segue.data.crop import RandomCrop
 from segue.data.dataset import Dataset
-from segue.data.loader import Loader, slot_generator
+from segue.data.folder import ImageFolder
+from segue.data.loader import Failure, Loader, slot_generator
 from segue.data.sampler import RareClassSampler
 from segue.data.statistics import class_statistics
 from segue.types import IGNORE, Batch
@@ -179,6 +182,22 @@ def test_errors_arrive_in_one_line(
     with pytest.raises(kind if kind is ValueError else OSError) as caught:
         list(loader(Broken(), workers=workers).steps(0, 3))
     assert str(caught.value)[:9] == "pictures/" and str(caught.value)[10:] == ".png: is bad; mend it"
+
+
+def test_a_file_that_breaks_during_a_run_is_named(write_folder, no_process_is_left: None) -> None:
+    root = write_folder(["x"])
+    folder = ImageFolder(root, classes=class_list(["a", "b"]), labelled=True)
+    (root / "images/x.jpg").write_bytes((root / "images/x.jpg").read_bytes()[:-40])
+    with pytest.raises(ValueError, match=r"x\.jpg: .*cut off: replace or remove it$"):
+        list(loader(folder, target=None, workers=1).steps(0, 2))
+
+
+def test_what_workers_need_can_be_sent_to_them(write_folder) -> None:
+    folder = ImageFolder(write_folder(["x", "y"]), classes=class_list(["a", "b"]), labelled=True)
+    batches = loader(folder).batches
+    first, again = batches[3], pickle.loads(pickle.dumps(batches))[3]
+    assert not isinstance(first, Failure) and not isinstance(again, Failure)
+    assert first[0].names == again[0].names and torch.equal(first[0].image, again[0].image)
 
 
 def test_a_mistake_of_ours_keeps_its_type(grid, no_process_is_left: None) -> None:

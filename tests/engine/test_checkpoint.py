@@ -50,7 +50,9 @@ def test_one_that_was_being_written_when_the_run_was_killed_is_not_seen(tmp_path
 
 
 @pytest.mark.parametrize("name", checkpoint.FILES)
-def test_a_file_cut_in_half_is_an_error_that_names_the_folder_and_changes_nothing(tmp_path: Path, name: str) -> None:
+def test_a_file_cut_in_half_is_an_error_that_names_the_folder_and_changes_nothing(
+    tmp_path: Path, name: str
+) -> None:
     module, optimizer = network()
     learn(module, optimizer, 1)
     path = checkpoint.save(tmp_path, module, optimizer, checkpoint.State(1))

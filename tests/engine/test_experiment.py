@@ -31,7 +31,10 @@ def test_written_and_read_back(recipe: str, tmp_path: Path) -> None:
         ("method.momentun=0.9", "unknown key 'method.momentun'; did you mean 'momentum'?"),
         ("metod.momentum=0.9", "unknown key 'metod'; did you mean 'method'?"),
         ("data.source.rot=x", "unknown key 'data.source.rot'; did you mean 'root'?"),
-        ("terms.feature_distanc.share=1", "unknown key 'terms.feature_distanc'; did you mean 'feature_distance'?"),
+        (
+            "terms.feature_distanc.share=1",
+            "unknown key 'terms.feature_distanc'; did you mean 'feature_distance'?",
+        ),
         ("optim.lr=-1", "optim.lr: Input should be greater than 0, got -1"),
         ("seed=-1", "seed: a seed is at least 0 and below 2**31, got -1"),
         ("method.mix=cutmix", "method.mix"),
@@ -53,13 +56,20 @@ def test_a_malformed_assignment_says_how_to_write_it(assignment: str) -> None:
 
 def test_later_wishes_beat_earlier_ones() -> None:
     wanted = experiment(
-        "daformer", STREET_SCENES, {"steps": 5, "seed": 1}, experiments.parse_assignments(["steps=7", "optim.lr=0.5"])
+        "daformer",
+        STREET_SCENES,
+        {"steps": 5, "seed": 1},
+        experiments.parse_assignments(["steps=7", "optim.lr=0.5"]),
     )
     assert (wanted.steps, wanted.seed, wanted.optim.lr) == (7, 1, 0.5)
 
 
 def test_a_pair_adjusts_pieces_that_a_recipe_uses_and_adds_none() -> None:
-    pair = {**STREET_SCENES, "methods": {"self_training": {"momentum": 0.5}}, "terms": {"feature_distance": {"share": 7}}}
+    pair = {
+        **STREET_SCENES,
+        "methods": {"self_training": {"momentum": 0.5}},
+        "terms": {"feature_distance": {"share": 7}},
+    }
     adapted, plain, simple = (experiment(r, pair) for r in ("daformer", "source_only", "dacs"))
     assert adapted.method.momentum == 0.5
     assert adapted.terms.feature_distance is not None and adapted.terms.feature_distance.share == 7
@@ -85,11 +95,15 @@ def test_an_unknown_recipe_names_the_nearest() -> None:
 
 def test_differences_leave_out_what_only_concerns_speed() -> None:
     one = experiment("dacs", STREET_SCENES)
-    other = experiment("dacs", STREET_SCENES, experiments.parse_assignments(["optim.lr=0.5", "run.log_every=1"]))
+    other = experiment(
+        "dacs", STREET_SCENES, experiments.parse_assignments(["optim.lr=0.5", "run.log_every=1"])
+    )
     assert experiments.differences(one, other) == ["optim.lr"]
 
 
-@pytest.mark.parametrize(("text", "message"), [("a: [", "not readable as YAML"), ("- 1", "expected a mapping")])
+@pytest.mark.parametrize(
+    ("text", "message"), [("a: [", "not readable as YAML"), ("- 1", "expected a mapping")]
+)
 def test_a_bad_yaml_file_is_named(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "pair.yaml"
     path.write_text(text)

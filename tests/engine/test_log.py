@@ -16,7 +16,12 @@ def test_rows_after_the_checkpoint_and_half_a_row_are_removed(tmp_path: Path) ->
         log.write(4, {"loss": 7.0})
     assert [row["step"] for row in read_lines(tmp_path / "metrics.jsonl")] == [0, 1, 2, 3, 4]
     assert read_lines(tmp_path / "metrics.jsonl")[-1] == {"step": 4, "loss": 7.0}
-    assert read_lines(tmp_path / "timing.jsonl")[-1].keys() == {"step", "seconds", "steps_per_second", "memory_mb"}
+    assert read_lines(tmp_path / "timing.jsonl")[-1].keys() == {
+        "step",
+        "seconds",
+        "steps_per_second",
+        "memory_mb",
+    }
 
 
 def test_a_pipe_gets_one_plain_line_a_record(tmp_path: Path) -> None:

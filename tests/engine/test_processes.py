@@ -8,6 +8,7 @@ import torch
 import torch.multiprocessing as mp
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, PartialState
+from tests.tiny import tiny
 from torch import nn
 
 from segue.engine.loop import Trainer
@@ -17,7 +18,6 @@ from segue.methods.teacher import EmaTeacher
 from segue.methods.terms.feature_distance import FeatureDistance
 from segue.models.build import build_segmenter
 from segue.types import Batch, Source, Target
-from tests.tiny import tiny
 
 STEPS = 3
 
@@ -37,14 +37,18 @@ def batch(step: int, slots: slice) -> Batch:
     other = torch.randn(4, 3, 64, 64, generator=generator)
     label = torch.randint(0, 12, (4, 64, 64), generator=generator)
     names = [""] * 4
-    return Batch(Source(image[slots], label[slots], names[slots]), Target(other[slots], None, None, names[slots]))
+    return Batch(
+        Source(image[slots], label[slots], names[slots]), Target(other[slots], None, None, names[slots])
+    )
 
 
 def learn(folder: Path, *, norm: bool) -> dict[str, torch.Tensor]:
     """Three steps of DAFormer without random mixing, on this process's slots."""
     accelerator = Accelerator(cpu=True, kwargs_handlers=[DISTRIBUTED])
     torch.manual_seed(0)
-    student = build_segmenter("mit_nano", "segformer", num_classes=12, channels=16, dropout=0.0, drop_path=0.0)
+    student = build_segmenter(
+        "mit_nano", "segformer", num_classes=12, channels=16, dropout=0.0, drop_path=0.0
+    )
     if not norm:
         without_batch_statistics(student)
     reference = FeatureDistance(student.encoder, classes=None, num_classes=12, share=0.1, min_share=0.0)

@@ -13,6 +13,7 @@ from segue.evaluate.predict import (
     evaluating,
     fitting,
     flipped,
+    normalised,
     padded,
     resized,
     scaled,
@@ -193,6 +194,12 @@ def test_half_precision_networks_give_float32_probabilities(pixelwise, picture) 
     torch.testing.assert_close(
         whole(model, dtype=torch.bfloat16)(image), whole(model)(image), atol=0.03, rtol=0
     )
+
+
+def test_pictures_are_normalised_in_grey_levels() -> None:
+    image = torch.tensor([10, 20, 30], dtype=torch.uint8).view(1, 3, 1, 1)
+    found = normalised(image, mean=(0, 10, 20), std=(1, 2, 5), device=torch.device("cpu"))
+    assert found.flatten().tolist() == [10.0, 5.0, 2.0]
 
 
 def test_predictors_compose(pixelwise, picture) -> None:

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from segue.classes import class_list
-from segue.evaluate.predict import whole
-from segue.evaluate.run import Compared, classify, evaluate, normalised
+from segue.evaluate.predict import classify, whole
+from segue.evaluate.run import Compared, evaluate
 from segue.types import IGNORE
 
 CLASSES = class_list(["red", "green", "blue"])
@@ -69,12 +69,6 @@ def test_probabilities_are_brought_to_the_labels_size(in_memory) -> None:
     probability = brightest(images[0][None].float() / 255)
     enlarged = torch.nn.functional.interpolate(probability, size=(5, 7), mode="bilinear", align_corners=False)
     assert torch.equal(classify(probability, (5, 7)), enlarged.argmax(dim=1).byte())
-
-
-def test_pictures_are_normalised_in_grey_levels() -> None:
-    image = torch.tensor([10, 20, 30], dtype=torch.uint8).view(1, 3, 1, 1)
-    found = normalised(image, mean=(0, 10, 20), std=(1, 2, 5), device=torch.device("cpu"))
-    assert found.flatten().tolist() == [10.0, 5.0, 2.0]
 
 
 def test_every_picture_can_be_watched(in_memory) -> None:

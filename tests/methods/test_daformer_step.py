@@ -11,14 +11,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from segue.engine import optim
-from segue.methods.self_training import Margins, SelfTraining
+from segue.methods.self_training import SelfTraining
 from segue.methods.teacher import EmaTeacher
 from segue.methods.terms.feature_distance import FeatureDistance
 from segue.models.encoders.mit import MixTransformer
 from segue.models.heads.daformer import DaformerHead
 from segue.models.segmenter import Segmenter
 from segue.ops import mixing
-from segue.types import Batch, Source, Target, View
+from segue.types import Batch, Margins, Source, Target, View
 
 THINGS = [6, 7, 11, 12, 13, 14, 15, 16, 17, 18]
 Data = dict[str, Tensor]
@@ -107,12 +107,16 @@ def test_two_steps(data: Data, fixtures_dir: Path) -> None:
             "target/segmentation": "mix.decode.loss_seg",
         }
         for ours, official in logged.items():
-            assert float(losses[ours].detach()) == pytest.approx(float(data[f"step{step}/log/{official}"]), rel=2e-5), ours
+            assert float(losses[ours].detach()) == pytest.approx(
+                float(data[f"step{step}/log/{official}"]), rel=2e-5
+            ), ours
         if step == 0:
             for name, gradient in part(data, "step0/grad/").items():
                 mine = trained.student.get_parameter(name).grad
                 assert mine is not None, name
-                assert torch.allclose(mine, gradient, rtol=1e-3, atol=1e-4 * float(gradient.abs().max()) + 1e-8), name
+                assert torch.allclose(
+                    mine, gradient, rtol=1e-3, atol=1e-4 * float(gradient.abs().max()) + 1e-8
+                ), name
         optimizer.step()
         optimizer.zero_grad()
         if step == 0:  # the second official update happens at the start of an iteration that was not run

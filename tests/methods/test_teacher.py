@@ -40,7 +40,10 @@ def test_one_update_equals_the_official_one_at_every_iteration(fixtures_dir: Pat
         teacher.follow(student, BATCH, iteration - 1)
         for name, value in teacher.network.state_dict().items():
             if "num_batches" not in name:
-                assert torch.allclose(value, data[f"after_iter{iteration}/{name}"], atol=1e-6), (iteration, name)
+                assert torch.allclose(value, data[f"after_iter{iteration}/{name}"], atol=1e-6), (
+                    iteration,
+                    name,
+                )
 
 
 def test_buffers_follow_only_when_asked() -> None:

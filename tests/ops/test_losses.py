@@ -29,7 +29,9 @@ def test_ignored_pixels_get_no_gradient() -> None:
 
 
 def test_float16_logits_are_summed_in_float32() -> None:
-    loss = losses.cross_entropy(torch.zeros(1, 2, 1, 1, dtype=torch.float16), torch.zeros(1, 1, 1, dtype=torch.long))
+    loss = losses.cross_entropy(
+        torch.zeros(1, 2, 1, 1, dtype=torch.float16), torch.zeros(1, 1, 1, dtype=torch.long)
+    )
     assert loss.dtype == torch.float32
 
 

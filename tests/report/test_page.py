@@ -145,11 +145,10 @@ def test_only_our_script_may_run(make_run, tmp_path: Path) -> None:
     assert f"script-src 'sha256-{allowed}'" in text and "default-src 'none'" in text
 
 
-def test_same_folders_same_bytes(three: list[Path], tmp_path: Path) -> None:
-    first, second = (
-        write_report(tmp_path / name, three, title="t").read_bytes() for name in ("a.html", "b.html")
-    )
-    assert first == second
+def test_same_folders_same_bytes(make_run, tmp_path: Path) -> None:
+    run = make_run("daformer", losses=())
+    first, second = (write_report(tmp_path / name, [run], title="t") for name in ("a.html", "b.html"))
+    assert first.read_bytes() == second.read_bytes()
 
 
 def test_a_corrupt_run_leaves_the_old_page(make_run, tmp_path: Path) -> None:

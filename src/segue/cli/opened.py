@@ -2,16 +2,17 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from segue.classes import ClassList, class_list
-from segue.engine import checkpoint, experiment
-from segue.engine.scoring import plan
-from segue.engine.settings import Experiment
 from segue.evaluate.plan import Mode, Plan
 from segue.models.weights import MODEL_FILE, Card, load_model, read_state
+
+if TYPE_CHECKING:
+    from segue.engine.settings import Experiment
 
 TEACHER = "teacher.network."
 """What the names of a self-training method's teacher begin with in a checkpoint."""
@@ -33,7 +34,7 @@ class Opened:
     card: Card
     device: torch.device
     plan: Plan
-    experiment: Experiment | None
+    experiment: "Experiment | None"
 
     @property
     def classes(self) -> ClassList:
@@ -69,10 +70,7 @@ def open_model(
     network, card = load_model(folder)
     if teacher:
         _load_teacher(network, run or path)
-    settings = None if run is None else experiment.load(run / "experiment.yaml")
-    how = Plan(window=card.window)
-    if settings is not None:
-        how = plan(settings, settings.data.evaluation or settings.data.target)
+    settings, how = (None, Plan(window=card.window)) if run is None else _settings(run)
     if chosen.type != "cuda":
         # Half precision is there to save a GPU's memory and time; on a processor it can be far slower.
         how = replace(how, dtype=None)
@@ -136,7 +134,19 @@ def _locate(path: Path) -> tuple[Path, Path | None]:
     raise FileNotFoundError(f"{path}: neither a run folder nor a model folder: there is no {MODEL_FILE}")
 
 
+def _settings(run: Path) -> "tuple[Experiment, Plan]":
+    """A run's settings, and how it predicts the pictures of its target."""
+    # The engine takes seconds to import; a model without a run does without it.
+    from segue.engine.experiment import load
+    from segue.engine.scoring import plan
+
+    settings = load(run / "experiment.yaml")
+    return settings, plan(settings, settings.data.evaluation or settings.data.target)
+
+
 def _load_teacher(network: nn.Module, run: Path) -> None:
+    from segue.engine import checkpoint
+
     newest = checkpoint.list_checkpoints(run / "checkpoints")[-1:]
     if not newest:
         raise ValueError(f"--teacher: {run} has no checkpoint, and only a run's checkpoint holds its teacher")

@@ -9,7 +9,9 @@ def recipes() -> None:
     from segue.recipes.catalogue import RECIPES
     from segue.recipes.pairs import PAIRS
 
-    table = Table(title="Recipes", caption=f"Built-in pairs: {', '.join(PAIRS)}; or a YAML file, or two folders")
+    table = Table(
+        title="Recipes", caption=f"Built-in pairs: {', '.join(PAIRS)}; or a YAML file, or two folders"
+    )
     for heading in ("recipe", "paper", "pieces", "published mIoU"):
         table.add_column(heading)
     for name, recipe in RECIPES.items():

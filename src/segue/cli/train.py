@@ -34,10 +34,16 @@ def train(
 
     flags: dict[str, Any] = {k: v for k, v in (("steps", steps), ("seed", seed)) if v is not None}
     if pair is None and (source is None or target is None):
-        raise ValueError("say which domains: --pair NAME, --pair FILE.yaml, or --source DIR --target DIR --classes FILE")
+        raise ValueError(
+            "say which domains: --pair NAME, --pair FILE.yaml, or --source DIR --target DIR --classes FILE"
+        )
     if pair is not None and (source or target or classes or evaluation):
         raise ValueError("--pair and --source/--target/--classes/--evaluation exclude each other")
-    domains = pairs.pair(pair) if pair else pairs.from_folders(source, target, classes=classes, evaluation=evaluation)
+    domains = (
+        pairs.pair(pair)
+        if pair
+        else pairs.from_folders(source, target, classes=classes, evaluation=evaluation)
+    )
     wishes = [experiments.read_yaml(config)] if config else []
     wanted = experiment(recipe, domains, *wishes, flags, experiments.parse_assignments(assignments or []))
     if show:

@@ -1,7 +1,6 @@
 """Random resizing, cropping and mirroring of a picture together with its label and its valid area."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
@@ -9,40 +8,12 @@ from jaxtyping import Bool, UInt8
 from torch import Generator, Tensor
 
 from segue.data.placement import Axis, Placement
-from segue.types import IGNORE, Sample
+from segue.types import IGNORE, Margins, Sample
 
 TRIES = 10
 """How many pieces are looked at before the next one is taken as it is: the official number."""
 
 Piece = TypeVar("Piece")
-
-
-@dataclass(frozen=True)
-class Margins:
-    """Borders of a picture that hold no content: a car's own bonnet, the rim of a rectified picture.
-
-    Attributes:
-        top: Share of the picture's height, in [0, 1).
-        bottom: Share of the picture's height; together with the top less than 1.
-        left: Share of the picture's width, in [0, 1).
-        right: Share of the picture's width; together with the left less than 1.
-
-    Raises:
-        ValueError: If a share is negative, or two opposite ones leave nothing.
-    """
-
-    top: float = 0.0
-    bottom: float = 0.0
-    left: float = 0.0
-    right: float = 0.0
-
-    def __post_init__(self) -> None:
-        shares = (self.top, self.bottom, self.left, self.right)
-        if min(shares) < 0 or self.top + self.bottom >= 1 or self.left + self.right >= 1:
-            raise ValueError(
-                f"margins {shares} (top, bottom, left, right): each is a share of the picture, not negative,"
-                " and two opposite ones sum to less than 1"
-            )
 
 
 class RandomCrop:

@@ -236,7 +236,7 @@ def draw_garden(canvas: Canvas, dice: Dice, *, line: float, z: Range) -> None:
             canvas, dice, centre=(line + outwards * 2.4, size[1] * 0.7, at), radius=size, tint=dice.share()
         )
     tall = dice.within((0.9, 1.6))
-    if dice.chance(0.65):
+    if dice.chance(0.8):
         draw_rail(canvas, line, z=z, tall=tall, tint=dice.share())
     else:
         hedge = canvas.side(line, VEGETATION, material=LEAF, tint=dice.share())

@@ -2,12 +2,13 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from segue.classes import THINGS, ClassList, class_list
-from segue.data.crop import Margins, RandomCrop
+from segue.data.crop import RandomCrop
 from segue.data.dataset import Dataset
 from segue.data.folder import ImageFolder
 from segue.data.loader import Loader
@@ -30,6 +31,7 @@ from segue.methods.terms.feature_distance import FeatureDistance
 from segue.models.build import build_segmenter, normalisation
 from segue.models.segmenter import Segmenter
 from segue.models.weights import load_encoder
+from segue.types import Margins
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +60,9 @@ def open_domain(data: DataSettings, domain: DomainSettings, *, labelled: bool) -
         split = "val" if domain.split == "val" else "train"
         return StreetScenes(domain.domain, split=split, count=domain.pictures or 1000, seed=domain.seed)
     if domain.root is None:
-        raise ValueError("a folder data set needs a root: --set data.source.root=DIR, or --source DIR --target DIR")
+        raise ValueError(
+            "a folder data set needs a root: --set data.source.root=DIR, or --source DIR --target DIR"
+        )
     root = data.root / domain.root
     own = domain.label_classes
     return ImageFolder(
@@ -80,7 +84,7 @@ def build_student(experiment: Experiment) -> Segmenter:
     return student
 
 
-def network_arguments(experiment: Experiment) -> dict[str, object]:
+def network_arguments(experiment: Experiment) -> dict[str, Any]:
     """What ``build_segmenter`` is called with; a model's card keeps it."""
     network = experiment.network.model_dump(exclude={"weights"})
     return {**network, "num_classes": len(experiment.data.classes)}
@@ -109,7 +113,9 @@ def build_terms(experiment: Experiment, student: Segmenter) -> dict[str, Term]:
     """The recipe's additional losses."""
     terms: dict[str, Term] = {}
     if experiment.terms.feature_distance is not None:
-        terms["feature_distance"] = _feature_distance(experiment, experiment.terms.feature_distance, student.encoder)
+        terms["feature_distance"] = _feature_distance(
+            experiment, experiment.terms.feature_distance, student.encoder
+        )
     return terms
 
 
@@ -141,7 +147,9 @@ def build_loader(
     mean, std = normalisation(experiment.network.encoder)
     rare = data.rare_classes
     sampler: Sampler = UniformSampler(len(source))
-    if rare is not None or data.source.dataset == "folder":  # counting reads every label: bad ones are found here
+    if (
+        rare is not None or data.source.dataset == "folder"
+    ):  # counting reads every label: bad ones are found here
         statistics = class_statistics(source, cache=statistics_cache)
         if rare is not None:
             sampler = RareClassSampler(statistics, temperature=rare.temperature, min_share=rare.min_share)

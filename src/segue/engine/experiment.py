@@ -116,7 +116,9 @@ def load(path: Path) -> Experiment:
 def differences(one: Experiment, other: Experiment) -> list[str]:
     """The dotted keys in which two experiments differ, without what changes only records and speed."""
     left, right = (flatten(e.model_dump(mode="json")) for e in (one, other))
-    return [key for key in sorted(left | right) if left.get(key) != right.get(key) and not key.startswith("run.")]
+    return [
+        key for key in sorted(left | right) if left.get(key) != right.get(key) and not key.startswith("run.")
+    ]
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> Tree:
@@ -145,7 +147,9 @@ def _known_keys(path: Sequence[str], location: str) -> list[str]:
     models: list[type[BaseModel]] = [Experiment]
     for part in path:
         models = [inner for model in models for inner in _models_of(model, part)]
-    named = [m for m in models if "name" in m.model_fields and repr(m.model_fields["name"].default) in location]
+    named = [
+        m for m in models if "name" in m.model_fields and repr(m.model_fields["name"].default) in location
+    ]
     return [key for model in (named or models) for key in model.model_fields]
 
 

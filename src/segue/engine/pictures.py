@@ -23,7 +23,9 @@ class ViewPainter:
         std: Grey levels that it divides by.
     """
 
-    def __init__(self, folder: Path, *, classes: ClassList, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self, folder: Path, *, classes: ClassList, mean: Sequence[float], std: Sequence[float]
+    ) -> None:
         self.folder = folder / "pictures" / "views"
         self.classes = classes
         self.mean = mean

@@ -34,7 +34,9 @@ DISTRIBUTED = DistributedDataParallelKwargs(
 )
 
 
-def train(experiment: Experiment, folder: Path, *, console: Console, cpu: bool = False) -> dict[str, Any] | None:
+def train(
+    experiment: Experiment, folder: Path, *, console: Console, cpu: bool = False
+) -> dict[str, Any] | None:
     """Train, or go on training, into a run folder.
 
     A folder that holds a checkpoint of the same experiment is taken up exactly where it stands; a finished one is
@@ -79,9 +81,7 @@ def train(experiment: Experiment, folder: Path, *, console: Console, cpu: bool =
         rank=accelerator.process_index,
         world=accelerator.num_processes,
     )
-    trainer = Trainer(
-        experiment, folder, method=build_method(experiment, student), accelerator=accelerator
-    )
+    trainer = Trainer(experiment, folder, method=build_method(experiment, student), accelerator=accelerator)
     mean, std = normalisation(experiment.network.encoder)
     classes = training_classes(data)
     if accelerator.is_main_process:
@@ -102,7 +102,7 @@ def train(experiment: Experiment, folder: Path, *, console: Console, cpu: bool =
             mean=list(mean),
             std=list(std),
             network=network_arguments(experiment),
-            window=list(data.crop),
+            window=data.crop,
             recipe=experiment.recipe,
             step=trainer.step,
             versions=versions(),

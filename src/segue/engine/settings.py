@@ -71,7 +71,9 @@ class DataSettings(Settings):
     source: DomainSettings
     target: DomainSettings
     source_evaluation: DomainSettings | None = None  # labelled; scored after training
-    evaluation: DomainSettings | None = None  # labelled target pictures; scored after training, never trained on
+    evaluation: DomainSettings | None = (
+        None  # labelled target pictures; scored after training, never trained on
+    )
     crop: tuple[Count, Count] = (512, 512)  # height, width
     scale: tuple[Positive, Positive] = (1.0, 1.0)  # random enlargement before cropping
     flip: Share = 0.5

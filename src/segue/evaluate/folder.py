@@ -13,9 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from segue.classes import ClassList
-from segue.evaluate.predict import Predictor
+from segue.evaluate.predict import Predictor, normalised
 from segue.evaluate.read_ahead import read_ahead
-from segue.evaluate.run import normalised
 from segue.files import write_bytes, write_text
 from segue.ops.draw import colourise, grey, overlay
 from segue.types import IGNORE

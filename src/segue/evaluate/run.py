@@ -6,14 +6,13 @@ from typing import Any, Protocol
 
 import torch
 import torch.distributed as dist
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from torch import Tensor
 
 from segue.classes import ClassList
 from segue.evaluate.metrics import Scores, count, empty_confusion, scores, total
-from segue.evaluate.predict import Predictor
+from segue.evaluate.predict import Predictor, classify, normalised
 from segue.evaluate.read_ahead import read_ahead
-from segue.ops.resize import enlarge
 from segue.types import IGNORE
 
 
@@ -119,20 +118,6 @@ def evaluate(
         "pictures": len(dataset),
     }
     return scores(total(confusion), classes.names, absent_counts=absent_counts, protocol=measured)
-
-
-def normalised(
-    image: UInt8[Tensor, "b 3 h w"], *, mean: Sequence[float], std: Sequence[float], device: torch.device
-) -> Float[Tensor, "b 3 h w"]:
-    """Pictures as a network takes them; mean and std are grey levels for red, green and blue."""
-    shift, spread = (torch.tensor(levels, dtype=torch.float32, device=device) for levels in (mean, std))
-    return image.to(device).float().sub_(shift.view(3, 1, 1)).div_(spread.view(3, 1, 1))
-
-
-def classify(probability: Float[Tensor, "b k h w"], size: tuple[int, int]) -> UInt8[Tensor, "b h2 w2"]:
-    """The most probable class at every pixel of a given size; it is probabilities that are resized."""
-    # On a CPU, along a strided axis, a maximum with its place is several times faster than argmax.
-    return enlarge(probability, size).max(dim=1).indices.to(torch.uint8)
 
 
 def _share_of(pictures: int) -> range:

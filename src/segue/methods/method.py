@@ -1,7 +1,7 @@
 """The two nouns of every algorithm here: a method yields views, a term is one more loss on a view."""
 
-from collections.abc import Iterator, Mapping
-from typing import ClassVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -89,13 +89,16 @@ class Method(nn.Module):
             _settle_trust(view, output)
             found = self._losses(view, output)
             if not found:
-                raise ValueError(f"view {view.name!r} has neither a label nor a term: nothing can be learnt from it")
+                raise ValueError(
+                    f"view {view.name!r} has neither a label nor a term: nothing can be learnt from it"
+                )
             losses |= {f"{view.name}/{name}": loss for name, loss in found.items()}
         return losses
 
     def _see(self, seen: View | Joint) -> list[Output]:
         if isinstance(seen, Joint):
-            return self.student.together([view.image for view in seen.views], seen.groups)
+            together = cast(Callable[..., list[Output]], self.student.together)
+            return together([view.image for view in seen.views], seen.groups)
         return [self.student(seen.image)]
 
     def _losses(self, view: View, output: Output) -> dict[str, Tensor]:

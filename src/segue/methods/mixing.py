@@ -73,7 +73,9 @@ class StrongAugment:
 
     def __call__(self, image: Tensor) -> Tensor:
         """Normalised images (B,3,H,W) changed at random; the random numbers that decide stay on the host."""
-        jitters, blurs = (torch.rand(2) < torch.tensor([self.jitter_probability, self.blur_probability])).tolist()
+        jitters, blurs = (
+            torch.rand(2) < torch.tensor([self.jitter_probability, self.blur_probability])
+        ).tolist()
         if not (jitters or blurs):
             return image
         mean, std = self.mean.to(image.device), self.std.to(image.device)

@@ -1,8 +1,7 @@
 """Self-training with a teacher, from DACS to DAFormer: the teacher labels the target, the student learns it mixed."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -10,18 +9,9 @@ from torch import Tensor, nn
 from segue.methods.method import Method, Term
 from segue.methods.teacher import Teacher
 from segue.ops import quality
+from segue.ops.resize import enlarge
 from segue.ranks import mean_over_ranks
-from segue.types import Batch, Output, View
-
-
-@dataclass(frozen=True)
-class Margins:
-    """Borders of the target in which the teacher is distrusted, as fractions of the picture's sides."""
-
-    top: float = 0.0
-    bottom: float = 0.0
-    left: float = 0.0
-    right: float = 0.0
+from segue.types import Batch, Margins, Output, View
 
 
 class SelfTraining(Method):
@@ -89,14 +79,11 @@ class SelfTraining(Method):
     def after_step(self, batch: Batch, step: int) -> None:
         """The teacher follows the student."""
         super().after_step(batch, step)
-        teacher: Teacher = self.teacher
-        teacher.follow(self.student, batch, step)
+        cast(Teacher, self.teacher).follow(self.student, batch, step)
 
     def _label(self, taught: Output, image: Tensor) -> tuple[Tensor, Tensor]:
-        logits = nn.functional.interpolate(
-            taught.logits.float(), image.shape[-2:], mode="bilinear", align_corners=False
-        )
-        return quality.label_and_confidence(logits)
+        size = (image.shape[-2], image.shape[-1])
+        return quality.label_and_confidence(enlarge(taught.logits.float(), size))
 
     def _weight(self, trusted: Tensor, valid: Tensor | None) -> Tensor:
         margins = self.margins

@@ -35,7 +35,11 @@ class EmaTeacher(nn.Module):
     """
 
     def __init__(
-        self, student: nn.Module, *, momentum: float = 0.999, statistics: Literal["batch", "average"] = "batch"
+        self,
+        student: nn.Module,
+        *,
+        momentum: float = 0.999,
+        statistics: Literal["batch", "average"] = "batch",
     ) -> None:
         super().__init__()
         self.network = copy.deepcopy(student).requires_grad_(False)
@@ -66,7 +70,7 @@ class EmaTeacher(nn.Module):
             is this call after step i. Only parameters follow; with ``statistics="average"`` buffers do too.
         """
         share = 1.0 - min(1.0 - 1.0 / (step + 2), self.momentum)
-        torch._foreach_lerp_(list(self.network.parameters()), list(student.parameters()), share)  # pyright: ignore[reportPrivateUsage]
+        torch._foreach_lerp_(list(self.network.parameters()), list(student.parameters()), share)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
         if self.statistics == "average":
             _follow_buffers(list(self.network.buffers()), list(student.buffers()), share)
 
@@ -91,7 +95,7 @@ class Frozen(nn.Module):
     def follow(self, student: nn.Module, batch: Batch, step: int) -> None:
         """A frozen teacher follows nobody."""
 
-    def _apply(self, fn, recurse: bool = True):  # pyright: ignore[reportUnknownParameterType, reportMissingParameterType]  # noqa: ANN001, ANN202
+    def _apply(self, fn, recurse: bool = True):  # pyright: ignore[reportUnknownParameterType, reportMissingParameterType]
         self._held[0]._apply(fn)
         return super()._apply(fn, recurse)
 

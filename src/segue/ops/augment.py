@@ -70,5 +70,5 @@ def blur(
     beyond seven times ``largest_sigma`` are below float32 resolution, so the kernel ends there.
     """
     reach = 2 * math.ceil(7 * largest_sigma) + 1
-    sides = tuple(max(1, min(reach, blur_kernel_side(side))) for side in image.shape[-2:])
-    return kornia.filters.gaussian_blur2d(image, sides, sigma[:, None].expand(-1, 2))
+    rows, columns = (max(1, min(reach, blur_kernel_side(side))) for side in image.shape[-2:])
+    return kornia.filters.gaussian_blur2d(image, (rows, columns), sigma[:, None].expand(-1, 2))

@@ -8,9 +8,7 @@ from torch import Tensor
 from segue.types import IGNORE
 
 
-def cross_entropy(
-    logits: Float[Tensor, "b k h w"], label: Int64[Tensor, "b h w"]
-) -> Float[Tensor, "b h w"]:
+def cross_entropy(logits: Float[Tensor, "b k h w"], label: Int64[Tensor, "b h w"]) -> Float[Tensor, "b h w"]:
     """Cross-entropy of every pixel, natural logarithm; zero where the label is ignored."""
     return F.cross_entropy(logits.float(), label, ignore_index=IGNORE, reduction="none")
 

@@ -47,9 +47,7 @@ def draw_classes(
     return draw_half(present, generator)
 
 
-def class_mask(
-    label: Int64[Tensor, "b h w"], chosen: Bool[Tensor, "b 256"]
-) -> Bool[Tensor, "b h w"]:
+def class_mask(label: Int64[Tensor, "b h w"], chosen: Bool[Tensor, "b 256"]) -> Bool[Tensor, "b h w"]:
     """True at the pixels whose label value was chosen for their picture."""
     return chosen.gather(1, label.flatten(1)).view_as(label)
 

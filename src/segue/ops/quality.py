@@ -29,7 +29,12 @@ def confident_share(confidence: Float[Tensor, "b h w"], threshold: float) -> Flo
 
 
 def without_margins(
-    quality: Float[Tensor, "b h w"], *, top: float = 0.0, bottom: float = 0.0, left: float = 0.0, right: float = 0.0
+    quality: Float[Tensor, "b h w"],
+    *,
+    top: float = 0.0,
+    bottom: float = 0.0,
+    left: float = 0.0,
+    right: float = 0.0,
 ) -> Float[Tensor, "b h w"]:
     """Quality with the borders set to zero, where a camera shows its bonnet or rectification artefacts.
 

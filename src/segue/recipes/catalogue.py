@@ -7,7 +7,7 @@ from typing import Any
 from segue.classes import nearest
 from segue.engine.experiment import Tree, merge, parse
 from segue.engine.settings import Experiment
-from segue.recipes import daformer, dacs, source_only, target_supervised
+from segue.recipes import dacs, daformer, source_only, target_supervised
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,10 @@ class Recipe:
 RECIPES: dict[str, Recipe] = {
     "source_only": Recipe(source_only.source_only, "-", "supervised on the source", {}),
     "target_supervised": Recipe(
-        target_supervised.target_supervised, "-", "oracle: supervised on target labels, for measuring only", {}
+        target_supervised.target_supervised,
+        "-",
+        "oracle: supervised on target labels, for measuring only",
+        {},
     ),
     "dacs": Recipe(
         dacs.dacs,
@@ -67,7 +70,9 @@ def experiment(recipe: str, pair: Mapping[str, Any], *wishes: Mapping[str, Any])
     tree = merge(tree, pair)
     tree = merge(tree, {"method": methods.get(tree["method"]["name"], {})})
     used = tree.get("terms", {})
-    tree = merge(tree, {"terms": {name: terms[name] for name in used if name in terms and used[name] is not None}})
+    tree = merge(
+        tree, {"terms": {name: terms[name] for name in used if name in terms and used[name] is not None}}
+    )
     for wish in wishes:
         tree = merge(tree, _terms_as_mapping(wish))
     if tree.get("reads_target_labels"):

@@ -68,7 +68,9 @@ def from_folders(
     found = [path for name in CLASS_FILES if (path := source / name).is_file()]
     listed = classes or (found[0] if found else None)
     if listed is None:
-        raise FileNotFoundError(f"{source}: no class list here ({', '.join(CLASS_FILES)}); name one with --classes FILE")
+        raise FileNotFoundError(
+            f"{source}: no class list here ({', '.join(CLASS_FILES)}); name one with --classes FILE"
+        )
     known = read_class_list(listed)
     domain = {"dataset": "folder", "label_classes": str(listed.absolute())}
     data: Tree = {

@@ -27,6 +27,7 @@ class FeatureDistance(Term):
     """
 
     view_names: ClassVar[tuple[str, ...]] = ("source",)
+    wanted: Tensor
 
     def __init__(
         self,
@@ -50,9 +51,8 @@ class FeatureDistance(Term):
         """The mean distance over the cells that one of the classes covers; 0 if there is none."""
         assert view.label is not None
         features = output.features[-1]
-        reference = self.reference(view.image)[-1]
-        cells = shrink_label(
-            view.label, features.shape[-2:], num_classes=self.num_classes, min_share=self.min_share
-        )
+        reference: Tensor = self.reference(view.image)[-1]
+        size = (features.shape[-2], features.shape[-1])
+        cells = shrink_label(view.label, size, num_classes=self.num_classes, min_share=self.min_share)
         distance = losses.feature_distance(features, reference)
         return {"feature_distance": self.share * losses.masked_mean(distance, self.wanted[cells])}
