@@ -260,8 +260,9 @@ class Black(Dataset):
 loader = Loader(Black(), None, source_transform=RandomCrop((32, 32), fill=(0, 0, 0)), batch=1, seed=0,
                 mean=(0, 0, 0), std=(1, 1, 1), workers=2)
 try:
-    for batch in loader.steps(0, 10**9):
-        print("ready", flush=True)
+    for step, batch in enumerate(loader.steps(0, 10**9)):
+        if step == 4:  # both workers have delivered
+            print("ready", flush=True)
 except KeyboardInterrupt:
     sys.exit(130)
 """

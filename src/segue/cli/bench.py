@@ -21,7 +21,13 @@ def _encoder() -> "list[Row]":
     return encoder.rows()
 
 
-FAMILIES: "Mapping[str, Callable[[], list[Row]]]" = {"encoder": _encoder}
+def _step() -> "list[Row]":
+    from segue.bench import step
+
+    return step.rows()
+
+
+FAMILIES: "Mapping[str, Callable[[], list[Row]]]" = {"encoder": _encoder, "step": _step}
 """What can be measured, by name; each imports what it needs only when it runs."""
 
 

@@ -73,7 +73,6 @@ def _labelled(
     opened: "Opened", data: Path | None, *, split: str | None, classes: Path | None, class_map: Path | None
 ) -> "Dataset":
     from segue.data.folder import ImageFolder
-    from segue.engine.build import open_domain
     from segue.engine.experiment import read_yaml
 
     settings = opened.experiment
@@ -92,6 +91,8 @@ def _labelled(
             class_map=None if class_map is None else read_yaml(class_map),
         )
     elif settings is not None and own is not None:
+        from segue.engine.build import open_domain
+
         dataset = open_domain(settings.data, own, labelled=True)
     else:
         raise ValueError("the model comes with no evaluation pictures: name labelled ones with --data DIR")

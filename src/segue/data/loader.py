@@ -2,9 +2,11 @@
 
 import hashlib
 import signal
+import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from types import TracebackType
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -260,3 +262,10 @@ def _prepare_worker(_: int) -> None:
     torch.set_num_threads(1)
     # Ctrl-C reaches every process of a terminal: only the main one answers, and then stops its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.excepthook = _unless_left
+
+
+def _unless_left(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Report what nobody caught, but not that the main process went away while a batch was on its way."""
+    if not issubclass(kind, ConnectionError | EOFError):
+        sys.__excepthook__(kind, error, trace)

@@ -1,0 +1,136 @@
+"""Where the time of a DAFormer step goes: each phase as a share of the whole."""
+
+import statistics
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from segue.bench.measure import Row, row
+from segue.engine import optim
+from segue.memory import keep_memory
+from segue.methods.mixing import ClassMix, StrongAugment
+from segue.methods.self_training import SelfTraining
+from segue.methods.teacher import EmaTeacher
+from segue.methods.terms.feature_distance import FeatureDistance
+from segue.models.build import build_segmenter, normalisation
+from segue.types import Batch, Source, Target
+
+CLASSES = 19
+THINGS = range(11, CLASSES)
+PEER = "the whole step"
+
+
+class Stopwatch:
+    """Adds up seconds by name, within one step."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def measure(self, name: str) -> Generator[None]:
+        """Add the time spent inside to a name; on an accelerator all work in flight is waited for.
+
+        Yields:
+            Nothing.
+        """
+        began = self._now()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + self._now() - began
+
+    def around(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, measured at each call."""
+
+        def measured(*arguments: object, **named: object) -> object:
+            with self.measure(name):
+                return function(*arguments, **named)
+
+        return measured
+
+    def _now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+
+def rows(
+    *, encoder: str = "mit_b0", size: int = 512, batch: int = 2, repeats: int = 3, device: str | None = None
+) -> list[Row]:
+    """Time whole DAFormer steps and their phases, at the paper's crop and batch, in float32.
+
+    Args:
+        encoder: The student's encoder.
+        size: Side of the crops in pixels.
+        batch: Crops of each domain.
+        repeats: Timed steps, after one to warm up.
+        device: Where to run; the accelerator if there is one, unless said.
+
+    Returns:
+        One line for each phase and one for the step; the ratio is the phase's share of the step. The reference's
+        pass (``distance_forward``) is a part of ``source_forward``.
+    """
+    keep_memory()
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    method = _method(encoder).to(place).train()
+    optimizer = optim.adamw(
+        optim.parameter_groups(method, lr=6e-5, head_factor=10.0, weight_decay=0.01), betas=(0.9, 0.999)
+    )
+    data = _batch(batch, size, place)
+    steps: list[dict[str, float]] = []
+    for step in range(1 + repeats):
+        steps.append(_timed_step(method, optimizer, data, step))
+    timed = steps[1:]
+    medians = {name: 1000 * statistics.median(t[name] for t in timed) for name in timed[0]}
+    whole = medians["step"]
+    return [row(f"{encoder}_{n}", v, unit="ms", peer=PEER, peer_value=whole) for n, v in medians.items()]
+
+
+def _timed_step(
+    method: SelfTraining, optimizer: torch.optim.Optimizer, data: Batch, step: int
+) -> dict[str, float]:
+    watch = Stopwatch(data.source.image.device)
+    pieces: dict[str, Any] = {"teacher": method.teacher, "distance": method.terms["distance"].reference}
+    plain = {name: module.forward for name, module in pieces.items()}
+    mix, augment = method.mix, method.augment
+    assert mix is not None and augment is not None
+    for name, module in pieces.items():
+        module.forward = watch.around(f"{name}_forward", plain[name])
+    method.mix, method.augment = watch.around("mix", mix), watch.around("augment", augment)
+    with watch.measure("step"):
+        for view in method.views(data, step):
+            with watch.measure(f"{view.name}_forward"):
+                losses: dict[str, Tensor] = method(view)
+            with watch.measure(f"{view.name}_backward"):
+                torch.stack(list(losses.values())).sum().backward()
+        with watch.measure("optimizer"):
+            optimizer.step()
+            optimizer.zero_grad()
+        with watch.measure("follow"):
+            method.after_step(data, step)
+    for name, module in pieces.items():
+        module.forward = plain[name]
+    method.mix, method.augment = mix, augment
+    return watch.seconds
+
+
+def _method(encoder: str) -> SelfTraining:
+    student = build_segmenter(encoder, "daformer", num_classes=CLASSES)
+    distance = FeatureDistance(student.encoder, classes=THINGS, num_classes=CLASSES)
+    mean, std = normalisation(encoder)
+    # Both colour changes happen in every step, so that every step costs the same.
+    augment = StrongAugment(mean, std, jitter_probability=1.0, blur_probability=1.0)
+    return SelfTraining(student, EmaTeacher(student), {"distance": distance}, mix=ClassMix(), augment=augment)
+
+
+def _batch(count: int, size: int, device: torch.device) -> Batch:
+    """Pictures of noise with labels in blocks of 64 pixels, so that some feature cells show things."""
+    torch.manual_seed(0)
+    image = torch.randn(2, count, 3, size, size, device=device)
+    blocks = torch.randint(0, CLASSES, (count, 1, size // 64, size // 64), device=device).float()
+    label = nn.functional.interpolate(blocks, (size, size), mode="nearest").long()[:, 0]
+    names = [""] * count
+    return Batch(Source(image[0], label, names), Target(image[1], None, None, names))
