@@ -270,13 +270,13 @@ except KeyboardInterrupt:
 
 @pytest.mark.slow
 def test_ctrl_c_ends_all_processes_quietly() -> None:
-    run = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", INTERRUPTED],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
-    assert run.stdout is not None and run.stdout.readline() == "ready\n"
-    os.killpg(run.pid, signal.SIGINT)
-    _, errors = run.communicate(timeout=60)
+    ) as run:  # fmt: skip
+        assert run.stdout is not None and run.stdout.readline() == "ready\n"
+        os.killpg(run.pid, signal.SIGINT)
+        _, errors = run.communicate(timeout=300)
     assert run.returncode == 130 and errors == ""
     with pytest.raises(ProcessLookupError):
         os.killpg(run.pid, 0)

@@ -151,7 +151,12 @@ def test_two_processes_find_what_one_finds(in_memory, tmp_path: Path) -> None:
     script = tmp_path / "rank.py"
     script.write_text(SCRIPT)
     ranks = [subprocess.Popen([sys.executable, script, str(rank), tmp_path]) for rank in range(2)]
-    assert [rank.wait(timeout=120) for rank in ranks] == [0, 0]
+    try:
+        assert [rank.wait(timeout=600) for rank in ranks] == [0, 0]
+    finally:
+        for rank in ranks:
+            rank.kill()
+            rank.wait()
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
     for count in (5, 1):
         alone = evaluate(brightest, in_memory(images[:count], labels[:count]), **SETTINGS).to_json()

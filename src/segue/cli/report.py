@@ -9,7 +9,9 @@ import typer
 def report(
     runs: Annotated[
         list[Path],
-        typer.Argument(help="Run folders; the first is what the others are compared with.", metavar="RUN..."),
+        typer.Argument(
+            help="Run folders, best a source-only one first: the others are compared with it.", metavar="RUN"
+        ),
     ],
     out: Annotated[
         Path | None,
@@ -17,11 +19,7 @@ def report(
     ] = None,
     title: Annotated[str | None, typer.Option(help="The page's heading; the runs' names by default.")] = None,
 ) -> None:
-    """Write one HTML page about one or more runs: verdict, classes, pictures, curves, configuration.
-
-    The page holds all it shows and needs no network. Give the source-only run first and the adapted one after
-    it; a run that was trained on target labels is shown as the upper end of the gap, not judged.
-    """
+    """Write one HTML page about one or more runs: verdict, classes, pictures, curves, configuration."""
     from segue.report.page import write_report
 
     names = ", ".join(run.resolve().name for run in runs)

@@ -235,7 +235,7 @@ def draw_garden(canvas: Canvas, dice: Dice, *, line: float, z: Range) -> None:
         draw_foliage(
             canvas, dice, centre=(line + outwards * 2.4, size[1] * 0.7, at), radius=size, tint=dice.share()
         )
-    tall = dice.within((0.9, 1.6))
+    tall = dice.within((1.1, 1.8))
     if dice.chance(0.8):
         draw_rail(canvas, line, z=z, tall=tall, tint=dice.share())
     else:
@@ -299,7 +299,7 @@ def furniture(dice: Dice, habit: Habit, *, street: Street) -> list[Thing]:
 
 def rails(dice: Dice, street: Street, *, x: float) -> list[Thing]:
     """A rail along the curb, in pieces: what stands behind one piece may stand before the next."""
-    tall, tint = dice.within((0.9, 1.5)), dice.share()
+    tall, tint = dice.within((1.0, 1.6)), dice.share()
     near = dice.within((5, 14))
     pieces = 3 + dice.whole(6)
     if street.crosses((near, near + 2 * pieces)):

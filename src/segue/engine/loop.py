@@ -61,23 +61,14 @@ class Trainer:
         """
         steps, every = self.experiment.steps, self.experiment.run
         with ExitStack() as stack:
-            log = None
-            if self.accelerator.is_main_process:
-                title = self.experiment.recipe
-                log = stack.enter_context(
-                    RunLog(self.folder, steps=steps, start=self.step, console=console, title=title)
-                )
+            log = self._log(stack, console)
             for step in range(self.step, steps):
                 seed_step(self.experiment.seed, step, self.accelerator.process_index)
-                is_last = step + 1 == steps
                 is_drawn = log is not None and every.draw_every > 0 and step % every.draw_every == 0
                 values = self.update(batches, step, painter if is_drawn else None)
                 self.step = step + 1
-                if log is not None:
-                    log.advance(step)
-                    if step % every.log_every == 0 or is_last:
-                        log.write(step, _numbers(values, step))
-                if self.step % every.save_every == 0 or is_last:
+                self._record(log, step, values)
+                if self.step % every.save_every == 0 or self.step == steps:
                     self.save()
 
     def update(
@@ -121,6 +112,22 @@ class Trainer:
             folder, keep = self.folder / "checkpoints", self.experiment.run.keep
             checkpoint.save(folder, self.method, self.plain_optimizer, state, keep=keep)
         self.accelerator.wait_for_everyone()
+
+    def _log(self, stack: ExitStack, console: Console) -> RunLog | None:
+        """The first process writes the log; the others have none."""
+        if not self.accelerator.is_main_process:
+            return None
+        steps, title = self.experiment.steps, self.experiment.recipe
+        return stack.enter_context(
+            RunLog(self.folder, steps=steps, start=self.step, console=console, title=title)
+        )
+
+    def _record(self, log: RunLog | None, step: int, values: dict[str, Tensor | float]) -> None:
+        if log is None:
+            return
+        log.advance(step)
+        if step % self.experiment.run.log_every == 0 or self.step == self.experiment.steps:
+            log.write(step, _numbers(values, step))
 
     def _take_up(self) -> int:
         newest = checkpoint.list_checkpoints(self.folder / "checkpoints")[-1:]

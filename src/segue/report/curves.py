@@ -142,8 +142,9 @@ def _draw(figure: Figure, series: Sequence[Series], *, is_noisy: bool) -> None:
         marker = "o" if len(steps) == 1 else None
         axes.plot(steps[::stride], smooth[::stride], color=colour, linewidth=1.7, marker=marker)
     _plain_axes(axes)
-    if all(value >= 0 for curve in series for value in curve.values if math.isfinite(value)):
-        axes.set_ylim(bottom=0)
+    finite = [value for curve in series for value in curve.values if math.isfinite(value)]
+    if finite and min(finite) >= 0:
+        axes.set_ylim(0, 1.06 * max(finite) or 1)
 
 
 def _plain_axes(axes: Axes) -> None:

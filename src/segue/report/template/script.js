@@ -4,9 +4,10 @@
   const scenes = [...document.querySelectorAll(".scene")].filter((scene) => scene.querySelectorAll("img").length > 1);
   if (!viewer || !viewer.showModal || !scenes.length) return;
 
-  const [under, over] = [viewer.querySelector(".under"), viewer.querySelector(".over")];
   const [left, right] = [viewer.querySelector("[name=left]"), viewer.querySelector("[name=right]")];
   const [slider, stage] = [viewer.querySelector("input"), viewer.querySelector(".stage")];
+  const [over, under] = ["over", "under"].map((name) => Object.assign(new Image(), { className: name }));
+  stage.prepend(under, over);
   let current = 0;
 
   const layers = () => [...scenes[current].querySelectorAll("img")];

@@ -1,0 +1,30 @@
+"""The demo trains three runs with one budget, writes their scores and the share of the gap, and makes way again."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from segue.cli.main import app
+
+TINY = ["data.crop=[64,64]", "network.channels=16", "data.source.pictures=6", "data.target.pictures=6",
+        "data.evaluation.pictures=2", "data.source_evaluation.pictures=2",
+        "data.workers=0", "data.batch=1"]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_demo_twice(tmp_path: Path) -> None:
+    arguments = ["demo", "--out", str(tmp_path), "--steps", "2"]
+    arguments += [part for assignment in TINY for part in ("--set", assignment)]
+    for _ in range(2):
+        result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+        assert result.exit_code == 0
+        summary = json.loads((tmp_path / "summary.json").read_text())
+        assert list(summary) == ["source_only", "adapted", "oracle", "gap_closed", "seconds"]
+        gap = summary["oracle"] - summary["source_only"]
+        assert summary["gap_closed"] == pytest.approx((summary["adapted"] - summary["source_only"]) / gap)
+        for name in ("source_only", "adapted", "oracle"):
+            assert summary[name] == json.loads((tmp_path / name / "scores.json").read_text())["mean_iou"]
+    assert "<html" in (tmp_path / "report.html").read_text()
+    assert "gap closed" in result.stdout
