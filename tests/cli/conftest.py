@@ -25,6 +25,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         std=[58.395, 57.12, 57.375],
         network=NETWORK,
         window=(32, 64),
+        resize=None,
         recipe="source_only",
         step=3,
     )

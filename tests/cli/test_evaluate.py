@@ -123,6 +123,7 @@ def test_a_run_is_scored_on_its_own_evaluation_pictures(tmp_path: Path) -> None:
         std=[127.5] * 3,
         network=network_arguments(settings),
         window=settings.data.crop,
+        resize=None,
         recipe="source_only",
         step=0,
     )

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segue.data.crop import Margins, RandomCrop, fitted
+from segue.data.crop import Margins, RandomCrop
 from segue.types import IGNORE, Sample
 
 FILL = (250.0, 251.0, 252.0)
@@ -69,21 +69,6 @@ def test_every_offset_and_both_orientations_occur() -> None:
     assert seen == {(row, column) for row in range(3) for column in range(6)}
     never = RandomCrop((3, 4), fill=FILL, flip=0)
     assert all(torch.equal(never(whole(3, 4), generator).image, whole(3, 4).image) for _ in range(20))
-
-
-@pytest.mark.parametrize(
-    ("size", "box", "expected"),
-    [
-        ((1052, 1914), (720, 1280), (704, 1280)),  # GTA5 in DAFormer
-        ((1052, 1914), (1440, 2560), (1407, 2560)),  # GTA5 in HRDA
-        ((760, 1280), (760, 1280), (760, 1280)),
-        ((1914, 1052), (720, 1280), (1280, 704)),
-        ((1, 500), (10, 10), (1, 10)),
-    ],
-)
-def test_fitted_sizes(size: tuple[int, int], box: tuple[int, int], expected: tuple[int, int]) -> None:
-    assert fitted(size, box, keep_ratio=True) == expected
-    assert fitted(size, box, keep_ratio=False) == box
 
 
 def test_a_crop_with_too_much_of_one_class_is_refused() -> None:

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from segue.evaluate.plan import SMALLEST, Plan, fitted
+from segue.evaluate.plan import SMALLEST, Plan
 from segue.evaluate.predict import whole
 
 
@@ -87,17 +87,3 @@ def test_protocol_is_plain_json() -> None:
 def test_nonsense_is_refused(wrong, message) -> None:
     with pytest.raises(ValueError, match=message):
         Plan(**{"window": (4, 4), **wrong})
-
-
-@pytest.mark.parametrize(
-    ("size", "box", "expected"),
-    [
-        ((1052, 1914), (720, 1280), (704, 1280)),
-        ((1052, 1914), (1440, 2560), (1407, 2560)),
-        ((1024, 2048), (512, 1024), (512, 1024)),
-        ((1914, 1052), (720, 1280), (1280, 704)),
-        ((1, 5000), (10, 10), (1, 10)),
-    ],
-)
-def test_fitted_is_the_rule_of_training(size, box, expected) -> None:
-    assert fitted(size, box) == expected

@@ -18,6 +18,7 @@ CARD = Card(
     std=[58.395, 57.12, 57.375],
     network=NETWORK,
     window=(64, 96),
+    resize=None,
     recipe="daformer",
     step=12,
     versions={"segue": "0.1.0"},

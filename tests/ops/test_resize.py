@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 
-from segue.ops.resize import enlarge, enlarge_nearest, shrink_label
+from segue.ops.resize import enlarge, enlarge_nearest, fitted, shrink_label
 from segue.types import IGNORE
 
 
@@ -55,3 +55,17 @@ def test_equals_daformer(fixtures_dir: Path, percent):
     label = data["label"][:, 0].long()
     shrunken = shrink_label(label, (4, 5), num_classes=19, min_share=percent / 100)
     assert torch.equal(shrunken, data[f"things{percent:03}/downscaled"][:, 0].long())
+
+
+@pytest.mark.parametrize(
+    ("size", "box", "expected"),
+    [
+        ((1052, 1914), (720, 1280), (704, 1280)),  # GTA5 in DAFormer
+        ((1052, 1914), (1440, 2560), (1407, 2560)),  # GTA5 in HRDA
+        ((760, 1280), (760, 1280), (760, 1280)),
+        ((1914, 1052), (720, 1280), (1280, 704)),
+        ((1, 500), (10, 10), (1, 10)),
+    ],
+)
+def test_fitted_sizes(size: tuple[int, int], box: tuple[int, int], expected: tuple[int, int]) -> None:
+    assert fitted(size, box) == expected

@@ -128,7 +128,7 @@ def make_run(tmp_path: Path) -> MakeRun:
         if scores:
             ious = {c: min(1.0, level + 0.3 * (float(rng.random()) - 0.5)) for c in classes}
             source = {"mean_iou": 0.82, "per_class_iou": dict.fromkeys(classes, 0.82)}
-            write_scores(folder, ious | {classes[-1]: None}, source_validation=source)
+            write_scores(folder, ious | {classes[-1]: None}, source_evaluation=source)
         return folder
 
     return make

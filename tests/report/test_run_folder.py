@@ -16,7 +16,7 @@ def test_reads_a_whole_run(make_run) -> None:
     assert run.planned_steps == 300 and run.last_step == 290 and not run.is_unfinished
     assert run.scores is not None and run.scores.per_class_iou["train"] is None
     assert run.scores.classes_counted == 7 and "train" not in run.scores.counted
-    assert run.scores.source_validation is not None and run.scores.source_validation.mean_iou == 0.82
+    assert run.scores.source_evaluation is not None and run.scores.source_evaluation.mean_iou == 0.82
     assert [picture.name for picture in run.evaluation] == ["street_000", "street_001"]
     assert list(run.views) == [0, 100, 200]
     assert run.palette["road"] == (128, 64, 128)

@@ -8,6 +8,7 @@ from jaxtyping import Bool, UInt8
 from torch import Generator, Tensor
 
 from segue.data.placement import Axis, Placement
+from segue.ops.resize import fitted
 from segue.types import IGNORE, Margins, Sample
 
 TRIES = 10
@@ -130,7 +131,7 @@ class RandomCrop:
     def _place(self, height: int, width: int, generator: Generator) -> Placement:
         rows, columns = height, width
         if self.resize is not None:
-            rows, columns = fitted((height, width), self.resize, keep_ratio=self.keep_ratio)
+            rows, columns = fitted((height, width), self.resize) if self.keep_ratio else self.resize
         if self.scale != (1.0, 1.0):
             factor = self.scale[0] + (self.scale[1] - self.scale[0]) * _uniform(generator)
             rows, columns = _rounded(rows * factor), _rounded(columns * factor)
@@ -146,26 +147,6 @@ class RandomCrop:
         left, right = int(self.margins.left * width + 0.5), int(self.margins.right * width + 0.5)
         inside[top : height - bottom, left : width - right] = True
         return inside if sample.valid is None else inside & sample.valid
-
-
-def fitted(size: tuple[int, int], box: tuple[int, int], *, keep_ratio: bool) -> tuple[int, int]:
-    """The size of a picture after resizing it to a box.
-
-    With the ratio kept it is as large as fits, its long side along the box's long side, rounded half up:
-    1052 x 1914 in a box of 720 x 1280 becomes 704 x 1280.
-
-    Args:
-        size: The picture's rows and columns.
-        box: The box's rows and columns.
-        keep_ratio: Whether to fit the picture into the box; otherwise it takes the box's size.
-
-    Returns:
-        Rows and columns.
-    """
-    if not keep_ratio:
-        return box
-    factor = min(max(box) / max(size), min(box) / min(size))
-    return _rounded(size[0] * factor), _rounded(size[1] * factor)
 
 
 def _first(draw: Callable[[], Piece], accept: Callable[[Piece], bool]) -> Piece:

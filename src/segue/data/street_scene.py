@@ -71,6 +71,10 @@ def check(seed: int, domain: str, *, size: tuple[int, int]) -> None:
         raise ValueError(f"size {size[0]}x{size[1]} of the street scenes is too small; take at least 16x16")
 
 
+SMALL = 128 * 256
+"""Pixels of a scene up to which many are kept: 1200 of them take 160 MB."""
+
+
 class StreetScenes(Dataset):
     """Street scenes of one domain and split, rendered when they are read.
 
@@ -146,9 +150,24 @@ class StreetScenes(Dataset):
         return index
 
 
+Scene = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
+
+def rendered(seed: int, domain: Domain, size: tuple[int, int]) -> Scene:
+    """A scene as :func:`render` draws it; small ones are kept, so that a training run draws each of them once.
+
+    Of larger ones just the last is: image and label of one index are asked for one after the other.
+    """
+    return (_among_many if size[0] * size[1] <= SMALL else _last)(seed, domain, size)
+
+
+@lru_cache(maxsize=1200)
+def _among_many(seed: int, domain: Domain, size: tuple[int, int]) -> Scene:
+    return render(seed, domain, size=size)
+
+
 @lru_cache(maxsize=1)
-def rendered(seed: int, domain: Domain, size: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The last scene, kept: image and label of one index are asked for one after the other."""
+def _last(seed: int, domain: Domain, size: tuple[int, int]) -> Scene:
     return render(seed, domain, size=size)
 
 

@@ -103,6 +103,7 @@ def train(
             std=list(std),
             network=network_arguments(experiment),
             window=data.crop,
+            resize=data.target.resize,
             recipe=experiment.recipe,
             step=trainer.step,
             versions=versions(),

@@ -1,6 +1,5 @@
 """How pictures are to be predicted, as plain values: from an experiment, a model's card or a user's flags."""
 
-import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -8,6 +7,7 @@ import torch
 from torch import nn
 
 from segue.evaluate.predict import Predictor, fitting, flipped, padded, resized, scaled, sliding, whole
+from segue.ops.resize import fitted
 
 Mode = Literal["auto", "whole", "sliding"]
 
@@ -99,13 +99,3 @@ class Plan:
             "resize": None if self.resize is None else list(self.resize),
             "precision": "float32" if self.dtype is None else str(self.dtype).removeprefix("torch."),
         }
-
-
-def fitted(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
-    """The size of a picture as large as fits a box, long side along long side, rounded half up.
-
-    Pictures are resized for training by the same rule, so that objects are seen as large as they were learnt.
-    """
-    factor = min(max(box) / max(size), min(box) / min(size))
-    rows, columns = (max(1, math.floor(side * factor + 0.5)) for side in size)
-    return rows, columns

@@ -35,6 +35,8 @@ class Card:
         std: What each colour channel is then divided by.
         network: The arguments of ``build_segmenter``.
         window: Height and width of the training crop in pixels: the size to predict at.
+        resize: The box (height, width) that target pictures were fitted into before cropping; None for their own
+            size.
         recipe: The recipe that trained it.
         step: Training steps done.
         versions: Versions of the software that wrote it.
@@ -46,6 +48,7 @@ class Card:
     std: Sequence[float]
     network: Mapping[str, Any]
     window: tuple[int, int]
+    resize: tuple[int, int] | None
     recipe: str
     step: int
     versions: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -230,5 +233,7 @@ def _read_card(path: Path) -> Card:
         raise ValueError(
             f"{path}: not a model card; it must have exactly the keys {', '.join(sorted(expected))}"
         )
-    values: dict[str, Any] = {**content, "window": tuple(content["window"])}
+    box = content["resize"]
+    sides = {"window": tuple(content["window"]), "resize": None if box is None else tuple(box)}
+    values: dict[str, Any] = {**content, **sides}
     return Card(**values)

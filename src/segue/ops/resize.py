@@ -38,6 +38,23 @@ def enlarge_nearest(maps: Float[Tensor, "b c h w"], size: tuple[int, int]) -> Fl
     return F.interpolate(maps, size=size, mode="nearest")
 
 
+def fitted(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
+    """The size of a picture, its ratio kept, that is as large as fits a box: long side along long side.
+
+    Rounded half up: 1052 x 1914 in a box of 720 x 1280 becomes 704 x 1280. Training and evaluation share this
+    rule, so that objects are seen at the size they were learnt at.
+
+    Args:
+        size: The picture's rows and columns.
+        box: The box's rows and columns.
+
+    Returns:
+        Rows and columns, at least one each.
+    """
+    factor = min(max(box) / max(size), min(box) / min(size))
+    return max(1, int(size[0] * factor + 0.5)), max(1, int(size[1] * factor + 0.5))
+
+
 def shrink_label(
     label: Integer[Tensor, "b h w"], size: tuple[int, int], *, num_classes: int, min_share: float = 0.75
 ) -> Integer[Tensor, "b h2 w2"]:

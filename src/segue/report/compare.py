@@ -117,7 +117,7 @@ def _no_score(entries: Sequence[Entry]) -> Verdict:
 
 def _alone(judged: Entry) -> Verdict:
     said = [f"On the target, {judged.name} reaches {percent(judged.mean_iou)}% mean IoU."]
-    source = judged.folder.scores.source_validation if judged.folder.scores else None
+    source = judged.folder.scores.source_evaluation if judged.folder.scores else None
     if source and source.mean_iou is not None and judged.mean_iou is not None:
         said.append(
             f"On labelled source pictures it reaches {percent(source.mean_iou)}%: "

@@ -20,7 +20,7 @@ class Scores:
         classes_counted: How many classes the mean is over.
         pixels: How many labelled pixels were compared; None if the file does not say.
         protocol: How it was measured.
-        source_validation: The same on labelled source pictures, if they were evaluated.
+        source_evaluation: The same on labelled source pictures, if they were evaluated.
     """
 
     mean_iou: float | None
@@ -28,7 +28,7 @@ class Scores:
     classes_counted: int
     pixels: int | None
     protocol: dict[str, Any]
-    source_validation: "Scores | None" = None
+    source_evaluation: "Scores | None" = None
 
     @property
     def counted(self) -> frozenset[str]:
@@ -41,7 +41,7 @@ def read_scores(path: Path) -> Scores | None:
     found = read_object(path)
     if found is None:
         return None
-    source = found.get("source_validation", found.get("source_evaluation"))
+    source = found.get("source_evaluation")
     return _scores(path, found, source=cast(dict[str, Any], source) if isinstance(source, dict) else None)
 
 
@@ -59,7 +59,7 @@ def _scores(path: Path, found: dict[str, Any], *, source: dict[str, Any] | None)
         else sum(iou is not None for iou in ious.values()),
         pixels=pixels if isinstance(pixels, int) else None,
         protocol=cast(dict[str, Any], protocol) if isinstance(protocol, dict) else {},
-        source_validation=None if source is None else _scores(path, source, source=None),
+        source_evaluation=None if source is None else _scores(path, source, source=None),
     )
 
 
