@@ -55,8 +55,8 @@ def experiment(recipe: str, pair: Mapping[str, Any], *wishes: Mapping[str, Any])
 
     Args:
         recipe: A name in RECIPES.
-        pair: Settings of the pair. What it says of a method under ``methods`` or of a term under ``terms`` only
-            adjusts pieces that the recipe uses; it never adds one.
+        pair: Settings of the pair. What it says of methods under ``methods``, of terms under ``terms`` and of
+            sampling under ``rare_classes`` only adjusts (or leaves out) pieces that the recipe uses.
         wishes: The user's own differences: a YAML file, flags, ``--set``.
 
     Raises:
@@ -66,13 +66,12 @@ def experiment(recipe: str, pair: Mapping[str, Any], *wishes: Mapping[str, Any])
         raise ValueError(f"unknown recipe {recipe!r}{nearest(recipe, list(RECIPES))}")
     tree = RECIPES[recipe].build()
     pair = dict(pair)
-    methods, terms = pair.pop("methods", {}), pair.pop("terms", {})
-    tree = merge(tree, pair)
-    tree = merge(tree, {"method": methods.get(tree["method"]["name"], {})})
-    used = tree.get("terms", {})
-    tree = merge(
-        tree, {"terms": {name: terms[name] for name in used if name in terms and used[name] is not None}}
-    )
+    methods, terms, sampling = (pair.pop(key, {}) for key in ("methods", "terms", "rare_classes"))
+    tree = merge(tree, pair, {"method": methods.get(tree["method"]["name"], {})})
+    used: Tree = tree.get("terms", {})
+    tree = merge(tree, {"terms": {name: terms[name] for name in used if name in terms}})
+    if tree["data"].get("rare_classes") is not None:
+        tree = merge(tree, {"data": {"rare_classes": sampling}})
     for wish in wishes:
         tree = merge(tree, _terms_as_mapping(wish))
     if tree.get("reads_target_labels"):
