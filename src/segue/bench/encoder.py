@@ -75,4 +75,4 @@ def _peer(name: str) -> nn.Module:
         raise ValueError("the encoder benchmark needs transformers: pip install 'segue-uda[sam]'") from error
     dims, depths = MIT_SIZES[name]
     options: dict[str, Any] = {"attn_implementation": "sdpa"}
-    return _Peer(SegformerModel(SegformerConfig(hidden_sizes=dims, depths=depths, **options)))
+    return _Peer(SegformerModel(SegformerConfig(hidden_sizes=list(dims), depths=list(depths), **options)))

@@ -60,7 +60,7 @@ def train(
             "This recipe trains on target labels: it is the oracle, for measuring what they would be worth.",
             style="bold yellow",
         )
-    accelerator = _accelerator(experiment, cpu=cpu)
+    accelerator = _accelerator(experiment, cpu=cpu, console=console)
     _same_experiment(folder, experiment)
     data = experiment.data
     source = open_domain(data, data.source, labelled=True)
@@ -123,10 +123,16 @@ def versions() -> dict[str, str]:
     }
 
 
-def _accelerator(experiment: Experiment, *, cpu: bool) -> Accelerator:
+def _accelerator(experiment: Experiment, *, cpu: bool, console: Console) -> Accelerator:
     precision = {"fp32": "no"}.get(experiment.run.precision, experiment.run.precision)
     if precision == "fp16" and (cpu or not torch.cuda.is_available()):
         raise ValueError("run.precision=fp16 needs a GPU; use bf16 or fp32 here")
+    if precision == "bf16" and (cpu or not torch.cuda.is_available()) and not _has_bf16():
+        console.print(
+            "run.precision=bf16: this processor has no bf16 instructions and only imitates them; fp32 is several times"
+            " faster here",
+            style="yellow",
+        )
     # Accelerate keeps one state a process; the demo and the tests train several runs in one.
     AcceleratorState._reset_state()  # pyright: ignore[reportPrivateUsage]
     return Accelerator(
@@ -134,6 +140,10 @@ def _accelerator(experiment: Experiment, *, cpu: bool) -> Accelerator:
         cpu=cpu,
         kwargs_handlers=[DISTRIBUTED],
     )
+
+
+def _has_bf16() -> bool:
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # pyright: ignore[reportPrivateUsage]
 
 
 def _same_experiment(folder: Path, experiment: Experiment) -> None:

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from segue.models.encoders.encoder import Encoder
 from segue.ops.losses import cross_entropy
 from segue.ops.resize import enlarge
 from segue.types import Output, Supervised, View
@@ -22,7 +23,9 @@ class Segmenter(nn.Module):
         head: The four maps to logits and the embedding before the classifier.
     """
 
-    def __init__(self, encoder: nn.Module, head: nn.Module) -> None:
+    encoder: Encoder
+
+    def __init__(self, encoder: Encoder, head: nn.Module) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = head
