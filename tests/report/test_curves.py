@@ -2,6 +2,7 @@
 
 import math
 import re
+import subprocess
 import sys
 
 import numpy as np
@@ -60,5 +61,9 @@ def test_odd_series_can_be_drawn(make_run, values: list[float]) -> None:
     assert svg.startswith("<svg") and svg.endswith("</svg>")
 
 
-def test_drawing_leaves_no_global_state() -> None:
-    assert "matplotlib.pyplot" not in sys.modules
+def test_reports_bring_in_neither_pyplot_nor_torch() -> None:
+    """In a process of its own: other tests have imported both."""
+    program = (
+        "import sys, segue.report.page; sys.exit(bool({'matplotlib.pyplot', 'torch'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
