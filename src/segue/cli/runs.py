@@ -23,6 +23,8 @@ def train_and_report(
     Returns:
         What ``scores.json`` holds, or None without labelled pictures.
     """
+    from accelerate.state import PartialState
+
     from segue.cli.tables import scores_table
     from segue.engine.run import train
     from segue.memory import keep_memory
@@ -30,6 +32,8 @@ def train_and_report(
 
     keep_memory()
     scores = train(experiment, folder, console=console, cpu=cpu)
+    if not PartialState().is_main_process:
+        return scores
     if scores is not None:
         console.print(scores_table(scores, title=f"{experiment.recipe}: {experiment.data.pair}"))
     runs = [folder] if baseline is None else [baseline, folder]

@@ -55,12 +55,14 @@ def train(
         ValueError: If settings, data, weights or a checkpoint are wrong, or the folder holds another experiment.
         OSError: If a file is missing or cannot be written.
     """
+    accelerator = _accelerator(experiment, cpu=cpu, console=console)
+    if not accelerator.is_main_process:
+        console = Console(quiet=True)
     if experiment.reads_target_labels:
         console.print(
             "This recipe trains on target labels: it is the oracle, for measuring what they would be worth.",
             style="bold yellow",
         )
-    accelerator = _accelerator(experiment, cpu=cpu, console=console)
     _same_experiment(folder, experiment)
     data = experiment.data
     source = open_domain(data, data.source, labelled=True)
