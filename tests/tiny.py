@@ -21,6 +21,7 @@ TINY: Tree = merge(
             "batch": 2,
             "workers": 0,
         },
+        "high_resolution": {"data": {"crop": [128, 128]}},
         "run": {"log_every": 1, "draw_every": 2, "save_every": 2},
         "evaluation": {"pictures": 1},
     },

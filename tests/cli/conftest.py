@@ -24,8 +24,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
         network=NETWORK,
-        window=(32, 64),
-        resize=None,
+        prediction={"window": [32, 64]},
         recipe="source_only",
         step=3,
     )

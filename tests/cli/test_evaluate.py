@@ -122,8 +122,7 @@ def test_a_run_is_scored_on_its_own_evaluation_pictures(tmp_path: Path) -> None:
         mean=[127.5] * 3,
         std=[127.5] * 3,
         network=network_arguments(settings),
-        window=settings.data.crop,
-        resize=None,
+        prediction={"window": list(settings.data.crop)},
         recipe="source_only",
         step=0,
     )

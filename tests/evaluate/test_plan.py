@@ -1,6 +1,7 @@
 """A plan becomes the right predictor, refuses nonsense, and says in plain values what it did."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -63,11 +64,15 @@ def test_protocol_is_plain_json() -> None:
         "mode": "auto",
         "window": [64, 96],
         "overlap": 0.25,
+        "blend": "taper",
         "flip": False,
         "scales": [1.0, 1.5],
         "resize": [512, 1024],
         "precision": "bfloat16",
     }
+    assert Plan.from_protocol(json.loads(json.dumps(plan.protocol()))) == replace(plan, dtype=None)
+    with pytest.raises(ValueError, match="not a way to predict"):
+        Plan.from_protocol({"windows": [1, 1]})
     assert plan.stride == (48, 72)
     assert Plan(window=(3, 3), overlap=0.99).stride == (1, 1)
 

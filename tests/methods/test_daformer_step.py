@@ -1,13 +1,13 @@
 """Two whole training steps of DAFormer equal the official implementation: losses, gradients, weights, teacher."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
+from tests.methods.official import THINGS, Data, GivenMix, compare, part
 from torch import Tensor
 
 from segue.engine import optim
@@ -17,37 +17,7 @@ from segue.methods.terms.feature_distance import FeatureDistance
 from segue.models.encoders.mit import MixTransformer
 from segue.models.heads.daformer import DaformerHead
 from segue.models.segmenter import Segmenter
-from segue.ops import mixing
-from segue.types import Batch, Margins, Source, Target, View
-
-THINGS = [6, 7, 11, 12, 13, 14, 15, 16, 17, 18]
-Data = dict[str, Tensor]
-
-
-def part(data: Data, prefix: str) -> Data:
-    """Tensors under a prefix, under our names."""
-    names = {name: name.removeprefix(prefix) for name in data if name.startswith(prefix)}
-    return {
-        ours.replace("backbone.", "encoder.").replace("decode_head.", "head."): data[name]
-        for name, ours in names.items()
-    }
-
-
-class GivenMix:
-    """ClassMix with the masks that the official code drew."""
-
-    def __init__(self, data: Data) -> None:
-        self.masks: Iterator[Tensor] = iter([data["step0/mix_mask"], data["step1/mix_mask"]])
-
-    def __call__(self, source: View, target: View) -> View:
-        assert source.label is not None and target.label is not None and target.weight is not None
-        mask = next(self.masks).squeeze(1).bool()
-        return View(
-            "target",
-            mixing.paste(mask, source.image, target.image),
-            mixing.paste(mask, source.label, target.label),
-            mixing.paste(mask, torch.ones_like(target.weight), target.weight),
-        )
+from segue.types import Batch, Margins, Source, Target
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +46,7 @@ def method(data: Data, config: dict) -> SelfTraining:
         teacher,
         {"feature_distance": FeatureDistance(reference, classes=THINGS, num_classes=19)},
         threshold=config["pseudo_threshold"],
-        mix=GivenMix(data),
+        mix=GivenMix([data["step0/mix_mask"], data["step1/mix_mask"]]),
         margins=Margins(top=config["ignore_top"] / 96, bottom=config["ignore_bottom"] / 96),
     )
 
@@ -123,15 +93,3 @@ def test_two_steps(data: Data, fixtures_dir: Path) -> None:
             trained.after_step(batch(data, step), step)
     compare(trained.student.state_dict(), part(data, "student_after/"))
     compare(trained.teacher.network.state_dict(), part(data, "teacher_after/"))
-
-
-def compare(mine: Data, official: Data) -> None:
-    """Within two learning rates a step: AdamW's first updates are the sign of the gradient, however small."""
-    assert official.keys() <= mine.keys()
-    close = 0
-    for name, value in official.items():
-        rate = 6e-4 if name.startswith("head") else 6e-5
-        difference = (mine[name].float() - value.float()).abs()
-        assert float(difference.max()) <= 4 * rate + 1e-4 * float(value.abs().float().max()), name
-        close += int((difference < 1e-6 + 1e-5 * value.abs().float()).float().mean() > 0.99)
-    assert close > 0.8 * len(official)

@@ -70,7 +70,7 @@ def open_model(
     network, card = load_model(folder)
     if teacher:
         _load_teacher(network, run or path)
-    settings, how = (None, Plan(window=card.window, resize=card.resize)) if run is None else _settings(run)
+    settings, how = (None, Plan.from_protocol(card.prediction)) if run is None else _settings(run)
     if chosen.type != "cuda":
         # Half precision is there to save a GPU's memory and time; on a processor it can be far slower.
         how = replace(how, dtype=None)

@@ -22,6 +22,7 @@ from segue.engine.settings import (
     FeatureDistanceSettings,
     SelfTrainingSettings,
 )
+from segue.methods.masking import MaskedConsistency
 from segue.methods.method import Method, Term
 from segue.methods.mixing import ClassMix, StrongAugment
 from segue.methods.self_training import SelfTraining
@@ -87,6 +88,9 @@ def build_student(experiment: Experiment) -> Segmenter:
 def network_arguments(experiment: Experiment) -> dict[str, Any]:
     """What ``build_segmenter`` is called with; a model's card keeps it."""
     network = experiment.network.model_dump(exclude={"weights"})
+    if network["multi_resolution"] is not None:
+        share = network["multi_resolution"]["detail"]
+        network["multi_resolution"]["detail"] = [round(share * side) for side in experiment.data.crop]
     return {**network, "num_classes": len(experiment.data.classes)}
 
 
@@ -97,14 +101,20 @@ def build_method(experiment: Experiment, student: Segmenter) -> Method:
     if not isinstance(settings, SelfTrainingSettings):
         return SourceOnly(student, terms)
     mean, std = normalisation(experiment.network.encoder)
-    augment = settings.augment
+    augment = StrongAugment(mean, std, **settings.augment.model_dump()) if settings.augment else None
+    mask = settings.mask
     return SelfTraining(
         student,
         EmaTeacher(student, momentum=settings.momentum, statistics=settings.teacher_statistics),
         terms,
         threshold=settings.threshold,
         mix=ClassMix(settings.class_pool) if settings.mix else None,
-        augment=StrongAugment(mean, std, **augment.model_dump()) if augment else None,
+        augment=augment,
+        mask=MaskedConsistency(
+            mask.block, mask.ratio, pictures=mask.pictures, augment=augment if mask.augment else None
+        )
+        if mask
+        else None,
         margins=Margins(**settings.margins.model_dump()) if settings.margins else None,
     )
 
@@ -114,7 +124,7 @@ def build_terms(experiment: Experiment, student: Segmenter) -> dict[str, Term]:
     terms: dict[str, Term] = {}
     if experiment.terms.feature_distance is not None:
         terms["feature_distance"] = _feature_distance(
-            experiment, experiment.terms.feature_distance, student.encoder
+            experiment, experiment.terms.feature_distance, student.feature_network()
         )
     return terms
 
@@ -187,7 +197,7 @@ def build_loader(
 
 
 def _feature_distance(
-    experiment: Experiment, settings: FeatureDistanceSettings, encoder: nn.Module
+    experiment: Experiment, settings: FeatureDistanceSettings, reference: nn.Module
 ) -> FeatureDistance:
     classes = training_classes(experiment.data)
     names = settings.classes
@@ -198,7 +208,7 @@ def _feature_distance(
             "feature distance to random features: network.weights is not set, so the reference has learnt nothing"
         )
     return FeatureDistance(
-        encoder,
+        reference,
         classes=[classes.index(name) for name in names],
         num_classes=len(classes),
         share=settings.share,

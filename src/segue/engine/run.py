@@ -23,7 +23,7 @@ from segue.engine.build import (
 )
 from segue.engine.loop import Trainer, seed_step
 from segue.engine.pictures import ViewPainter
-from segue.engine.scoring import score_run
+from segue.engine.scoring import plan, score_run
 from segue.engine.settings import Experiment, SelfTrainingSettings
 from segue.models.build import normalisation
 from segue.models.weights import Card, save_model
@@ -104,8 +104,7 @@ def train(
             mean=list(mean),
             std=list(std),
             network=network_arguments(experiment),
-            window=data.crop,
-            resize=data.target.resize,
+            prediction=plan(experiment, data.evaluation or data.target).protocol(),
             recipe=experiment.recipe,
             step=trainer.step,
             versions=versions(),

@@ -88,6 +88,7 @@ def plan(experiment: Experiment, domain: DomainSettings) -> Plan:
         window=experiment.data.crop,
         mode=settings.mode,
         overlap=settings.overlap,
+        blend=settings.blend,
         flip=settings.flip,
         scales=tuple(settings.scales),
         resize=domain.resize,

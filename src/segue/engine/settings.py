@@ -17,6 +17,18 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class MultiResolutionSettings(Settings):
+    """HRDA: the whole crop at low resolution and a window of it in detail (``MultiResolution``)."""
+
+    detail: Share = 0.5  # sides of the detail window, of the crop's
+    context_scale: Share = 0.5  # s: how much the crop is shrunk for the context
+    detail_share: Share = 0.1  # lambda_d: the detail's share of the loss
+    overlap: Annotated[float, Field(ge=0.0, lt=1.0)] = (
+        0.5  # of detail windows at test time and for the teacher
+    )
+    attention: Literal["class", "single", "none"] = "class"
+
+
 class NetworkSettings(Settings):
     """The student: an encoder and a head by their names in ``segue.models.build``."""
 
@@ -26,6 +38,7 @@ class NetworkSettings(Settings):
     channels: Count = 256
     dropout: Share = 0.1
     drop_path: Share = 0.1
+    multi_resolution: MultiResolutionSettings | None = None
     weights: Path | None = None  # of the encoder; None starts from random numbers
 
 
@@ -98,6 +111,15 @@ class AugmentSettings(Settings):
     sigma: tuple[Positive, Positive] = (0.15, 1.15)  # of the blur, in pixels
 
 
+class MaskSettings(Settings):
+    """MIC's masked view."""
+
+    block: Positive = 1 / 16  # b: pixels from 1 on, below that a share of the crop's height
+    ratio: Share = 0.7  # r: share of the blocks that is hidden
+    pictures: Literal["target", "both"] = "target"
+    augment: bool = True  # colour changes of its own
+
+
 class SourceOnlySettings(Settings):
     """Supervised training on the source."""
 
@@ -114,6 +136,7 @@ class SelfTrainingSettings(Settings):
     mix: Literal["class_mix"] | None = "class_mix"
     class_pool: Literal["batch", "image"] = "batch"
     augment: AugmentSettings | None = AugmentSettings()
+    mask: MaskSettings | None = None
     margins: MarginSettings | None = None  # of the crop
 
 
@@ -166,6 +189,7 @@ class EvaluationSettings(Settings):
 
     mode: Literal["auto", "whole", "sliding"] = "auto"
     overlap: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5  # of sliding windows
+    blend: Literal["taper", "mean"] = "taper"  # how overlapping windows are averaged
     flip: bool = False
     scales: list[Positive] = [1.0]
     network: Literal["student", "teacher"] = "student"

@@ -1,5 +1,6 @@
 """How pictures are to be predicted, as plain values: from an experiment, a model's card or a user's flags."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ from segue.evaluate.predict import Predictor, fitting, flipped, padded, resized,
 from segue.ops.resize import fitted
 
 Mode = Literal["auto", "whole", "sliding"]
+Blend = Literal["taper", "mean"]
 
 WHOLE_UP_TO = 2
 """How many training windows high or wide a picture may be to be predicted whole with "auto".
@@ -30,6 +32,7 @@ class Plan:
         window: Height and width of the pieces the network was trained on, and of sliding windows.
         mode: "whole" in one pass, "sliding" by overlapping windows, "auto" by the picture's size.
         overlap: Share of a window that the next one covers too, in [0, 1).
+        blend: How overlapping windows are averaged, see :func:`segue.evaluate.predict.sliding`.
         flip: Whether the mirror image is predicted too.
         scales: Factors on the picture's sides at which it is predicted.
         resize: The box (height, width) that pictures are fitted into for the network; None keeps their size.
@@ -42,14 +45,17 @@ class Plan:
     window: tuple[int, int]
     mode: Mode = "auto"
     overlap: float = 0.5
+    blend: Blend = "taper"
     flip: bool = False
     scales: tuple[float, ...] = (1.0,)
     resize: tuple[int, int] | None = None
     dtype: torch.dtype | None = None
 
     def __post_init__(self) -> None:
-        if self.mode not in ("auto", "whole", "sliding"):
-            raise ValueError(f"mode {self.mode!r}: choose auto, whole or sliding")
+        if self.mode not in ("auto", "whole", "sliding") or self.blend not in ("taper", "mean"):
+            raise ValueError(
+                f"mode {self.mode!r}, blend {self.blend!r}: choose auto, whole or sliding, and taper or mean"
+            )
         if min(self.window) < 1 or not 0 <= self.overlap < 1:
             raise ValueError(
                 f"windows {self.window}, overlap {self.overlap}: sides from 1, overlap from 0 to below 1"
@@ -78,7 +84,9 @@ class Plan:
 
     def _pass(self, model: nn.Module) -> Predictor:
         in_one = whole(model, dtype=self.dtype)
-        by_windows = sliding(model, window=self.window, stride=self.stride, dtype=self.dtype)
+        by_windows = sliding(
+            model, window=self.window, stride=self.stride, blend=self.blend, dtype=self.dtype
+        )
         match self.mode:
             case "whole":
                 return in_one
@@ -88,12 +96,29 @@ class Plan:
                 largest = (self.window[0] * WHOLE_UP_TO, self.window[1] * WHOLE_UP_TO)
                 return fitting(in_one, by_windows, largest=largest)
 
+    @classmethod
+    def from_protocol(cls, protocol: Mapping[str, Any]) -> "Plan":
+        """The plan of which :meth:`protocol` wrote the values, in full precision.
+
+        Raises:
+            ValueError: If a value is missing, unknown or outside its range.
+        """
+        values = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in protocol.items()
+        }
+        values.pop("precision", None)
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(f"not a way to predict: {error}") from error
+
     def protocol(self) -> dict[str, Any]:
         """What belongs beside every score: plain values."""
         return {
             "mode": self.mode,
             "window": list(self.window),
             "overlap": self.overlap,
+            "blend": self.blend,
             "flip": self.flip,
             "scales": list(self.scales),
             "resize": None if self.resize is None else list(self.resize),

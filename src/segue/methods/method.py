@@ -38,14 +38,24 @@ class Method(nn.Module):
     Teacher, banks and discriminators are submodules and buffers, so that a state dict holds everything that
     training changes.
 
+    Args:
+        student: The network that is trained.
+        terms: Additional losses by name.
+        view_names: The views that it yields, in their order.
+
     Raises:
         ValueError: If a term asks for a view that the method never yields.
     """
 
-    view_names: ClassVar[tuple[str, ...]] = ()
-
-    def __init__(self, student: nn.Module, terms: Mapping[str, Term] | None = None) -> None:
+    def __init__(
+        self,
+        student: nn.Module,
+        terms: Mapping[str, Term] | None = None,
+        *,
+        view_names: tuple[str, ...],
+    ) -> None:
         super().__init__()
+        self.view_names = view_names
         self.student = student
         self.terms = nn.ModuleDict(dict(terms or {}))
         for name, term in (terms or {}).items():

@@ -1,7 +1,8 @@
-"""Self-training with a teacher, from DACS to DAFormer: the teacher labels the target, the student learns it mixed."""
+"""Self-training with a teacher, from DACS to MIC: the teacher labels the target, the student learns it altered."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import ClassVar, cast
+from dataclasses import replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +18,8 @@ from segue.types import Batch, Margins, Output, View
 class SelfTraining(Method):
     """The student learns the source, and the target as its teacher sees it.
 
-    Source: DACS (Tranheden et al., WACV 2021), algorithm 1; DAFormer (Hoyer et al., CVPR 2022), section 3.1. With
-    different arguments this is either of them.
+    Source: DACS (Tranheden et al., WACV 2021), algorithm 1; DAFormer (Hoyer et al., CVPR 2022), section 3.1; MIC
+    (Hoyer et al., CVPR 2023), section 3.2. With different arguments this is any of them.
 
     Args:
         student: The network that is trained.
@@ -27,10 +28,9 @@ class SelfTraining(Method):
         threshold: Confidence above which a pixel counts towards the teacher's quality.
         mix: Makes one view of a source and a target view; None to show the target as it is.
         augment: Changes the colours of what the student sees of the target; None for no change.
+        mask: Makes the masked view of a source and an unmixed target view; None for no such view.
         margins: Where the teacher is distrusted.
     """
-
-    view_names: ClassVar[tuple[str, ...]] = ("source", "target")
 
     def __init__(
         self,
@@ -41,20 +41,22 @@ class SelfTraining(Method):
         threshold: float = 0.968,
         mix: Callable[[View, View], View] | None = None,
         augment: Callable[[Tensor], Tensor] | None = None,
+        mask: Callable[[View, View], View] | None = None,
         margins: Margins | None = None,
     ) -> None:
-        super().__init__(student, terms)
+        super().__init__(student, terms, view_names=("source", "target", *(("masked",) if mask else ())))
         self.teacher = teacher
         self.threshold = threshold
         self.mix = mix
         self.augment = augment
+        self.mask = mask
         self.margins = margins or Margins()
 
     def views(self, batch: Batch, step: int) -> Iterator[View]:
         """One step of the algorithm.
 
         Yields:
-            The source view, then the target view.
+            The source view, the target view, and the masked view if there is one.
         """
         assert batch.target is not None, "the engine gives self-training a target loader"
 
@@ -70,11 +72,12 @@ class SelfTraining(Method):
         target = View("target", batch.target.image, label, weight, taught)
 
         # 3. The student learns it with source classes pasted over it and its colours changed.
-        if self.mix is not None:
-            target = self.mix(source, target)
-        if self.augment is not None:
-            target.image = self.augment(target.image)
-        yield target
+        seen = self.mix(source, target) if self.mix is not None else target
+        yield replace(seen, image=self.augment(seen.image)) if self.augment is not None else seen
+
+        # 4. It learns to name what is hidden, too.
+        if self.mask is not None:
+            yield self.mask(source, target)
 
     def after_step(self, batch: Batch, step: int) -> None:
         """The teacher follows the student."""

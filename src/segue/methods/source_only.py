@@ -1,9 +1,10 @@
 """The lower bound: train on the source, look at nothing else."""
 
-from collections.abc import Iterator
-from typing import ClassVar
+from collections.abc import Iterator, Mapping
 
-from segue.methods.method import Method
+from torch import nn
+
+from segue.methods.method import Method, Term
 from segue.types import Batch, View
 
 
@@ -13,7 +14,8 @@ class SourceOnly(Method):
     With the labelled target as its source this is the target-supervised oracle.
     """
 
-    view_names: ClassVar[tuple[str, ...]] = ("source",)
+    def __init__(self, student: nn.Module, terms: Mapping[str, Term] | None = None) -> None:
+        super().__init__(student, terms, view_names=("source",))
 
     def views(self, batch: Batch, step: int) -> Iterator[View]:
         """The labelled pictures.

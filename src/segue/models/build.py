@@ -1,6 +1,7 @@
 """Names to networks: encoders, heads, and a segmenter from one of each."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from torch import nn
 
@@ -10,6 +11,7 @@ from segue.models.encoders.mit import MixTransformer
 from segue.models.encoders.mobilenet import MobileNetV2
 from segue.models.heads.daformer import DaformerHead
 from segue.models.heads.segformer import SegformerHead
+from segue.models.multi_resolution import MultiResolution
 from segue.models.segmenter import Segmenter
 
 Statistics = tuple[float, float, float]
@@ -87,6 +89,7 @@ def build_segmenter(
     context: str = "sepaspp",
     dropout: float = 0.1,
     drop_path: float = 0.1,
+    multi_resolution: Mapping[str, Any] | None = None,
 ) -> Segmenter:
     """A segmentation network with random weights.
 
@@ -99,6 +102,8 @@ def build_segmenter(
             no choice.
         dropout: Probability of a channel being dropped before the classifier.
         drop_path: Rate of stochastic depth at the encoder's last block.
+        multi_resolution: The arguments of ``MultiResolution``, with ``attention`` "class", "single" or "none"
+            for one attention map a class, one for all, or plain halves; None for a single resolution.
 
     Returns:
         The network, in training mode.
@@ -111,7 +116,13 @@ def build_segmenter(
     network = build_encoder(encoder, drop_path=drop_path)
     widths = network.out_channels
     options = {"channels": channels, "context": context, "dropout": dropout}
-    return Segmenter(network, HEADS[head](widths, num_classes, **options))
+    decoder = HEADS[head](widths, num_classes, **options)
+    if multi_resolution is None:
+        return Segmenter(network, decoder)
+    wanted = dict(multi_resolution)
+    maps = {"class": num_classes, "single": 1, "none": 0}[wanted.pop("attention", "class")]
+    attention = HEADS[head](widths, maps, **{**options, "context": "conv1"}) if maps else None
+    return MultiResolution(network, decoder, attention_head=attention, **wanted)
 
 
 def normalisation(encoder: str) -> tuple[Statistics, Statistics]:

@@ -36,6 +36,10 @@ class Segmenter(nn.Module):
         logits, embedding = cast(tuple[Tensor, Tensor], self.head(features))
         return Output(logits, features, embedding, [Supervised(logits)])
 
+    def feature_network(self) -> nn.Module:
+        """From an image to ``Output.features``, for whoever wants a frozen copy to compare with."""
+        return self.encoder
+
 
 def segmentation_loss(output: Output, view: View) -> Float[Tensor, ""]:
     """The loss of every supervised prediction on the part of the label that it covers, times its share.

@@ -34,9 +34,7 @@ class Card:
         mean: What is taken off each colour channel, in 0 to 255.
         std: What each colour channel is then divided by.
         network: The arguments of ``build_segmenter``.
-        window: Height and width of the training crop in pixels: the size to predict at.
-        resize: The box (height, width) that target pictures were fitted into before cropping; None for their own
-            size.
+        prediction: How the target's pictures are predicted: what ``evaluate.plan.Plan.protocol`` wrote.
         recipe: The recipe that trained it.
         step: Training steps done.
         versions: Versions of the software that wrote it.
@@ -47,8 +45,7 @@ class Card:
     mean: Sequence[float]
     std: Sequence[float]
     network: Mapping[str, Any]
-    window: tuple[int, int]
-    resize: tuple[int, int] | None
+    prediction: Mapping[str, Any]
     recipe: str
     step: int
     versions: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -233,7 +230,5 @@ def _read_card(path: Path) -> Card:
         raise ValueError(
             f"{path}: not a model card; it must have exactly the keys {', '.join(sorted(expected))}"
         )
-    box = content["resize"]
-    sides = {"window": tuple(content["window"]), "resize": None if box is None else tuple(box)}
-    values: dict[str, Any] = {**content, **sides}
+    values: dict[str, Any] = content
     return Card(**values)

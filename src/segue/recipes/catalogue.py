@@ -7,7 +7,7 @@ from typing import Any
 from segue.classes import nearest
 from segue.engine.experiment import Tree, merge, parse
 from segue.engine.settings import Experiment
-from segue.recipes import dacs, daformer, source_only, target_supervised
+from segue.recipes import dacs, daformer, hrda, mic, source_only, target_supervised
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,24 @@ RECIPES: dict[str, Recipe] = {
         "DACS + rare class sampling + feature distance",
         {"gta5_to_cityscapes": 68.3, "synthia_to_cityscapes": 60.9},
     ),
+    "hrda": Recipe(
+        hrda.hrda,
+        "Hoyer et al., ECCV 2022",
+        "DAFormer + context and detail crops fused by attention",
+        {"gta5_to_cityscapes": 73.8, "synthia_to_cityscapes": 65.8},
+    ),
+    "mic": Recipe(
+        mic.mic,
+        "Hoyer et al., CVPR 2023",
+        "HRDA + masked image consistency",
+        {"gta5_to_cityscapes": 75.9, "synthia_to_cityscapes": 67.3},
+    ),
+    "daformer_mic": Recipe(
+        mic.daformer_mic,
+        "Hoyer et al., CVPR 2023",
+        "DAFormer + masked image consistency",
+        {"gta5_to_cityscapes": 70.6, "synthia_to_cityscapes": 62.2},
+    ),
 }
 
 
@@ -56,7 +74,8 @@ def experiment(recipe: str, pair: Mapping[str, Any], *wishes: Mapping[str, Any])
     Args:
         recipe: A name in RECIPES.
         pair: Settings of the pair. What it says of methods under ``methods``, of terms under ``terms`` and of
-            sampling under ``rare_classes`` only adjusts (or leaves out) pieces that the recipe uses.
+            sampling under ``rare_classes`` only adjusts (or leaves out) pieces that the recipe uses;
+            ``high_resolution`` is only for recipes with a multi-resolution network.
         wishes: The user's own differences: a YAML file, flags, ``--set``.
 
     Raises:
@@ -66,8 +85,12 @@ def experiment(recipe: str, pair: Mapping[str, Any], *wishes: Mapping[str, Any])
         raise ValueError(f"unknown recipe {recipe!r}{nearest(recipe, list(RECIPES))}")
     tree = RECIPES[recipe].build()
     pair = dict(pair)
-    methods, terms, sampling = (pair.pop(key, {}) for key in ("methods", "terms", "rare_classes"))
+    methods, terms, sampling, high_resolution = (
+        pair.pop(key, {}) for key in ("methods", "terms", "rare_classes", "high_resolution")
+    )
     tree = merge(tree, pair, {"method": methods.get(tree["method"]["name"], {})})
+    if tree.get("network", {}).get("multi_resolution") is not None:
+        tree = merge(tree, high_resolution)
     used: Tree = tree.get("terms", {})
     tree = merge(tree, {"terms": {name: terms[name] for name in used if name in terms}})
     if tree["data"].get("rare_classes") is not None:

@@ -31,6 +31,16 @@ STREET_SCENES: Tree = {
     },
     "rare_classes": {"temperature": 0.05, "min_share": 0.0005},
     "terms": {"feature_distance": None},  # random weights have no features worth keeping
+    # The context sees what other recipes see, the detail twice as much of it.
+    "high_resolution": {
+        "data": {
+            "source": {"resize": [256, 512]},
+            "target": {"resize": [256, 512]},
+            "source_evaluation": {"resize": [256, 512]},
+            "evaluation": {"resize": [256, 512]},
+            "crop": [256, 256],
+        }
+    },
     "run": {"log_every": 20, "draw_every": 200, "save_every": 200},
 }  # fmt: skip
 

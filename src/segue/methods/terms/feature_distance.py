@@ -19,7 +19,7 @@ class FeatureDistance(Term):
     Source: DAFormer (Hoyer et al., CVPR 2022), section 3.2, equations 8 to 11.
 
     Args:
-        reference: The encoder as it was before training, usually with ImageNet weights.
+        reference: From an image to its features as before training, usually with ImageNet weights.
         classes: Training ids of the classes to look at; None for all.
         num_classes: Number of training classes.
         share: The loss's part of the whole.

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -40,6 +41,8 @@ class DaformerHead(nn.Module):
     Raises:
         ValueError: If there is no such context.
     """
+
+    stride: ClassVar[int] = 4
 
     def __init__(
         self,

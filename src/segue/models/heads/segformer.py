@@ -1,6 +1,7 @@
 """SegFormer's head: every level made equally wide, enlarged, concatenated and mixed by 1x1 convolutions."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -24,6 +25,8 @@ class SegformerHead(nn.Module):
         channels: Width of every level and of the embedding.
         dropout: Probability of a channel being dropped before the classifier, in training.
     """
+
+    stride: ClassVar[int] = 4
 
     def __init__(
         self, in_channels: Sequence[int], num_classes: int, *, channels: int = 256, dropout: float = 0.1

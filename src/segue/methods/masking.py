@@ -1,0 +1,61 @@
+"""What the student is shown with parts hidden, to name them all the same."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from segue.ops.masking import keep_mask
+from segue.types import View
+
+
+class MaskedConsistency:
+    """The masked view of MIC: what the teacher saw whole, the student has to name from what is left of it.
+
+    Hidden pixels become 0 after normalisation, the mean colour.
+
+    Source: MIC (Hoyer et al., CVPR 2023), section 3.2, equations 5 to 8; https://arxiv.org/abs/2212.01322. The
+    official code masks the target with colours changed anew for synthetic sources (its "separatetrgaug"), and one
+    half source, one half target without a change of colours for sources that are photographs ("separate").
+
+    Args:
+        block: Side of a hidden block: in pixels from 1 on, below that as a share of the picture's height.
+        ratio: The share of blocks that are hidden.
+        pictures: "target" to mask the target, "both" to mask half a batch of each domain.
+        augment: Changes the colours before masking; None for no change.
+    """
+
+    def __init__(
+        self,
+        block: float = 1 / 16,
+        ratio: float = 0.7,
+        *,
+        pictures: Literal["target", "both"] = "target",
+        augment: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        self.block = float(block)
+        self.ratio = ratio
+        self.pictures: Literal["target", "both"] = pictures
+        self.augment = augment
+
+    def __call__(self, source: View, target: View) -> View:
+        """The masked view of an unmixed target view, or of both."""
+        seen = _half_of_each(source, target) if self.pictures == "both" else target
+        image = seen.image if self.augment is None else self.augment(seen.image)
+        count, _, height, width = image.shape
+        block = self.block if self.block >= 1 else self.block * height
+        visible = keep_mask((count, height, width), block, self.ratio, device=image.device)
+        return View("masked", image * visible[:, None], seen.label, seen.weight)
+
+
+def _half_of_each(source: View, target: View) -> View:
+    assert source.label is not None and target.label is not None and target.weight is not None
+    half = len(source.image) // 2
+    rest = len(target.image) - half
+    return View(
+        "masked",
+        torch.cat([source.image[:half], target.image[:rest]]),
+        torch.cat([source.label[:half], target.label[:rest]]),
+        torch.cat([torch.ones_like(target.weight[:half]), target.weight[:rest]]),
+    )

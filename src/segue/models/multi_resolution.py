@@ -1,0 +1,214 @@
+"""HRDA: one network sees a picture twice, whole at low resolution and in windows at high, and weighs both."""
+
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from segue.models.encoders.encoder import Encoder
+from segue.models.segmenter import Segmenter
+from segue.ops.resize import enlarge
+from segue.ops.windows import Window, cut, merge, window_grid
+from segue.types import Output, Supervised
+
+Size = tuple[int, int]
+
+COARSEST = 32
+"""The stride of an encoder's last map: no side of the context may be smaller."""
+
+
+class MultiResolution(Segmenter):
+    """A context pass over the shrunk picture and detail passes over full-resolution windows, fused by attention.
+
+    In training mode one random window is seen in detail, the same for the whole batch, and the fused prediction
+    and the window's own share the loss. In evaluation mode, which is also a teacher's, overlapping windows cover
+    the picture. Nobody outside needs to know: windows and shares are in ``Output.supervised``.
+
+    Source: HRDA (Hoyer et al., ECCV 2022), section 3, equations 5 to 11; https://arxiv.org/abs/2204.13132.
+
+    Note:
+        The official code never draws the last possible window of a picture; here it is drawn like the others.
+
+    Args:
+        encoder: Shared by context and detail.
+        head: Shared by context and detail; its ``stride`` says how many pixels a cell of its logits spans.
+        attention_head: From the context's features to the attention, one map or one for each class; None
+            weighs both predictions alike.
+        detail: Height and width of the detail window in pixels.
+        context_scale: Factor on the picture's sides for the context pass; its inverse is a whole number.
+        detail_share: The detail prediction's share of the loss; the fused one has the rest.
+        overlap: Share of a detail window that the next one covers too, in [0, 1).
+
+    Raises:
+        ValueError: If the detail window does not lie on the context's grid.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        head: nn.Module,
+        *,
+        attention_head: nn.Module | None,
+        detail: Size,
+        context_scale: float = 0.5,
+        detail_share: float = 0.1,
+        overlap: float = 0.5,
+    ) -> None:
+        super().__init__(encoder, head)
+        self.attention_head = attention_head
+        self.detail: Size = (detail[0], detail[1])
+        self.reduction = round(1 / context_scale)
+        self.detail_share = detail_share
+        self.overlap = overlap
+        self.head_stride = cast(int, head.stride)
+        self.grid = self.head_stride * self.reduction
+        if self.reduction * context_scale != 1:
+            raise ValueError(f"context_scale {context_scale}: give 1, 1/2, 1/3, 1/4, ...")
+        if min(detail) < self.grid or any(side % self.grid for side in detail):
+            raise ValueError(
+                f"detail window {detail[0]}x{detail[1]}: its sides must be multiples of {self.grid},"
+                " the pixels under a cell of the context's prediction; change data.crop or multi_resolution.detail"
+            )
+
+    def forward(self, image: Float[Tensor, "b 3 h w"]) -> Output:
+        """Predict every class on the detail's grid."""
+        size = (image.shape[-2], image.shape[-1])
+        image = self._on_grid(image)
+
+        # 1. The context, and from its features how far the detail is to be preferred, class by class.
+        features: list[Tensor] = self.encoder(shrunk(image, self.reduction))
+        context, embedding = self.head(features)
+        attention = self._attention(features, context)
+
+        # 2. The detail, in one window or in all of them.
+        if self.training:
+            window = self.draw_window((image.shape[-2], image.shape[-1]))
+            detail: Tensor = self.head(self.encoder(image[(..., *window)]))[0]
+            fused = self._fuse(context, attention, detail, window)
+            supervised = [
+                Supervised(fused, None, 1 - self.detail_share),
+                Supervised(detail, window, self.detail_share),
+            ]
+            return Output(fused, features, embedding, supervised)
+        fused = self._fuse(context, attention, self._detail_everywhere(image), None)
+        if image.shape[-2:] != size:
+            # What was added to reach the grid is taken off again, which only pixels can say exactly.
+            fused = enlarge(fused, (image.shape[-2], image.shape[-1]))[..., : size[0], : size[1]]
+        return Output(fused, features, embedding, [Supervised(fused)])
+
+    def feature_network(self) -> nn.Module:
+        """From an image to ``Output.features``: those of the context."""
+        return nn.Sequential(Shrink(self.reduction), self.encoder)
+
+    def draw_window(self, size: Size) -> Window:
+        """A random detail window on the grid.
+
+        Source: HRDA, section 3.2: offsets are multiples of the pixels under a cell of the context's prediction.
+
+        Args:
+            size: Height and width of the picture, multiples of the grid.
+
+        Returns:
+            Rows and columns; the whole picture where it is no larger than the window.
+        """
+        rows, columns = (self._draw_side(whole, side) for whole, side in zip(size, self.detail, strict=True))
+        return rows, columns
+
+    def _draw_side(self, whole: int, side: int) -> slice:
+        side = min(side, whole)
+        start = self.grid * int(torch.randint(0, (whole - side) // self.grid + 1, ()))
+        return slice(start, start + side)
+
+    def _on_grid(self, image: Tensor) -> Tensor:
+        """The picture, its right and lower border repeated until its sides are multiples of the grid."""
+        least = COARSEST * self.reduction
+        height, width = image.shape[-2:]
+        below, right = (max(least, -(-side // self.grid) * self.grid) - side for side in (height, width))
+        if not (below or right):
+            return image
+        if self.training:
+            raise ValueError(
+                f"crops of {height}x{width}: a multi-resolution network trains on multiples of {self.grid},"
+                f" from {least}; change data.crop"
+            )
+        return F.pad(image, (0, right, 0, below), mode="replicate")
+
+    def _attention(self, features: list[Tensor], context: Tensor) -> Tensor:
+        """The detail's weight at every cell of the context's prediction, in [0, 1]."""
+        if self.attention_head is None:
+            return torch.full_like(context[:, :1], 0.5)
+        return self.attention_head(features)[0].sigmoid()
+
+    def _fuse(self, context: Tensor, attention: Tensor, detail: Tensor, window: Window | None) -> Tensor:
+        """Equations 8 to 10: enlarge what the context says and weigh the detail in, where there is any."""
+        size = (context.shape[-2] * self.reduction, context.shape[-1] * self.reduction)
+        if window is not None:
+            inside = torch.zeros_like(context[:1, :1])
+            inside[(..., *_cells(window, self.grid))] = 1.0
+            attention = attention * inside
+            canvas = detail.new_zeros(*detail.shape[:2], *size)
+            canvas[(..., *_cells(window, self.head_stride))] = detail
+            detail = canvas
+        return enlarge(attention, size) * detail + enlarge((1.0 - attention) * context, size)
+
+    def _detail_everywhere(self, image: Tensor) -> Tensor:
+        """The detail prediction of overlapping windows, averaged."""
+        size = (image.shape[-2], image.shape[-1])
+        strides = [
+            max(self.grid, int(side * (1 - self.overlap)) // self.grid * self.grid) for side in self.detail
+        ]
+        windows = window_grid(size, self.detail, stride=(strides[0], strides[1]))
+        cells = [_cells(window, self.head_stride) for window in windows]
+        pieces = self._detail_of(cut(image, windows))
+        return merge(pieces, cells, size=(size[0] // self.head_stride, size[1] // self.head_stride))
+
+    def _detail_of(self, parts: Tensor) -> Iterator[Tensor]:
+        """The detail prediction of every window (n,b,3,h,w) in turn; memory is needed for one, if that is exact.
+
+        What normalises by its batch, as an official teacher does, has to see all windows as one batch.
+        """
+        batch = parts.shape[1]
+        at_once = len(parts) if _uses_batch_statistics(self.encoder) else 1
+        features = (self.encoder(some.flatten(0, 1)) for some in parts.split(at_once))
+        if _uses_batch_statistics(self.head):
+            levels = zip(*features, strict=True)
+            features = iter([[torch.cat(cast(Sequence[Tensor], level)) for level in levels]])
+        for some in features:
+            yield from self.head(some)[0].float().unflatten(0, (-1, batch))
+
+
+class Shrink(nn.Module):
+    """An image at a whole fraction of its size."""
+
+    def __init__(self, reduction: int) -> None:
+        super().__init__()
+        self.reduction = reduction
+
+    def forward(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h2 w2"]:
+        """The smaller image."""
+        return shrunk(image, self.reduction)
+
+
+def shrunk(image: Float[Tensor, "b 3 h w"], reduction: int) -> Float[Tensor, "b 3 h2 w2"]:
+    """An image at a whole fraction of its size, bilinear as in the official code."""
+    return enlarge(image, (image.shape[-2] // reduction, image.shape[-1] // reduction))
+
+
+def _cells(window: Window, pixels: int) -> Window:
+    """A window of pixels on a grid whose cells are that many pixels wide."""
+    rows, columns = window
+    return (
+        slice(rows.start // pixels, rows.stop // pixels),
+        slice(columns.start // pixels, columns.stop // pixels),
+    )
+
+
+def _uses_batch_statistics(network: nn.Module) -> bool:
+    return any(
+        module.training
+        for module in network.modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm)  # pyright: ignore[reportPrivateUsage]
+    )

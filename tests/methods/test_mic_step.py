@@ -1,0 +1,111 @@
+"""A whole training step of MIC on HRDA equals the official implementation: losses, gradients' effect, weights."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+from tests.methods.official import THINGS, Data, GivenMix, compare, part
+from torch import Tensor
+
+from segue.engine import optim
+from segue.methods.self_training import SelfTraining
+from segue.methods.teacher import EmaTeacher
+from segue.methods.terms.feature_distance import FeatureDistance
+from segue.models.encoders.mit import MixTransformer
+from segue.models.heads.daformer import DaformerHead
+from segue.models.multi_resolution import MultiResolution, Shrink
+from segue.ops.windows import Window
+from segue.types import Batch, Source, Target, View
+
+LOGGED = {
+    "source": "decode",
+    "target": "mix.decode",
+    "masked": "masked.decode",
+}
+
+
+class GivenWindows(MultiResolution):
+    """Draws the windows that the official code drew, one a pass."""
+
+    given: Iterator[Window]
+
+    def draw_window(self, size: tuple[int, int]) -> Window:
+        return next(self.given)
+
+
+def network(config: dict) -> GivenWindows:
+    backbone, width = config["backbone"], config["head"]["channels"]
+    encoder = MixTransformer(
+        backbone["embed_dims"], backbone["depths"], heads=backbone["num_heads"], drop_path=0.0
+    )
+    head = DaformerHead(encoder.out_channels, 19, channels=width, dropout=0.0)
+    attention = DaformerHead(encoder.out_channels, 19, channels=width, context="conv1", dropout=0.0)
+    return GivenWindows(encoder, head, attention_head=attention, detail=(64, 64))
+
+
+def given_mask(visible: Tensor):
+    def masked(source: View, target: View) -> View:
+        return View("masked", target.image * visible, target.label, target.weight)
+
+    return masked
+
+
+def method(data: Data, config: dict) -> SelfTraining:
+    student = network(config)
+    teacher = EmaTeacher(student)
+    student.load_state_dict(part(data, "student/"))
+    # The official teacher starts with the student's parameters but its own, fresh buffers.
+    teacher.network.load_state_dict(dict(student.named_parameters()), strict=False)
+    boxes = data["step0/crop_boxes_source_mixed_masked"].tolist()
+    student.given = iter([(slice(y1, y2), slice(x1, x2)) for y1, y2, x1, x2 in boxes])
+    reference = MixTransformer(
+        config["backbone"]["embed_dims"], config["backbone"]["depths"], heads=config["backbone"]["num_heads"]
+    )
+    reference.load_state_dict({k.removeprefix("encoder."): v for k, v in part(data, "imagenet/").items()})
+    seen_small = torch.nn.Sequential(Shrink(2), reference)
+    return SelfTraining(
+        student,
+        teacher,
+        {"feature_distance": FeatureDistance(seen_small, classes=THINGS, num_classes=19)},
+        threshold=config["pseudo_threshold"],
+        mix=GivenMix([data["step0/mix_mask"]]),
+        mask=given_mask(data["step0/patch_mask"]),
+    )
+
+
+def test_one_step(fixtures_dir: Path) -> None:
+    path = fixtures_dir / "step_mic_tiny.safetensors"
+    data = load_file(path)
+    with safe_open(path, "pt") as file:
+        config = json.loads(file.metadata()["config"])
+    trained = method(data, config)
+    optimizer = optim.adamw(
+        optim.parameter_groups(trained, lr=6e-5, head_factor=10.0, weight_decay=0.01), betas=(0.9, 0.999)
+    )
+    trained.train()
+    label = data["step0/label"].squeeze(1).long()
+    valid = data["step0/valid_pseudo_mask"].squeeze(1).bool()
+    names = ["", ""]
+    batch = Batch(
+        Source(data["step0/img_x32"].float() / 32, label, names),
+        Target(data["step0/target_img_x32"].float() / 32, valid, None, names),
+    )
+    losses: dict[str, float] = {}
+    for view in trained.views(batch, 3):
+        if view.name == "masked":
+            assert view.label is not None
+            assert (view.label == data["step0/pseudo_label"].long()).float().mean() > 0.9999
+        found = trained(view)
+        torch.stack(list(found.values())).sum().backward()
+        losses |= {name: float(loss.detach()) for name, loss in found.items()}
+    for ours, official in LOGGED.items():
+        expected = float(data[f"step0/log/{official}.loss_seg"] + data[f"step0/log/{official}.hr.loss_seg"])
+        assert losses[f"{ours}/segmentation"] == pytest.approx(expected, rel=2e-5), ours
+    distance = float(data["step0/log/src.loss_imnet_feat_dist"])
+    assert losses["source/feature_distance"] == pytest.approx(distance, rel=2e-5)
+    optimizer.step()
+    compare(trained.student.state_dict(), part(data, "student_after/"))
