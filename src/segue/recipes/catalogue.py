@@ -56,7 +56,8 @@ def experiment(recipe: str, pair: Mapping[str, Any], *wishes: Mapping[str, Any])
     Args:
         recipe: A name in RECIPES.
         pair: Settings of the pair. What it says of methods under ``methods``, of terms under ``terms`` and of
-            sampling under ``rare_classes`` only adjusts (or leaves out) pieces that the recipe uses.
+            sampling under ``rare_classes`` only adjusts (or leaves out) pieces that the recipe uses;
+            ``high_resolution`` is for networks that look at two resolutions.
         wishes: The user's own differences: a YAML file, flags, ``--set``.
 
     Raises:
@@ -66,6 +67,7 @@ def experiment(recipe: str, pair: Mapping[str, Any], *wishes: Mapping[str, Any])
         raise ValueError(f"unknown recipe {recipe!r}{nearest(recipe, list(RECIPES))}")
     tree = RECIPES[recipe].build()
     pair = dict(pair)
+    pair.pop("high_resolution", None)
     methods, terms, sampling = (pair.pop(key, {}) for key in ("methods", "terms", "rare_classes"))
     tree = merge(tree, pair, {"method": methods.get(tree["method"]["name"], {})})
     used: Tree = tree.get("terms", {})
