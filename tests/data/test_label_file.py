@@ -1,8 +1,7 @@
-"""Proves that PNGs of three 16-bit channels are read whole, whatever filters they use, and that others are refused."""
+"""Proves that 16-bit labels are read whole whatever filters they use, colour masks by their colours, others refused."""
 
 import struct
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from segue.data.label_file import deep_png, read_deep_label, require_deep
+from segue.data.label_file import colour_labels, deep_png, read_deep_label, require_deep
 
 PIXEL = 6
-Save = Callable[..., Path]
 
 
 def filtered(channels: np.ndarray, kinds: list[int]) -> bytes:
@@ -86,3 +84,38 @@ def test_a_file_cut_off_is_refused(tmp_path: Path) -> None:
     path.write_bytes(deep_png(random_channels(2, 40, 40))[:-2000])
     with pytest.raises(ValueError, match=r"label\.png: not readable as a picture"):
         read_deep_label(path)
+
+
+COLOURS = {0: (128, 64, 128), 3: (0, 0, 142), 300: (0, 0, 0)}
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_colours_become_label_values(tmp_path: Path, mode: str) -> None:
+    values = np.array([[0, 3, 300], [3, 3, 0]])
+    pixels = np.array([[COLOURS[value] for value in row] for row in values.tolist()], dtype=np.uint8)
+    path = tmp_path / "mask.png"
+    Image.fromarray(pixels).convert(mode).save(path)
+    reader = colour_labels(COLOURS)
+    reader.require(path)
+    assert np.array_equal(reader.read(path), values)
+
+
+def test_labels_of_one_channel_are_read_as_they_are(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0, 3]], dtype=np.uint8)).save(tmp_path / "label.png")
+    Image.new("RGB", (2, 1)).save(tmp_path / "label.jpg")
+    reader = colour_labels(COLOURS)
+    assert reader.read(tmp_path / "label.png").tolist() == [[0, 3]]
+    with pytest.raises(ValueError, match="a JPEG cannot hold labels"):
+        reader.require(tmp_path / "label.jpg")
+
+
+def test_unknown_and_shared_colours_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mask.png"
+    Image.new("RGB", (3, 2), (1, 2, 3)).save(path)
+    message = r"mask\.png: 6 pixels have colours of no class, the first \(1, 2, 3\); add the colour to the class list"
+    with pytest.raises(ValueError, match=message):
+        colour_labels(COLOURS).read(path)
+    with pytest.raises(
+        ValueError, match=r"mask\.png: a colour mask, but several classes have the colour \(0, 0, 142\)"
+    ):
+        colour_labels({**COLOURS, 5: (0, 0, 142)}).require(path)

@@ -36,6 +36,30 @@ TABLES = {
     "bdd100k": ({i: i for i in range(19)}, 19),
     "mapillary": (VISTAS, 66),
     "camvid": ({0: 10, 1: 2, 2: 5, 3: 0, 4: 1, 5: 8, 6: 7, 7: 4, 8: 13, 9: 11}, 12),
+    "camvid_32": (
+        {
+            4: 2,
+            5: 13,
+            7: 11,
+            8: 5,
+            9: 4,
+            10: 0,
+            11: 0,
+            13: 17,
+            16: 11,
+            17: 0,
+            19: 1,
+            20: 7,
+            21: 10,
+            22: 13,
+            24: 6,
+            25: 16,
+            26: 8,
+            29: 8,
+            30: 3,
+        },
+        32,
+    ),
 }
 
 
@@ -43,8 +67,8 @@ TABLES = {
 def test_label_ids_become_training_ids(dataset: str) -> None:
     expected, values = TABLES[dataset]
     table = published_table(dataset, CITYSCAPES_19, {})
-    ids = table.translate(np.array([[*range(values), 255]]), "label")[0].tolist()
-    assert ids == [expected.get(value, 255) for value in range(values)] + [255]
+    ids = table.translate(np.array([[*range(values)]]), "label")[0].tolist()
+    assert ids == [expected.get(value, 255) for value in range(values)]
     with pytest.raises(ValueError, match=f"label values {values} are outside"):
         table.translate(np.array([[values]]), "label")
 
@@ -108,6 +132,7 @@ def opened(root: Path, dataset: str, *, split: str | None = None, labelled: bool
         ("bdd100k", "train", 3, "00000001"),
         ("mapillary", "validation", 3, "0000000000000000000001"),
         ("camvid", "test", 3, "0001TP_000001"),
+        ("camvid_32", None, 3, "0001TP_000001"),
     ],
 )
 def test_layouts(samples: Path, dataset: str, split: str | None, pictures: int, name: str) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from segue.classes import ClassList
 from segue.data.class_map import LabelClasses, label_table, parse_label_classes, read_label_classes
+from segue.data.label_file import GREY_LABELS, colour_labels
 from segue.data.layout import find_files, find_folder, pair
 from segue.data.picture_files import PictureFiles
 
@@ -16,7 +17,8 @@ class ImageFolder(PictureFiles):
 
     Images lie in ``images/`` and labels in ``labels/`` or ``masks/``, each divided into splits or not
     (``images/train/...`` and ``train/images/...`` are both understood), with sub-folders as deep as wanted.
-    Unlabelled pictures may also lie in a plain folder. Labels are grey or palette pictures of class values.
+    Unlabelled pictures may also lie in a plain folder. Labels are grey or palette pictures of class values,
+    or show each class in the colour that the class list file gives it.
 
     Args:
         root: The data set's folder.
@@ -57,11 +59,17 @@ class ImageFolder(PictureFiles):
         if not labelled:
             super().__init__(images, classes=classes)
             return
-        table = label_table(_label_classes(root, label_classes, classes), classes, class_map or {})
+        own = _label_classes(root, label_classes, classes)
         kinds = LABEL_FOLDERS if label_folder is None else (label_folder,)
         folder = find_folder(root, kinds, split=split, plain=False)
         labels = pair(images, find_files(folder, suffix=label_suffix), folder)
-        super().__init__(images, classes=classes, labels=labels, table=table)
+        super().__init__(
+            images,
+            classes=classes,
+            labels=labels,
+            table=label_table(own, classes, class_map or {}),
+            reader=colour_labels(own.colours) if own.colours else GREY_LABELS,
+        )
 
 
 def _label_classes(root: Path, given: Sequence[str] | Path | str | None, training: ClassList) -> LabelClasses:

@@ -1,16 +1,21 @@
-"""Label files of three 16-bit channels, which SYNTHIA alone uses: reading, checking, writing."""
+"""The kinds of label files: grey or palette, in the classes' colours, and SYNTHIA's three 16-bit channels."""
 
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
-from segue.data.picture import decode, read_label, require_one_channel
+from segue.classes import Colour
+from segue.data.picture import decode, read_image, read_label, require_one_channel
+
+Channel = TypeVar("Channel", int, np.ndarray)
 
 UPPER, LOWER = "RGB;16B", "RGB;16L"
 """How Pillow unpacks three 16-bit channels, of which it keeps one byte each: PNG's own order gives the upper
@@ -27,10 +32,22 @@ class LabelReader:
     """
 
     read: Callable[[Path], np.ndarray]
-    require: Callable[[Path], None]
+    require: Callable[[Path], object]
 
 
-def read_deep_label(path: Path) -> NDArray[np.uint16]:
+def colour_labels(colours: Mapping[int, Colour]) -> LabelReader:
+    """A reader of files that show each class in its colour; grey and palette files are read as they are.
+
+    Args:
+        colours: The colour of each label value.
+
+    Returns:
+        What reads the label values.
+    """
+    return LabelReader(partial(_read_colours, colours=colours), partial(_require_colours, colours=colours))
+
+
+def read_deep_label(path: Path) -> np.ndarray:
     """The first channel of a PNG with three channels of 16 bits.
 
     Pillow keeps only one byte of each channel, so the file is decoded twice.
@@ -63,6 +80,39 @@ def require_deep(path: Path) -> None:
             " of three 16-bit channels (class, instance, 0); take the files of GT/LABELS as downloaded, neither"
             " GT/COLOR nor a copy saved anew"
         )
+
+
+def _read_colours(path: Path, *, colours: Mapping[int, Colour]) -> np.ndarray:
+    if not _require_colours(path, colours=colours):
+        return read_label(path)
+    values = np.array(sorted(colours, key=lambda value: colours[value]))
+    codes = np.array([_code(*colours[value]) for value in values.tolist()])
+    pixels = _code(*read_image(path).numpy().astype(np.int32))
+    nearest = np.searchsorted(codes, pixels).clip(max=len(codes) - 1)
+    unknown = codes[nearest] != pixels
+    if unknown.any():
+        code = int(pixels[unknown][0])
+        raise ValueError(
+            f"{path}: {int(unknown.sum())} pixels have colours of no class, the first"
+            f" {(code >> 16, code >> 8 & 255, code & 255)}; add the colour to the class list"
+        )
+    return values[nearest]
+
+
+def _require_colours(path: Path, *, colours: Mapping[int, Colour]) -> bool:
+    """Whether this is a colour mask; otherwise it has to be a label of one channel."""
+    kind, mode = decode(path, lambda picture: (picture.format, picture.mode))
+    if kind == "JPEG" or mode not in {"RGB", "RGBA"}:
+        require_one_channel(path)
+        return False
+    shared = sorted({colour for colour in colours.values() if [*colours.values()].count(colour) > 1})
+    if shared:
+        raise ValueError(f"{path}: a colour mask, but several classes have the colour {shared[0]}")
+    return True
+
+
+def _code(red: Channel, green: Channel, blue: Channel) -> Channel:
+    return red << 16 | green << 8 | blue
 
 
 def deep_png(channels: NDArray[np.uint16]) -> bytes:

@@ -106,8 +106,8 @@ def _require_one_channel(path: Path, kind: str, mode: str) -> None:
         )
     if mode not in ONE_CHANNEL:
         raise ValueError(
-            f"{path}: a label of mode {mode}, but a label holds one class id per pixel; colour masks are not"
-            " supported yet: replace each colour by its class id and save a grey or palette PNG"
+            f"{path}: a label of mode {mode}, but a label holds one class id per pixel; for colour masks, list the"
+            " classes' colours in the class list file (key 'colours'), or save a grey or palette PNG"
         )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from segue.classes import CITYSCAPES_19, ClassList, nearest
 from segue.data.class_map import IGNORED, LabelClasses, LabelTable, label_table
-from segue.data.label_file import DEEP_LABELS, GREY_LABELS
+from segue.data.label_file import DEEP_LABELS, GREY_LABELS, LabelReader, colour_labels
 from segue.data.layout import find_files
 from segue.data.picture_files import PictureFiles
 from segue.data.published_layouts import LAYOUTS, Layout
@@ -60,7 +60,7 @@ def open_published(
         classes=classes,
         labels=[labels[name] for name in images],
         table=table,
-        reader=DEEP_LABELS if layout.label_kind == "deep" else GREY_LABELS,
+        reader=_reader(layout),
     )
 
 
@@ -93,6 +93,12 @@ def tree(layout: Layout) -> str:
     places = ((layout.images, layout.image_end), (layout.labels, layout.label_end))
     inner = "/..." if "/" in layout.example else ""
     return " and ".join(f"{folder.format(split='SPLIT')}{inner}/*{end}" for folder, end in places)
+
+
+def _reader(layout: Layout) -> LabelReader:
+    if layout.label_kind == "colour":
+        return colour_labels(layout.colours)
+    return DEEP_LABELS if layout.label_kind == "deep" else GREY_LABELS
 
 
 def _folders(dataset: str, split: str | None) -> tuple[str, ...]:

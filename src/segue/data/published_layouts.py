@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from segue.classes import CITYSCAPES_19
+from segue.classes import CITYSCAPES_19, Colour
 
 TRAIN_VAL = {"train": ("train",), "val": ("val",)}
 
@@ -45,6 +45,27 @@ CAMVID_11 = dict(
     )
 )  # fmt: skip
 """CamVid in SegNet's version, where 11 means unlabelled."""
+
+CAMVID_32 = {
+    "animal": (64, 128, 64), "archway": (192, 0, 128), "bicyclist": (0, 128, 192), "bridge": (0, 128, 64),
+    "building": (128, 0, 0), "car": (64, 0, 128), "cart luggage pram": (64, 0, 192), "child": (192, 128, 64),
+    "column pole": (192, 192, 128), "fence": (64, 64, 128), "lane marking driving": (128, 0, 192),
+    "lane marking non-driving": (192, 0, 64), "misc text": (128, 128, 64), "motorcycle scooter": (192, 0, 192),
+    "other moving": (128, 64, 64), "parking block": (64, 192, 128), "pedestrian": (64, 64, 0),
+    "road": (128, 64, 128), "road shoulder": (128, 128, 192), "sidewalk": (0, 0, 192),
+    "sign": (192, 128, 128), "sky": (128, 128, 128), "suv pickup truck": (64, 128, 192),
+    "traffic cone": (0, 0, 64), "traffic light": (0, 64, 64), "train": (192, 64, 128), "tree": (128, 128, 0),
+    "truck bus": (192, 128, 192), "tunnel": (64, 0, 64), "vegetation misc": (192, 192, 0),
+    "wall": (64, 192, 0),
+}  # fmt: skip
+"""CamVid as first published: colour masks, black where unlabelled."""
+
+CAMVID_TO_CITYSCAPES = {
+    "pavement": "sidewalk",
+    "tree": "vegetation",
+    "sign": "traffic sign",
+    "pedestrian": "person",
+}
 
 VISTAS_66 = dict(
     enumerate(
@@ -91,12 +112,13 @@ class Layout:
         names: The data set's own class of every label value.
         class_map: Its classes that are Cityscapes classes by another name; those that are none are ignored.
         splits: The folders of each split; empty if the data set is not divided.
-        label_kind: Grey, a palette, or the first of three 16-bit channels.
+        label_kind: Grey, a palette, the first of three 16-bit channels, or the classes' colours.
         size: Rows and columns of its pictures; where they vary, of a usual one.
         example: A picture's name, given its number.
         unlabelled: Splits that come without labels.
         left_out: Pictures that are of no use.
         ignored: Label values without a class.
+        colours: The colours of the label values, where labels are of the kind "colour".
     """
 
     images: str
@@ -108,10 +130,11 @@ class Layout:
     size: tuple[int, int]
     class_map: Mapping[str, str] = field(default_factory=dict)
     splits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    label_kind: Literal["grey", "palette", "deep"] = "grey"
+    label_kind: Literal["grey", "palette", "deep", "colour"] = "grey"
     unlabelled: frozenset[str] = frozenset()
     left_out: frozenset[str] = frozenset()
     ignored: frozenset[int] = frozenset({255})
+    colours: Mapping[int, Colour] = field(default_factory=dict)
 
 
 LAYOUTS: dict[str, Layout] = {
@@ -155,9 +178,21 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "camvid": Layout(
         "{split}", "{split}annot", ".png", ".png", CAMVID_11, "0001TP_{:06d}", (360, 480),
-        class_map={"pavement": "sidewalk", "tree": "vegetation", "sign": "traffic sign", "pedestrian": "person"},
+        class_map=CAMVID_TO_CITYSCAPES,
         splits={**TRAIN_VAL, "test": ("test",)},
         ignored=frozenset({11, 255}),
+    ),
+    "camvid_32": Layout(
+        "701_StillsRaw_full", "LabeledApproved_full", ".png", "_L.png", dict(enumerate(CAMVID_32)),
+        "0001TP_{:06d}", (720, 960),
+        class_map={
+            **CAMVID_TO_CITYSCAPES, "child": "person", "column pole": "pole", "lane marking driving": "road",
+            "lane marking non-driving": "road", "motorcycle scooter": "motorcycle", "suv pickup truck": "car",
+            "vegetation misc": "vegetation",
+        },
+        label_kind="colour",
+        ignored=frozenset({len(CAMVID_32)}),
+        colours=dict(enumerate([*CAMVID_32.values(), (0, 0, 0)])),
     ),
 }  # fmt: skip
 """The published data sets by the name that ``dataset`` takes in a domain's settings."""

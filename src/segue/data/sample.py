@@ -108,6 +108,9 @@ def _label_file(label: NDArray[np.uint8], layout: Layout) -> bytes:
         channels = np.zeros((*label.shape, 3), dtype=np.uint16)
         channels[..., 0] = label
         return deep_png(channels)
+    if layout.label_kind == "colour":
+        colours = np.array([layout.colours[value] for value in range(len(layout.colours))], dtype=np.uint8)
+        return _encoded(Image.fromarray(colours[label]), "PNG")
     picture = Image.fromarray(label)
     if layout.label_kind == "palette":
         colours = class_list(list(layout.names.values())).colours

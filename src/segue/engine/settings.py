@@ -43,7 +43,7 @@ class DomainSettings(Settings):
 
     dataset: Literal[
         "folder", "street_scenes",
-        "gta5", "synthia", "cityscapes", "acdc", "dark_zurich", "bdd100k", "mapillary", "camvid",
+        "gta5", "synthia", "cityscapes", "acdc", "dark_zurich", "bdd100k", "mapillary", "camvid", "camvid_32",
     ] = "folder"  # fmt: skip
     root: Path | None = None  # relative to data.root
     split: str | None = None
