@@ -89,7 +89,10 @@ def experiment(recipe: str, pair: Mapping[str, Any], *wishes: Mapping[str, Any])
     if tree.get("network", {}).get("multi_resolution") is not None:
         pair = merge(pair, high_resolution)
     methods, terms, sampling = (pair.pop(key, {}) for key in ("methods", "terms", "rare_classes"))
-    tree = merge(tree, pair, {"method": methods.get(tree["method"]["name"], {})})
+    adjusted: Tree = dict(methods.get(tree["method"]["name"], {}))
+    if tree["method"].get("mask") is None:
+        adjusted.pop("mask", None)
+    tree = merge(tree, pair, {"method": adjusted})
     used: Tree = tree.get("terms", {})
     tree = merge(tree, {"terms": {name: terms[name] for name in used if name in terms}})
     if tree["data"].get("rare_classes") is not None:

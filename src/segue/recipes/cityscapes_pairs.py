@@ -72,6 +72,11 @@ def _to_cityscapes(pair: Tree) -> Tree:
     )
 
 
+def _from_cityscapes(pair: Tree) -> Tree:
+    """MIC's view for sources that are photographs themselves (its code's mode "separate")."""
+    return merge(pair, {"methods": {"self_training": {"mask": {"pictures": "both", "augment": False}}}})
+
+
 CITYSCAPES_PAIRS: dict[str, Tree] = {
     "gta5_to_cityscapes": _to_cityscapes(
         _pair(
@@ -85,13 +90,17 @@ CITYSCAPES_PAIRS: dict[str, Tree] = {
             source_size=(760, 1280), enlarged={"resize": [1520, 2560]},
         )
     ),
-    "cityscapes_to_acdc": _pair(
-        "cityscapes_to_acdc", {**CITYSCAPES, "split": "train"}, ACDC,
-        source_size=(1024, 2048), enlarged={"resize": None},
+    "cityscapes_to_acdc": _from_cityscapes(
+        _pair(
+            "cityscapes_to_acdc", {**CITYSCAPES, "split": "train"}, ACDC,
+            source_size=(1024, 2048), enlarged={"resize": None},
+        )
     ),
-    "cityscapes_to_dark_zurich": _pair(
-        "cityscapes_to_dark_zurich", {**CITYSCAPES, "split": "train"}, DARK_ZURICH,
-        source_size=(1024, 2048), enlarged={"resize": None},
+    "cityscapes_to_dark_zurich": _from_cityscapes(
+        _pair(
+            "cityscapes_to_dark_zurich", {**CITYSCAPES, "split": "train"}, DARK_ZURICH,
+            source_size=(1024, 2048), enlarged={"resize": None},
+        )
     ),
 }  # fmt: skip
 """Pairs by name. ``high_resolution`` is what a recipe whose network looks at two resolutions changes of a pair."""
