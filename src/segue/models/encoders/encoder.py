@@ -1,6 +1,8 @@
 """What every encoder promises."""
 
-from torch import nn
+from torch import Tensor, nn
+
+from segue.types import HybridRules
 
 
 class Encoder(nn.Module):
@@ -9,7 +11,25 @@ class Encoder(nn.Module):
     Attributes:
         out_channels: Channels of the four maps.
         classifier_names: How the names begin that files of pretrained weights hold for classification only.
+        checkpointed: Stages, from 1, whose maps are computed again for the gradient instead of being kept; an
+            encoder that knows no such stages ignores it.
     """
 
     out_channels: tuple[int, ...] = ()
     classifier_names: tuple[str, ...] = ()
+    checkpointed: tuple[int, ...] = ()
+
+    def together(self, image: Tensor, groups: Tensor | None, rules: HybridRules) -> list[Tensor]:
+        """The maps of sources and targets, in this order along the batch, that share their attention.
+
+        Args:
+            image: (2B,3,H,W), sources first.
+            groups: As in ``types.Joint``.
+            rules: Who looks at whom.
+
+        Raises:
+            ValueError: If this encoder has no attention to share.
+        """
+        raise ValueError(
+            f"{type(self).__name__} has no hybrid attention; choose one of the mit encoders, or method.pair=null"
+        )
