@@ -10,7 +10,7 @@ from segue.bench.measure import Row, median_ms, row
 from segue.memory import keep_memory
 from segue.models.build import build_encoder
 from segue.models.encoders.encoder import Encoder
-from segue.ops import attention
+from segue.ops.attention import MeetingPlan
 from segue.ops.groups import semantic
 from segue.types import HybridRules
 
@@ -52,7 +52,7 @@ def rows(
         runs: dict[str, Callable[[], object]] = {
             "plain": lambda e=encoder: [_backward(e, e(domain)) for domain in image],
             "semantic_bidirectional": lambda e=encoder: _together(e, image, groups),
-            "masked_bidirectional": lambda e=encoder: _masked(e, image, groups),
+            "masked_bidirectional": lambda e=encoder: _together(e, image, groups, is_sorted=False),
             "ungrouped_bidirectional": lambda e=encoder: _together(e, image, None),
         }
         times = median_ms(runs, repeats=repeats)
@@ -63,18 +63,11 @@ def rows(
     return found
 
 
-def _together(encoder: Encoder, image: Tensor, groups: Tensor | None) -> None:
-    _backward(encoder, encoder.together(image.flatten(0, 1), groups, HybridRules()))
-
-
-def _masked(encoder: Encoder, image: Tensor, groups: Tensor) -> None:
-    """The same with all scores computed and those of other groups masked."""
-    fast = attention.SortedMeeting
-    attention.SortedMeeting = attention.DenseMeeting
-    try:
-        _together(encoder, image, groups)
-    finally:
-        attention.SortedMeeting = fast
+def _together(
+    encoder: Encoder, image: Tensor, groups: Tensor | None, *, is_sorted: bool | None = None
+) -> None:
+    plan = MeetingPlan(groups, HybridRules(), is_sorted)
+    _backward(encoder, encoder.together(image.flatten(0, 1), plan))
 
 
 def _backward(encoder: Encoder, maps: list[Tensor]) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from segue.models.encoders.encoder import Encoder
 from segue.models.segmenter import Segmenter, by_domain
+from segue.ops.attention import MeetingPlan
 from segue.ops.resize import enlarge
 from segue.ops.windows import Window, cut, merge, window_grid
 from segue.types import HybridRules, Output, Supervised
@@ -103,8 +104,8 @@ class MultiResolution(Segmenter):
         both = self._on_grid(torch.cat(images))
         window = self.draw_window((both.shape[-2], both.shape[-1]))
         inside = None if groups is None else groups[(..., *window)]
-        context = self.encoder.together(shrunk(both, self.reduction), groups, rules)
-        detail = self.encoder.together(both[(..., *window)], inside, rules)
+        context = self.encoder.together(shrunk(both, self.reduction), MeetingPlan(groups, rules))
+        detail = self.encoder.together(both[(..., *window)], MeetingPlan(inside, rules))
         return [
             self._trained(far, near, window)
             for far, near in zip(by_domain(context), by_domain(detail), strict=True)

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from segue.models.encoders.encoder import Encoder
+from segue.ops.attention import MeetingPlan
 from segue.ops.losses import cross_entropy
 from segue.ops.resize import enlarge
 from segue.types import HybridRules, Output, Supervised, View
@@ -46,7 +47,7 @@ class Segmenter(nn.Module):
             groups: As in ``types.Joint``.
             rules: Who looks at whom.
         """
-        features = self.encoder.together(torch.cat(images), groups, rules)
+        features = self.encoder.together(torch.cat(images), MeetingPlan(groups, rules))
         outputs: list[Output] = []
         for own in by_domain(features):
             logits, embedding = cast(tuple[Tensor, Tensor], self.head(own))

@@ -26,6 +26,10 @@ Side: TypeAlias = tuple[tuple[int, ...], bool, bool]
 """Domains whose queries can be treated as one, whether they look over, and whether groups divide them."""
 
 
+STAGES = 4
+"""An encoder has four."""
+
+
 class DenseMeeting:
     """All scores, with those that do not count masked.
 
@@ -155,12 +159,13 @@ class MeetingPlan:
         groups: (D,2,B,H,W) in {0, 1}: one draw for all blocks, one for each stage, or one for each block; None if
             all tokens may meet.
         rules: Who looks at whom.
-        stages: How many the encoder has.
+        is_sorted: Whether tokens of a group are brought together; None does so on the processor alone, as sorting
+            needs to know the groups' sizes on the host, for which an accelerator would have to wait.
     """
 
     groups: UInt8[Tensor, "d 2 b h w"] | None
     rules: HybridRules
-    stages: int
+    is_sorted: bool | None = None
     _known: dict[tuple[int, ...], Attend] = field(default_factory=dict[tuple[int, ...], Attend])
 
     def at(self, stage: int, block: int, *, queries: tuple[int, int], keys: tuple[int, int]) -> Attend | None:
@@ -175,7 +180,7 @@ class MeetingPlan:
         if stage not in self.rules.stages:
             return None
         draws = 1 if self.groups is None else len(self.groups)
-        draw = 0 if draws == 1 else stage - 1 if draws == self.stages else block
+        draw = 0 if draws == 1 else stage - 1 if draws == STAGES else block
         place = (draw, *queries, *keys)
         if place not in self._known:
             self._known[place] = self._built(draw, queries, keys)
@@ -185,9 +190,8 @@ class MeetingPlan:
         if self.groups is None:
             return DenseMeeting(None, None, self.rules)
         here, there = (_sampled(self.groups[draw], grid) for grid in (queries, keys))
-        # Sorting needs to know the groups' sizes on the host, for which an accelerator would have to wait.
-        kind = SortedMeeting if here.device.type == "cpu" else DenseMeeting
-        return kind(here, there, self.rules)
+        is_sorted = here.device.type == "cpu" if self.is_sorted is None else self.is_sorted
+        return (SortedMeeting if is_sorted else DenseMeeting)(here, there, self.rules)
 
 
 def _sampled(groups: UInt8[Tensor, "2 b h w"], grid: tuple[int, int]) -> UInt8[Tensor, "2 b n"]:

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from segue.types import HybridRules
+from segue.ops.attention import MeetingPlan
 
 
 class Encoder(nn.Module):
@@ -19,13 +19,12 @@ class Encoder(nn.Module):
     classifier_names: tuple[str, ...] = ()
     checkpointed: tuple[int, ...] = ()
 
-    def together(self, image: Tensor, groups: Tensor | None, rules: HybridRules) -> list[Tensor]:
+    def together(self, image: Tensor, plan: MeetingPlan) -> list[Tensor]:
         """The maps of sources and targets, in this order along the batch, that share their attention.
 
         Args:
             image: (2B,3,H,W), sources first.
-            groups: As in ``types.Joint``.
-            rules: Who looks at whom.
+            plan: Who looks at whom in each block.
 
         Raises:
             ValueError: If this encoder has no attention to share.

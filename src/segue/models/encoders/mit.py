@@ -13,7 +13,6 @@ from torch.utils.checkpoint import checkpoint
 from segue.models.encoders.encoder import Encoder
 from segue.models.layers import TokenLinear
 from segue.ops.attention import Attend, MeetingPlan
-from segue.types import HybridRules
 
 # The official networks mix two epsilons; pretrained weights expect exactly these.
 BLOCK_EPS = 1e-6
@@ -80,17 +79,16 @@ class MixTransformer(Encoder):
         """The maps of the four stages, at strides 4, 8, 16 and 32."""
         return self._features(image, None)
 
-    def together(self, image: Tensor, groups: Tensor | None, rules: HybridRules) -> list[Tensor]:
+    def together(self, image: Tensor, plan: MeetingPlan) -> list[Tensor]:
         """The same maps for sources and targets whose tokens look at one another (multi-head hybrid attention).
 
         Source: STCT + MHA, section 3.2. There are no parameters beyond those of plain attention.
 
         Args:
             image: (2B,3,H,W), sources first.
-            groups: As in ``types.Joint``.
-            rules: Who looks at whom.
+            plan: Who looks at whom in each block.
         """
-        return self._features(image, MeetingPlan(groups, rules, len(self.depths)))
+        return self._features(image, plan)
 
     def _features(self, image: Tensor, plan: MeetingPlan | None) -> list[Tensor]:
         maps = image.contiguous(memory_format=torch.channels_last)
