@@ -108,13 +108,9 @@ def load_encoder(encoder: Encoder, path: Path) -> None:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is damaged, or its names or shapes are not the encoder's.
     """
-    state = {
-        name: value
-        for name, value in read_state(path).items()
-        if not name.startswith(encoder.classifier_names)
-    }
-    _check_fit(encoder, state, path)
-    encoder.load_state_dict(state, strict=False)
+    state = encoder.translated(read_state(path))
+    _check_fit(encoder.pretrained, state, path)
+    encoder.pretrained.load_state_dict(state, strict=False)
 
 
 def read_state(path: Path) -> State:

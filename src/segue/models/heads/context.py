@@ -45,7 +45,7 @@ class Aspp(nn.Module):
     ) -> None:
         super().__init__()
         self.aspp_modules = nn.ModuleList(
-            _branch(in_channels, channels, dilation, separable=separable) for dilation in dilations
+            pyramid_branch(in_channels, channels, dilation, separable=separable) for dilation in dilations
         )
         self.bottleneck = ConvNorm(len(dilations) * channels, channels, kernel=3)
 
@@ -54,7 +54,8 @@ class Aspp(nn.Module):
         return self.bottleneck(torch.cat([branch(maps) for branch in self.aspp_modules], dim=1))
 
 
-def _branch(in_channels: int, channels: int, dilation: int, *, separable: bool) -> nn.Module:
+def pyramid_branch(in_channels: int, channels: int, dilation: int, *, separable: bool) -> nn.Module:
+    """One branch of a pyramid; of dilation 1 it is a 1x1 convolution."""
     if dilation == 1:
         return ConvNorm(in_channels, channels)
     if separable:
