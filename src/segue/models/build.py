@@ -8,6 +8,7 @@ from segue.models.encoders.encoder import Encoder
 from segue.models.encoders.mit import MixTransformer
 from segue.models.encoders.mobilenet import MobileNetV2
 from segue.models.encoders.resnet import ResNet
+from segue.models.encoders.vit import dinov2, dinov3
 from segue.models.heads.daformer import DaformerHead
 from segue.models.heads.deeplab import DeepLabV2Head, DeepLabV3PlusHead
 from segue.models.heads.head import Head
@@ -57,6 +58,14 @@ ENCODERS: dict[str, Callable[[float], Encoder]] = {
     "resnet50_v1c": lambda drop_path: ResNet((3, 4, 6, 3)),
     "resnet101_v1c": lambda drop_path: ResNet((3, 4, 23, 3)),
     "resnet101_caffe": lambda drop_path: ResNet((3, 4, 23, 3), caffe=True),
+    "dinov2_tiny": lambda drop_path: dinov2("tiny", drop_path=drop_path),
+    "dinov2_small": lambda drop_path: dinov2("small", drop_path=drop_path),
+    "dinov2_base": lambda drop_path: dinov2("base", drop_path=drop_path),
+    "dinov2_large": lambda drop_path: dinov2("large", drop_path=drop_path),
+    "dinov3_tiny": lambda drop_path: dinov3("tiny", drop_path=drop_path),
+    "dinov3_small": lambda drop_path: dinov3("small", drop_path=drop_path),
+    "dinov3_base": lambda drop_path: dinov3("base", drop_path=drop_path),
+    "dinov3_large": lambda drop_path: dinov3("large", drop_path=drop_path),
 }
 """Encoder names to functions of the stochastic depth's rate."""
 
@@ -82,7 +91,7 @@ def build_encoder(name: str, *, drop_path: float = 0.1) -> Encoder:
         The encoder, in training mode.
 
     Raises:
-        ValueError: If there is no such encoder.
+        ValueError: If there is no such encoder, or a library that it needs is not installed.
     """
     if name not in ENCODERS:
         raise ValueError(f"unknown encoder {name!r}{nearest(name, list(ENCODERS))}")
