@@ -84,6 +84,14 @@ def test_normalisation():
             lambda: build_segmenter("mit_nano", "segformer", num_classes=2, context="sepaspp"),
             "head 'segformer' has no choice of context",
         ),
+        (
+            lambda: build_segmenter("mit_nano", "deeplab_v2", num_classes=2, multi_resolution={}),
+            "must lie on a grid of 8 pixels",
+        ),
+        (
+            lambda: build_segmenter("resnet101_caffe", "deeplab_v2", num_classes=2, multi_resolution={}),
+            "choose another encoder",
+        ),
     ],
 )
 def test_unknown_names(build, message):

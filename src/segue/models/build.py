@@ -127,7 +127,8 @@ def build_segmenter(
         The network, in training mode.
 
     Raises:
-        ValueError: If a name is unknown, or a context is given to a head without a choice.
+        ValueError: If a name is unknown, a context is given to a head without a choice, or the encoder's maps do
+            not have the grid that several resolutions are joined on.
     """
     if head not in HEADS:
         raise ValueError(f"unknown head {head!r}{nearest(head, list(HEADS))}")
@@ -141,6 +142,11 @@ def build_segmenter(
     decoder = kind(widths, num_classes, **options)
     if multi_resolution is None:
         return Segmenter(network, decoder)
+    if decoder.stride not in (*network.strides[:1], *network.strides[-1:]):
+        raise ValueError(
+            f"multi_resolution with encoder {encoder!r} and head {head!r}: logits must lie on a grid of"
+            f" {decoder.stride} pixels, which this encoder does not have; choose another encoder or head"
+        )
     wanted = dict(multi_resolution)
     maps = {"class": num_classes, "single": 1, "none": 0}[wanted.pop("attention", "class")]
     if kind is DaformerHead:

@@ -10,8 +10,8 @@ class Encoder(nn.Module):
 
     Attributes:
         out_channels: Channels of the four maps.
-        strides: Pixels a cell of each map spans. A map has the image's sides divided by its stride, rounded up,
-            unless the encoder says otherwise.
+        strides: Pixels a cell of each map spans: a map has the image's sides divided by it, rounded up. Empty if
+            the maps do not tile the image.
         classifier_names: How the names begin that files of pretrained weights hold for a classifier only.
     """
 

@@ -42,7 +42,7 @@ class ResNet(Encoder):
     def __init__(self, depths: Sequence[int], *, caffe: bool = False) -> None:
         super().__init__()
         self.out_channels = tuple(channels * EXPANSION for channels, _, _ in STAGES)
-        self.strides = (4, 8, 8, 8)
+        self.strides = () if caffe else (4, 8, 8, 8)
         self.classifier_names = ("fc.", "layer5.", "layer6.")
         self.caffe = caffe
         if caffe:
