@@ -158,3 +158,39 @@ def test_forms_are_not_confused(tmp_path: Path):
     save_file(small(caffe=True).state_dict(), tmp_path / "caffe.safetensors")
     with pytest.raises(ValueError, match=r"caffe\.safetensors: not the weights of this ResNet"):
         load_encoder(small(), tmp_path / "caffe.safetensors")
+
+
+def librarys_name(name: str) -> str:
+    name = name.replace("conv1.", "embedder.embedder.convolution.", 1) if name.startswith("conv1") else name
+    name = name.replace("bn1.", "embedder.embedder.normalization.", 1) if name.startswith("bn1") else name
+    parts = name.split(".")
+    if not parts[0].startswith("layer"):
+        return name
+    stage, block, kind, *rest = parts
+    if kind == "downsample":
+        place = "shortcut." + ("convolution", "normalization")[int(rest.pop(0))]
+    else:
+        place = f"layer.{int(kind[-1]) - 1}." + {"conv": "convolution", "bn": "normalization"}[kind[:-1]]
+    return ".".join([f"encoder.stages.{int(stage[-1]) - 1}.layers.{block}", place, *rest])
+
+
+@pytest.mark.slow
+def test_undilated_stages_equal_the_transformers_librarys():
+    """Its ResNet can carry the stride in the first 1x1 convolution; at 61 pixels both ways of pooling agree."""
+    from transformers import ResNetConfig, ResNetModel
+
+    torch.manual_seed(0)
+    ours = small(caffe=True).eval()
+    config = ResNetConfig(depths=[1, 2, 2, 2], downsample_in_bottleneck=True)
+    peer = ResNetModel(config).eval()
+    state = {librarys_name(name): value for name, value in ours.state_dict().items()}
+    for name, value in state.items():
+        if name.endswith("running_mean"):
+            value.normal_()
+    peer.load_state_dict(state)
+    image = torch.randn(2, 3, 61, 61)
+    with torch.no_grad():
+        features = ours(image)
+        expected = peer(image.flip(1), output_hidden_states=True).hidden_states
+    for own, other in zip(features[:2], expected[1:3], strict=True):
+        torch.testing.assert_close(own, other, rtol=1e-4, atol=1e-4)
