@@ -95,6 +95,18 @@ def test_class_lists_come_from_arguments_or_the_training_classes(write_folder: W
         ImageFolder(root, classes=AB, labelled=True, label_classes="absent.yaml")
 
 
+def test_colour_masks_are_read_by_the_colours_of_the_class_list(
+    write_folder: Write, save_picture: Save
+) -> None:
+    root = write_folder(["x"], classes={"classes": ["b", "a"], "colours": [[1, 2, 3], [4, 5, 6]]})
+    pixels = np.full((6, 8, 3), (1, 2, 3), dtype=np.uint8)
+    pixels[3:] = (4, 5, 6)
+    save_picture(pixels, root / "labels/x.png")
+    folder = pickle.loads(pickle.dumps(ImageFolder(root, classes=AB, labelled=True)))
+    folder.check()
+    assert folder.label(0)[:, 0].tolist() == [1, 1, 1, 0, 0, 0]
+
+
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     with pytest.raises(ValueError, match="images: no picture here; jpg, png"):

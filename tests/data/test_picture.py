@@ -107,7 +107,7 @@ def test_labels_of_few_bits_are_not_spread(tmp_path: Path) -> None:
     assert read_label(one).tolist() == [[0, 1, 0, 1]]
 
 
-@pytest.mark.parametrize(("name", "words"), [("a.png", "colour masks are not supported"), ("a.jpg", "JPEG")])
+@pytest.mark.parametrize(("name", "words"), [("a.png", "for colour masks, list"), ("a.jpg", "JPEG")])
 def test_colour_and_jpeg_labels_are_refused(
     save_picture: Save, tmp_path: Path, name: str, words: str
 ) -> None:

@@ -1,4 +1,4 @@
-"""Where the time of a DAFormer step goes: each phase as a share of the whole."""
+"""Where the time of a training step goes: each phase as a share of the whole."""
 
 import statistics
 import time
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from segue.bench.measure import Row, row
 from segue.engine import optim
 from segue.memory import keep_memory
+from segue.methods.masking import MaskedConsistency
 from segue.methods.mixing import ClassMix, StrongAugment
 from segue.methods.self_training import SelfTraining
 from segue.methods.teacher import EmaTeacher
@@ -22,6 +23,9 @@ from segue.types import Batch, Source, Target
 CLASSES = 19
 THINGS = range(11, CLASSES)
 PEER = "the whole step"
+
+RECIPES = ("daformer", "hrda", "mic")
+"""The recipes whose step is timed: with their network's resolutions and their views."""
 
 
 class Stopwatch:
@@ -58,11 +62,18 @@ class Stopwatch:
 
 
 def rows(
-    *, encoder: str = "mit_b0", size: int = 512, batch: int = 2, repeats: int = 3, device: str | None = None
+    recipe: str = "daformer",
+    *,
+    encoder: str = "mit_b0",
+    size: int = 512,
+    batch: int = 2,
+    repeats: int = 3,
+    device: str | None = None,
 ) -> list[Row]:
-    """Time whole DAFormer steps and their phases, at the paper's crop and batch, in float32.
+    """Time whole steps and their phases, by default at DAFormer's crop and batch, in float32.
 
     Args:
+        recipe: One of ``RECIPES``.
         encoder: The student's encoder.
         size: Side of the crops in pixels.
         batch: Crops of each domain.
@@ -72,21 +83,27 @@ def rows(
     Returns:
         One line for each phase and one for the step; the ratio is the phase's share of the step. The reference's
         pass (``distance_forward``) is a part of ``source_forward``.
+
+    Raises:
+        ValueError: If there is no such recipe.
     """
+    if recipe not in RECIPES:
+        raise ValueError(f"--recipe {recipe!r}: one of {', '.join(RECIPES)} can be timed")
     keep_memory()
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    method = _method(encoder).to(place).train()
+    method = self_training(recipe, encoder, size=size).to(place).train()
     optimizer = optim.adamw(
         optim.parameter_groups(method, lr=6e-5, head_factor=10.0, weight_decay=0.01), betas=(0.9, 0.999)
     )
-    data = _batch(batch, size, place)
+    data = noise_batch(batch, size, place)
     steps: list[dict[str, float]] = []
     for step in range(1 + repeats):
         steps.append(_timed_step(method, optimizer, data, step))
     timed = steps[1:]
     medians = {name: 1000 * statistics.median(t[name] for t in timed) for name in timed[0]}
     whole = medians["step"]
-    return [row(f"{encoder}_{n}", v, unit="ms", peer=PEER, peer_value=whole) for n, v in medians.items()]
+    name = f"{recipe}_{encoder}"
+    return [row(f"{name}_{n}", v, unit="ms", peer=PEER, peer_value=whole) for n, v in medians.items()]
 
 
 def _timed_step(
@@ -117,16 +134,25 @@ def _timed_step(
     return watch.seconds
 
 
-def _method(encoder: str) -> SelfTraining:
-    student = build_segmenter(encoder, "daformer", num_classes=CLASSES)
-    distance = FeatureDistance(student.encoder, classes=THINGS, num_classes=CLASSES)
+def self_training(recipe: str, encoder: str, *, size: int) -> SelfTraining:
+    """A recipe's method with random weights, for crops of ``size`` pixels; details are half as high and wide."""
+    detail = None if recipe == "daformer" else {"detail": (size // 2, size // 2)}
+    student = build_segmenter(encoder, "daformer", num_classes=CLASSES, multi_resolution=detail)
+    distance = FeatureDistance(student.feature_network(), classes=THINGS, num_classes=CLASSES)
     mean, std = normalisation(encoder)
     # Both colour changes happen in every step, so that every step costs the same.
     augment = StrongAugment(mean, std, jitter_probability=1.0, blur_probability=1.0)
-    return SelfTraining(student, EmaTeacher(student), {"distance": distance}, mix=ClassMix(), augment=augment)
+    return SelfTraining(
+        student,
+        EmaTeacher(student),
+        {"distance": distance},
+        mix=ClassMix(),
+        augment=augment,
+        mask=MaskedConsistency(augment=augment) if recipe == "mic" else None,
+    )
 
 
-def _batch(count: int, size: int, device: torch.device) -> Batch:
+def noise_batch(count: int, size: int, device: torch.device) -> Batch:
     """Pictures of noise with labels in blocks of 64 pixels, so that some feature cells show things."""
     torch.manual_seed(0)
     image = torch.randn(2, count, 3, size, size, device=device)

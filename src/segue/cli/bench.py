@@ -15,24 +15,28 @@ if TYPE_CHECKING:
     from segue.bench.measure import Row
 
 
-def _encoder() -> "list[Row]":
+def _encoder(recipe: str) -> "list[Row]":
     from segue.bench import encoder
 
     return encoder.rows()
 
 
-def _step() -> "list[Row]":
-    from segue.bench import step
+def _step(recipe: str) -> "list[Row]":
+    from segue.bench import memory, step
 
-    return step.rows()
+    found = step.rows(recipe)
+    return found if recipe == "daformer" else found + memory.rows(recipe)
 
 
-FAMILIES: "Mapping[str, Callable[[], list[Row]]]" = {"encoder": _encoder, "step": _step}
+FAMILIES: "Mapping[str, Callable[[str], list[Row]]]" = {"encoder": _encoder, "step": _step}
 """What can be measured, by name; each imports what it needs only when it runs."""
 
 
 def bench(
     name: Annotated[str, typer.Argument(help=f"What to measure: {', '.join(FAMILIES)}.")],
+    recipe: Annotated[
+        str, typer.Option(help="Whose step: daformer, hrda or mic; the latter two with their peak memory.")
+    ] = "daformer",
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write the rows to this file.")
     ] = None,
@@ -42,7 +46,7 @@ def bench(
 
     if name not in FAMILIES:
         raise ValueError(f"unknown benchmark {name!r}{nearest(name, list(FAMILIES))}")
-    rows = FAMILIES[name]()
+    rows = FAMILIES[name](recipe)
     table = Table(title=f"bench {name}")
     for heading in ("name", "segue", "peer", "ratio"):
         table.add_column(heading, justify="left" if heading == "name" else "right")

@@ -8,6 +8,7 @@ import typer
 
 from segue import __version__
 from segue.cli.bench import bench
+from segue.cli.data import data
 from segue.cli.demo import demo
 from segue.cli.evaluate import evaluate
 from segue.cli.predict import predict
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 for verb in (demo, train, evaluate, predict, recipes, report, bench):
     app.command()(verb)
+app.add_typer(data, name="data")
 
 
 def _show_version(wanted: bool) -> None:

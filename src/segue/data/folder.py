@@ -3,24 +3,22 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from jaxtyping import UInt8
-from torch import Tensor
-
 from segue.classes import ClassList
 from segue.data.class_map import LabelClasses, label_table, parse_label_classes, read_label_classes
-from segue.data.dataset import Dataset, digest
+from segue.data.label_file import GREY_LABELS, colour_labels
 from segue.data.layout import find_files, find_folder, pair
-from segue.data.picture import picture_size, read_image, read_label, require_one_channel, require_whole
+from segue.data.picture_files import PictureFiles
 
 LABEL_FOLDERS = ("labels", "masks")
 
 
-class ImageFolder(Dataset):
+class ImageFolder(PictureFiles):
     """Pictures and labels in two folders, matched by name.
 
     Images lie in ``images/`` and labels in ``labels/`` or ``masks/``, each divided into splits or not
     (``images/train/...`` and ``train/images/...`` are both understood), with sub-folders as deep as wanted.
-    Unlabelled pictures may also lie in a plain folder. Labels are grey or palette pictures of class values.
+    Unlabelled pictures may also lie in a plain folder. Labels are grey or palette pictures of class values,
+    or show each class in the colour that the class list file gives it.
 
     Args:
         root: The data set's folder.
@@ -35,14 +33,9 @@ class ImageFolder(Dataset):
         image_suffix: What image names end in before their extension, over and above the picture's name.
         label_suffix: The same for labels.
 
-    Attributes:
-        missing_classes: Training classes that no label value stands for: they will be absent.
-
     Raises:
         ValueError: If a folder holds no picture; or, from the helpers, if something in it does not fit.
     """
-
-    missing_classes: tuple[str, ...]
 
     def __init__(
         self,
@@ -59,78 +52,24 @@ class ImageFolder(Dataset):
         label_suffix: str = "",
     ) -> None:
         root = Path(root).expanduser()
-        self.classes = classes
         folder = find_folder(root, (image_folder,), split=split, plain=not labelled)
         images = find_files(folder, suffix=image_suffix)
         if not images:
             raise ValueError(f"{folder}: no picture here; jpg, png, bmp, tif and webp files are looked for")
-        self._names = list(images)
-        self._images = list(images.values())
-        self._labels: list[Path] = []
-        self.missing_classes = ()
         if not labelled:
+            super().__init__(images, classes=classes)
             return
         own = _label_classes(root, label_classes, classes)
-        self._table = label_table(own, classes, class_map or {})
-        self.missing_classes = self._table.missing
         kinds = LABEL_FOLDERS if label_folder is None else (label_folder,)
         folder = find_folder(root, kinds, split=split, plain=False)
-        self._labels = pair(images, find_files(folder, suffix=label_suffix), folder)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def name(self, index: int) -> str:
-        """The picture's path relative to the folder of images, without suffix and extension."""
-        return self._names[index]
-
-    def image(self, index: int) -> UInt8[Tensor, "3 h w"]:
-        """The picture as RGB, upright."""
-        return read_image(self._images[index])
-
-    def label(self, index: int) -> UInt8[Tensor, "h w"]:
-        """The picture's training ids.
-
-        Args:
-            index: The picture, from 0.
-
-        Returns:
-            As many rows and columns as the label file has.
-
-        Raises:
-            ValueError: If the data set was opened without labels, or the file holds what is no label.
-        """
-        if not self._labels:
-            raise ValueError(
-                f"{self._images[index]}: opened as an unlabelled picture, so its label is not read"
-            )
-        path = self._labels[index]
-        return self._table.translate(read_label(path), str(path))
-
-    def fingerprint(self) -> str:
-        """Changes with the names, sizes and times of files, the class map and the training classes."""
-        files = (path.stat() for path in (*self._images, *self._labels))
-        parts = [*self._names, *self.classes.names, *(f"{file.st_size} {file.st_mtime_ns}" for file in files)]
-        if self._labels:
-            parts += [self._table.ids.tobytes().hex(), str(sorted(self._table.known))]
-        return digest(parts)
-
-    def check(self) -> None:
-        """Look at every file, but not at its pixels: whole; a label of one channel and of the image's size.
-
-        Raises:
-            ValueError: At the first file that is not as it should be.
-        """
-        for path in (*self._images, *self._labels):
-            require_whole(path)
-        for image, label in zip(self._images, self._labels, strict=False):
-            require_one_channel(label)
-            (rows, columns), (label_rows, label_columns) = picture_size(image), picture_size(label)
-            if (rows, columns) != (label_rows, label_columns):
-                raise ValueError(
-                    f"{label}: {label_columns}x{label_rows} pixels, but its image {image.name} has"
-                    f" {columns}x{rows} (width x height): make them the same size"
-                )
+        labels = pair(images, find_files(folder, suffix=label_suffix), folder)
+        super().__init__(
+            images,
+            classes=classes,
+            labels=labels,
+            table=label_table(own, classes, class_map or {}),
+            reader=colour_labels(own.colours) if own.colours else GREY_LABELS,
+        )
 
 
 def _label_classes(root: Path, given: Sequence[str] | Path | str | None, training: ClassList) -> LabelClasses:

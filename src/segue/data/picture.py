@@ -44,7 +44,7 @@ def read_image(path: Path) -> UInt8[Tensor, "3 h w"]:
     Raises:
         ValueError: If its values are fractions; or, from Pillow, if it is damaged.
     """
-    pixels = _decode(path, _rgb)
+    pixels = decode(path, _rgb)
     if pixels.dtype != np.uint8:
         raise ValueError(f"{path}: its values are fractions, not 0 to 255; save it with 8 bits per channel")
     return torch.from_numpy(pixels).permute(2, 0, 1)
@@ -59,7 +59,7 @@ def read_label(path: Path) -> np.ndarray:
     Returns:
         A two-dimensional array of whole numbers.
     """
-    kind, mode, values = _decode(path, lambda picture: (*_kind(picture), _stored(picture)))
+    kind, mode, values = decode(path, lambda picture: (*_kind(picture), _stored(picture)))
     _require_one_channel(path, kind, mode)
     return values
 
@@ -70,7 +70,7 @@ def require_one_channel(path: Path) -> None:
     Args:
         path: A label file.
     """
-    _require_one_channel(path, *_decode(path, _kind))
+    _require_one_channel(path, *decode(path, _kind))
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -82,7 +82,7 @@ def picture_size(path: Path) -> tuple[int, int]:
     Returns:
         Rows, columns.
     """
-    return _decode(path, _size)
+    return decode(path, _size)
 
 
 def require_whole(path: Path) -> None:
@@ -91,12 +91,12 @@ def require_whole(path: Path) -> None:
     Args:
         path: A picture file.
     """
-    ending = ENDINGS.get(_decode(path, _kind)[0])
+    ending = ENDINGS.get(decode(path, _kind)[0])
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 1024))
         if ending is not None and ending in file.read():
             return
-    _decode(path, lambda picture: picture.load())
+    decode(path, lambda picture: picture.load())
 
 
 def _require_one_channel(path: Path, kind: str, mode: str) -> None:
@@ -106,8 +106,8 @@ def _require_one_channel(path: Path, kind: str, mode: str) -> None:
         )
     if mode not in ONE_CHANNEL:
         raise ValueError(
-            f"{path}: a label of mode {mode}, but a label holds one class id per pixel; colour masks are not"
-            " supported yet: replace each colour by its class id and save a grey or palette PNG"
+            f"{path}: a label of mode {mode}, but a label holds one class id per pixel; for colour masks, list the"
+            " classes' colours in the class list file (key 'colours'), or save a grey or palette PNG"
         )
 
 
@@ -115,10 +115,22 @@ def _kind(picture: Image.Image) -> tuple[str, str]:
     return picture.format or "", picture.mode
 
 
-def _decode(path: Path, decode: Callable[[Image.Image], Decoded]) -> Decoded:
+def decode(path: Path, take: Callable[[Image.Image], Decoded]) -> Decoded:
+    """Open a picture and take something from it.
+
+    Args:
+        path: The file.
+        take: What is wanted of the opened picture.
+
+    Returns:
+        What it gives.
+
+    Raises:
+        ValueError: If the file is damaged, no picture, or too large.
+    """
     try:
         with Image.open(path) as picture:
-            return decode(picture)
+            return take(picture)
     except (FileNotFoundError, PermissionError):
         raise
     except Image.DecompressionBombError as error:

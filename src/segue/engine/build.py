@@ -12,6 +12,7 @@ from segue.data.crop import RandomCrop
 from segue.data.dataset import Dataset
 from segue.data.folder import ImageFolder
 from segue.data.loader import Loader
+from segue.data.published import open_published
 from segue.data.sampler import RareClassSampler, Sampler, UniformSampler
 from segue.data.statistics import class_statistics
 from segue.data.street_scene import StreetScenes
@@ -62,10 +63,21 @@ def open_domain(data: DataSettings, domain: DomainSettings, *, labelled: bool) -
         return StreetScenes(domain.domain, split=split, count=domain.pictures or 1000, seed=domain.seed)
     if domain.root is None:
         raise ValueError(
-            "a folder data set needs a root: --set data.source.root=DIR, or --source DIR --target DIR"
+            f"dataset {domain.dataset} needs a root: --set data.source.root=DIR, or --source DIR --target DIR"
         )
     root = data.root / domain.root
     own = domain.label_classes
+    if domain.dataset != "folder":
+        if own is not None:
+            raise ValueError(f"{domain.dataset} has label classes of its own: leave out label_classes")
+        return open_published(
+            domain.dataset,
+            root,
+            split=domain.split,
+            classes=classes,
+            class_map=domain.class_map,
+            labelled=labelled,
+        )
     return ImageFolder(
         root,
         split=domain.split,
@@ -158,7 +170,7 @@ def build_loader(
     rare = data.rare_classes
     sampler: Sampler = UniformSampler(len(source))
     if (
-        rare is not None or data.source.dataset == "folder"
+        rare is not None or data.source.dataset != "street_scenes"
     ):  # counting reads every label: bad ones are found here
         statistics = class_statistics(source, cache=statistics_cache)
         if rare is not None:

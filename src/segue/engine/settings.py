@@ -54,8 +54,11 @@ class MarginSettings(Settings):
 class DomainSettings(Settings):
     """Where one domain's pictures are, and what its own classes mean in training classes."""
 
-    dataset: Literal["folder", "street_scenes"] = "folder"
-    root: Path | None = None  # folder: relative to data.root
+    dataset: Literal[
+        "folder", "street_scenes",
+        "gta5", "synthia", "cityscapes", "acdc", "dark_zurich", "bdd100k", "mapillary", "camvid", "camvid_32",
+    ] = "folder"  # fmt: skip
+    root: Path | None = None  # relative to data.root
     split: str | None = None
     label_classes: Path | list[str] | None = None  # folder: None finds classes.json or .yaml in the root
     class_map: dict[str, str] = {}  # own class -> training class or "ignore"; "*" for the rest

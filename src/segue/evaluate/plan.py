@@ -103,7 +103,7 @@ class Plan:
         Raises:
             ValueError: If a value is missing, unknown or outside its range.
         """
-        values = {
+        values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in protocol.items()
         }
         values.pop("precision", None)

@@ -1,6 +1,6 @@
 """HRDA: one network sees a picture twice, whole at low resolution and in windows at high, and weighs both."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import cast
 
 import torch
@@ -174,8 +174,7 @@ class MultiResolution(Segmenter):
         at_once = len(parts) if _uses_batch_statistics(self.encoder) else 1
         features = (self.encoder(some.flatten(0, 1)) for some in parts.split(at_once))
         if _uses_batch_statistics(self.head):
-            levels = zip(*features, strict=True)
-            features = iter([[torch.cat(cast(Sequence[Tensor], level)) for level in levels]])
+            features = iter([_joined(features)])
         for some in features:
             yield from self.head(some)[0].float().unflatten(0, (-1, batch))
 
@@ -204,6 +203,11 @@ def _cells(window: Window, pixels: int) -> Window:
         slice(rows.start // pixels, rows.stop // pixels),
         slice(columns.start // pixels, columns.stop // pixels),
     )
+
+
+def _joined(features: Iterator[list[Tensor]]) -> list[Tensor]:
+    """Several batches' maps as one batch's, level by level."""
+    return [torch.cat(level) for level in zip(*features, strict=True)]
 
 
 def _uses_batch_statistics(network: nn.Module) -> bool:

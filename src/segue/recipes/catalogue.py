@@ -75,7 +75,7 @@ def experiment(recipe: str, pair: Mapping[str, Any], *wishes: Mapping[str, Any])
         recipe: A name in RECIPES.
         pair: Settings of the pair. What it says of methods under ``methods``, of terms under ``terms`` and of
             sampling under ``rare_classes`` only adjusts (or leaves out) pieces that the recipe uses;
-            ``high_resolution`` is only for recipes with a multi-resolution network.
+            ``high_resolution`` is what it changes for a recipe whose network looks at two resolutions.
         wishes: The user's own differences: a YAML file, flags, ``--set``.
 
     Raises:
@@ -85,12 +85,14 @@ def experiment(recipe: str, pair: Mapping[str, Any], *wishes: Mapping[str, Any])
         raise ValueError(f"unknown recipe {recipe!r}{nearest(recipe, list(RECIPES))}")
     tree = RECIPES[recipe].build()
     pair = dict(pair)
-    methods, terms, sampling, high_resolution = (
-        pair.pop(key, {}) for key in ("methods", "terms", "rare_classes", "high_resolution")
-    )
-    tree = merge(tree, pair, {"method": methods.get(tree["method"]["name"], {})})
+    high_resolution = pair.pop("high_resolution", {})
     if tree.get("network", {}).get("multi_resolution") is not None:
-        tree = merge(tree, high_resolution)
+        pair = merge(pair, high_resolution)
+    methods, terms, sampling = (pair.pop(key, {}) for key in ("methods", "terms", "rare_classes"))
+    adjusted: Tree = dict(methods.get(tree["method"]["name"], {}))
+    if tree["method"].get("mask") is None:
+        adjusted.pop("mask", None)
+    tree = merge(tree, pair, {"method": adjusted})
     used: Tree = tree.get("terms", {})
     tree = merge(tree, {"terms": {name: terms[name] for name in used if name in terms}})
     if tree["data"].get("rare_classes") is not None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from segue.classes import nearest
 from segue.engine.experiment import Tree, read_yaml
+from segue.recipes.cityscapes_pairs import CITYSCAPES_PAIRS
 
 STREET_SCENES: Tree = {
     "steps": 800,
@@ -39,7 +40,8 @@ STREET_SCENES: Tree = {
             "source_evaluation": {"resize": [256, 512]},
             "evaluation": {"resize": [256, 512]},
             "crop": [256, 256],
-        }
+        },
+        "rare_classes": {"min_crop_ratio": 2.0},
     },
     "run": {"log_every": 20, "draw_every": 200, "save_every": 200},
 }  # fmt: skip
@@ -47,7 +49,7 @@ STREET_SCENES: Tree = {
 CLASS_FILES = ("classes.json", "classes.yaml", "classes.yml")
 """Where a folder's own class list is looked for."""
 
-PAIRS: dict[str, Tree] = {"street_scenes": STREET_SCENES}
+PAIRS: dict[str, Tree] = {"street_scenes": STREET_SCENES, **CITYSCAPES_PAIRS}
 
 
 def pair(name: str) -> Tree:

@@ -1,5 +1,6 @@
 """DAFormer's head equals the official one: logits, losses, gradients, statistics, names and shapes."""
 
+import copy
 import json
 from pathlib import Path
 
@@ -113,3 +114,21 @@ def test_classifier_starts_small():
 def test_unknown_context_names_the_nearest():
     with pytest.raises(ValueError, match="did you mean 'sepaspp'"):
         DaformerHead((8, 16, 24, 32), 19, context="sepasp")
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_saving_memory_changes_no_number_and_no_statistics(training: bool) -> None:
+    """Without gradients, groups of channels one after the other: outputs and running statistics as in one go."""
+    torch.manual_seed(0)
+    plain = DaformerHead((24, 32, 48, 64), 5, channels=80, dropout=0.0).train(training)
+    saving = copy.deepcopy(plain)
+    features = [torch.randn(2, width, 32 >> i, 48 >> i) for i, width in enumerate((24, 32, 48, 64))]
+    logits, embedding = plain(features)
+    with torch.no_grad():
+        other_logits, other_embedding = saving(features)
+    assert torch.allclose(logits, other_logits, atol=1e-5)
+    assert torch.allclose(embedding, other_embedding, atol=1e-5)
+    mine, theirs = plain.state_dict(), saving.state_dict()
+    assert all(
+        torch.allclose(value.double(), theirs[name].double(), atol=1e-6) for name, value in mine.items()
+    )

@@ -1,20 +1,26 @@
 """Ways for a head to look around: parallel dilated convolutions and interlaced sparse self-attention."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segue.models.layers import ConvNorm
+from segue.models.layers import ConvNorm, dilated_depthwise
 
 DILATIONS = (1, 6, 12, 18)
 
+CHANNELS_AT_ONCE = 128
+
 
 class SeparableConvNorm(nn.Module):
-    """A dilated depth-wise 3x3 convolution, then a 1x1 one, each with batch normalisation and ReLU."""
+    """A dilated depth-wise 3x3 convolution, then a 1x1 one, each with batch normalisation and ReLU.
+
+    Without a gradient to keep, the wide map between the two is made and used up a group of channels at a time:
+    the same numbers in a fraction of the memory, which a teacher with many windows at once needs.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, *, dilation: int) -> None:
         super().__init__()
@@ -25,7 +31,25 @@ class SeparableConvNorm(nn.Module):
 
     def forward(self, maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
         """A map of the same size."""
-        return self.pointwise_conv(self.depthwise_conv(maps))
+        if _keeps_everything():
+            return self.pointwise_conv(self.depthwise_conv(maps))
+        return _conv_norm_of_parts(self.pointwise_conv, self._deep_parts(maps))
+
+    def _deep_parts(self, maps: Tensor) -> Iterator[Tensor]:
+        """The depth-wise half, a group of channels at a time."""
+        conv, norm = self.depthwise_conv.conv, self.depthwise_conv.bn
+        if norm.training and norm.num_batches_tracked is not None:
+            norm.num_batches_tracked.add_(1)
+        for start in range(0, maps.shape[1], CHANNELS_AT_ONCE):
+            part = slice(start, start + CHANNELS_AT_ONCE)
+            deep = dilated_depthwise(maps[:, part], conv.weight[part], dilation=conv.dilation[0])
+            mean, variance, scale, shift = (
+                None if values is None else values[part]
+                for values in (norm.running_mean, norm.running_var, norm.weight, norm.bias)
+            )
+            rate = 0.0 if norm.momentum is None else norm.momentum
+            deep = F.batch_norm(deep, mean, variance, scale, shift, norm.training, rate, norm.eps)
+            yield F.relu(deep, inplace=True)
 
 
 class Aspp(nn.Module):
@@ -51,7 +75,29 @@ class Aspp(nn.Module):
 
     def forward(self, maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
         """A map of the same size that has seen its surroundings."""
-        return self.bottleneck(torch.cat([branch(maps) for branch in self.aspp_modules], dim=1))
+        branches = (branch(maps) for branch in self.aspp_modules)
+        if _keeps_everything():
+            return self.bottleneck(torch.cat(list(branches), dim=1))
+        return _conv_norm_of_parts(self.bottleneck, branches)
+
+
+def _keeps_everything() -> bool:
+    """Whether every map in between is kept anyway, for gradients, or is the exporter's business."""
+    return torch.is_grad_enabled() or torch.compiler.is_compiling()
+
+
+def _conv_norm_of_parts(layer: ConvNorm, parts: Iterable[Tensor]) -> Tensor:
+    """A layer on maps that follow one another along the channels, without putting them together.
+
+    A convolution of a concatenation is the sum of convolutions of its parts.
+    """
+    conv, total, start = layer.conv, None, 0
+    for part in parts:
+        weight = conv.weight[:, start : start + part.shape[1]]
+        found = F.conv2d(part, weight, padding=conv.padding)
+        total = found if total is None else total.add_(found)
+        start += part.shape[1]
+    return F.relu(layer.bn(total), inplace=True)
 
 
 def pyramid_branch(in_channels: int, channels: int, dilation: int, *, separable: bool) -> nn.Module:

@@ -1,0 +1,157 @@
+"""The kinds of label files: grey or palette, in the classes' colours, and SYNTHIA's three 16-bit channels."""
+
+import struct
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile
+
+from segue.classes import Colour
+from segue.data.picture import decode, read_image, read_label, require_one_channel
+
+Channel = TypeVar("Channel", int, np.ndarray)
+
+UPPER, LOWER = "RGB;16B", "RGB;16L"
+"""How Pillow unpacks three 16-bit channels, of which it keeps one byte each: PNG's own order gives the upper
+bytes, and the other order, the same data taken for little-endian, the lower ones."""
+
+
+@dataclass(frozen=True)
+class LabelReader:
+    """How one kind of label file is read.
+
+    Attributes:
+        read: The numbers stored in a file, one per pixel.
+        require: Refuses a file that is not of this kind, by its header alone.
+    """
+
+    read: Callable[[Path], np.ndarray]
+    require: Callable[[Path], object]
+
+
+def colour_labels(colours: Mapping[int, Colour]) -> LabelReader:
+    """A reader of files that show each class in its colour; grey and palette files are read as they are.
+
+    Args:
+        colours: The colour of each label value.
+
+    Returns:
+        What reads the label values.
+    """
+    return LabelReader(partial(_read_colours, colours=colours), partial(_require_colours, colours=colours))
+
+
+def read_deep_label(path: Path) -> np.ndarray:
+    """The first channel of a PNG with three channels of 16 bits.
+
+    Pillow keeps only one byte of each channel, so the file is decoded twice.
+
+    Args:
+        path: The file.
+
+    Returns:
+        (h, w), 0 to 65535.
+    """
+    require_deep(path)
+    upper, lower = (decode(path, lambda picture, k=kind: _red(picture, k)) for kind in (UPPER, LOWER))
+    return upper.astype(np.uint16) << 8 | lower
+
+
+def require_deep(path: Path) -> None:
+    """Refuse a file without three channels of 16 bits, by its header alone.
+
+    Args:
+        path: A label file.
+
+    Raises:
+        ValueError: If it has another number of channels or bits.
+    """
+    found = decode(path, _packing)
+    if found != UPPER:
+        kind, _, packed = found.partition(";")
+        raise ValueError(
+            f"{path}: found {kind} with {16 if '16' in packed else 8} bits a channel, but a SYNTHIA label is a PNG"
+            " of three 16-bit channels (class, instance, 0); take the files of GT/LABELS as downloaded, neither"
+            " GT/COLOR nor a copy saved anew"
+        )
+
+
+def _read_colours(path: Path, *, colours: Mapping[int, Colour]) -> np.ndarray:
+    if not _require_colours(path, colours=colours):
+        return read_label(path)
+    values = np.array(sorted(colours, key=lambda value: colours[value]))
+    codes = np.array([_code(*colours[value]) for value in values.tolist()])
+    pixels = _code(*read_image(path).numpy().astype(np.int32))
+    nearest = np.searchsorted(codes, pixels).clip(max=len(codes) - 1)
+    unknown = codes[nearest] != pixels
+    if unknown.any():
+        code = int(pixels[unknown][0])
+        raise ValueError(
+            f"{path}: {int(unknown.sum())} pixels have colours of no class, the first"
+            f" {(code >> 16, code >> 8 & 255, code & 255)}; add the colour to the class list"
+        )
+    return values[nearest]
+
+
+def _require_colours(path: Path, *, colours: Mapping[int, Colour]) -> bool:
+    """Whether this is a colour mask; otherwise it has to be a label of one channel."""
+    kind, mode = decode(path, lambda picture: (picture.format, picture.mode))
+    if kind == "JPEG" or mode not in {"RGB", "RGBA"}:
+        require_one_channel(path)
+        return False
+    shared = sorted({colour for colour in colours.values() if [*colours.values()].count(colour) > 1})
+    if shared:
+        raise ValueError(f"{path}: a colour mask, but several classes have the colour {shared[0]}")
+    return True
+
+
+def _code(red: Channel, green: Channel, blue: Channel) -> Channel:
+    return red << 16 | green << 8 | blue
+
+
+def deep_png(channels: NDArray[np.uint16]) -> bytes:
+    """A PNG of three 16-bit channels.
+
+    Args:
+        channels: (h, w, 3), 0 to 65535.
+
+    Returns:
+        The file's content.
+    """
+    height, width, _ = channels.shape
+    rows = channels.astype(">u2").reshape(height, -1).view(np.uint8)
+    unfiltered = np.pad(rows, ((0, 0), (1, 0)))  # each row begins with the number of its filter: none
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(unfiltered.tobytes())),
+        (b"IEND", b""),
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks
+    )
+
+
+def _packing(picture: Image.Image) -> str:
+    tiles = picture.tile if isinstance(picture, ImageFile.ImageFile) else []
+    packing = tiles[0].args if tiles else None
+    return packing if isinstance(packing, str) else picture.mode
+
+
+def _red(picture: Image.Image, packing: str) -> NDArray[np.uint8]:
+    assert isinstance(picture, ImageFile.ImageFile), "opened from a file"
+    picture.tile = [tile._replace(args=packing) for tile in picture.tile]
+    return np.asarray(picture)[..., 0]
+
+
+GREY_LABELS = LabelReader(read_label, require_one_channel)
+"""One class id per pixel in a grey or palette picture."""
+
+DEEP_LABELS = LabelReader(read_deep_label, require_deep)
+"""The class id in the first of three 16-bit channels."""

@@ -1,0 +1,102 @@
+"""Picture files with or without label files, however they were found: what all data sets on disk share."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from jaxtyping import UInt8
+from torch import Tensor
+
+from segue.classes import ClassList
+from segue.data.class_map import LabelTable
+from segue.data.dataset import Dataset, digest
+from segue.data.label_file import GREY_LABELS, LabelReader
+from segue.data.picture import picture_size, read_image, require_whole
+
+
+class PictureFiles(Dataset):
+    """Image files by name and, if the pictures are labelled, a label file for each.
+
+    Args:
+        images: Image files by name, at least one.
+        classes: The training classes.
+        labels: Label files in the order of the images; none for unlabelled pictures.
+        table: What the label files' values mean; None for unlabelled pictures.
+        reader: How label files are read.
+
+    Attributes:
+        missing_classes: Training classes that no label value stands for: they will be absent.
+    """
+
+    missing_classes: tuple[str, ...]
+
+    def __init__(
+        self,
+        images: Mapping[str, Path],
+        *,
+        classes: ClassList,
+        labels: Sequence[Path] = (),
+        table: LabelTable | None = None,
+        reader: LabelReader = GREY_LABELS,
+    ) -> None:
+        self.classes = classes
+        self.missing_classes = () if table is None else table.missing
+        self._names = list(images)
+        self._images = list(images.values())
+        self._labels = list(labels)
+        self._table = table
+        self._reader = reader
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def name(self, index: int) -> str:
+        """The picture's path relative to the folder of images, without suffix and extension."""
+        return self._names[index]
+
+    def image(self, index: int) -> UInt8[Tensor, "3 h w"]:
+        """The picture as RGB, upright."""
+        return read_image(self._images[index])
+
+    def label(self, index: int) -> UInt8[Tensor, "h w"]:
+        """The picture's training ids.
+
+        Args:
+            index: The picture, from 0.
+
+        Returns:
+            As many rows and columns as the label file has.
+
+        Raises:
+            ValueError: If the data set was opened without labels, or the file holds what is no label.
+        """
+        if self._table is None:
+            raise ValueError(
+                f"{self._images[index]}: opened as an unlabelled picture, so its label is not read"
+            )
+        path = self._labels[index]
+        return self._table.translate(self._reader.read(path), str(path))
+
+    def fingerprint(self) -> str:
+        """Changes with the names, sizes and times of files, the class map and the training classes."""
+        files = (path.stat() for path in (*self._images, *self._labels))
+        parts = [*self._names, *self.classes.names, *(f"{file.st_size} {file.st_mtime_ns}" for file in files)]
+        if self._table is not None:
+            parts += [self._table.ids.tobytes().hex(), str(sorted(self._table.known))]
+        return digest(parts)
+
+    def check(self) -> None:
+        """Look at every file, but not at its pixels: whole; a label of the right kind and of the image's size.
+
+        Raises:
+            ValueError: At the first file that is not as it should be.
+        """
+        for path in (*self._images, *self._labels):
+            require_whole(path)
+        for image, label in zip(self._images, self._labels, strict=False):
+            self._reader.require(label)
+            (rows, columns), (label_rows, label_columns) = picture_size(image), picture_size(label)
+            if (rows, columns) != (label_rows, label_columns):
+                raise ValueError(
+                    f"{label}: {label_columns}x{label_rows} pixels, but its image {image.name} has"
+                    f" {columns}x{rows} (width x height): make them the same size"
+                )

@@ -1,0 +1,124 @@
+"""Tiny stand-ins for the published data sets: street scenes under their names, folders and label ids."""
+
+import io
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from segue.classes import CITYSCAPES_19, class_list
+from segue.data.label_file import deep_png
+from segue.data.published import published_table
+from segue.data.published_layouts import LAYOUTS, Layout
+from segue.data.street_habits import Domain
+from segue.data.street_scene import STREET_CLASSES, StreetScenes
+from segue.files import write_bytes
+
+
+@dataclass(frozen=True)
+class SampleSet:
+    """One data set to be made.
+
+    Attributes:
+        dataset: A name in LAYOUTS.
+        folder: Where it goes, relative to the sample's folder.
+        splits: Which splits; none for a data set that is not divided.
+        look: Whether its scenes look like renders ("source") or like a camera's pictures ("target").
+    """
+
+    dataset: str
+    folder: str
+    splits: tuple[str, ...]
+    look: Domain
+
+
+def write_sample(
+    root: Path, sets: Sequence[SampleSet], *, pictures: int = 4, size: tuple[int, int] | None = None
+) -> None:
+    """Write samples of data sets, each laid out as its authors laid it out.
+
+    The scenes are those of the built-in data set; splits do not share any. Everything is written beside the
+    folder and then renamed.
+
+    Args:
+        root: A new or empty folder.
+        sets: What goes into it.
+        pictures: How many for each split, and of each condition where a split has several.
+        size: Rows and columns, at least 16 each; None for an eighth of each data set's own.
+
+    Raises:
+        ValueError: If the folder holds something, or numbers are out of range.
+        OSError: If it cannot be written.
+    """
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise ValueError(f"{root}: it holds something already; name a new folder")
+    beside = root.with_name(f".{root.name}.{os.getpid()}.part")
+    try:
+        for made in sets:
+            _write_set(beside / made.folder, made, pictures=pictures, size=size)
+        beside.replace(root)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _write_set(root: Path, made: SampleSet, *, pictures: int, size: tuple[int, int] | None) -> None:
+    layout = LAYOUTS[made.dataset]
+    size = size or (layout.size[0] // 8, layout.size[1] // 8)
+    values = _values(made.dataset)
+    for number, split in enumerate(made.splits or ("",)):
+        folders = layout.splits.get(split, ("",))
+        scenes = StreetScenes(
+            made.look,
+            split="val" if split.startswith("val") else "train",
+            count=pictures * len(folders),
+            size=size,
+            seed=number,
+        )
+        for index in range(len(scenes)):
+            folder = folders[index % len(folders)]
+            name = layout.example.format(index + 1)
+            image = Image.fromarray(scenes.image(index).permute(1, 2, 0).numpy())
+            place = root / layout.images.format(split=folder) / f"{name}{layout.image_end}"
+            write_bytes(place, _encoded(image, "JPEG" if place.suffix == ".jpg" else "PNG"))
+            if split not in layout.unlabelled:
+                place = root / layout.labels.format(split=folder) / f"{name}{layout.label_end}"
+                write_bytes(place, _label_file(values[scenes.label(index).numpy()], layout))
+
+
+def _values(dataset: str) -> NDArray[np.uint8]:
+    """The data set's label value of each class of the street scenes: unlabelled where it has no such class."""
+    layout = LAYOUTS[dataset]
+    ids = published_table(dataset, CITYSCAPES_19, {}).ids
+    found: list[int] = []
+    for name in STREET_CLASSES.names:
+        meaning = [value for value in layout.names if ids[value] == CITYSCAPES_19.index(name)]
+        namesakes = [value for value in meaning if layout.names[value] == name]
+        found.append((namesakes or meaning or [min(layout.ignored)])[0])
+    return np.array(found, dtype=np.uint8)
+
+
+def _label_file(label: NDArray[np.uint8], layout: Layout) -> bytes:
+    if layout.label_kind == "deep":
+        channels = np.zeros((*label.shape, 3), dtype=np.uint16)
+        channels[..., 0] = label
+        return deep_png(channels)
+    if layout.label_kind == "colour":
+        colours = np.array([layout.colours[value] for value in range(len(layout.colours))], dtype=np.uint8)
+        return _encoded(Image.fromarray(colours[label]), "PNG")
+    picture = Image.fromarray(label)
+    if layout.label_kind == "palette":
+        colours = class_list(list(layout.names.values())).colours
+        picture.putpalette([part for colour in colours for part in colour])
+    return _encoded(picture, "PNG")
+
+
+def _encoded(picture: Image.Image, kind: Literal["JPEG", "PNG"]) -> bytes:
+    content = io.BytesIO()
+    picture.save(content, kind)
+    return content.getvalue()

@@ -1,0 +1,106 @@
+"""The pairs of the street-scene papers: their sizes, crops and margins, on the nineteen classes of Cityscapes."""
+
+from segue.classes import CITYSCAPES_19
+from segue.engine.experiment import Tree, merge
+
+CAR_BONNET: Tree = {"top": 15 / 512, "bottom": 120 / 512}
+"""What a crop of Cityscapes at half its size does not trust the teacher in: the first 15 rows, warped by
+rectification, and the last 120, the car's own bonnet (of 512; DAFormer's code)."""
+
+WHOLE_PICTURE: Tree = {"top": 30 / 1024, "bottom": 240 / 1024, "left": 30 / 2048, "right": 30 / 2048}
+"""The same on the whole picture, which crops of a larger picture need; HRDA's code also leaves out the sides."""
+
+GTA5: Tree = {"dataset": "gta5", "root": "gta5", "resize": [720, 1280]}
+SYNTHIA: Tree = {"dataset": "synthia", "root": "synthia", "resize": [760, 1280]}
+CITYSCAPES: Tree = {"dataset": "cityscapes", "root": "cityscapes", "resize": [512, 1024]}  # half its size
+ACDC: Tree = {"dataset": "acdc", "root": "acdc", "resize": [540, 960]}  # half its size
+DARK_ZURICH: Tree = {"dataset": "dark_zurich", "root": "dark_zurich", "resize": [540, 960]}  # half its size
+
+ENOUGH = 3000
+"""Pixels of a class, at the source's own size, from which rare class sampling draws a picture for it."""
+
+
+def _pair(name: str, source: Tree, target: Tree, *, source_size: tuple[int, int], enlarged: Tree) -> Tree:
+    """A pair with the values that all of the papers' pairs share.
+
+    Args:
+        name: Source, "to", target.
+        source: All of it is trained on.
+        target: Its ``train`` is trained on, its ``val`` scored.
+        source_size: The source's own rows and columns.
+        enlarged: The source's ``resize`` for networks that look at two resolutions.
+    """
+    rows, columns = source_size
+    return {
+        "steps": 40000,
+        "network": {"encoder": "mit_b5", "head": "daformer"},
+        "data": {
+            "pair": name,
+            "root": "data",  # which holds a folder of each data set
+            "classes": list(CITYSCAPES_19.names),
+            "colours": [list(colour) for colour in CITYSCAPES_19.colours],
+            "source": source,
+            "target": {**target, "split": "train"},
+            "evaluation": {**target, "split": "val"},
+            "crop": [512, 512],
+            "batch": 2,
+        },
+        "rare_classes": {"min_share": ENOUGH / (rows * columns)},
+        "high_resolution": {
+            "data": {
+                "crop": [1024, 1024],
+                "source": enlarged,
+                "target": {"resize": None},  # its own size
+                "evaluation": {"resize": None},
+            },
+            "rare_classes": {"min_crop_ratio": 2.0},  # a class covers four times the pixels
+        },
+    }
+
+
+def _to_cityscapes(pair: Tree) -> Tree:
+    """Margins, which only pictures of the Cityscapes car need."""
+    return merge(
+        pair,
+        {
+            "methods": {"self_training": {"margins": CAR_BONNET}},
+            "high_resolution": {
+                "data": {"target": {"margins": WHOLE_PICTURE}},
+                "methods": {"self_training": {"margins": None}},
+            },
+        },
+    )
+
+
+def _from_cityscapes(pair: Tree) -> Tree:
+    """MIC's view for sources that are photographs themselves (its code's mode "separate")."""
+    return merge(pair, {"methods": {"self_training": {"mask": {"pictures": "both", "augment": False}}}})
+
+
+CITYSCAPES_PAIRS: dict[str, Tree] = {
+    "gta5_to_cityscapes": _to_cityscapes(
+        _pair(
+            "gta5_to_cityscapes", GTA5, CITYSCAPES,
+            source_size=(1052, 1914), enlarged={"resize": [1440, 2560]},
+        )
+    ),
+    "synthia_to_cityscapes": _to_cityscapes(
+        _pair(
+            "synthia_to_cityscapes", SYNTHIA, CITYSCAPES,
+            source_size=(760, 1280), enlarged={"resize": [1520, 2560]},
+        )
+    ),
+    "cityscapes_to_acdc": _from_cityscapes(
+        _pair(
+            "cityscapes_to_acdc", {**CITYSCAPES, "split": "train"}, ACDC,
+            source_size=(1024, 2048), enlarged={"resize": None},
+        )
+    ),
+    "cityscapes_to_dark_zurich": _from_cityscapes(
+        _pair(
+            "cityscapes_to_dark_zurich", {**CITYSCAPES, "split": "train"}, DARK_ZURICH,
+            source_size=(1024, 2048), enlarged={"resize": None},
+        )
+    ),
+}  # fmt: skip
+"""Pairs by name. ``high_resolution`` is what a recipe whose network looks at two resolutions changes of a pair."""
