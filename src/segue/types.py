@@ -1,8 +1,9 @@
 """The few nouns that every layer shares: samples, batches, outputs, views."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
@@ -18,6 +19,8 @@ TARGET = 1
 
 PixelLoss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """``(logits (B,K,H,W), label (B,H,W)) -> loss (B,H,W)``, zero where the label is IGNORE."""
+
+Direction: TypeAlias = Literal["bidirectional", "s2t", "t2s", "none"]
 
 Trust: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """``(logits (B,K,H,W), label (B,H,W)) -> weight (B,)`` in [0, 1], called without gradient."""
@@ -159,17 +162,61 @@ class View:
     trust: Trust | None = None
 
 
+@dataclass(frozen=True)
+class HybridRules:
+    """Who looks at whom where a source and a target picture share their attention.
+
+    Attributes:
+        direction: "bidirectional": queries of both domains look at keys of both. "s2t": only the source's do,
+            the target's look at their own picture (the paper's equations 6 and 7); "t2s": the other way round;
+            "none": both look at their own picture.
+        inter_share: How much cross-domain keys count against the own domain's, in (0, 1): one half leaves the
+            scores as they are, 0.9 multiplies the odds of the other domain by nine.
+        groups_itself: Whether a domain that looks at its own picture alone does so within its group (as in the
+            paper), or everywhere.
+        stages: The encoder's stages with hybrid attention, from 1; the others' is plain.
+
+    Raises:
+        ValueError: If the share is not between 0 and 1.
+    """
+
+    direction: Direction = "bidirectional"
+    inter_share: float = 0.5
+    groups_itself: bool = True
+    stages: tuple[int, ...] = (1, 2, 3, 4)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.inter_share < 1:
+            raise ValueError(
+                f"inter_share {self.inter_share}: a share above 0 and below 1, one half for even odds"
+            )
+
+    @property
+    def is_hybrid(self) -> tuple[bool, bool]:
+        """Whether the source's and the target's queries look at the other domain."""
+        both = self.direction == "bidirectional"
+        return both or self.direction == "s2t", both or self.direction == "t2s"
+
+    @property
+    def bias(self) -> float:
+        """What is added to the scores of cross-domain keys."""
+        return math.log(self.inter_share / (1 - self.inter_share))
+
+
 @dataclass
 class Joint:
     """Views that share one student pass, and which of their tokens may meet.
 
     Attributes:
-        views: In the order of the first axis of ``groups``.
-        groups: (V,B,H,W) in {0, 1}.
+        views: The source's and the target's, in this order.
+        groups: (D,2,B,H,W) in {0, 1}: tokens meet within their group; one draw for all of the network's blocks,
+            one for each stage, or one for each block. None if all tokens may meet.
+        rules: Who looks at whom.
     """
 
     views: list[View] = field(default_factory=list)
-    groups: UInt8[Tensor, "v b h w"] | None = None
+    groups: UInt8[Tensor, "d 2 b h w"] | None = None
+    rules: HybridRules = field(default_factory=HybridRules)
 
     @property
     def name(self) -> str:

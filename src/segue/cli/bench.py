@@ -28,7 +28,17 @@ def _step(recipe: str) -> "list[Row]":
     return found if recipe == "daformer" else found + memory.rows(recipe)
 
 
-FAMILIES: "Mapping[str, Callable[[str], list[Row]]]" = {"encoder": _encoder, "step": _step}
+def _attention(recipe: str) -> "list[Row]":
+    from segue.bench import attention
+
+    return attention.rows()
+
+
+FAMILIES: "Mapping[str, Callable[[str], list[Row]]]" = {
+    "encoder": _encoder,
+    "attention": _attention,
+    "step": _step,
+}
 """What can be measured, by name; each imports what it needs only when it runs."""
 
 

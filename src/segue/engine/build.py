@@ -17,12 +17,16 @@ from segue.data.sampler import RareClassSampler, Sampler, UniformSampler
 from segue.data.statistics import class_statistics
 from segue.data.street_scene import StreetScenes
 from segue.engine.settings import (
+    CoordinationSettings,
     DataSettings,
     DomainSettings,
     Experiment,
     FeatureDistanceSettings,
+    HybridAttentionSettings,
     SelfTrainingSettings,
 )
+from segue.methods.coordination import Coordination
+from segue.methods.hybrid import HybridPair
 from segue.methods.masking import MaskedConsistency
 from segue.methods.method import Method, Term
 from segue.methods.mixing import ClassMix, StrongAugment
@@ -32,10 +36,13 @@ from segue.methods.teacher import EmaTeacher
 from segue.methods.terms.feature_distance import FeatureDistance
 from segue.models.build import build_segmenter, normalisation
 from segue.models.segmenter import Segmenter
-from segue.models.weights import load_encoder
-from segue.types import Margins
+from segue.models.weights import load_encoder, load_start
+from segue.types import HybridRules, Margins
 
 logger = logging.getLogger(__name__)
+
+PAPER_STEPS = 40_000
+"""The length of the papers' runs, in which rates per step are stated."""
 
 
 def training_classes(data: DataSettings) -> ClassList:
@@ -92,14 +99,17 @@ def build_student(experiment: Experiment) -> Segmenter:
     """The student with its starting weights; random ones follow from torch's current seed."""
     network = experiment.network
     student = build_segmenter(**network_arguments(experiment))
+    student.encoder.checkpointed = tuple(network.checkpoint_stages)
     if network.weights is not None:
         load_encoder(student.encoder, network.weights)
+    if network.start is not None:
+        load_start(student, network.start)
     return student
 
 
 def network_arguments(experiment: Experiment) -> dict[str, Any]:
     """What ``build_segmenter`` is called with; a model's card keeps it."""
-    network = experiment.network.model_dump(exclude={"weights"})
+    network = experiment.network.model_dump(exclude={"weights", "start", "checkpoint_stages"})
     if network["multi_resolution"] is not None:
         share = network["multi_resolution"]["detail"]
         network["multi_resolution"]["detail"] = [round(share * side) for side in experiment.data.crop]
@@ -122,6 +132,8 @@ def build_method(experiment: Experiment, student: Segmenter) -> Method:
         threshold=settings.threshold,
         mix=ClassMix(settings.class_pool) if settings.mix else None,
         augment=augment,
+        coordinate=_coordination(experiment, settings.coordinate),
+        pair=_hybrid_pair(student, settings.pair),
         mask=MaskedConsistency(
             mask.block, mask.ratio, pictures=mask.pictures, augment=augment if mask.augment else None
         )
@@ -205,6 +217,30 @@ def build_loader(
         workers=data.workers,
         rank=rank,
         world=world,
+    )
+
+
+def _coordination(experiment: Experiment, settings: CoordinationSettings | None) -> Coordination | None:
+    if settings is None:
+        return None
+    alpha = settings.alpha * PAPER_STEPS / experiment.steps
+    return Coordination(alpha, mode=settings.mode, threshold=settings.threshold)
+
+
+def _hybrid_pair(student: Segmenter, settings: HybridAttentionSettings | None) -> HybridPair | None:
+    if settings is None:
+        return None
+    depths = getattr(student.encoder, "depths", ())
+    draws = {"step": 1, "stage": len(depths), "block": sum(depths)}[settings.resample]
+    rules = HybridRules(
+        settings.direction, settings.inter_share, settings.groups_itself, tuple(settings.stages)
+    )
+    return HybridPair(
+        settings.grouping,
+        scattered=settings.scattered,
+        target_mask=settings.target_mask,
+        draws=draws,
+        rules=rules,
     )
 
 

@@ -40,6 +40,8 @@ class NetworkSettings(Settings):
     drop_path: Share = 0.1
     multi_resolution: MultiResolutionSettings | None = None
     weights: Path | None = None  # of the encoder; None starts from random numbers
+    start: Path | None = None  # a run or model folder whose whole network training starts from
+    checkpoint_stages: list[int] = []  # of the encoder: computed again for the gradient, to save memory
 
 
 class MarginSettings(Settings):
@@ -123,6 +125,29 @@ class MaskSettings(Settings):
     augment: bool = True  # colour changes of its own
 
 
+class CoordinationSettings(Settings):
+    """STCT: how far each target picture is trusted."""
+
+    alpha: Annotated[float, Field(ge=0.0)] = (
+        2e-4  # at 40 000 steps; the ramp keeps its share of a shorter run
+    )
+    mode: Literal["coordinated", "accuracy", "time", "threshold", "none"] = "coordinated"
+    threshold: Share = 0.5  # of the mode "threshold": pseudo-accuracy from which a picture is trusted
+
+
+class HybridAttentionSettings(Settings):
+    """MHA: source and target in one pass, in which their tokens meet."""
+
+    grouping: Literal["none", "random", "hvh", "hvr", "cutout", "semantic"] = "semantic"
+    scattered: Annotated[int, Field(ge=0)] = 0  # k: classes torn apart by semantic grouping
+    target_mask: Literal["source", "pseudo", "mixed"] = "source"
+    direction: Literal["bidirectional", "s2t", "t2s", "none"] = "bidirectional"
+    inter_share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5  # rho: how much the other domain's keys count
+    groups_itself: bool = True  # a domain that does not look over still looks within its group
+    stages: list[Annotated[int, Field(ge=1, le=4)]] = [1, 2, 3, 4]
+    resample: Literal["step", "stage", "block"] = "step"  # how often groups are drawn
+
+
 class SourceOnlySettings(Settings):
     """Supervised training on the source."""
 
@@ -135,10 +160,14 @@ class SelfTrainingSettings(Settings):
     name: Literal["self_training"] = "self_training"
     momentum: Share = 0.999  # alpha of the teacher's moving average
     teacher_statistics: Literal["batch", "average"] = "batch"
-    threshold: Share = 0.968  # tau: confidence that counts towards quality
+    threshold: Share | None = (
+        0.968  # tau: confidence that counts towards quality; None trusts the teacher wholly
+    )
     mix: Literal["class_mix"] | None = "class_mix"
     class_pool: Literal["batch", "image"] = "batch"
     augment: AugmentSettings | None = AugmentSettings()
+    coordinate: CoordinationSettings | None = None
+    pair: HybridAttentionSettings | None = None
     mask: MaskSettings | None = None
     margins: MarginSettings | None = None  # of the crop
 

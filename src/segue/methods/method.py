@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from segue.models.segmenter import segmentation_loss
-from segue.types import Batch, Joint, Output, View
+from segue.types import IGNORE, Batch, Joint, Output, View
 
 
 class Term(nn.Module):
@@ -108,7 +108,7 @@ class Method(nn.Module):
     def _see(self, seen: View | Joint) -> list[Output]:
         if isinstance(seen, Joint):
             together = cast(Callable[..., list[Output]], self.student.together)
-            return together([view.image for view in seen.views], seen.groups)
+            return together([view.image for view in seen.views], seen.groups, seen.rules)
         return [self.student(seen.image)]
 
     def _losses(self, view: View, output: Output) -> dict[str, Tensor]:
@@ -126,6 +126,7 @@ def _settle_trust(view: View, output: Output) -> None:
     if view.trust is None or view.label is None:
         return
     with torch.no_grad():
-        trust = view.trust(output.logits.detach(), view.label)[:, None, None]
+        counted = view.label if view.weight is None else view.label.masked_fill(view.weight == 0, IGNORE)
+        trust = view.trust(output.logits.detach(), counted)[:, None, None]
         view.weight = trust.expand(view.label.shape) if view.weight is None else view.weight * trust
     view.trust = None

@@ -1,4 +1,4 @@
-"""Self-training with a teacher, from DACS to MIC: the teacher labels the target, the student learns it altered."""
+"""Self-training with a teacher, from DACS to STCT: the teacher labels the target, the student learns it altered."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -7,27 +7,31 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from segue.methods.coordination import Coordination
 from segue.methods.method import Method, Term
 from segue.methods.teacher import Teacher
 from segue.ops import quality
 from segue.ops.resize import enlarge
 from segue.ranks import mean_over_ranks
-from segue.types import Batch, Margins, Output, View
+from segue.types import Batch, Joint, Margins, Output, View
 
 
 class SelfTraining(Method):
     """The student learns the source, and the target as its teacher sees it.
 
     Source: DACS (Tranheden et al., WACV 2021), algorithm 1; DAFormer (Hoyer et al., CVPR 2022), section 3.1; MIC
-    (Hoyer et al., CVPR 2023), section 3.2. With different arguments this is any of them.
+    (Hoyer et al., CVPR 2023), section 3.2; STCT + MHA, section 3. With different arguments this is any of them.
 
     Args:
         student: The network that is trained.
         teacher: Who labels the target.
         terms: Additional losses.
-        threshold: Confidence above which a pixel counts towards the teacher's quality.
+        threshold: Confidence above which a pixel counts towards the teacher's quality; None trusts it wholly.
         mix: Makes one view of a source and a target view; None to show the target as it is.
         augment: Changes the colours of what the student sees of the target; None for no change.
+        coordinate: How far each target picture is trusted, known after the student's pass; None for no such
+            weight.
+        pair: Makes one pass of the source, the target and the shown target view; None for two passes.
         mask: Makes the masked view of a source and an unmixed target view; None for no such view.
         margins: Where the teacher is distrusted.
     """
@@ -38,42 +42,51 @@ class SelfTraining(Method):
         teacher: nn.Module,
         terms: Mapping[str, Term] | None = None,
         *,
-        threshold: float = 0.968,
+        threshold: float | None = 0.968,
         mix: Callable[[View, View], View] | None = None,
         augment: Callable[[Tensor], Tensor] | None = None,
+        coordinate: Coordination | None = None,
+        pair: Callable[[View, View, View], Joint] | None = None,
         mask: Callable[[View, View], View] | None = None,
         margins: Margins | None = None,
     ) -> None:
-        super().__init__(student, terms, view_names=("source", "target", *(("masked",) if mask else ())))
+        names = ("source", "target", "masked") if mask else ("source", "target")
+        super().__init__(student, terms, view_names=names)
         self.teacher = teacher
         self.threshold = threshold
         self.mix = mix
         self.augment = augment
+        self.coordinate = coordinate
+        self.pair = pair
         self.mask = mask
         self.margins = margins or Margins()
 
-    def views(self, batch: Batch, step: int) -> Iterator[View]:
+    def views(self, batch: Batch, step: int) -> Iterator[View | Joint]:
         """One step of the algorithm.
 
         Yields:
-            The source view, the target view, and the masked view if there is one.
+            The source view and the target view, or both together, and the masked view if there is one.
         """
         assert batch.target is not None, "the engine gives self-training a target loader"
 
-        # 1. The student learns the source.
+        # 1. The student learns the source; with a pair, in one pass with the target.
         source = View("source", batch.source.image, batch.source.label)
-        yield source
+        if self.pair is None:
+            yield source
 
         # 2. The teacher labels the target, and is trusted as far as it is confident.
         taught: Output = self.teacher(batch.target.image)
         label, confidence = self._label(taught, batch.target.image)
-        share = mean_over_ranks(quality.confident_share(confidence, self.threshold))
-        weight = self._weight(share.expand(label.shape), batch.target.valid)
+        weight = self._weight(self._quality(confidence), batch.target.valid)
         target = View("target", batch.target.image, label, weight, taught)
 
         # 3. The student learns it with source classes pasted over it and its colours changed.
-        seen = self.mix(source, target) if self.mix is not None else target
-        yield replace(seen, image=self.augment(seen.image)) if self.augment is not None else seen
+        shown = self.mix(source, target) if self.mix is not None else replace(target)
+        if self.augment is not None:
+            shown.image = self.augment(shown.image)
+        if self.coordinate is not None:
+            shown.trust = self.coordinate.at(step)
+        yield shown if self.pair is None else self.pair(source, target, shown)
 
         # 4. It learns to name what is hidden, too.
         if self.mask is not None:
@@ -87,6 +100,12 @@ class SelfTraining(Method):
     def _label(self, taught: Output, image: Tensor) -> tuple[Tensor, Tensor]:
         size = (image.shape[-2], image.shape[-1])
         return quality.label_and_confidence(enlarge(taught.logits.float(), size))
+
+    def _quality(self, confidence: Tensor) -> Tensor:
+        """How far the teacher is trusted at every pixel: one share for the batch, or everywhere."""
+        if self.threshold is None:
+            return torch.ones_like(confidence)
+        return mean_over_ranks(quality.confident_share(confidence, self.threshold)).expand(confidence.shape)
 
     def _weight(self, trusted: Tensor, valid: Tensor | None) -> Tensor:
         margins = self.margins

@@ -9,10 +9,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from segue.models.encoders.encoder import Encoder
-from segue.models.segmenter import Segmenter
+from segue.models.segmenter import Segmenter, by_domain
 from segue.ops.resize import enlarge
 from segue.ops.windows import Window, cut, merge, window_grid
-from segue.types import Output, Supervised
+from segue.types import HybridRules, Output, Supervised
 
 Size = tuple[int, int]
 
@@ -78,26 +78,51 @@ class MultiResolution(Segmenter):
         size = (image.shape[-2], image.shape[-1])
         image = self._on_grid(image)
 
-        # 1. The context, and from its features how far the detail is to be preferred, class by class.
         features: list[Tensor] = self.encoder(shrunk(image, self.reduction))
-        context, embedding = self.head(features)
-        attention = self._attention(features, context)
-
-        # 2. The detail, in one window or in all of them.
         if self.training:
             window = self.draw_window((image.shape[-2], image.shape[-1]))
-            detail: Tensor = self.head(self.encoder(image[(..., *window)]))[0]
-            fused = self._fuse(context, attention, detail, window)
-            supervised = [
-                Supervised(fused, None, 1 - self.detail_share),
-                Supervised(detail, window, self.detail_share),
-            ]
-            return Output(fused, features, embedding, supervised)
+            return self._trained(features, self.encoder(image[(..., *window)]), window)
+        context, embedding = self.head(features)
+        attention = self._attention(features, context)
         fused = self._fuse(context, attention, self._detail_everywhere(image), None)
         if image.shape[-2:] != size:
             # What was added to reach the grid is taken off again, which only pixels can say exactly.
             fused = enlarge(fused, (image.shape[-2], image.shape[-1]))[..., : size[0], : size[1]]
         return Output(fused, features, embedding, [Supervised(fused)])
+
+    def together(self, images: list[Tensor], groups: Tensor | None, rules: HybridRules) -> list[Output]:
+        """Predict source and target pictures in passes in which their tokens meet, at either resolution.
+
+        Source and target are seen in detail through the same window, and so are the groups.
+
+        Args:
+            images: Sources and targets (B,3,H,W), in this order.
+            groups: As in ``types.Joint``.
+            rules: Who looks at whom.
+        """
+        both = self._on_grid(torch.cat(images))
+        window = self.draw_window((both.shape[-2], both.shape[-1]))
+        inside = None if groups is None else groups[(..., *window)]
+        context = self.encoder.together(shrunk(both, self.reduction), groups, rules)
+        detail = self.encoder.together(both[(..., *window)], inside, rules)
+        return [
+            self._trained(far, near, window)
+            for far, near in zip(by_domain(context), by_domain(detail), strict=True)
+        ]
+
+    def _trained(
+        self, context_features: list[Tensor], detail_features: list[Tensor], window: Window
+    ) -> Output:
+        """What a training pass predicts from the features of the context and of one detail window."""
+        context, embedding = self.head(context_features)
+        attention = self._attention(context_features, context)
+        detail: Tensor = self.head(detail_features)[0]
+        fused = self._fuse(context, attention, detail, window)
+        supervised = [
+            Supervised(fused, None, 1 - self.detail_share),
+            Supervised(detail, window, self.detail_share),
+        ]
+        return Output(fused, context_features, embedding, supervised)
 
     def feature_network(self) -> nn.Module:
         """From an image to ``Output.features``: those of the context."""

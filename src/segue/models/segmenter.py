@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from segue.models.encoders.encoder import Encoder
 from segue.ops.losses import cross_entropy
 from segue.ops.resize import enlarge
-from segue.types import Output, Supervised, View
+from segue.types import HybridRules, Output, Supervised, View
 
 
 class Segmenter(nn.Module):
@@ -36,9 +36,32 @@ class Segmenter(nn.Module):
         logits, embedding = cast(tuple[Tensor, Tensor], self.head(features))
         return Output(logits, features, embedding, [Supervised(logits)])
 
+    def together(self, images: list[Tensor], groups: Tensor | None, rules: HybridRules) -> list[Output]:
+        """Predict source and target pictures in one pass in which their tokens meet.
+
+        The head sees either domain by itself, so that its batch statistics stay those of one domain.
+
+        Args:
+            images: Sources and targets (B,3,H,W), in this order.
+            groups: As in ``types.Joint``.
+            rules: Who looks at whom.
+        """
+        features = self.encoder.together(torch.cat(images), groups, rules)
+        outputs: list[Output] = []
+        for own in by_domain(features):
+            logits, embedding = cast(tuple[Tensor, Tensor], self.head(own))
+            outputs.append(Output(logits, own, embedding, [Supervised(logits)]))
+        return outputs
+
     def feature_network(self) -> nn.Module:
         """From an image to ``Output.features``, for whoever wants a frozen copy to compare with."""
         return self.encoder
+
+
+def by_domain(features: list[Tensor]) -> list[list[Tensor]]:
+    """Maps of sources and targets together, taken apart again: the source's levels, then the target's."""
+    halves = [level.chunk(2) for level in features]
+    return [[half[domain] for half in halves] for domain in (0, 1)]
 
 
 def segmentation_loss(output: Output, view: View) -> Float[Tensor, ""]:

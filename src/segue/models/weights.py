@@ -93,6 +93,23 @@ def load_model(folder: Path) -> tuple[Segmenter, Card]:
     return segmenter.eval(), card
 
 
+def load_start(segmenter: Segmenter, folder: Path) -> None:
+    """Fill a whole network with the weights of a trained one, encoder and head.
+
+    Args:
+        segmenter: The network to fill.
+        folder: A model folder, or a run folder with one in it.
+
+    Raises:
+        FileNotFoundError: If there is no model.
+        ValueError: If it is damaged or its names or shapes are not the network's.
+    """
+    path = folder / MODEL_FILE if (folder / MODEL_FILE).is_file() else folder / "model" / MODEL_FILE
+    state = read_state(path)
+    _check_fit(segmenter, state, path)
+    segmenter.load_state_dict(state)
+
+
 def load_encoder(encoder: Encoder, path: Path) -> None:
     """Fill an encoder with pretrained weights; every parameter must be in the file, in its shape.
 

@@ -4,6 +4,9 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from segue.ops.resize import enlarge
+from segue.types import IGNORE
+
 
 def label_and_confidence(
     logits: Float[Tensor, "b k h w"],
@@ -26,6 +29,24 @@ def confident_share(confidence: Float[Tensor, "b h w"], threshold: float) -> Flo
         One number for the whole batch, as the official code has it, not one per picture.
     """
     return (confidence >= threshold).float().mean()
+
+
+def agreement(logits: Float[Tensor, "b k h w"], label: Int64[Tensor, "b h2 w2"]) -> Float[Tensor, " b"]:
+    """The share of each picture's labelled pixels that a prediction names as their label does.
+
+    Source: STCT + MHA, equation 1: the pseudo-accuracy of a picture.
+
+    Args:
+        logits: On any grid.
+        label: Ground truth or pseudo-labels; ignored pixels do not count.
+
+    Returns:
+        In [0, 1]; 0 for a picture without a labelled pixel.
+    """
+    prediction = enlarge(logits.float(), (label.shape[-2], label.shape[-1])).max(1).indices
+    counts = label != IGNORE
+    right = ((prediction == label) & counts).flatten(1).sum(1)
+    return right / counts.flatten(1).sum(1).clamp(min=1)
 
 
 def without_margins(

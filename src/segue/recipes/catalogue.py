@@ -7,7 +7,7 @@ from typing import Any
 from segue.classes import nearest
 from segue.engine.experiment import Tree, merge, parse
 from segue.engine.settings import Experiment
-from segue.recipes import dacs, daformer, hrda, mic, source_only, target_supervised
+from segue.recipes import dacs, daformer, hrda, mic, source_only, stct, target_supervised
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,18 @@ RECIPES: dict[str, Recipe] = {
         "Hoyer et al., CVPR 2023",
         "DAFormer + masked image consistency",
         {"gta5_to_cityscapes": 70.6, "synthia_to_cityscapes": 62.2},
+    ),
+    "stct": Recipe(
+        stct.stct,
+        "STCT + MHA",
+        "DAFormer's networks; each target picture trusted as far as student and teacher agree",
+        {"gta5_to_cityscapes": 56.65},
+    ),
+    "stct_mha": Recipe(
+        stct.stct_mha,
+        "STCT + MHA",
+        "STCT + source and target meet in hybrid attention",
+        {"gta5_to_cityscapes": 68.05, "synthia_to_cityscapes": 59.8},
     ),
 }
 

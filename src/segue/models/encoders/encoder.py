@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from segue.types import HybridRules
+
 
 class Encoder(nn.Module):
     """A network that turns an image into four maps, fine to coarse.
@@ -13,11 +15,14 @@ class Encoder(nn.Module):
         strides: Pixels a cell of each map spans: a map has the image's sides divided by it, rounded up. Empty if
             the maps do not tile the image.
         classifier_names: How the names begin that files of pretrained weights hold for a classifier only.
+        checkpointed: Stages, from 1, whose maps are computed again for the gradient instead of being kept; an
+            encoder that knows no such stages ignores it.
     """
 
     out_channels: tuple[int, ...] = ()
     strides: tuple[int, ...] = (4, 8, 16, 32)
     classifier_names: tuple[str, ...] = ()
+    checkpointed: tuple[int, ...] = ()
 
     @property
     def pretrained(self) -> nn.Module:
@@ -34,3 +39,18 @@ class Encoder(nn.Module):
             What is to fit exactly.
         """
         return {name: value for name, value in state.items() if not name.startswith(self.classifier_names)}
+
+    def together(self, image: Tensor, groups: Tensor | None, rules: HybridRules) -> list[Tensor]:
+        """The maps of sources and targets, in this order along the batch, that share their attention.
+
+        Args:
+            image: (2B,3,H,W), sources first.
+            groups: As in ``types.Joint``.
+            rules: Who looks at whom.
+
+        Raises:
+            ValueError: If this encoder has no attention to share.
+        """
+        raise ValueError(
+            f"{type(self).__name__} has no hybrid attention; choose one of the mit encoders, or method.pair=null"
+        )

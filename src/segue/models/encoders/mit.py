@@ -8,9 +8,12 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from segue.models.encoders.encoder import Encoder
 from segue.models.layers import TokenLinear
+from segue.ops.attention import Attend, MeetingPlan
+from segue.types import HybridRules
 
 # The official networks mix two epsilons; pretrained weights expect exactly these.
 BLOCK_EPS = 1e-6
@@ -47,6 +50,8 @@ class MixTransformer(Encoder):
     ) -> None:
         super().__init__()
         self.out_channels = tuple(dims)
+        self.depths = tuple(depths)
+        self.reductions = tuple(reductions)
         self.classifier_names = ("head.",)
         blocks = sum(depths)
         rates = iter([drop_path * i / max(blocks - 1, 1) for i in range(blocks)])
@@ -73,12 +78,35 @@ class MixTransformer(Encoder):
 
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
         """The maps of the four stages, at strides 4, 8, 16 and 32."""
+        return self._features(image, None)
+
+    def together(self, image: Tensor, groups: Tensor | None, rules: HybridRules) -> list[Tensor]:
+        """The same maps for sources and targets whose tokens look at one another (multi-head hybrid attention).
+
+        Source: STCT + MHA, section 3.2. There are no parameters beyond those of plain attention.
+
+        Args:
+            image: (2B,3,H,W), sources first.
+            groups: As in ``types.Joint``.
+            rules: Who looks at whom.
+        """
+        return self._features(image, MeetingPlan(groups, rules, len(self.depths)))
+
+    def _features(self, image: Tensor, plan: MeetingPlan | None) -> list[Tensor]:
         maps = image.contiguous(memory_format=torch.channels_last)
         features: list[Tensor] = []
-        for stage in range(1, len(self.out_channels) + 1):
+        number = 0
+        for stage, reduction in enumerate(self.reductions, start=1):
             tokens = self.get_submodule(f"patch_embed{stage}")(maps)
+            rows, columns = tokens.shape[1:3]
+            keys = (rows // reduction, columns // reduction)
             for block in cast(nn.ModuleList, self.get_submodule(f"block{stage}")):
-                tokens = block(tokens)
+                attend = plan.at(stage, number, queries=(rows, columns), keys=keys) if plan else None
+                if stage in self.checkpointed and torch.is_grad_enabled():
+                    tokens = cast(Tensor, checkpoint(block, tokens, attend, use_reentrant=False))
+                else:
+                    tokens = block(tokens, attend)
+                number += 1
             maps = self.get_submodule(f"norm{stage}")(tokens).permute(0, 3, 1, 2)
             features.append(maps)
         return features
@@ -108,9 +136,11 @@ class Block(nn.Module):
         self.mlp = MixFeedForward(dim, dim * mlp_ratio)
         self.drop_path = drop_path
 
-    def forward(self, tokens: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w c"]:
+    def forward(
+        self, tokens: Float[Tensor, "b h w c"], attend: Attend | None = None
+    ) -> Float[Tensor, "b h w c"]:
         """Tokens of the same grid."""
-        tokens = tokens + self._drop(self.attn(self.norm1(tokens)))
+        tokens = tokens + self._drop(self.attn(self.norm1(tokens), attend))
         return tokens + self._drop(self.mlp(self.norm2(tokens)))
 
     def _drop(self, branch: Tensor) -> Tensor:
@@ -135,9 +165,15 @@ class Attention(nn.Module):
             self.sr = nn.Conv2d(dim, dim, reduction, stride=reduction)
             self.norm = nn.LayerNorm(dim, eps=EMBED_EPS)
 
-    def forward(self, tokens: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w c"]:
-        """Let every token look at the coarser grid."""
-        key, value = self.kv(self._reduce(tokens)).chunk(2, dim=-1)
+    def forward(
+        self, tokens: Float[Tensor, "b h w c"], attend: Attend | None = None
+    ) -> Float[Tensor, "b h w c"]:
+        """Let every token look at the coarser grid: of its own picture, or as ``attend`` has it."""
+        key_value = self.kv(self._reduce(tokens))
+        if attend is not None:
+            mixed = attend(self.q(tokens).flatten(1, 2), key_value.flatten(1, 2), self.heads)
+            return self.proj(mixed.view_as(tokens))
+        key, value = key_value.chunk(2, dim=-1)
         mixed = F.scaled_dot_product_attention(
             self._split(self.q(tokens)), self._split(key), self._split(value)
         )

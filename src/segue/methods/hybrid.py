@@ -1,0 +1,70 @@
+"""How to align: source and target in one pass of the student, in which their tokens meet in groups."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from segue.ops import groups
+from segue.types import HybridRules, Joint, View
+
+Grouping = Literal["none", "random", "hvh", "hvr", "cutout", "semantic"]
+TargetMask = Literal["source", "pseudo", "mixed"]
+
+
+class HybridPair:
+    """Yields source and target together, divided into groups of tokens that may meet.
+
+    Source: STCT + MHA, sections 3.2 and 3.3, table 2.
+
+    Args:
+        grouping: How tokens are divided, see :mod:`segue.ops.groups`; "none" lets all of them meet.
+        scattered: How many classes semantic grouping tears apart.
+        target_mask: What divides the target in semantic grouping: "source" copies the source's mask as in the
+            paper, "pseudo" goes by the teacher's label, "mixed" by the label of what the student is shown.
+        draws: How often groups are drawn in a step: once, once a stage, or once a block of the encoder.
+        rules: Who looks at whom.
+    """
+
+    def __init__(
+        self,
+        grouping: Grouping = "semantic",
+        *,
+        scattered: int = 0,
+        target_mask: TargetMask = "source",
+        draws: int = 1,
+        rules: HybridRules | None = None,
+    ) -> None:
+        self.grouping: Grouping = grouping
+        self.scattered = scattered
+        self.target_mask: TargetMask = target_mask
+        self.draws = draws
+        self.rules = rules or HybridRules()
+
+    def __call__(self, source: View, target: View, shown: View) -> Joint:
+        """Source and what the student is shown of the target, as one pass.
+
+        Args:
+            source: The source view.
+            target: The target view with the teacher's label.
+            shown: The same after mixing and colour changes.
+        """
+        drawn: Tensor | None = None
+        if self.grouping != "none":
+            drawn = torch.stack([self._draw(source, target, shown) for _ in range(self.draws)])
+        return Joint([source, shown], drawn, self.rules)
+
+    def _draw(self, source: View, target: View, shown: View) -> Tensor:
+        assert source.label is not None
+        pairs, height, width = source.label.shape
+        size, device = (pairs, height, width), source.label.device
+        match self.grouping:
+            case "random":
+                return groups.random_groups(size, device=device)
+            case "hvh" | "hvr":
+                return groups.halves(size, anywhere=self.grouping == "hvr", device=device)
+            case "cutout":
+                return groups.cutout(size, device=device)
+            case _:
+                others = {"source": None, "pseudo": target.label, "mixed": shown.label}
+                return groups.semantic(source.label, others[self.target_mask], scattered=self.scattered)

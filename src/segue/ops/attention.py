@@ -1,0 +1,295 @@
+"""Hybrid attention: tokens of a source and a target picture look at keys of both domains, within their group.
+
+Two evaluations of the same function. ``DenseMeeting`` computes all scores and masks those of other groups, in
+kernels that every device has. ``SortedMeeting`` brings the tokens of a group together first and computes nothing
+else: with two equal groups this is the arithmetic of plain attention.
+
+Source: STCT + MHA, section 3.2, equations 3 to 7.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int64, UInt8
+from torch import Tensor
+
+from segue.types import HybridRules
+
+Attend: TypeAlias = Callable[[Tensor, Tensor, int], Tensor]
+"""``(query (2B,N,C), key and value side by side (2B,M,2C), heads) -> (2B,N,C)``; sources first, then targets."""
+
+Side: TypeAlias = tuple[tuple[int, ...], bool, bool]
+"""Domains whose queries can be treated as one, whether they look over, and whether groups divide them."""
+
+
+class DenseMeeting:
+    """All scores, with those that do not count masked.
+
+    Args:
+        query_groups: The group of every query, of the source and of the target; None if all tokens may meet.
+        key_groups: The same for keys.
+        rules: Who looks at whom.
+    """
+
+    def __init__(
+        self,
+        query_groups: UInt8[Tensor, "2 b n"] | None,
+        key_groups: UInt8[Tensor, "2 b m"] | None,
+        rules: HybridRules,
+    ) -> None:
+        self.rules = rules
+        self.allowed: list[Tensor | None] = [None, None]
+        if query_groups is not None and key_groups is not None:
+            self.allowed = [self._allowed(query_groups, key_groups, domain) for domain in (0, 1)]
+
+    def __call__(
+        self, query: Float[Tensor, "b2 n c"], key_value: Float[Tensor, "b2 m d"], heads: int
+    ) -> Float[Tensor, "b2 n c"]:
+        """Mix the values that every query may look at."""
+        queries = _split(query, heads).chunk(2)
+        key, value = key_value.chunk(2, dim=-1)
+        keys, values = (_split(tokens, heads).chunk(2) for tokens in (key, value))
+        mixed: list[Tensor] = []
+        for domain, looks_over in enumerate(self.rules.is_hybrid):
+            seen = (domain, 1 - domain) if looks_over else (domain,)
+            mask = self._mask(domain, looks_over, keys[domain].shape[2], query)
+            mixed.append(
+                F.scaled_dot_product_attention(
+                    queries[domain],
+                    torch.cat([keys[i] for i in seen], dim=2),
+                    torch.cat([values[i] for i in seen], dim=2),
+                    attn_mask=mask,
+                )
+            )
+        return torch.cat(mixed).transpose(1, 2).flatten(2)
+
+    def _mask(self, domain: int, looks_over: bool, keys: int, like: Tensor) -> Tensor | None:
+        """Booleans, or numbers to add to the scores where the domains do not count alike."""
+        allowed = self.allowed[domain]
+        if not looks_over or self.rules.bias == 0:
+            return allowed
+        bias = like.new_zeros(1, 1, 1, 2 * keys)
+        bias[..., keys:] = self.rules.bias
+        return bias if allowed is None else bias.masked_fill(~allowed, -math.inf)
+
+    def _allowed(self, queries: Tensor, keys: Tensor, domain: int) -> Bool[Tensor, "b 1 n k"] | None:
+        """Own keys first, then the other domain's if it is looked at."""
+        looks_over = self.rules.is_hybrid[domain]
+        if not looks_over and not self.rules.groups_itself:
+            return None
+        own = queries[domain][:, :, None] == keys[domain][:, None, :]
+        everything = torch.ones_like(own)
+        if not looks_over:
+            return torch.where(own.any(-1, keepdim=True), own, everything)[:, None]
+        other = queries[domain][:, :, None] == keys[1 - domain][:, None, :]
+        # A query whose group has no key anywhere looks at all of its own picture.
+        has_key = own.any(-1, keepdim=True) | other.any(-1, keepdim=True)
+        return torch.cat([torch.where(has_key, own, everything), other], dim=-1)[:, None]
+
+
+@dataclass(frozen=True)
+class Meetings:
+    """Sets of queries that look at the same keys, one set after the other.
+
+    Attributes:
+        queries: Every query exactly once, by its place in (2, B, N).
+        query_sizes: How many belong to each set.
+        keys: The keys of each set, by their place in (2, B, M); a key may belong to several.
+        key_sizes: How many belong to each set.
+        foreign: For each set, which of its keys are of the other domain; None where that does not matter.
+    """
+
+    queries: Int64[Tensor, " q"]
+    query_sizes: list[int]
+    keys: Int64[Tensor, " k"]
+    key_sizes: list[int]
+    foreign: list[Tensor | None]
+
+
+class SortedMeeting:
+    """The scores that count, and no others: tokens of a group are brought together first.
+
+    Building it needs the groups' sizes on the host, so it is meant for the processor.
+
+    Args:
+        query_groups: The group of every query, of the source and of the target.
+        key_groups: The same for keys.
+        rules: Who looks at whom.
+    """
+
+    def __init__(
+        self, query_groups: UInt8[Tensor, "2 b n"], key_groups: UInt8[Tensor, "2 b m"], rules: HybridRules
+    ) -> None:
+        self.rules = rules
+        self.meetings = meetings(query_groups, key_groups, rules)
+        self.back = torch.empty_like(self.meetings.queries)
+        self.back[self.meetings.queries] = torch.arange(len(self.back), device=self.back.device)
+
+    def __call__(
+        self, query: Float[Tensor, "b2 n c"], key_value: Float[Tensor, "b2 m d"], heads: int
+    ) -> Float[Tensor, "b2 n c"]:
+        """Mix the values that every query may look at."""
+        found = self.meetings
+        queries = permuted(query.flatten(0, 1), found.queries, self.back).split(found.query_sizes)
+        keys = key_value.flatten(0, 1)[found.keys].split(found.key_sizes)
+        mixed: list[Tensor] = []
+        for some, theirs, foreign in zip(queries, keys, found.foreign, strict=True):
+            key, value = theirs[None].chunk(2, dim=-1)
+            bias = None if foreign is None else (foreign * self.rules.bias).to(some.dtype)[None, None, None]
+            attended = F.scaled_dot_product_attention(
+                _split(some[None], heads), _split(key, heads), _split(value, heads), attn_mask=bias
+            )
+            mixed.append(attended[0].transpose(0, 1).flatten(1))
+        return permuted(torch.cat(mixed), self.back, found.queries).view_as(query)
+
+
+@dataclass
+class MeetingPlan:
+    """Hybrid attention for every block of an encoder, prepared once for each grid of tokens.
+
+    Attributes:
+        groups: (D,2,B,H,W) in {0, 1}: one draw for all blocks, one for each stage, or one for each block; None if
+            all tokens may meet.
+        rules: Who looks at whom.
+        stages: How many the encoder has.
+    """
+
+    groups: UInt8[Tensor, "d 2 b h w"] | None
+    rules: HybridRules
+    stages: int
+    _known: dict[tuple[int, ...], Attend] = field(default_factory=dict[tuple[int, ...], Attend])
+
+    def at(self, stage: int, block: int, *, queries: tuple[int, int], keys: tuple[int, int]) -> Attend | None:
+        """How a block attends; None for plain attention.
+
+        Args:
+            stage: From 1.
+            block: The block's number in the whole encoder, from 0.
+            queries: Rows and columns of the queries' grid.
+            keys: Rows and columns of the keys' grid.
+        """
+        if stage not in self.rules.stages:
+            return None
+        draws = 1 if self.groups is None else len(self.groups)
+        draw = 0 if draws == 1 else stage - 1 if draws == self.stages else block
+        place = (draw, *queries, *keys)
+        if place not in self._known:
+            self._known[place] = self._built(draw, queries, keys)
+        return self._known[place]
+
+    def _built(self, draw: int, queries: tuple[int, int], keys: tuple[int, int]) -> Attend:
+        if self.groups is None:
+            return DenseMeeting(None, None, self.rules)
+        here, there = (_sampled(self.groups[draw], grid) for grid in (queries, keys))
+        # Sorting needs to know the groups' sizes on the host, for which an accelerator would have to wait.
+        kind = SortedMeeting if here.device.type == "cpu" else DenseMeeting
+        return kind(here, there, self.rules)
+
+
+def _sampled(groups: UInt8[Tensor, "2 b h w"], grid: tuple[int, int]) -> UInt8[Tensor, "2 b n"]:
+    """The group of every cell: that of its upper left pixel, so that coarser grids are parts of finer ones."""
+    return F.interpolate(groups.float(), grid, mode="nearest").to(torch.uint8).flatten(2)
+
+
+def meetings(
+    query_groups: UInt8[Tensor, "2 b n"], key_groups: UInt8[Tensor, "2 b m"], rules: HybridRules
+) -> Meetings:
+    """Sort queries into sets that look at the same keys.
+
+    Args:
+        query_groups: The group of every query, of the source and of the target.
+        key_groups: The same for keys.
+        rules: Who looks at whom.
+
+    Returns:
+        No set is empty, and none is without keys: queries whose group has no key look at all of their own
+        picture.
+    """
+    found = [
+        entry
+        for pair in range(query_groups.shape[1])
+        for side in _sides(rules)
+        for entry in _sets(query_groups, key_groups, pair, side, has_bias=rules.bias != 0)
+        if len(entry[0])
+    ]
+    queries, keys, foreign = zip(*found, strict=True)
+    return Meetings(
+        torch.cat(queries),
+        [len(some) for some in queries],
+        torch.cat(keys),
+        [len(some) for some in keys],
+        list(foreign),
+    )
+
+
+def _sets(
+    query_groups: Tensor, key_groups: Tensor, pair: int, side: Side, *, has_bias: bool
+) -> list[tuple[Tensor, Tensor, Tensor | None]]:
+    """Queries, keys, and which keys are foreign, for each group of one side of a pair."""
+    domains, looks_over, is_grouped = side
+    found: list[tuple[Tensor, Tensor, Tensor | None]] = []
+    for group in (0, 1) if is_grouped else (None,):
+        queries = _places(query_groups, pair, domains, group)
+        keys = _places(key_groups, pair, (0, 1) if looks_over else domains, group)
+        if not len(keys):  # the group has no key: its queries look at all of their own picture
+            of = queries // query_groups[0].numel()
+            found += [(queries[of == d], _places(key_groups, pair, (d,), None), None) for d in domains]
+            continue
+        is_uneven = looks_over and has_bias
+        foreign = keys // key_groups[0].numel() != domains[0] if is_uneven else None
+        found.append((queries, keys, foreign))
+    return found
+
+
+def _sides(rules: HybridRules) -> list[Side]:
+    if rules.direction == "bidirectional" and rules.bias == 0:
+        return [((0, 1), True, True)]
+    return [((domain,), over, over or rules.groups_itself) for domain, over in enumerate(rules.is_hybrid)]
+
+
+def _places(groups: Tensor, pair: int, domains: tuple[int, ...], group: int | None) -> Tensor:
+    """Where the tokens of a pair, of some domains and of a group (None for any) lie in (2, B, N)."""
+    _, pairs, count = groups.shape
+    parts: list[Tensor] = []
+    for domain in domains:
+        values = groups[domain, pair]
+        places = (
+            torch.arange(count, device=groups.device) if group is None else (values == group).nonzero()[:, 0]
+        )
+        parts.append(places + (domain * pairs + pair) * count)
+    return torch.cat(parts)
+
+
+def _split(tokens: Float[Tensor, "b n c"], heads: int) -> Float[Tensor, "b heads n d"]:
+    return tokens.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+class _Permuted(torch.autograd.Function):
+    """Rows in another order; the gradient goes back by the inverse order instead of adding up."""
+
+    @staticmethod
+    def forward(ctx, rows: Tensor, order: Tensor, back: Tensor) -> Tensor:
+        ctx.save_for_backward(order, back)
+        return rows.index_select(0, order)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+        _, back = ctx.saved_tensors
+        return gradient.index_select(0, back), None, None
+
+
+def permuted(
+    rows: Float[Tensor, "n c"], order: Int64[Tensor, " n"], back: Int64[Tensor, " n"]
+) -> Float[Tensor, "n c"]:
+    """Rows in another order.
+
+    Args:
+        rows: Any.
+        order: A permutation: row ``order[i]`` becomes row ``i``.
+        back: Its inverse.
+    """
+    return _Permuted.apply(rows, order, back)
