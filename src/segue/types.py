@@ -126,7 +126,7 @@ class Output:
 
     Attributes:
         logits: The prediction, before softmax, at the head's own resolution.
-        features: Encoder maps at strides 4, 8, 16 and 32.
+        features: Encoder maps, fine to coarse.
         embedding: The head's map before its classifier.
         supervised: The predictions that a segmentation loss applies to.
     """

@@ -13,14 +13,52 @@ def test_daformers_parameter_count(encoder, count):
     assert sum(p.numel() for p in network.parameters()) == count
 
 
-@pytest.mark.parametrize("encoder", ["mit_nano", "mit_b0", "mobilenet_v2"])
+@pytest.mark.parametrize(
+    "encoder", ["mit_nano", "mit_b0", "mobilenet_v2", "resnet50_v1c", "resnet101_v1c", "resnet101_caffe"]
+)
 @pytest.mark.parametrize("head", HEADS)
 def test_every_pair_fits_together(encoder, head):
     with torch.device("meta"):
         network = build_segmenter(encoder, head, num_classes=7, channels=32)
-        output = network(torch.empty(2, 3, 64, 128))
-    assert output.logits.shape == (2, 7, 16, 32)
+        output = network(torch.empty(2, 3, 70, 128))
+    level = -1 if head == "deeplab_v2" else 0
+    assert output.logits.shape == (2, 7, *output.features[level].shape[-2:])
     assert tuple(maps.shape[1] for maps in output.features) == network.encoder.out_channels
+    if encoder != "resnet101_caffe":
+        strides = network.encoder.strides
+        assert [maps.shape[-2:] for maps in output.features] == [(-(-70 // s), 128 // s) for s in strides]
+
+
+@pytest.mark.slow
+def test_a_dilated_encoder_trains_with_daformers_head():
+    network = build_segmenter("resnet50_v1c", "daformer", num_classes=3, channels=8)
+    network(torch.rand(2, 3, 33, 40)).logits.mean().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+def test_heads_say_how_many_pixels_a_cell_spans():
+    strides = {name: head.stride for name, head in HEADS.items()}
+    assert strides == {"daformer": 4, "segformer": 4, "deeplab_v3plus": 4, "deeplab_v2": 8}
+
+
+def test_context_is_the_heads_own():
+    chosen = build_segmenter("mit_nano", "deeplab_v2", num_classes=2, context="four")
+    assert len(chosen.head.aspp_modules) == 4
+    assert len(build_segmenter("mit_nano", "deeplab_v2", num_classes=2).head.aspp_modules) == 2
+    default = build_segmenter("mit_nano", "daformer", num_classes=2, channels=8)
+    named = build_segmenter("mit_nano", "daformer", num_classes=2, channels=8, context="sepaspp")
+    assert default.state_dict().keys() == named.state_dict().keys()
+
+
+@pytest.mark.slow
+def test_multi_resolution_with_deeplabs_head():
+    """HRDA's attention comes from a head of the same kind, whose context is the prediction's."""
+    detail = {"detail": (64, 64)}
+    network = build_segmenter(
+        "resnet50_v1c", "deeplab_v2", num_classes=3, context="four", multi_resolution=detail
+    )
+    assert len(network.attention_head.aspp_modules) == 4
+    assert network.eval()(torch.rand(1, 3, 128, 128)).logits.shape == (1, 3, 16, 16)
 
 
 def test_normalisation():
@@ -37,6 +75,22 @@ def test_normalisation():
         (
             lambda: build_segmenter("mit_nano", "daformer", num_classes=2, context="none"),
             "known: sepaspp, aspp",
+        ),
+        (
+            lambda: build_segmenter("mit_nano", "deeplab_v2", num_classes=2, context="sepaspp"),
+            "unknown context 'sepaspp'; known: two, four",
+        ),
+        (
+            lambda: build_segmenter("mit_nano", "segformer", num_classes=2, context="sepaspp"),
+            "head 'segformer' has no choice of context",
+        ),
+        (
+            lambda: build_segmenter("mit_nano", "deeplab_v2", num_classes=2, multi_resolution={}),
+            "must lie on a grid of 8 pixels",
+        ),
+        (
+            lambda: build_segmenter("resnet101_caffe", "deeplab_v2", num_classes=2, multi_resolution={}),
+            "choose another encoder",
         ),
     ],
 )

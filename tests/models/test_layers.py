@@ -20,7 +20,7 @@ def test_token_linear_is_linear(threads, shape):
 
 
 @pytest.mark.parametrize("dilation", [2, 6, 18])
-@pytest.mark.parametrize("size", [(16, 24), (37, 19), (1, 5)])
+@pytest.mark.parametrize("size", [(16, 24), (37, 19), (40, 54), (1, 5)])
 def test_dilated_depthwise_is_the_convolution(dilation, size):
     layer = DilatedDepthwise(3, 3, 3, padding=dilation, dilation=dilation, groups=3, bias=False)
     maps = torch.rand(2, 3, *size, requires_grad=True)

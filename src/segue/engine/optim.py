@@ -14,7 +14,8 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Three groups: the encoder, its norms without weight decay, everything else at the head's rate.
 
-    Source: DAFormer's optimiser settings. A norm inside the head keeps its weight decay, as there.
+    Source: DAFormer's optimiser settings. A norm inside the head keeps its weight decay, as there. New layers of an
+    encoder whose name contains "head" are a head's, as there.
 
     Args:
         module: A method; parameters without gradient (a teacher's) are left out.
@@ -32,7 +33,7 @@ def parameter_groups(
     for name, parameter in module.named_parameters():
         if not parameter.requires_grad:
             continue
-        in_encoder = "encoder" in name.split(".")
+        in_encoder = "encoder" in name.split(".") and "head" not in name
         group = head if not in_encoder else encoder_norms if id(parameter) in norms else encoder
         group.append(parameter)
     groups = [(encoder, lr, weight_decay), (encoder_norms, lr, 0.0), (head, lr * head_factor, weight_decay)]

@@ -34,7 +34,7 @@ class NetworkSettings(Settings):
 
     encoder: str = "mit_b5"
     head: str = "daformer"
-    context: str = "sepaspp"
+    context: str | None = None  # None is the head's own default
     channels: Count = 256
     dropout: Share = 0.1
     drop_path: Share = 0.1

@@ -3,13 +3,15 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from torch import nn
-
 from segue.classes import nearest
 from segue.models.encoders.encoder import Encoder
 from segue.models.encoders.mit import MixTransformer
 from segue.models.encoders.mobilenet import MobileNetV2
+from segue.models.encoders.resnet import ResNet
+from segue.models.encoders.vit import dinov2, dinov3
 from segue.models.heads.daformer import DaformerHead
+from segue.models.heads.deeplab import DeepLabV2Head, DeepLabV3PlusHead
+from segue.models.heads.head import Head
 from segue.models.heads.segformer import SegformerHead
 from segue.models.multi_resolution import MultiResolution
 from segue.models.segmenter import Segmenter
@@ -19,6 +21,9 @@ Statistics = tuple[float, float, float]
 IMAGENET: tuple[Statistics, Statistics] = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 SYMMETRIC: tuple[Statistics, Statistics] = ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
 """Colours from -1 to 1."""
+
+CAFFE: tuple[Statistics, Statistics] = ((122.67891434, 116.66876762, 104.00698793), (1.0, 1.0, 1.0))
+"""Colours without their mean, undivided."""
 
 MIT_SIZES: dict[str, tuple[Sequence[int], Sequence[int]]] = {
     "mit_b0": ((32, 64, 160, 256), (2, 2, 2, 2)),
@@ -50,16 +55,29 @@ ENCODERS: dict[str, Callable[[float], Encoder]] = {
     "mit_b4": _mit("mit_b4"),
     "mit_b5": _mit("mit_b5"),
     "mobilenet_v2": lambda drop_path: MobileNetV2(),
+    "resnet50_v1c": lambda drop_path: ResNet((3, 4, 6, 3)),
+    "resnet101_v1c": lambda drop_path: ResNet((3, 4, 23, 3)),
+    "resnet101_caffe": lambda drop_path: ResNet((3, 4, 23, 3), caffe=True),
+    "dinov2_tiny": lambda drop_path: dinov2("tiny", drop_path=drop_path),
+    "dinov2_small": lambda drop_path: dinov2("small", drop_path=drop_path),
+    "dinov2_base": lambda drop_path: dinov2("base", drop_path=drop_path),
+    "dinov2_large": lambda drop_path: dinov2("large", drop_path=drop_path),
+    "dinov3_tiny": lambda drop_path: dinov3("tiny", drop_path=drop_path),
+    "dinov3_small": lambda drop_path: dinov3("small", drop_path=drop_path),
+    "dinov3_base": lambda drop_path: dinov3("base", drop_path=drop_path),
+    "dinov3_large": lambda drop_path: dinov3("large", drop_path=drop_path),
 }
 """Encoder names to functions of the stochastic depth's rate."""
 
-HEADS: dict[str, Callable[..., nn.Module]] = {
+HEADS: dict[str, type[Head]] = {
     "daformer": DaformerHead,
-    "segformer": lambda in_channels, num_classes, *, context, **rest: SegformerHead(
-        in_channels, num_classes, **rest
-    ),
+    "segformer": SegformerHead,
+    "deeplab_v2": DeepLabV2Head,
+    "deeplab_v3plus": DeepLabV3PlusHead,
 }
-"""Head names to functions of channels, classes, width, context and dropout."""
+
+NORMALISATIONS = {"mobilenet_v2": SYMMETRIC, "resnet101_caffe": CAFFE}
+"""Of encoders that expect something else than ``IMAGENET``."""
 
 
 def build_encoder(name: str, *, drop_path: float = 0.1) -> Encoder:
@@ -73,7 +91,7 @@ def build_encoder(name: str, *, drop_path: float = 0.1) -> Encoder:
         The encoder, in training mode.
 
     Raises:
-        ValueError: If there is no such encoder.
+        ValueError: If there is no such encoder, or a library that it needs is not installed.
     """
     if name not in ENCODERS:
         raise ValueError(f"unknown encoder {name!r}{nearest(name, list(ENCODERS))}")
@@ -86,7 +104,7 @@ def build_segmenter(
     *,
     num_classes: int,
     channels: int = 256,
-    context: str = "sepaspp",
+    context: str | None = None,
     dropout: float = 0.1,
     drop_path: float = 0.1,
     multi_resolution: Mapping[str, Any] | None = None,
@@ -97,9 +115,9 @@ def build_segmenter(
         encoder: A key of ``ENCODERS``.
         head: A key of ``HEADS``.
         num_classes: Classes to tell apart.
-        channels: Width of the head.
-        context: How DAFormer's head looks around, a key of ``heads.daformer.FUSIONS``; other heads have
-            no choice.
+        channels: Width of the head; DeepLabV2's has none.
+        context: How the head looks around: a key of ``heads.daformer.FUSIONS`` for DAFormer's, of
+            ``heads.deeplab.BRANCHES`` for DeepLabV2's; None is the head's own default, and all that others take.
         dropout: Probability of a channel being dropped before the classifier.
         drop_path: Rate of stochastic depth at the encoder's last block.
         multi_resolution: The arguments of ``MultiResolution``, with ``attention`` "class", "single" or "none"
@@ -109,19 +127,31 @@ def build_segmenter(
         The network, in training mode.
 
     Raises:
-        ValueError: If a name is unknown.
+        ValueError: If a name is unknown, a context is given to a head without a choice, or the encoder's maps do
+            not have the grid that several resolutions are joined on.
     """
     if head not in HEADS:
         raise ValueError(f"unknown head {head!r}{nearest(head, list(HEADS))}")
+    kind = HEADS[head]
+    if context is not None and "context" not in kind.options:
+        raise ValueError(f"head {head!r} has no choice of context: leave out context {context!r}")
     network = build_encoder(encoder, drop_path=drop_path)
     widths = network.out_channels
-    options = {"channels": channels, "context": context, "dropout": dropout}
-    decoder = HEADS[head](widths, num_classes, **options)
+    given: dict[str, Any] = {"channels": channels, "context": context, "dropout": dropout}
+    options = {name: given[name] for name in kind.options if given[name] is not None}
+    decoder = kind(widths, num_classes, **options)
     if multi_resolution is None:
         return Segmenter(network, decoder)
+    if decoder.stride not in (*network.strides[:1], *network.strides[-1:]):
+        raise ValueError(
+            f"multi_resolution with encoder {encoder!r} and head {head!r}: logits must lie on a grid of"
+            f" {decoder.stride} pixels, which this encoder does not have; choose another encoder or head"
+        )
     wanted = dict(multi_resolution)
     maps = {"class": num_classes, "single": 1, "none": 0}[wanted.pop("attention", "class")]
-    attention = HEADS[head](widths, maps, **{**options, "context": "conv1"}) if maps else None
+    if kind is DaformerHead:
+        options["context"] = "conv1"
+    attention = kind(widths, maps, **options) if maps else None
     return MultiResolution(network, decoder, attention_head=attention, **wanted)
 
 
@@ -139,4 +169,4 @@ def normalisation(encoder: str) -> tuple[Statistics, Statistics]:
     """
     if encoder not in ENCODERS:
         raise ValueError(f"unknown encoder {encoder!r}{nearest(encoder, list(ENCODERS))}")
-    return SYMMETRIC if encoder == "mobilenet_v2" else IMAGENET
+    return NORMALISATIONS.get(encoder, IMAGENET)

@@ -20,7 +20,7 @@ class Segmenter(nn.Module):
     learning rate.
 
     Args:
-        encoder: Image to four maps at strides 4, 8, 16 and 32.
+        encoder: Image to four maps, fine to coarse.
         head: The four maps to logits and the embedding before the classifier.
     """
 

@@ -119,19 +119,15 @@ def load_encoder(encoder: Encoder, path: Path) -> None:
     Args:
         encoder: One of ``build.ENCODERS``.
         path: A ``.safetensors`` file, or a PyTorch file of tensors only; bare, or under "state_dict" or
-            "model".
+            "model". Of a folder, the file ``model.safetensors`` is read.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is damaged, or its names or shapes are not the encoder's.
     """
-    state = {
-        name: value
-        for name, value in read_state(path).items()
-        if not name.startswith(encoder.classifier_names)
-    }
-    _check_fit(encoder, state, path)
-    encoder.load_state_dict(state, strict=False)
+    state = encoder.translated(read_state(path / MODEL_FILE if path.is_dir() else path))
+    _check_fit(encoder.pretrained, state, path)
+    encoder.pretrained.load_state_dict(state, strict=False)
 
 
 def read_state(path: Path) -> State:

@@ -42,6 +42,7 @@ STREET_SCENES: Tree = {
             "crop": [256, 256],
         },
         "rare_classes": {"min_crop_ratio": 2.0},
+        "evaluation": {"mode": "auto"},  # scored as other recipes are here: small pictures, in one piece
     },
     "run": {"log_every": 20, "draw_every": 200, "save_every": 200},
 }  # fmt: skip

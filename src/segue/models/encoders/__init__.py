@@ -1,1 +1,1 @@
-"""Encoders: an image in, features at strides 4, 8, 16 and 32 out."""
+"""Encoders: an image in, four maps out, fine to coarse."""

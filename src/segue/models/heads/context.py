@@ -69,7 +69,7 @@ class Aspp(nn.Module):
     ) -> None:
         super().__init__()
         self.aspp_modules = nn.ModuleList(
-            _branch(in_channels, channels, dilation, separable=separable) for dilation in dilations
+            pyramid_branch(in_channels, channels, dilation, separable=separable) for dilation in dilations
         )
         self.bottleneck = ConvNorm(len(dilations) * channels, channels, kernel=3)
 
@@ -100,7 +100,8 @@ def _conv_norm_of_parts(layer: ConvNorm, parts: Iterable[Tensor]) -> Tensor:
     return F.relu(layer.bn(total), inplace=True)
 
 
-def _branch(in_channels: int, channels: int, dilation: int, *, separable: bool) -> nn.Module:
+def pyramid_branch(in_channels: int, channels: int, dilation: int, *, separable: bool) -> nn.Module:
+    """One branch of a pyramid; of dilation 1 it is a 1x1 convolution."""
     if dilation == 1:
         return ConvNorm(in_channels, channels)
     if separable:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from segue.classes import nearest
 from segue.models.heads.context import Aspp, InterlacedAttention
+from segue.models.heads.head import Head
 from segue.models.layers import ConvNorm, LevelEmbedding
 from segue.ops.resize import enlarge
 
@@ -23,7 +24,7 @@ FUSIONS: dict[str, Callable[[int, int], nn.Module]] = {
 """How the concatenated levels are fused, by the name of the head's context; the last looks around earlier."""
 
 
-class DaformerHead(nn.Module):
+class DaformerHead(Head):
     """The context-aware fusion head. Parameter names are the official ones.
 
     Source: DAFormer (Hoyer et al., CVPR 2022), section 3.2 and table 7 (the other contexts);
@@ -42,7 +43,7 @@ class DaformerHead(nn.Module):
         ValueError: If there is no such context.
     """
 
-    stride: ClassVar[int] = 4
+    options: ClassVar[tuple[str, ...]] = ("channels", "context", "dropout")
 
     def __init__(
         self,

@@ -1,17 +1,17 @@
 """SegFormer's head: every level made equally wide, enlarged, concatenated and mixed by 1x1 convolutions."""
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from segue.models.heads.head import Head
 from segue.models.layers import ConvNorm, LevelEmbedding
 from segue.ops.resize import enlarge
 
 
-class SegformerHead(nn.Module):
+class SegformerHead(Head):
     """The all-MLP head, in the variant of DAFormer's repository: levels are concatenated fine to coarse.
 
     The original concatenates coarse to fine; ``weights.from_nvlabs`` permutes its weights. The classifier
@@ -25,8 +25,6 @@ class SegformerHead(nn.Module):
         channels: Width of every level and of the embedding.
         dropout: Probability of a channel being dropped before the classifier, in training.
     """
-
-    stride: ClassVar[int] = 4
 
     def __init__(
         self, in_channels: Sequence[int], num_classes: int, *, channels: int = 256, dropout: float = 0.1

@@ -1,0 +1,117 @@
+"""DeepLab's heads: the second version's sum of dilated classifiers, and the third's pyramid with a decoder."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from segue.classes import nearest
+from segue.models.heads.context import SeparableConvNorm, pyramid_branch
+from segue.models.heads.head import Head
+from segue.models.layers import ConvNorm
+from segue.ops.resize import enlarge
+
+BRANCHES: dict[str, tuple[int, ...]] = {"two": (6, 12), "four": (6, 12, 18, 24)}
+"""Dilations of DeepLabV2's branches by the name of the head's context."""
+
+PYRAMID = (1, 12, 24, 36)
+
+FINE_CHANNELS = 48
+"""Channels that DeepLabV3+ makes of the finest map."""
+
+
+class DeepLabV2Head(Head):
+    """Parallel dilated 3x3 convolutions from the coarsest map straight to logits, summed.
+
+    There is no map of its own before the classifier, so the embedding is the encoder's coarsest map. Parameter
+    names are those of DAFormer's DeepLabV2 configurations.
+
+    Source: DeepLab (Chen et al., TPAMI 2018), section 3.2; https://arxiv.org/abs/1606.00915.
+
+    Note:
+        AdaptSegNet's code, and what descends from it, returns inside the loop over its branches, so that only
+        the first two ever contribute. That is "two", which DACS and DAFormer's comparison follow; ADVENT, FDA
+        and CRST sum all four. Official code enlarges these logits with aligned corners in the AdaptSegNet
+        family, without in DAFormer's, which is followed here.
+
+    Args:
+        in_channels: Channels of the four maps; only the last one is used.
+        num_classes: Classes to tell apart.
+        context: "two" for dilations 6 and 12, "four" for 18 and 24 as well.
+
+    Raises:
+        ValueError: If there is no such context.
+    """
+
+    stride: ClassVar[int] = 8
+    options: ClassVar[tuple[str, ...]] = ("context",)
+
+    def __init__(self, in_channels: Sequence[int], num_classes: int, *, context: str = "two") -> None:
+        super().__init__()
+        if context not in BRANCHES:
+            raise ValueError(f"unknown context {context!r}{nearest(context, list(BRANCHES))}")
+        self.aspp_modules = nn.ModuleList(
+            _classifier(in_channels[-1], num_classes, dilation) for dilation in BRANCHES[context]
+        )
+
+    def forward(self, features: list[Tensor]) -> tuple[Float[Tensor, "b k h w"], Float[Tensor, "b d h w"]]:
+        """Logits on the coarsest map's grid, and that map."""
+        coarsest = features[-1]
+        return torch.stack([branch(coarsest) for branch in self.aspp_modules]).sum(dim=0), coarsest
+
+
+def _classifier(in_channels: int, num_classes: int, dilation: int) -> nn.Sequential:
+    convolution = nn.Conv2d(in_channels, num_classes, 3, padding=dilation, dilation=dilation)
+    nn.init.normal_(convolution.weight, std=0.01)
+    nn.init.zeros_(convolution.bias)  # pyright: ignore[reportArgumentType]
+    return nn.Sequential(OrderedDict(conv=convolution))
+
+
+class DeepLabV3PlusHead(Head):
+    """A pyramid of separable dilated convolutions and the picture's mean, refined by the finest map.
+
+    Parameter names are those of DAFormer's DeepLabV3+ configuration, whose width is 512.
+
+    Source: DeepLabV3+ (Chen et al., ECCV 2018), section 3.1; https://arxiv.org/abs/1802.02611.
+
+    Note:
+        The paper's dilations are 6, 12, 18 at stride 16; these are mmsegmentation's 12, 24, 36 at stride 8.
+        A training batch needs two pictures: the mean of a single one cannot be normalised.
+
+    Args:
+        in_channels: Channels of the four maps; the first and the last are used.
+        num_classes: Classes to tell apart.
+        channels: Width of the pyramid and of the embedding.
+        dropout: Probability of a channel being dropped before the classifier, in training.
+    """
+
+    def __init__(
+        self, in_channels: Sequence[int], num_classes: int, *, channels: int = 512, dropout: float = 0.1
+    ) -> None:
+        super().__init__()
+        self.image_pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), ConvNorm(in_channels[-1], channels))
+        self.aspp_modules = nn.ModuleList(
+            pyramid_branch(in_channels[-1], channels, dilation, separable=True) for dilation in PYRAMID
+        )
+        self.bottleneck = ConvNorm((len(self.aspp_modules) + 1) * channels, channels, kernel=3)
+        self.c1_bottleneck = ConvNorm(in_channels[0], FINE_CHANNELS)
+        self.sep_bottleneck = nn.Sequential(
+            SeparableConvNorm(channels + FINE_CHANNELS, channels, dilation=1),
+            SeparableConvNorm(channels, channels, dilation=1),
+        )
+        self.dropout = nn.Dropout2d(dropout)
+        self.conv_seg = nn.Conv2d(channels, num_classes, 1)
+        nn.init.normal_(self.conv_seg.weight, std=0.01)
+        nn.init.zeros_(self.conv_seg.bias)  # pyright: ignore[reportArgumentType]
+
+    def forward(self, features: list[Tensor]) -> tuple[Float[Tensor, "b k h w"], Float[Tensor, "b d h w"]]:
+        """Logits and the embedding before dropout and classifier, on the finest map's grid."""
+        finest, coarsest = features[0], features[-1]
+        mean = self.image_pool(coarsest).expand(-1, -1, *coarsest.shape[-2:])
+        maps = self.bottleneck(torch.cat([mean, *(branch(coarsest) for branch in self.aspp_modules)], dim=1))
+        maps = enlarge(maps, (finest.shape[-2], finest.shape[-1]))
+        embedding = self.sep_bottleneck(torch.cat([maps, self.c1_bottleneck(finest)], dim=1))
+        return self.conv_seg(self.dropout(embedding)), embedding

@@ -1,0 +1,98 @@
+"""DeepLab's heads: numbers of the code that everybody copied, official names, any size, gradients everywhere."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from segue.models.heads.deeplab import BRANCHES, DeepLabV2Head, DeepLabV3PlusHead
+
+RESNET = (256, 512, 1024, 2048)
+SMALL = (8, 12, 16, 20)
+
+
+@pytest.fixture(scope="module")
+def official(fixtures_dir: Path):
+    return load_file(fixtures_dir / "deeplab_v2_head.safetensors")
+
+
+@pytest.mark.parametrize("context", BRANCHES)
+def test_numbers_of_the_published_code(official, context):
+    head = DeepLabV2Head((5,), 4, context=context)
+    head.load_state_dict(
+        {
+            name: official[name.replace("aspp_modules.", "state/conv2d_list.").replace(".conv.", ".")]
+            for name in head.state_dict()
+        }
+    )
+    features = official["input"].clone().requires_grad_()
+    logits, embedding = head([features])
+    assert embedding is features
+    logits.square().sum().backward()
+    torch.testing.assert_close(logits, official[f"{context}_branches/out"], rtol=1e-5, atol=1e-5)
+    gradient = official[f"{context}_branches/grad_input"]
+    assert (features.grad - gradient).abs().max() <= 1e-4 * gradient.abs().max()
+
+
+def named_as_official(fixtures_dir: Path, file: str, head: torch.nn.Module) -> bool:
+    keys = json.loads((fixtures_dir / "keys" / file).read_text())["keys"]
+    expected = {name.removeprefix("decode_head."): tuple(shape) for name, shape in keys.items()}
+    return {name: tuple(value.shape) for name, value in head.state_dict().items()} == expected
+
+
+def test_names_shapes_and_count_of_version_two(fixtures_dir: Path):
+    with torch.device("meta"):
+        four, two = (DeepLabV2Head(RESNET, 19, context=context) for context in ("four", "two"))
+    assert named_as_official(fixtures_dir, "head_deeplabv2_r50_d8.json", four)
+    assert sum(p.numel() for p in four.parameters()) == 1_400_908
+    assert sum(p.numel() for p in two.parameters()) == 700_454
+
+
+def test_names_shapes_and_count_of_version_three_plus(fixtures_dir: Path):
+    with torch.device("meta"):
+        head = DeepLabV3PlusHead(RESNET, 19, channels=512)
+    assert named_as_official(fixtures_dir, "head_deeplabv3plus_r50_d8.json", head)
+    assert sum(p.numel() for p in head.parameters()) == 17_697_923
+
+
+def test_two_branches_by_default():
+    assert [branch.conv.dilation for branch in DeepLabV2Head((4,), 2).aspp_modules] == [(6, 6), (12, 12)]
+    weights = DeepLabV2Head((512,), 19).aspp_modules[0].conv
+    assert float(weights.weight.detach().std()) == pytest.approx(0.01, rel=0.1)
+
+
+@pytest.mark.parametrize("size", [(16, 24), (17, 21)])
+def test_any_size(size):
+    coarse = tuple(-(-side // 2) for side in size)
+    features = [torch.rand(2, SMALL[0], *size)] + [torch.rand(2, width, *coarse) for width in SMALL[1:]]
+    for head, grid, width in (
+        (DeepLabV2Head(SMALL, 5), coarse, SMALL[-1]),
+        (DeepLabV3PlusHead(SMALL, 5, channels=16), size, 16),
+    ):
+        logits, embedding = head(features)
+        assert logits.shape == (2, 5, *grid)
+        assert embedding.shape == (2, width, *grid)
+        logits.sum().backward()
+        assert all(parameter.grad is not None for parameter in head.parameters())
+
+
+def test_version_three_plus_joins_the_pyramid_as_the_official_head_does():
+    """The mean first, then dilations 1, 12, 24, 36; the pyramid before the finest map."""
+    head = DeepLabV3PlusHead(SMALL, 3, channels=4).eval()
+    assert [m.depthwise_conv.conv.dilation[0] for m in head.aspp_modules[1:]] == [12, 24, 36]
+    features = [torch.rand(1, SMALL[0], 10, 12)] + [torch.rand(1, width, 5, 6) for width in SMALL[1:]]
+    with torch.no_grad():
+        mean = head.image_pool[1](features[-1].mean(dim=(2, 3), keepdim=True))
+        parts = [mean.expand(1, 4, 5, 6), *(branch(features[-1]) for branch in head.aspp_modules)]
+        maps = torch.nn.functional.interpolate(
+            head.bottleneck(torch.cat(parts, 1)), size=(10, 12), mode="bilinear", align_corners=False
+        )
+        maps = head.sep_bottleneck(torch.cat([maps, head.c1_bottleneck(features[0])], 1))
+        torch.testing.assert_close(head(features)[0], head.conv_seg(maps))
+
+
+def test_unknown_context_names_the_known_ones():
+    with pytest.raises(ValueError, match="unknown context 'six'; known: two, four"):
+        DeepLabV2Head((4,), 2, context="six")
