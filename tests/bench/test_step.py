@@ -2,7 +2,7 @@
 
 import pytest
 
-from segue.bench import memory, step
+from segue.bench import step, windows
 
 
 @pytest.mark.slow
@@ -24,6 +24,6 @@ def test_a_recipe_that_is_not_timed() -> None:
 
 @pytest.mark.slow
 def test_the_peak_of_a_step_is_measured_for_both() -> None:
-    (row,) = memory.rows("hrda", encoder="mit_nano", size=128, batch=1)
+    (row,) = windows.rows("hrda", encoder="mit_nano", size=128, batch=1)
     assert row["name"] == "hrda_mit_nano_peak_memory" and row["unit"] == "MiB"
     assert 100 < row["value"] < 4000 and 100 < row["peer_value"] < 4000

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.bench.measure import Row, median_ms, row
+from segue.bench.memory import peak_mib
 from segue.memory import keep_memory
 from segue.models.build import build_encoder
 from segue.models.encoders.encoder import Encoder
@@ -39,13 +40,12 @@ def rows(
 
     Returns:
         For each encoder semantic grouping as it is evaluated on this device, semantic grouping by masking all
-        scores, and no grouping, which has twice the scores of plain attention.
+        scores, and no grouping, which has twice the scores of plain attention. Then the memory of the joint
+        pass, as it is and with its third stage computed again for the gradient.
     """
     keep_memory()
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    torch.manual_seed(0)
-    image = torch.rand(2, pairs, 3, size, size, device=place)
-    groups = semantic(_label(pairs, size, place))[None]
+    image, groups = _pictures(size, pairs, place)
     found: list[Row] = []
     for name in encoders:
         encoder = build_encoder(name).to(place).train()
@@ -60,7 +60,37 @@ def rows(
         found += [
             row(f"{name}_{kind}", t, unit="ms", peer=PEER, peer_value=plain) for kind, t in times.items()
         ]
-    return found
+    return found + [line for name in encoders for line in _memory(name, size, pairs)]
+
+
+def _memory(encoder: str, size: int, pairs: int) -> list[Row]:
+    plain, joint, again = (
+        peak_mib(_one_pass, encoder, size, pairs, *how) for how in ((False, ()), (True, ()), (True, (3,)))
+    )
+    lines = {"joint_peak_memory": joint, "joint_checkpointed_peak_memory": again}
+    return [
+        row(f"{encoder}_{name}", value, unit="MiB", peer=PEER, peer_value=plain)
+        for name, value in lines.items()
+    ]
+
+
+def _one_pass(
+    encoder: str, size: int, pairs: int, jointly: bool, checkpointed: tuple[int, ...], device: torch.device
+) -> None:
+    network = build_encoder(encoder).to(device).train()
+    network.checkpointed = checkpointed
+    image, groups = _pictures(size, pairs, device)
+    if jointly:
+        _together(network, image, groups)
+        return
+    for domain in image:
+        _backward(network, network(domain))
+
+
+def _pictures(size: int, pairs: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    torch.manual_seed(0)
+    image = torch.rand(2, pairs, 3, size, size, device=device)
+    return image, semantic(_label(pairs, size, device))[None]
 
 
 def _together(

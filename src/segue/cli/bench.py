@@ -22,10 +22,10 @@ def _encoder(recipe: str) -> "list[Row]":
 
 
 def _step(recipe: str) -> "list[Row]":
-    from segue.bench import memory, step
+    from segue.bench import step, windows
 
     found = step.rows(recipe)
-    return found if recipe == "daformer" else found + memory.rows(recipe)
+    return found if recipe == "daformer" else found + windows.rows(recipe)
 
 
 def _attention(recipe: str) -> "list[Row]":

@@ -10,7 +10,7 @@ Source: STCT + MHA, section 3.2, equations 3 to 7.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -276,12 +276,12 @@ class _Permuted(torch.autograd.Function):
     """Rows in another order; the gradient goes back by the inverse order instead of adding up."""
 
     @staticmethod
-    def forward(ctx, rows: Tensor, order: Tensor, back: Tensor) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, order: Tensor, back: Tensor) -> Tensor:
         ctx.save_for_backward(order, back)
         return rows.index_select(0, order)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         _, back = ctx.saved_tensors
         return gradient.index_select(0, back), None, None
 
