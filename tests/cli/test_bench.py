@@ -10,8 +10,8 @@ ROWS = [{"name": "thing", "value": 3.0, "unit": "ms", "peer": "them", "peer_valu
 
 
 def test_table_and_file(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(verb, "FAMILIES", {"thing": lambda: ROWS})
-    verb.bench("thing", tmp_path / "rows.json")
+    monkeypatch.setattr(verb, "FAMILIES", {"thing": lambda recipe: ROWS})
+    verb.bench("thing", json_file=tmp_path / "rows.json")
     assert json.loads((tmp_path / "rows.json").read_text()) == ROWS
     printed = capsys.readouterr().out
     assert "0.75" in printed and "peer: them" in printed

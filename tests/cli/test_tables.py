@@ -55,3 +55,17 @@ def test_terminals_get_a_drawn_table() -> None:
     assert "│" in text
     assert "93.4" in text
     assert "mean of 2" in text
+
+
+def test_means_over_some_of_the_classes_and_how_it_was_measured() -> None:
+    scores = {
+        **SCORES,
+        "counted": ["road"],
+        "classes_counted": 1,
+        "means": {"2 classes": 0.5, "none": None},
+        "protocol": {"classes": ["a", "b", "c"], "mean_over": ["a"], "resize": [512, 1024], "mode": "whole"},
+    }
+    lines = printed(scores, terminal=False).splitlines()
+    assert lines[3].split() == ["traffic", "light", "(not", "counted)", "6.6"]
+    assert [line.split()[-1] for line in lines[5:8]] == ["50.0", "50.0", "n/a"]
+    assert lines[-1] == "1 of 3 classes \N{MIDDLE DOT} fitted to 512x1024 \N{MIDDLE DOT} whole"

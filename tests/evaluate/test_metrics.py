@@ -146,3 +146,19 @@ def test_pictures_add_up() -> None:
 
 def test_a_process_without_pictures_may_be_asked() -> None:
     assert total(empty_confusion(2)).sum() == 0
+
+
+def test_a_mean_over_some_classes_and_further_ones() -> None:
+    """SYNTHIA's sixteen and thirteen classes: absent ones stay out of every mean."""
+    found = Scores(0.5, {"road": 0.9, "wall": 0.1, "truck": 0.2, "train": None}, 100, 0.9, {"mode": "whole"})
+    narrowed = found.over(["road", "wall", "train"], {"one": ["road"], "nobody": ["train"]})
+    assert narrowed.mean_iou == 0.5 and narrowed.classes_counted == 2
+    assert narrowed.means == {"one": 0.9, "nobody": None}
+    content = narrowed.to_json()
+    assert content["counted"] == ["road", "wall", "train"] and content["per_class_iou"]["truck"] == 0.2
+    assert content["protocol"]["mean_over"] == content["counted"] and content["protocol"]["mode"] == "whole"
+    assert found.over(None, {}) is found
+    with pytest.raises(ValueError, match="unknown class 'rod'; did you mean 'road'"):
+        found.over(["rod"], {})
+    with pytest.raises(ValueError, match="unknown class 'rod'"):
+        found.over(None, {"x": ["rod"]})

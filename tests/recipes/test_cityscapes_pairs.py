@@ -91,6 +91,14 @@ def test_sources_that_are_photographs_are_masked_too(recipe: str) -> None:
         assert experiment("hrda", pair).method.model_dump()["mask"] is None
 
 
+def test_synthia_is_scored_over_sixteen_and_thirteen_classes() -> None:
+    for name, pair in CITYSCAPES_PAIRS.items():
+        wanted = experiment("source_only", pair).evaluation
+        expected = (16, {"13 classes": 13}) if name == "synthia_to_cityscapes" else (None, {})
+        found = None if wanted.classes is None else len(wanted.classes)
+        assert (found, {key: len(names) for key, names in wanted.also.items()}) == expected
+
+
 @pytest.fixture(scope="module", params=list(CITYSCAPES_PAIRS))
 def sample(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     folder = tmp_path_factory.mktemp(request.param) / "data"

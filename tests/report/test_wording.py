@@ -2,7 +2,7 @@
 
 import pytest
 
-from segue.report.wording import count, duration, flat, listed, percent, points
+from segue.report.wording import count, duration, flat, listed, percent, points, protocol_line
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -40,3 +40,33 @@ def test_count_and_listed() -> None:
 def test_flat() -> None:
     tree = {"a": {"b": 1, "c": {}}, "d": [1, {"e": None}], "f": True}
     assert dict(flat(tree)) == {"a.b": "1", "d": "1, e: none", "f": "yes"}
+
+
+def test_a_protocol_in_one_line() -> None:
+    sliding = {
+        "network": "student", "mode": "sliding", "window": [1024, 1024], "overlap": 0.5, "blend": "mean",
+        "flip": True, "scales": [0.5, 1.0], "resize": None, "precision": "float32", "pictures": 500,
+        "classes": ["a"] * 19,
+    }  # fmt: skip
+    assert protocol_line(sliding).split(" \N{MIDDLE DOT} ") == [
+        "19 classes",
+        "own size",
+        "windows of 1024x1024, overlap 0.5, mean",
+        "averaged over mirrored, 0.5, 1",
+        "student",
+        "float32",
+        "500 pictures",
+    ]
+    plain = {
+        "flip": False,
+        "scales": [1.0],
+        "mode": "auto",
+        "window": [64, 96],
+        "overlap": 0.25,
+        "blend": "taper",
+    }
+    assert protocol_line(plain).split(" \N{MIDDLE DOT} ") == [
+        "whole up to 128x192, then windows of 64x96, overlap 0.25, taper",
+        "no test-time augmentation",
+    ]
+    assert protocol_line({}) == ""

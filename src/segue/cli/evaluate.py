@@ -62,6 +62,9 @@ def evaluate(
             protocol={"network": network, **opened.plan.protocol()},
             watch=watch,
         )
+    settings = opened.experiment
+    if settings is not None:
+        found = found.over(settings.evaluation.classes, settings.evaluation.also)
     where = "its own evaluation pictures" if data is None else f"{data}{f' ({split})' if split else ''}"
     # Without soft wrapping a long path in the title would be cut off at the console's width.
     Console().print(scores_table(found.to_json(), title=f"{network} of {model} on {where}"), soft_wrap=True)

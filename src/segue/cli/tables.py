@@ -8,21 +8,25 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from segue.report.wording import protocol_line
+
 
 @dataclass(frozen=True)
 class ScoresTable:
-    """A row for each class and one for the mean; hand it to ``Console.print``.
+    """A row for each class and one for each mean; hand it to ``Console.print``.
 
     Attributes:
         title: The line above.
         headings: What the columns are called.
-        rows: The cells, class name first; the last row is the mean.
+        rows: The cells, class name first.
+        means: The same for means, that of the headline first.
         note: The lines below.
     """
 
     title: str
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    means: tuple[tuple[str, ...], ...]
     note: str
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -31,7 +35,7 @@ class ScoresTable:
 
     def plain(self) -> str:
         """The table as aligned lines without any drawing."""
-        lines = [self.headings, *self.rows]
+        lines = [self.headings, *self.rows, *self.means]
         widths = [max(len(line[column]) for line in lines) for column in range(len(self.headings))]
         aligned = ["  ".join(_aligned(line, widths)) for line in lines]
         return "\n".join([self.title, *aligned, self.note])
@@ -40,10 +44,11 @@ class ScoresTable:
         table = Table(title=self.title, caption=self.note)
         for place, heading in enumerate(self.headings):
             table.add_column(heading, justify="right" if place else "left")
-        for row in self.rows[:-1]:
+        for row in self.rows:
             table.add_row(*row)
         table.add_section()
-        table.add_row(*self.rows[-1], style="bold")
+        for row in self.means:
+            table.add_row(*row, style="bold")
         return table
 
 
@@ -61,12 +66,22 @@ def scores_table(scores: Mapping[str, Any], *, title: str) -> ScoresTable:
     parts: list[Mapping[str, Any]] = [scores] if source is None else [scores, source]
     headings = ("class", "IoU %") if source is None else ("class", "target IoU %", "source IoU %")
     names = list(scores["per_class_iou"])
-    rows = [(name, *(_percent(part["per_class_iou"].get(name)) for part in parts)) for name in names]
-    mean = (f"mean of {scores['classes_counted']}", *(_percent(part["mean_iou"]) for part in parts))
+    counted = scores.get("counted", names)
+    rows = [
+        (
+            name if name in counted else f"{name} (not counted)",
+            *(_percent(part["per_class_iou"].get(name)) for part in parts),
+        )
+        for name in names
+    ]
+    means = [(f"mean of {scores['classes_counted']}", *(_percent(part["mean_iou"]) for part in parts))]
+    for name in scores.get("means", {}):
+        means.append((f"mean: {name}", *(_percent(part.get("means", {}).get(name)) for part in parts)))
     note = f"{_percent(scores['accuracy'])} % of {scores['pixels']:,} pixels right"
-    if scores["classes_counted"] < len(names):
+    if scores["classes_counted"] < len(counted):
         note += "\nn/a: nowhere labelled, left out of the mean"
-    return ScoresTable(title, headings, (*rows, mean), note)
+    how = protocol_line(scores.get("protocol", {}))
+    return ScoresTable(title, headings, tuple(rows), tuple(means), "\n".join(filter(None, (note, how))))
 
 
 def _aligned(cells: Sequence[str], widths: Sequence[int]) -> list[str]:

@@ -69,7 +69,7 @@ def score(
     """A network's scores on one labelled data set, by the experiment's protocol."""
     mean, std = normalisation(experiment.network.encoder)
     how = plan(experiment, domain)
-    return evaluate(
+    found = evaluate(
         how.predictor(network),
         dataset,
         classes=training_classes(experiment.data),
@@ -79,6 +79,7 @@ def score(
         protocol={"network": experiment.evaluation.network, **how.protocol()},
         watch=watch,
     )
+    return found.over(experiment.evaluation.classes, experiment.evaluation.also)
 
 
 def plan(experiment: Experiment, domain: DomainSettings) -> Plan:

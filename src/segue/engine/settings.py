@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from segue.classes import nearest
+
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
@@ -225,6 +227,8 @@ class EvaluationSettings(Settings):
     flip: bool = False
     scales: list[Positive] = [1.0]
     network: Literal["student", "teacher"] = "student"
+    classes: list[str] | None = None  # that the mean is over; None for all that are labelled
+    also: dict[str, list[str]] = {}  # further means by name, over these classes
     pictures: Annotated[int, Field(ge=0)] = 8  # kept for the report
 
 
@@ -242,6 +246,15 @@ class Experiment(Settings):
     run: RunSettings = RunSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     reads_target_labels: bool = False  # true for the oracle alone
+
+    @model_validator(mode="after")
+    def _counted_classes_exist(self) -> "Experiment":
+        known = self.data.classes
+        for names in (self.evaluation.classes or [], *self.evaluation.also.values()):
+            strange = [name for name in names if name not in known]
+            if strange:
+                raise ValueError(f"evaluation: unknown class {strange[0]!r}{nearest(strange[0], known)}")
+        return self
 
     @field_validator("seed")
     @classmethod

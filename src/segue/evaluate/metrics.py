@@ -6,7 +6,7 @@ was wrongly predicted as that class still counts, as a miss of the class that th
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -23,11 +23,13 @@ class Scores:
     """What an evaluation found; IoU and accuracy are fractions in [0, 1].
 
     Attributes:
-        mean_iou: The mean over the classes that have an IoU.
+        mean_iou: The mean over the counted classes that have an IoU.
         per_class_iou: By class name, in training order; None where the class is not applicable.
         pixels: How many labelled pixels were compared.
         accuracy: The share of them that is right.
         protocol: How it was measured; plain values for JSON.
+        counted: The classes that the mean is over, where they are fewer than all.
+        means: Means over other sets of classes, by the name of the set; None where no class has an IoU.
     """
 
     mean_iou: float
@@ -35,11 +37,44 @@ class Scores:
     pixels: int
     accuracy: float
     protocol: dict[str, Any] = field(default_factory=dict)
+    counted: tuple[str, ...] | None = None
+    means: dict[str, float | None] = field(default_factory=dict[str, float | None])
 
     @property
     def classes_counted(self) -> int:
         """How many classes the mean is over."""
-        return sum(iou is not None for iou in self.per_class_iou.values())
+        names = self.per_class_iou if self.counted is None else self.counted
+        return sum(self.per_class_iou[name] is not None for name in names)
+
+    def over(self, counted: Sequence[str] | None, also: Mapping[str, Sequence[str]]) -> "Scores":
+        """The same measurement with its mean over some of the classes, and further means beside it.
+
+        Args:
+            counted: Classes of this evaluation; None for all.
+            also: Further sets of classes by name.
+
+        Raises:
+            ValueError: If a class is unknown or none of the counted ones has an IoU.
+        """
+        if counted is None and not also:
+            return self
+        chosen = None if counted is None else tuple(counted)
+        named = {name: list(names) for name, names in also.items()}
+        return replace(
+            self,
+            mean_iou=self.mean_over(list(self.per_class_iou) if chosen is None else chosen),
+            counted=chosen,
+            means={name: self._mean_or_none(names) for name, names in named.items()},
+            protocol={
+                **self.protocol,
+                "mean_over": None if chosen is None else list(chosen),
+                "means_over": named,
+            },
+        )
+
+    def _mean_or_none(self, names: Sequence[str]) -> float | None:
+        has_iou = any(self.per_class_iou.get(name) is not None for name in names)
+        return self.mean_over(names) if has_iou or not set(names) <= set(self.per_class_iou) else None
 
     def mean_over(self, names: Sequence[str]) -> float:
         """The mean IoU over some of the classes, as SYNTHIA's 16 and 13 of Cityscapes' 19.
@@ -63,9 +98,13 @@ class Scores:
 
     def to_json(self) -> dict[str, Any]:
         """What scores.json holds: plain values, None for classes that are not applicable."""
+        narrowed = {} if self.counted is None else {"counted": list(self.counted)}
+        further = {"means": dict(self.means)} if self.means else {}
         return {
             "mean_iou": self.mean_iou,
+            **further,
             "per_class_iou": dict(self.per_class_iou),
+            **narrowed,
             "classes_counted": self.classes_counted,
             "pixels": self.pixels,
             "accuracy": self.accuracy,

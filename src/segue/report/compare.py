@@ -65,7 +65,12 @@ def judge(entries: Sequence[Entry]) -> Verdict:
         f"With {percent(judged.mean_iou)}% mean IoU on the target, {judged.name} is "
         f"{percent(abs(change))} points {where} {baseline.name} ({percent(baseline.mean_iou)}%)."
     )
-    sentences = [measured, *_advice(tone, baseline), *_class_sentences(judged, baseline)]
+    sentences = [
+        measured,
+        *_further_means(judged),
+        *_advice(tone, baseline),
+        *_class_sentences(judged, baseline),
+    ]
     return Verdict(tone, _headline(tone, judged, baseline=baseline), sentences)
 
 
@@ -106,6 +111,12 @@ def _changes(judged: Entry, baseline: Entry) -> dict[str, float]:
     return {name: a - b for name, (a, b) in pairs.items() if a is not None and b is not None}
 
 
+def _further_means(entry: Entry) -> list[str]:
+    """The means over other sets of classes that the evaluator was asked for, in words."""
+    means = entry.folder.scores.means if entry.folder.scores else {}
+    return [f"Over {name} {entry.name} reaches {percent(mean)}%." for name, mean in means.items()]
+
+
 def _no_score(entries: Sequence[Entry]) -> Verdict:
     missing = [entry.name for entry in entries if entry.mean_iou is None]
     said = (
@@ -116,7 +127,10 @@ def _no_score(entries: Sequence[Entry]) -> Verdict:
 
 
 def _alone(judged: Entry) -> Verdict:
-    said = [f"On the target, {judged.name} reaches {percent(judged.mean_iou)}% mean IoU."]
+    said = [
+        f"On the target, {judged.name} reaches {percent(judged.mean_iou)}% mean IoU.",
+        *_further_means(judged),
+    ]
     source = judged.folder.scores.source_evaluation if judged.folder.scores else None
     if source and source.mean_iou is not None and judged.mean_iou is not None:
         said.append(
@@ -157,6 +171,9 @@ def _unequal(entries: Sequence[Entry]) -> list[str]:
         found.append(
             "The means are over different classes, so they do not compare; the rows of the table do."
         )
+    if scored and scored[0].chosen is not None:
+        left_out = [name for name in scored[0].per_class_iou if name not in scored[0].chosen]
+        found.append(f"By the pair's protocol, means leave out {listed(left_out)}.")
     if len({scores.pixels for scores in scored}) > 1:
         found.append(
             "The runs were scored on different numbers of pixels, so the scores do not strictly compare."

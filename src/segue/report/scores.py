@@ -1,7 +1,7 @@
 """What an evaluation measured, as scores.json holds it."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +21,8 @@ class Scores:
         pixels: How many labelled pixels were compared; None if the file does not say.
         protocol: How it was measured.
         source_evaluation: The same on labelled source pictures, if they were evaluated.
+        chosen: The classes that the mean was asked to be over; None for all.
+        means: Means over other sets of classes, by the set's name.
     """
 
     mean_iou: float | None
@@ -29,11 +31,14 @@ class Scores:
     pixels: int | None
     protocol: dict[str, Any]
     source_evaluation: "Scores | None" = None
+    chosen: tuple[str, ...] | None = None
+    means: dict[str, float | None] = field(default_factory=dict[str, float | None])
 
     @property
     def counted(self) -> frozenset[str]:
         """The classes that the mean is over."""
-        return frozenset(name for name, iou in self.per_class_iou.items() if iou is not None)
+        among = self.per_class_iou if self.chosen is None else self.chosen
+        return frozenset(name for name in among if self.per_class_iou.get(name) is not None)
 
 
 def read_scores(path: Path) -> Scores | None:
@@ -51,6 +56,7 @@ def _scores(path: Path, found: dict[str, Any], *, source: dict[str, Any] | None)
         raise ValueError(f"{path} has no mean_iou or no per_class_iou: {REMEDY}")
     ious = {str(name): _fraction(path, iou) for name, iou in cast(dict[Any, Any], per_class).items()}
     counted, pixels, protocol = found.get("classes_counted"), found.get("pixels"), found.get("protocol")
+    chosen, means = found.get("counted"), found.get("means")
     return Scores(
         mean_iou=_fraction(path, found["mean_iou"]),
         per_class_iou=ious,
@@ -60,6 +66,10 @@ def _scores(path: Path, found: dict[str, Any], *, source: dict[str, Any] | None)
         pixels=pixels if isinstance(pixels, int) else None,
         protocol=cast(dict[str, Any], protocol) if isinstance(protocol, dict) else {},
         source_evaluation=None if source is None else _scores(path, source, source=None),
+        chosen=tuple(str(name) for name in cast(list[Any], chosen)) if isinstance(chosen, list) else None,
+        means={str(name): _fraction(path, mean) for name, mean in cast(dict[Any, Any], means).items()}
+        if isinstance(means, dict)
+        else {},
     )
 
 

@@ -1,7 +1,7 @@
 """How the page writes numbers: percent, points, durations, and what is not available."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 ABSENT = "n/a"
@@ -56,6 +56,45 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]
             yield from flat(cast(Mapping[str, Any], value), f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", _text(value)
+
+
+def protocol_line(protocol: Mapping[str, Any]) -> str:
+    """How a score was measured, in one line: classes, resolution, windows, averaging, network, pictures.
+
+    Args:
+        protocol: What stands beside the score; what is missing is left out.
+    """
+    classes, over = protocol.get("classes"), protocol.get("mean_over")
+    words: list[str] = []
+    if classes:
+        words.append(f"{len(over)} of {len(classes)} classes" if over else f"{len(classes)} classes")
+    words += _seen(protocol)
+    if "flip" in protocol or "scales" in protocol:
+        scales = [f"{scale:g}" for scale in protocol.get("scales", [1.0])]
+        extra = (["mirrored"] if protocol.get("flip") else []) + (scales if scales != ["1"] else [])
+        words.append(f"averaged over {', '.join(extra)}" if extra else "no test-time augmentation")
+    words += [str(protocol[key]) for key in ("network", "precision") if protocol.get(key)]
+    if "pictures" in protocol:
+        words.append(f"{count(protocol['pictures'])} pictures")
+    return " \N{MIDDLE DOT} ".join(words)
+
+
+def _seen(protocol: Mapping[str, Any]) -> list[str]:
+    """What size pictures were predicted at, and in which pieces."""
+    box, window = protocol.get("resize"), protocol.get("window")
+    words = [f"fitted to {_size(box)}" if box else "own size"] if "resize" in protocol else []
+    mode = protocol.get("mode")
+    if mode == "whole":
+        words.append("whole")
+    elif mode and window:
+        windows = f"windows of {_size(window)}, overlap {protocol.get('overlap')}, {protocol.get('blend')}"
+        whole_up_to = f"whole up to {_size([2 * side for side in window])}, then "
+        words.append(whole_up_to + windows if mode == "auto" else windows)
+    return words
+
+
+def _size(sides: Sequence[int]) -> str:
+    return "x".join(str(side) for side in sides)
 
 
 def _text(value: object) -> str:
