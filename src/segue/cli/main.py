@@ -11,6 +11,7 @@ from segue.cli.bench import bench
 from segue.cli.data import data
 from segue.cli.demo import demo
 from segue.cli.evaluate import evaluate
+from segue.cli.import_ import import_
 from segue.cli.predict import predict
 from segue.cli.recipes import recipes
 from segue.cli.report import report
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 for verb in (demo, train, evaluate, predict, recipes, report, bench):
     app.command()(verb)
+app.command("import")(import_)
 app.add_typer(data, name="data")
 
 

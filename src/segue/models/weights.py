@@ -1,7 +1,8 @@
-"""Weights in files: pretrained encoders in, trained models out and in, SegFormer's own order of levels."""
+"""Weights in files: pretrained encoders in, trained models out and in."""
 
 import json
 import pickle
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -88,7 +89,7 @@ def load_model(folder: Path) -> tuple[Segmenter, Card]:
             segmenter = build_segmenter(**card.network)
         except (TypeError, ValueError) as error:
             raise ValueError(f"{folder / CARD_FILE}: its network cannot be built: {error}") from error
-    _check_fit(segmenter, state, path)
+    check_fit(segmenter, state, path)
     segmenter.load_state_dict(state, assign=True)
     return segmenter.eval(), card
 
@@ -106,7 +107,7 @@ def load_start(segmenter: Segmenter, folder: Path) -> None:
     """
     path = folder / MODEL_FILE if (folder / MODEL_FILE).is_file() else folder / "model" / MODEL_FILE
     state = read_state(path)
-    _check_fit(segmenter, state, path)
+    check_fit(segmenter, state, path)
     segmenter.load_state_dict(state)
 
 
@@ -126,7 +127,7 @@ def load_encoder(encoder: Encoder, path: Path) -> None:
         ValueError: If the file is damaged, or its names or shapes are not the encoder's.
     """
     state = encoder.translated(read_state(path / MODEL_FILE if path.is_dir() else path))
-    _check_fit(encoder.pretrained, state, path)
+    check_fit(encoder.pretrained, state, path)
     encoder.pretrained.load_state_dict(state, strict=False)
 
 
@@ -143,82 +144,88 @@ def read_state(path: Path) -> State:
         FileNotFoundError: If there is no such file.
         ValueError: If it cannot be read or holds no tensors.
     """
+    return tensors_of(read_content(path), path)
+
+
+def read_content(path: Path) -> Any:
+    """What a weights file holds: tensors in plain containers, and nothing else.
+
+    Args:
+        path: A ``.safetensors`` file, or a PyTorch file; the latter is read without executing anything in it.
+
+    Returns:
+        Usually a dictionary.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged, or holds other objects than tensors and plain values.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such weights file")
     try:
         if path.suffix == ".safetensors":
-            content: Any = load(path.read_bytes())
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            return load(path.read_bytes())
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except PermissionError:
+        raise
     except (
+        OSError,
         SafetensorError,
         pickle.UnpicklingError,
         zipfile.BadZipFile,
         RuntimeError,
         EOFError,
         KeyError,
+        UnicodeDecodeError,
+        ValueError,
+        IndexError,
+        AttributeError,
+        TypeError,
     ) as error:
+        foreign = re.search(r"(?:GLOBAL|global) (?:`)?([\w.]+)", str(error))
+        if foreign:
+            raise ValueError(
+                f"{path}: refused: to open it, {foreign[1]} would have to be run, which may do anything;"
+                " get a file of tensors only"
+            ) from error
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ValueError(
             f"{path}: damaged, or not a weights file ({reason}); copy or export it again"
         ) from error
+
+
+def tensors_of(content: Any, path: Path) -> State:
+    """The tensors of what a file holds, bare or under "state_dict" or "model".
+
+    Args:
+        content: From ``read_content``.
+        path: Where it comes from, for the message.
+
+    Raises:
+        ValueError: If there are none, or something else is among them.
+    """
     for wrapper in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+    is_state = isinstance(content, dict) and all(isinstance(value, Tensor) for value in content.values())
+    if not is_state or not content:
         raise ValueError(
             f"{path}: holds no named tensors; give a file of weights, bare or under 'state_dict'"
         )
     return cast(State, content)
 
 
-def from_nvlabs(state: State) -> State:
-    """SegFormer's original names and order of levels to those of a ``Segmenter`` with a segformer head.
-
-    The original fuses levels coarse to fine, this project fine to coarse, so the input channels of the fusing
-    convolution change places. The unused classifier ``conv_seg`` is left out.
+def check_fit(network: nn.Module, state: State, path: Path) -> None:
+    """Refuse tensors that are not exactly a network's; counters of batch normalisation may be missing.
 
     Args:
-        state: Names beginning with ``backbone.`` and ``decode_head.``.
+        network: What they are for.
+        state: Tensors by name.
+        path: Where they come from, for the message.
 
-    Returns:
-        Names beginning with ``encoder.`` and ``head.``.
+    Raises:
+        ValueError: If a name is missing or unexpected, or a shape differs; the message counts and names them.
     """
-    converted: State = {}
-    for name, value in state.items():
-        if name.startswith("decode_head.conv_seg."):
-            continue
-        name = name.replace("backbone.", "encoder.", 1).replace("decode_head.", "head.", 1)
-        for level in range(4):
-            name = name.replace(f"head.linear_c{level + 1}.", f"head.linear_c.{level}.")
-        converted[name] = _reverse_levels(value) if name == "head.linear_fuse.conv.weight" else value
-    return converted
-
-
-def to_nvlabs(state: State) -> State:
-    """The inverse of ``from_nvlabs``, without the unused classifier.
-
-    Args:
-        state: Of a ``Segmenter`` with a segformer head.
-
-    Returns:
-        Names beginning with ``backbone.`` and ``decode_head.``.
-    """
-    converted: State = {}
-    for name, value in state.items():
-        new = name.replace("encoder.", "backbone.", 1).replace("head.", "decode_head.", 1)
-        for level in range(4):
-            new = new.replace(f"head.linear_c.{level}.", f"head.linear_c{level + 1}.")
-        converted[new] = _reverse_levels(value) if name == "head.linear_fuse.conv.weight" else value
-    return converted
-
-
-def _reverse_levels(weight: Tensor) -> Tensor:
-    return weight.unflatten(1, (4, -1)).flip(1).flatten(1, 2)
-
-
-def _check_fit(network: nn.Module, state: State, path: Path) -> None:
-    """Raise if names or shapes differ; counters of batch normalisation may be missing."""
     own = network.state_dict()
     shared = own.keys() & state.keys()
     faults = {

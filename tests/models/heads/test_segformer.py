@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from segue.models.build import build_segmenter
 from segue.models.heads.segformer import SegformerHead
-from segue.models.weights import from_nvlabs, to_nvlabs
+from segue.models.naming import NVLABS, to_foreign, to_ours
 
 
 @pytest.fixture
@@ -40,11 +40,13 @@ def test_nvlabs_weights(official):
         f"decode_head.{k.removeprefix(prefix)}": v for k, v in official.items() if k.startswith(prefix)
     }
     head = tiny()
-    head.load_state_dict({k.removeprefix("head."): v for k, v in from_nvlabs(foreign).items()})
+    found, left = to_ours(foreign, [f"head.{name}" for name in head.state_dict()], NVLABS)
+    assert all("conv_seg" in name for name in left)
+    head.load_state_dict({k.removeprefix("head."): v for k, v in found.items()})
     logits, _ = head(features_of(official))
     torch.testing.assert_close(logits, official["nvlabs/logits_eval"], atol=1e-5, rtol=0)
 
-    back = to_nvlabs({f"head.{k}": v for k, v in head.state_dict().items()})
+    back = to_foreign({f"head.{k}": v for k, v in head.state_dict().items()}, NVLABS)
     kept = {k: v for k, v in foreign.items() if "conv_seg" not in k}
     assert back.keys() == kept.keys()
     assert all(torch.equal(back[k], v) for k, v in kept.items())
@@ -58,7 +60,7 @@ def test_nvlabs_names_and_shapes(fixtures_dir: Path, size):
         network = build_segmenter(
             f"mit_b{size}", "segformer", num_classes=19, channels=256 if size < 2 else 768
         )
-    assert {k: tuple(v.shape) for k, v in to_nvlabs(network.state_dict()).items()} == official
+    assert {k: tuple(v.shape) for k, v in to_foreign(network.state_dict(), NVLABS).items()} == official
 
 
 def test_names_and_shapes_of_daformers_copy(fixtures_dir: Path):

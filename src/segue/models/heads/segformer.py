@@ -14,7 +14,7 @@ from segue.ops.resize import enlarge
 class SegformerHead(Head):
     """The all-MLP head, in the variant of DAFormer's repository: levels are concatenated fine to coarse.
 
-    The original concatenates coarse to fine; ``weights.from_nvlabs`` permutes its weights. The classifier
+    The original concatenates coarse to fine; ``models.naming`` permutes its weights. The classifier
     ``conv_seg`` that official files hold beside ``linear_pred`` is never used and does not exist here.
 
     Source: SegFormer (Xie et al., NeurIPS 2021), section 3.2; https://arxiv.org/abs/2105.15203.

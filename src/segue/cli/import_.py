@@ -1,0 +1,152 @@
+"""``segue import``: the official implementations' checkpoints, as models of ours."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from segue.classes import ClassList
+    from segue.models.official import Recognised
+
+HALF: dict[str, Any] = {"mode": "whole", "window": [512, 512], "resize": [512, 1024]}
+SLIDING: dict[str, Any] = {"mode": "sliding", "window": [1024, 1024], "blend": "mean", "resize": None}
+PROTOCOLS: dict[str, dict[str, Any]] = {
+    "daformer": HALF,  # pictures at half of Cityscapes' size, whole
+    "deeplab_v2": HALF,
+    "deeplab_v3plus": HALF,
+    "segformer": {**SLIDING, "overlap": 0.25},  # windows every 768 pixels
+    "hrda": {**SLIDING, "overlap": 0.5},  # windows every 512 pixels
+}
+"""How each kind of checkpoint was scored on Cityscapes by its authors; all without test-time augmentation."""
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(help="A .pth or .safetensors file, or a Hugging Face folder.")],
+    out: Annotated[Path | None, typer.Option(help="A new folder; by default named after the file.")] = None,
+    part: Annotated[
+        Literal["student", "teacher"], typer.Option(help="Which network of a checkpoint with both.")
+    ] = "student",
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--as", help="What you take the file for; anything else is refused: hrda, daformer, ..."
+        ),
+    ] = None,
+    classes: Annotated[
+        Path | None, typer.Option(help="Class list, where the file names none and it is not Cityscapes.")
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="What to call the recipe that trained it: mic, ...")
+    ] = None,
+) -> None:
+    """Read a checkpoint of SegFormer, DAFormer, DeepLab, HRDA or MIC, or a MiT encoder, and check every tensor."""
+    from segue.models.official import read_official
+
+    if not file.exists():
+        raise FileNotFoundError(f"{file}: no such file")
+    found = read_official(file, part=part)
+    if kind is not None and kind != found.kind:
+        raise ValueError(
+            f"{file}: given as {kind}, but it is {found.kind} ({found.source}); change --as, or the file"
+        )
+    folder = Path(file.stem) if out is None else out
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} exists and is not empty: name another folder with --out")
+    console = Console(soft_wrap=True)
+    if found.kind == "encoder":
+        _write_encoder(found, folder, console)
+        return
+    from segue.evaluate.plan import Plan
+
+    listed = _classes(found, classes, file)
+    plan = Plan.from_protocol(PROTOCOLS[found.kind])
+    _write_model(found, folder, listed, {"prediction": plan.protocol(), "recipe": recipe or found.kind})
+    network = found.network
+    console.print(
+        f"{found.kind} ({found.source}){f', {found.part}' if found.part else ''}: {network['encoder']},"
+        f" {network['head']} head, {_millions(found)} million parameters, {len(listed)} classes",
+        highlight=False,
+    )
+    console.print(
+        f"{folder}: now segue evaluate {folder} --data DIR, or segue predict {folder} PICTURES",
+        highlight=False,
+    )
+
+
+def _write_encoder(found: "Recognised", folder: Path, console: Console) -> None:
+    from safetensors.torch import save
+
+    from segue.files import write_bytes
+
+    path = folder / "encoder.safetensors"
+    write_bytes(path, save({name: value.contiguous() for name, value in found.state.items()}))
+    console.print(
+        f"encoder {found.network['encoder']} ({found.source}), {_millions(found)} million parameters",
+        highlight=False,
+    )
+    console.print(
+        f"{path}: now segue train RECIPE --set network.encoder={found.network['encoder']} --set network.weights={path}",
+        highlight=False,
+    )
+
+
+def _write_model(found: "Recognised", folder: Path, classes: "ClassList", how: dict[str, Any]) -> None:
+    import torch
+
+    from segue import __version__
+    from segue.models.build import build_segmenter, normalisation
+    from segue.models.weights import Card, save_model
+
+    with torch.device("meta"):
+        segmenter = build_segmenter(**found.network)
+    segmenter.load_state_dict(_complete(found, segmenter), assign=True)
+    mean, std = normalisation(str(found.network["encoder"]))
+    card = Card(
+        classes=list(classes.names),
+        colours=[list(colour) for colour in classes.colours],
+        mean=list(mean),
+        std=list(std),
+        network=dict(found.network),
+        step=found.step,
+        versions={"segue": __version__, "torch": torch.__version__},
+        **how,
+    )
+    save_model(folder, segmenter, card)
+
+
+def _complete(found: "Recognised", segmenter: Any) -> dict[str, Any]:
+    """With the counters of batch normalisation that old files leave out."""
+    import torch
+
+    counters = {
+        name: torch.zeros((), dtype=torch.int64)
+        for name in segmenter.state_dict()
+        if name.endswith("num_batches_tracked")
+    }
+    return counters | {n: v.float() if v.is_floating_point() else v for n, v in found.state.items()}
+
+
+def _classes(found: "Recognised", file: Path | None, path: Path) -> "ClassList":
+    from segue.classes import CITYSCAPES_19, class_list
+    from segue.data.class_map import read_class_list
+
+    count = int(found.network["num_classes"])
+    if file is not None:
+        listed = read_class_list(file)
+        if len(listed) != count:
+            raise ValueError(f"{file}: {len(listed)} classes, but {path} tells {count} apart")
+        return listed
+    if found.classes:
+        colours = [(red, green, blue) for red, green, blue in found.colours]
+        return class_list(list(found.classes), colours or None)
+    if count == len(CITYSCAPES_19):
+        return CITYSCAPES_19
+    raise ValueError(f"{path}: tells {count} classes apart and names none: list them with --classes FILE")
+
+
+def _millions(found: "Recognised") -> str:
+    statistics = ("running_mean", "running_var", "num_batches_tracked")
+    counted = [value.numel() for name, value in found.state.items() if not name.endswith(statistics)]
+    return f"{sum(counted) / 1e6:.1f}"

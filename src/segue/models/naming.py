@@ -1,0 +1,231 @@
+"""What other projects call the tensors of our networks, one table a project, readable in both directions."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+State = dict[str, Tensor]
+
+Rule = tuple[str, tuple[str, ...]]
+"""A pattern of our names and the foreign name; two of them where the foreign project keeps two tensors apart.
+
+``{stage}`` in the foreign name is our stage counted from 0, other braces are the pattern's named groups.
+"""
+
+MMSEG: Sequence[Rule] = (
+    (r"encoder\.(?P<rest>.+)", ("backbone.{rest}",)),
+    (r"head\.(?P<rest>.+)", ("decode_head.{rest}",)),
+)
+"""SegFormer, DAFormer and DeepLab in DAFormer's repository."""
+
+MULTI_RESOLUTION: Sequence[Rule] = (
+    (r"encoder\.(?P<rest>.+)", ("backbone.{rest}",)),
+    (r"head\.(?P<rest>.+)", ("decode_head.head.{rest}",)),
+    (r"attention_head\.(?P<rest>.+)", ("decode_head.scale_attention.{rest}",)),
+)
+"""HRDA, and MIC on HRDA."""
+
+NVLABS: Sequence[Rule] = (
+    (r"encoder\.(?P<rest>.+)", ("backbone.{rest}",)),
+    (r"head\.linear_c\.(?P<level>\d)\.(?P<rest>.+)", ("decode_head.linear_c{next}.{rest}",)),
+    (r"head\.(?P<rest>.+)", ("decode_head.{rest}",)),
+)
+"""SegFormer's own repository; its head fuses coarse to fine."""
+
+MIT: Sequence[Rule] = ((r"(?P<rest>.+)", ("{rest}",)),)
+"""Encoders alone, as they were trained on ImageNet."""
+
+_HUGGING_FACE_HEAD: Sequence[Rule] = (
+    (r"head\.linear_fuse\.conv\.weight", ("decode_head.linear_fuse.weight",)),
+    (r"head\.linear_fuse\.bn\.(?P<rest>.+)", ("decode_head.batch_norm.{rest}",)),
+    (r"head\.linear_pred\.(?P<rest>.+)", ("decode_head.classifier.{rest}",)),
+)
+
+_BLOCK = r"encoder\.block(?P<stage>\d)\.(?P<block>\d+)\."
+_SAVED = "segformer.encoder.block.{stage}.{block}."
+_LOADED = "segformer.stages.{stage}.blocks.{block}."
+
+HUGGING_FACE: Sequence[Rule] = (
+    (
+        r"encoder\.patch_embed(?P<stage>\d)\.norm\.(?P<rest>.+)",
+        ("segformer.encoder.patch_embeddings.{stage}.layer_norm.{rest}",),
+    ),
+    (
+        r"encoder\.patch_embed(?P<stage>\d)\.(?P<rest>.+)",
+        ("segformer.encoder.patch_embeddings.{stage}.{rest}",),
+    ),
+    (r"encoder\.norm(?P<stage>\d)\.(?P<rest>.+)", ("segformer.encoder.layer_norm.{stage}.{rest}",)),
+    (_BLOCK + r"norm(?P<which>\d)\.(?P<rest>.+)", (_SAVED + "layer_norm_{which}.{rest}",)),
+    (_BLOCK + r"attn\.q\.(?P<rest>.+)", (_SAVED + "attention.self.query.{rest}",)),
+    (
+        _BLOCK + r"attn\.kv\.(?P<rest>.+)",
+        (_SAVED + "attention.self.key.{rest}", _SAVED + "attention.self.value.{rest}"),
+    ),
+    (_BLOCK + r"attn\.sr\.(?P<rest>.+)", (_SAVED + "attention.self.sr.{rest}",)),
+    (_BLOCK + r"attn\.norm\.(?P<rest>.+)", (_SAVED + "attention.self.layer_norm.{rest}",)),
+    (_BLOCK + r"attn\.proj\.(?P<rest>.+)", (_SAVED + "attention.output.dense.{rest}",)),
+    (_BLOCK + r"mlp\.fc(?P<which>\d)\.(?P<rest>.+)", (_SAVED + "mlp.dense{which}.{rest}",)),
+    (_BLOCK + r"mlp\.(?P<rest>dwconv.+)", (_SAVED + "mlp.{rest}",)),
+    (r"head\.linear_c\.(?P<rest>.+)", ("decode_head.linear_c.{rest}",)),
+    *_HUGGING_FACE_HEAD,
+)
+"""Hugging Face's SegFormer, as its files are saved."""
+
+HUGGING_FACE_LOADED: Sequence[Rule] = (
+    (
+        r"encoder\.patch_embed(?P<stage>\d)\.norm\.(?P<rest>.+)",
+        ("segformer.stages.{stage}.patch_embeddings.layer_norm.{rest}",),
+    ),
+    (
+        r"encoder\.patch_embed(?P<stage>\d)\.(?P<rest>.+)",
+        ("segformer.stages.{stage}.patch_embeddings.{rest}",),
+    ),
+    (r"encoder\.norm(?P<stage>\d)\.(?P<rest>.+)", ("segformer.stages.{stage}.layer_norm.{rest}",)),
+    (_BLOCK + r"norm1\.(?P<rest>.+)", (_LOADED + "layernorm_before.{rest}",)),
+    (_BLOCK + r"norm2\.(?P<rest>.+)", (_LOADED + "layernorm_after.{rest}",)),
+    (_BLOCK + r"attn\.q\.(?P<rest>.+)", (_LOADED + "attention.q_proj.{rest}",)),
+    (
+        _BLOCK + r"attn\.kv\.(?P<rest>.+)",
+        (_LOADED + "attention.k_proj.{rest}", _LOADED + "attention.v_proj.{rest}"),
+    ),
+    (
+        _BLOCK + r"attn\.sr\.(?P<rest>.+)",
+        (_LOADED + "attention.sequence_reduction.sequence_reduction.{rest}",),
+    ),
+    (_BLOCK + r"attn\.norm\.(?P<rest>.+)", (_LOADED + "attention.sequence_reduction.layer_norm.{rest}",)),
+    (_BLOCK + r"attn\.proj\.(?P<rest>.+)", (_LOADED + "attention.o_proj.{rest}",)),
+    (_BLOCK + r"(?P<rest>mlp\..+)", (_LOADED + "{rest}",)),
+    (r"head\.linear_c\.(?P<rest>.+)", ("decode_head.linear_projections.{rest}",)),
+    *_HUGGING_FACE_HEAD,
+)
+"""The same as transformers 5 names the tensors in memory."""
+
+COARSE_TO_FINE = (NVLABS, HUGGING_FACE, HUGGING_FACE_LOADED)
+"""Projects whose SegFormer head concatenates the coarsest level first; ours begins with the finest."""
+
+FUSION = "head.linear_fuse.conv.weight"
+
+
+def foreign_names(name: str, rules: Sequence[Rule]) -> tuple[str, ...]:
+    """What a tensor of ours is called elsewhere: one name, or two for keys and values kept apart.
+
+    Args:
+        name: Ours.
+        rules: One of this file's tables.
+
+    Returns:
+        Nothing if the other project has no such tensor.
+    """
+    for pattern, templates in rules:
+        found = re.fullmatch(pattern, name)
+        if found:
+            groups: dict[str, str | int] = dict(found.groupdict())
+            if "stage" in groups:
+                groups["stage"] = int(groups["stage"]) - 1
+            if "level" in groups:
+                groups["next"] = int(groups["level"]) + 1
+            return tuple(template.format(**groups) for template in templates)
+    return ()
+
+
+def to_ours(
+    state: Mapping[str, Tensor], names: Sequence[str], rules: Sequence[Rule]
+) -> tuple[State, list[str]]:
+    """Foreign tensors under our names.
+
+    Args:
+        state: The foreign ones.
+        names: Ours, of the network that is to be filled.
+        rules: One of this file's tables.
+
+    Returns:
+        What was found of ours, and the foreign names that nothing of ours corresponds to.
+    """
+    found: State = {}
+    used: set[str] = set()
+    for name in names:
+        parts = foreign_names(name, rules)
+        if parts and all(part in state for part in parts):
+            tensors = [state[part] for part in parts]
+            found[name] = tensors[0] if len(tensors) == 1 else torch.cat(tensors)
+            used |= set(parts)
+    _turn_levels(found, rules)
+    return found, [name for name in state if name not in used]
+
+
+def to_foreign(state: Mapping[str, Tensor], rules: Sequence[Rule]) -> State:
+    """Our tensors under another project's names: the inverse of :func:`to_ours`.
+
+    Args:
+        state: Ours.
+        rules: One of this file's tables.
+
+    Returns:
+        Those that the other project has.
+    """
+    ours = dict(state)
+    _turn_levels(ours, rules)
+    found: State = {}
+    for name, value in ours.items():
+        parts = foreign_names(name, rules)
+        for part, tensor in zip(parts, value.chunk(len(parts)) if len(parts) > 1 else [value], strict=False):
+            found[part] = tensor
+    return found
+
+
+def _turn_levels(state: State, rules: Sequence[Rule]) -> None:
+    """Put the levels that the fusing convolution takes in into the other order, where the projects differ."""
+    if rules in COARSE_TO_FINE and FUSION in state:
+        state[FUSION] = state[FUSION].unflatten(1, (4, -1)).flip(1).flatten(1, 2)
+
+
+def from_new_mmseg(state: Mapping[str, Tensor]) -> State:
+    """The encoder's names in mmsegmentation from 0.20 on, to those that the authors' files have.
+
+    There, query, key and value are one tensor, and the linear layers of the feed-forward part are 1x1
+    convolutions.
+
+    Args:
+        state: With or without ``backbone.`` in front.
+
+    Returns:
+        All tensors; what is not of the encoder stays as it is.
+    """
+    found: State = {}
+    for name, value in state.items():
+        match = re.fullmatch(
+            r"(?P<front>backbone\.)?layers\.(?P<stage>\d)\.(?P<place>\d)\.(?P<rest>.+)", name
+        )
+        if match is None:
+            found[name] = value
+            continue
+        front, stage, rest = match["front"] or "", int(match["stage"]) + 1, match["rest"]
+        if match["place"] == "0":
+            new = rest.replace("projection.", "proj.")
+            found[f"{front}patch_embed{stage}.{new}"] = value
+        elif match["place"] == "2":
+            found[f"{front}norm{stage}.{rest}"] = value
+        else:
+            found |= _new_mmseg_block(f"{front}block{stage}", rest, value)
+    return found
+
+
+def _new_mmseg_block(front: str, rest: str, value: Tensor) -> State:
+    block, _, rest = rest.partition(".")
+    front = f"{front}.{block}."
+    if rest.startswith("attn.attn.in_proj_"):
+        kind = rest.removeprefix("attn.attn.in_proj_")
+        dim = len(value) // 3
+        return {f"{front}attn.q.{kind}": value[:dim], f"{front}attn.kv.{kind}": value[dim:]}
+    for old, new in (
+        ("attn.attn.out_proj.", "attn.proj."),
+        ("ffn.layers.0.", "mlp.fc1."),
+        ("ffn.layers.1.", "mlp.dwconv.dwconv."),
+        ("ffn.layers.4.", "mlp.fc2."),
+    ):
+        if rest.startswith(old):
+            is_linear = new.startswith("mlp.fc") and value.ndim == 4
+            return {front + new + rest.removeprefix(old): value[:, :, 0, 0] if is_linear else value}
+    return {front + rest: value}
