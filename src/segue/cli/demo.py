@@ -35,6 +35,7 @@ def demo(
     from segue.recipes import pairs
     from segue.recipes.catalogue import experiment
     from segue.report.page import write_report
+    from segue.study import train_alone
 
     began = time.perf_counter()
     console = Console()
@@ -45,7 +46,10 @@ def demo(
         _make_way(out / name, wanted[name])
     console.print("Three models learn street scenes, two at a time, one processor core each.")
     with ProcessPoolExecutor(max_workers=2, mp_context=get_context("spawn")) as pool:
-        running = {name: pool.submit(_train, wanted[name], out / name) for name in LONGEST_FIRST}
+        running = {
+            name: pool.submit(train_alone, wanted[name], out / name, threads=1, quiet=False)
+            for name in LONGEST_FIRST
+        }
         scores = {name: running[name].result() for name in RUNS}
 
     gap = scores["oracle"] - scores["source_only"]
@@ -68,20 +72,6 @@ def demo(
     if summary["gap_closed"] is not None:
         console.print(f"{'gap closed':12} {summary['gap_closed']:5.2f}", highlight=False)
     console.print(f"{summary['seconds']:.0f} seconds; report: {page}", highlight=False)
-
-
-def _train(wanted: "Experiment", folder: Path) -> float:
-    """One run in a process of its own: small networks gain nothing from a second core."""
-    import torch
-
-    from segue.engine.run import train
-    from segue.memory import keep_memory
-
-    keep_memory()
-    torch.set_num_threads(1)
-    found = train(wanted, folder, console=Console(force_terminal=False), cpu=True)
-    assert found is not None, "the built-in pair has labelled pictures to score on"
-    return found["mean_iou"]
 
 
 def _make_way(folder: Path, wanted: "Experiment") -> None:

@@ -15,6 +15,7 @@ from segue.cli.import_ import import_
 from segue.cli.predict import predict
 from segue.cli.recipes import recipes
 from segue.cli.report import report
+from segue.cli.study import study
 from segue.cli.train import train
 
 app = typer.Typer(
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, train, evaluate, predict, recipes, report, bench):
+for verb in (demo, train, evaluate, predict, recipes, report, study, bench):
     app.command()(verb)
 app.command("import")(import_)
 app.add_typer(data, name="data")

@@ -1,0 +1,169 @@
+"""``segue study``: a paper's table of variants, several seeds each, beside the paper's numbers."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from segue.engine.settings import Experiment
+    from segue.recipes.studies import Row, Study
+    from segue.study import Outcome
+
+
+def study(
+    name: Annotated[str | None, typer.Argument(help="Which study; without it they are listed.")] = None,
+    pair: Annotated[str, typer.Option(help="A built-in pair or a YAML file.")] = "street_scenes",
+    seeds: Annotated[str, typer.Option(help="Seeds with commas in between.")] = "0,1,2",
+    steps: Annotated[int | None, typer.Option(min=1, help="Optimiser updates of each run.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder; by default runs/studies/NAME.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Only this variant; repeatable.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Runs at once; 2 on a processor by default.")
+    ] = None,
+    cpu: Annotated[bool, typer.Option("--cpu", help="Stay on the processor.")] = False,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", help="Any setting of all runs: key.sub=value.")
+    ] = None,
+) -> None:
+    """Run a table of variants with several seeds; what was finished before is not run again."""
+    from segue.classes import nearest
+    from segue.files import write_text
+    from segue.recipes.studies import STUDIES
+
+    console = Console(soft_wrap=True)
+    if name is None:
+        for known, entry in STUDIES.items():
+            console.print(f"{known:20} {entry.question}", highlight=False)
+        return
+    if name not in STUDIES:
+        raise ValueError(f"unknown study {name!r}{nearest(name, list(STUDIES))}")
+    from segue import study as runner
+
+    chosen, folder = STUDIES[name], out or Path("runs") / "studies" / name
+    numbers = _seeds(seeds)
+    rows = _rows(chosen, only)
+    experiments = {
+        label: [_experiment(row, pair, seed, steps, assignments) for seed in numbers]
+        for label, row in rows.items()
+    }
+    planned = runner.plan(experiments, folder)
+    outcomes = runner.run(planned, workers=_workers(jobs, cpu), console=console, cpu=cpu)
+    budget = next(iter(experiments.values()))[0].steps
+    heading = f"{name} on {pair}: {budget} steps, seeds {', '.join(str(seed) for seed in numbers)}"
+    write_text(
+        folder / "study.json", json.dumps(_record(name, pair, budget, rows, outcomes), indent=2) + "\n"
+    )
+    write_text(folder / "study.md", _markdown(chosen, heading, outcomes))
+    for title, lines in _tables(chosen, outcomes).items():
+        console.print(_drawn(f"{heading}\n{title}", lines))
+    failed = [label for label, outcome in outcomes.items() if outcome.failed]
+    if failed:
+        raise ValueError(f"{', '.join(failed)} failed; the same command tries them again")
+
+
+HEADINGS = ("variant", "paper", "here", "± seeds", "to baseline", "runs")
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(
+            f"--seeds {text!r}: write whole numbers with commas in between, as in 0,1,2"
+        ) from None
+
+
+def _rows(study: "Study", only: Sequence[str] | None) -> "dict[str, Row]":
+    from segue.classes import nearest
+
+    rows = {row.label: row for table in study.tables.values() for row in table}
+    for label in only or []:
+        if label not in rows:
+            raise ValueError(f"--only {label!r}: no such variant{nearest(label, list(rows))}")
+    return {label: row for label, row in rows.items() if not only or label in only}
+
+
+def _experiment(
+    row: "Row", pair: str, seed: int, steps: int | None, assignments: list[str] | None
+) -> "Experiment":
+    from segue.engine.experiment import parse_assignments
+    from segue.recipes import pairs
+    from segue.recipes.catalogue import experiment
+
+    budget = {"seed": seed} | ({"steps": steps} if steps else {})
+    wishes = parse_assignments(assignments or [])
+    return experiment(row.recipe, pairs.pair(pair), row.changes, budget, wishes)
+
+
+def _workers(jobs: int | None, cpu: bool) -> int:
+    import torch
+
+    if jobs is not None:
+        return jobs
+    return 1 if torch.cuda.is_available() and not cpu else min(2, os.cpu_count() or 1)
+
+
+def _record(
+    name: str, pair: str, steps: int, rows: "Mapping[str, Row]", outcomes: "Mapping[str, Outcome]"
+) -> dict[str, Any]:
+    from segue.engine.run import versions
+
+    variants = {
+        label: {
+            "recipe": rows[label].recipe,
+            "changes": rows[label].changes,
+            "published": rows[label].published,
+            "scores": outcome.scores,
+            "mean": outcome.mean,
+            "spread": outcome.spread,
+            "failed": outcome.failed,
+        }
+        for label, outcome in outcomes.items()
+    }
+    return {"study": name, "pair": pair, "steps": steps, "variants": variants, "versions": versions()}
+
+
+def _tables(study: "Study", outcomes: "Mapping[str, Outcome]") -> dict[str, list[tuple[str, ...]]]:
+    """The cells of every table, rows without a run left out."""
+    reference = outcomes[study.baseline].mean if study.baseline in outcomes else None
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for title, rows in study.tables.items():
+        lines = [_line(row, outcomes[row.label], reference) for row in rows if row.label in outcomes]
+        if lines:
+            found[title] = lines
+    return found
+
+
+def _line(row: "Row", outcome: "Outcome", reference: float | None) -> tuple[str, ...]:
+    mean, spread = outcome.mean, outcome.spread
+    return (
+        row.label,
+        "" if row.published is None else f"{row.published:.1f}",
+        "failed" if mean is None else f"{100 * mean:.1f}",
+        "" if spread is None else f"{100 * spread:.1f}",
+        "" if mean is None or reference is None else f"{100 * (mean - reference):+.1f}",
+        str(len(outcome.scores)),
+    )
+
+
+def _drawn(title: str, lines: Sequence[tuple[str, ...]]) -> Table:
+    table = Table(title=title, caption="paper: mean IoU on GTA5 to Cityscapes; here: on this pair")
+    for place, heading in enumerate(HEADINGS):
+        table.add_column(heading, justify="right" if place else "left")
+    for line in lines:
+        table.add_row(*line)
+    return table
+
+
+def _markdown(study: "Study", heading: str, outcomes: "Mapping[str, Outcome]") -> str:
+    parts = [f"{study.question} ({heading}; paper: {study.paper}, on GTA5 to Cityscapes)", ""]
+    for title, lines in _tables(study, outcomes).items():
+        parts += [title, "", "| " + " | ".join(HEADINGS) + " |", "|---|" + "---|" * (len(HEADINGS) - 1)]
+        parts += ["| " + " | ".join(line) + " |" for line in lines] + [""]
+    return "\n".join(parts)

@@ -1,0 +1,135 @@
+"""Studies: tables of variants whose differences a paper reports, to be run here beside its numbers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from segue.engine.experiment import Tree
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table.
+
+    Attributes:
+        label: What the line is called.
+        recipe: The recipe it is run with.
+        changes: What differs from the recipe.
+        published: What the paper prints for it, mean IoU in percent on GTA5 to Cityscapes; None if nothing.
+    """
+
+    label: str
+    recipe: str
+    changes: Tree = field(default_factory=dict[str, object])
+    published: float | None = None
+
+
+@dataclass(frozen=True)
+class Study:
+    """Tables of one paper.
+
+    Attributes:
+        question: What it answers.
+        paper: Whose numbers stand beside ours.
+        baseline: The label of the row that the others are compared with.
+        tables: Rows by the table's title; a row in several tables is run once.
+    """
+
+    question: str
+    paper: str
+    baseline: str
+    tables: Mapping[str, tuple[Row, ...]]
+
+
+def _pair(**changes: object) -> Tree:
+    return {"method": {"pair": changes}}
+
+
+def _stages(*stages: int, published: float) -> Row:
+    named = "+".join(str(stage) for stage in stages)
+    return Row(f"stages {named}", "stct_mha", _pair(stages=list(stages)), published)
+
+
+STCT = Row("STCT", "stct", published=56.65)
+FULL = Row("STCT + MHA", "stct_mha", published=68.05)
+
+STUDIES: dict[str, Study] = {
+    "daformer_family": Study(
+        question="What does each piece from DACS to MIC bring?",
+        paper="the papers of each recipe",
+        baseline="daformer",
+        tables={
+            "recipes": (
+                Row("source_only", "source_only"),
+                Row("dacs", "dacs", published=52.1),
+                Row("daformer", "daformer", published=68.3),
+                Row("daformer_mic", "daformer_mic", published=70.6),
+                Row("hrda", "hrda", published=73.8),
+                Row("mic", "mic", published=75.9),
+                Row("target_supervised", "target_supervised"),
+            )
+        },
+    ),
+    "stct_mha": Study(
+        question="Does coordination help self-training, and hybrid attention coordination?",
+        paper="STCT + MHA",
+        baseline="STCT",
+        tables={
+            "main": (
+                Row("source only", "source_only", published=51.37),
+                Row("no coordination", "stct", {"method": {"coordinate": {"mode": "none"}}}, 54.0),
+                STCT,
+                FULL,
+            )
+        },
+    ),
+    "stct_mha_ablations": Study(
+        question="When to align, and how?",
+        paper="STCT + MHA",
+        baseline="STCT",
+        tables={
+            "figure 4: coordination": (
+                Row("alpha 0", "stct", {"method": {"coordinate": {"alpha": 0.0}}}, 51.37),
+                Row("no coordination", "stct", {"method": {"coordinate": {"mode": "none"}}}, 54.0),
+                STCT,
+                Row("accuracy only", "stct", {"method": {"coordinate": {"mode": "accuracy"}}}),
+                Row("time only", "stct", {"method": {"coordinate": {"mode": "time"}}}),
+            ),
+            "table 1: stages": (
+                STCT,
+                _stages(1, published=57.21),
+                _stages(2, published=58.87),
+                _stages(3, published=65.70),
+                _stages(4, published=57.51),
+                _stages(1, 2, published=60.71),
+                _stages(2, 3, published=66.34),
+                _stages(3, 4, published=66.79),
+                _stages(1, 2, 3, published=66.29),
+                _stages(2, 3, 4, published=67.87),
+                FULL,
+            ),
+            "table 2: grouping": (
+                Row("no groups", "stct_mha", _pair(grouping="none"), 61.91),
+                Row("random", "stct_mha", _pair(grouping="random"), 63.37),
+                Row("HVH", "stct_mha", _pair(grouping="hvh"), 64.55),
+                Row("HVR", "stct_mha", _pair(grouping="hvr"), 64.93),
+                Row("cutout", "stct_mha", _pair(grouping="cutout"), 65.07),
+                FULL,
+            ),
+            "table 2: scattered classes": (
+                FULL,
+                Row("1 scattered", "stct_mha", _pair(scattered=1), 67.65),
+                Row("4 scattered", "stct_mha", _pair(scattered=4), 65.94),
+                Row("8 scattered", "stct_mha", _pair(scattered=8), 65.83),
+                Row("12 scattered", "stct_mha", _pair(scattered=12), 64.58),
+                Row("14 scattered", "stct_mha", _pair(scattered=14), 63.37),
+            ),
+            "table 2: direction": (
+                STCT,
+                Row("S2T", "stct_mha", _pair(direction="s2t"), 55.91),
+                Row("T2S", "stct_mha", _pair(direction="t2s"), 58.38),
+                FULL,
+            ),
+        },
+    ),
+}
+"""Studies by name."""

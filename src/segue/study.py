@@ -1,0 +1,182 @@
+"""Variants times seeds on one pair: run what is missing, gather what is there, put it into tables."""
+
+import json
+import re
+import statistics
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+
+from rich.console import Console
+
+from segue.engine.experiment import differences, load
+from segue.engine.settings import Experiment
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a study.
+
+    Attributes:
+        label: The variant's name.
+        folder: The run's folder.
+        experiment: Its settings, with their seed.
+    """
+
+    label: str
+    folder: Path
+    experiment: Experiment
+
+
+@dataclass
+class Outcome:
+    """What became of a variant.
+
+    Attributes:
+        scores: Mean IoU on the target by seed, in [0, 1].
+        failed: What went wrong, by seed.
+    """
+
+    scores: dict[int, float] = field(default_factory=dict[int, float])
+    failed: dict[int, str] = field(default_factory=dict[int, str])
+
+    @property
+    def mean(self) -> float | None:
+        """The mean over the seeds that were scored."""
+        return statistics.fmean(self.scores.values()) if self.scores else None
+
+    @property
+    def spread(self) -> float | None:
+        """Their standard deviation; None for fewer than two."""
+        return statistics.stdev(self.scores.values()) if len(self.scores) > 1 else None
+
+
+def plan(experiments: Mapping[str, Sequence[Experiment]], folder: Path) -> list[Job]:
+    """The runs of a study, the same experiment once.
+
+    Args:
+        experiments: By label, one for each seed.
+        folder: The study's folder; a run lies in LABEL/seedN of it.
+
+    Raises:
+        ValueError: If a run's folder holds another experiment, or two labels would share one.
+    """
+    jobs: list[Job] = []
+    folders: dict[str, str] = {}
+    for label, wanted in experiments.items():
+        name = re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")
+        if folders.setdefault(name, label) != label:
+            raise ValueError(
+                f"variants {folders[name]!r} and {label!r} would share the folder {folder / name}"
+            )
+        jobs += [Job(label, folder / name / f"seed{one.seed}", one) for one in wanted]
+    for job in jobs:
+        path = job.folder / "experiment.yaml"
+        changed = differences(load(path), job.experiment) if path.is_file() else []
+        if changed:
+            raise ValueError(
+                f"{job.folder} holds a run with other settings ({', '.join(changed[:3])}): choose another --out"
+            )
+    return jobs
+
+
+def run(jobs: Sequence[Job], *, workers: int, console: Console, cpu: bool = False) -> dict[str, Outcome]:
+    """Run what is not finished yet, and gather all scores.
+
+    An interrupted run goes on where it stood. A variant that fails is reported and does not stop the others.
+
+    Args:
+        jobs: From :func:`plan`.
+        workers: How many runs at once, each in a process of its own with one thread if they are several.
+        console: Where each finished run is reported.
+        cpu: Stay on the processor.
+
+    Returns:
+        Outcomes by label.
+    """
+    outcomes = {job.label: Outcome() for job in jobs}
+    waiting: list[Job] = []
+    for job in jobs:
+        score = finished_score(job)
+        if score is None:
+            waiting.append(job)
+        else:
+            outcomes[job.label].scores[job.experiment.seed] = score
+    if len(waiting) < len(jobs):
+        console.print(f"{len(jobs) - len(waiting)} of {len(jobs)} runs were finished before", highlight=False)
+    began = time.monotonic()
+    for done, (job, score, failure) in enumerate(_results(waiting, workers, cpu), start=1):
+        seed = job.experiment.seed
+        if score is None:
+            outcomes[job.label].failed[seed] = failure
+        else:
+            outcomes[job.label].scores[seed] = score
+        left = (time.monotonic() - began) / done * (len(waiting) - done)
+        said = f"{100 * score:.1f}" if score is not None else f"failed: {failure}"
+        console.print(f"{job.label}, seed {seed}: {said}   about {left / 60:.0f} min left", highlight=False)
+    return outcomes
+
+
+def finished_score(job: Job) -> float | None:
+    """The score of a run that is complete; None if there is none yet."""
+    path = job.folder / "scores.json"
+    try:
+        return float(json.loads(path.read_text(encoding="utf-8"))["mean_iou"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def train_alone(
+    experiment: Experiment, folder: Path, *, threads: int | None, cpu: bool = True, quiet: bool = True
+) -> float:
+    """Train one run in this process.
+
+    Args:
+        experiment: The run's settings.
+        folder: Its folder.
+        threads: Threads for tensor arithmetic; None leaves them.
+        cpu: Stay on the processor.
+        quiet: Print nothing; otherwise plain lines, as for a file.
+
+    Returns:
+        Mean IoU on the target.
+
+    Raises:
+        ValueError: If the pair has no labelled target pictures to score on.
+    """
+    import torch
+
+    from segue.engine.run import train
+    from segue.memory import keep_memory
+
+    keep_memory()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    scores = train(experiment, folder, console=Console(quiet=quiet, force_terminal=False), cpu=cpu)
+    if scores is None:
+        raise ValueError(
+            f"{experiment.data.pair}: no labelled target pictures, so there is nothing to compare"
+        )
+    return scores["mean_iou"]
+
+
+def _results(jobs: Sequence[Job], workers: int, cpu: bool) -> Iterator[tuple[Job, float | None, str]]:
+    """Each job as it ends, with its score or with what went wrong."""
+    if not jobs:
+        return
+    threads = 1 if workers > 1 else None
+    with ProcessPoolExecutor(max_workers=workers, mp_context=get_context("spawn")) as pool:
+        running: dict[Future[float], Job] = {
+            pool.submit(train_alone, job.experiment, job.folder, threads=threads, cpu=cpu): job
+            for job in jobs
+        }
+        try:
+            for future in as_completed(running):
+                job, error = running[future], future.exception()
+                yield job, (None if error else future.result()), " ".join(str(error).split())
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

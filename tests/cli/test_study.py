@@ -1,0 +1,90 @@
+"""A study runs each variant and seed once, survives failures and repetition, and writes its tables."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.tiny import TINY
+from typer.testing import CliRunner
+
+from segue.cli.main import app
+from segue.cli.study import study
+from segue.engine.experiment import merge
+from segue.recipes import pairs, studies
+from segue.recipes.catalogue import experiment
+from segue.recipes.studies import STUDIES, Row, Study
+from segue.study import plan
+
+SMALL = Study(
+    question="Does it run?",
+    paper="nobody",
+    baseline="one",
+    tables={
+        "first": (
+            Row("one", "source_only", published=50.0),
+            Row("two", "source_only", {"optim": {"lr": 0.001}}),
+        ),
+        "second": (
+            Row("two", "source_only", {"optim": {"lr": 0.001}}),
+            Row("bad", "stct", {"network": {"encoder": "mobilenet_v2"}, "method": {"pair": {}}}),
+        ),
+    },
+)
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(studies.STUDIES, "small", SMALL)
+    monkeypatch.setitem(pairs.PAIRS, "tiny", merge(TINY, {"steps": 2}))
+
+
+@pytest.mark.slow
+def test_a_study_from_start_to_end(tmp_path: Path, capsys) -> None:
+    with pytest.raises(ValueError, match="bad failed; the same command tries them again"):
+        study("small", pair="tiny", seeds="0,1", out=tmp_path, jobs=1, cpu=True)
+    record = json.loads((tmp_path / "study.json").read_text())
+    variants = record["variants"]
+    assert list(variants) == ["one", "two", "bad"] and record["steps"] == 2
+    assert set(variants["one"]["scores"]) == {"0", "1"} and variants["one"]["spread"] is not None
+    assert "no hybrid attention" in variants["bad"]["failed"]["0"]
+    text = (tmp_path / "study.md").read_text()
+    assert "| one | 50.0 |" in text and "| bad |  | failed |" in text
+    models = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("model.safetensors")}
+    assert len(models) == 4
+    study("small", pair="tiny", seeds="0,1", out=tmp_path, jobs=1, cpu=True, only=["one", "two"])
+    assert "4 of 4 runs were finished before" in capsys.readouterr().out
+    assert models == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("model.safetensors")}
+    with pytest.raises(ValueError, match=r"holds a run with other settings \(.*steps"):
+        study("small", pair="tiny", seeds="0", steps=3, out=tmp_path, cpu=True, only=["one"])
+
+
+def test_bad_names(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="unknown study 'smal'; did you mean 'small'"):
+        study("smal")
+    with pytest.raises(ValueError, match="--only 'on': no such variant; did you mean 'one'"):
+        study("small", pair="tiny", out=tmp_path, only=["on"])
+    with pytest.raises(ValueError, match="--seeds '0;1'"):
+        study("small", pair="tiny", out=tmp_path, seeds="0;1")
+
+
+def test_studies_are_listed() -> None:
+    said = CliRunner().invoke(app, ["study"])
+    assert said.exit_code == 0 and "stct_mha_ablations" in said.output
+
+
+def test_two_labels_of_one_folder_are_refused(tmp_path: Path) -> None:
+    wanted = [experiment("source_only", TINY)]
+    with pytest.raises(ValueError, match="would share the folder"):
+        plan({"a b": wanted, "A-B": wanted}, tmp_path)
+
+
+@pytest.mark.parametrize("name", list(STUDIES))
+def test_every_row_is_an_experiment_and_baselines_exist(name: str) -> None:
+    found = STUDIES[name]
+    labels = [row.label for table in found.tables.values() for row in table]
+    assert found.baseline in labels
+    rows: dict[str, Row] = {}
+    for table in found.tables.values():
+        for row in table:
+            assert rows.setdefault(row.label, row) == row
+            experiment(row.recipe, TINY, row.changes)
