@@ -23,6 +23,7 @@ from segue.engine.settings import (
     Experiment,
     FeatureDistanceSettings,
     HybridAttentionSettings,
+    SamRegularizerSettings,
     SelfTrainingSettings,
 )
 from segue.methods.coordination import Coordination
@@ -34,7 +35,10 @@ from segue.methods.self_training import SelfTraining
 from segue.methods.source_only import SourceOnly
 from segue.methods.teacher import EmaTeacher
 from segue.methods.terms.feature_distance import FeatureDistance
+from segue.methods.terms.sam_regularizer import SamRegularizer
 from segue.models.build import build_segmenter, normalisation
+from segue.models.encoders.encoder import Encoder
+from segue.models.encoders.sam import build_sam
 from segue.models.segmenter import Segmenter
 from segue.models.weights import load_encoder, load_start
 from segue.types import HybridRules, Margins
@@ -150,6 +154,10 @@ def build_terms(experiment: Experiment, student: Segmenter) -> dict[str, Term]:
         terms["feature_distance"] = _feature_distance(
             experiment, experiment.terms.feature_distance, student.feature_network()
         )
+    if experiment.terms.sam_regularizer is not None:
+        terms["sam_regularizer"] = _sam_regularizer(
+            experiment, experiment.terms.sam_regularizer, student.encoder
+        )
     return terms
 
 
@@ -217,6 +225,28 @@ def build_loader(
         workers=data.workers,
         rank=rank,
         world=world,
+    )
+
+
+def _sam_regularizer(
+    experiment: Experiment, settings: SamRegularizerSettings, encoder: Encoder
+) -> SamRegularizer:
+    if settings.weights is None:
+        logger.warning(
+            "features of a random SAM: terms.sam_regularizer.weights is not set, so SAM has learnt nothing"
+        )
+    mean, std = normalisation(experiment.network.encoder)
+    sam = build_sam(settings.encoder, settings.weights, image_size=settings.image_size, mean=mean, std=std)
+    return SamRegularizer(
+        sam,
+        sam_channels=sam.channels,
+        channels=encoder.out_channels,
+        heads=getattr(encoder, "heads", (1, 2, 4, 8)),
+        stages=settings.stages,
+        share=settings.share,
+        zero_init=settings.zero_init,
+        bn_update=settings.bn_update,
+        views=("source", "target", "masked") if settings.mask_branch else ("source", "target"),
     )
 
 

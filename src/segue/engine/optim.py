@@ -12,15 +12,15 @@ NORMS = (nn.LayerNorm, nn.modules.batchnorm._NormBase, nn.GroupNorm)  # pyright:
 def parameter_groups(
     module: nn.Module, *, lr: float, head_factor: float, weight_decay: float
 ) -> list[dict[str, Any]]:
-    """Three groups: the encoder, its norms without weight decay, everything else at the head's rate.
+    """Three groups: what has "head" in its name at the head's rate, the rest, and the rest's norms without decay.
 
     Source: DAFormer's optimiser settings. A norm inside the head keeps its weight decay, as there. New layers of an
-    encoder whose name contains "head" are a head's, as there.
+    encoder whose name contains "head" are a head's; layers of a term, which have no such name, learn like the encoder.
 
     Args:
         module: A method; parameters without gradient (a teacher's) are left out.
         lr: The encoder's learning rate.
-        head_factor: How much faster the rest learns.
+        head_factor: How much faster heads learn.
         weight_decay: AdamW's.
 
     Returns:
@@ -33,8 +33,8 @@ def parameter_groups(
     for name, parameter in module.named_parameters():
         if not parameter.requires_grad:
             continue
-        in_encoder = "encoder" in name.split(".") and "head" not in name
-        group = head if not in_encoder else encoder_norms if id(parameter) in norms else encoder
+        slow = encoder_norms if id(parameter) in norms else encoder
+        group = head if "head" in name else slow
         group.append(parameter)
     groups = [(encoder, lr, weight_decay), (encoder_norms, lr, 0.0), (head, lr * head_factor, weight_decay)]
     return [

@@ -182,10 +182,24 @@ class FeatureDistanceSettings(Settings):
     min_share: Share = 0.75  # r: part of a cell that one class must cover
 
 
+class SamRegularizerSettings(Settings):
+    """SSR: a second decoding, of features that have looked at SAM's."""
+
+    encoder: Literal["vit_b", "vit_l", "vit_h", "tiny"] = "vit_b"
+    weights: Path | None = None  # a Hugging Face folder or the official .pth; None: random, for tests alone
+    image_size: Count | None = None  # side of what SAM sees, in pixels; None for its own, 1024
+    stages: list[Annotated[int, Field(ge=1, le=4)]] = [1, 2, 3, 4]  # S0 to S3 of the paper
+    share: Annotated[float, Field(ge=0.0)] = 1.0  # of the second decoding's loss
+    zero_init: bool = False
+    bn_update: Literal["both", "plain_only"] = "both"
+    mask_branch: bool = False  # decode MIC's masked view twice, too
+
+
 class TermSettings(Settings):
     """Additional losses; None leaves one out."""
 
     feature_distance: FeatureDistanceSettings | None = None
+    sam_regularizer: SamRegularizerSettings | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -7,7 +7,7 @@ from typing import Any
 from segue.classes import nearest
 from segue.engine.experiment import Tree, merge, parse
 from segue.engine.settings import Experiment
-from segue.recipes import dacs, daformer, hrda, mic, source_only, stct, target_supervised
+from segue.recipes import dacs, daformer, hrda, mic, source_only, ssr, stct, target_supervised
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,18 @@ RECIPES: dict[str, Recipe] = {
         "STCT + MHA",
         "STCT + source and target meet in hybrid attention",
         {"gta5_to_cityscapes": 68.05, "synthia_to_cityscapes": 59.8},
+    ),
+    "ssr": Recipe(
+        ssr.ssr,
+        "SSR",
+        "DAFormer + a second decoding of features that looked at SAM's",
+        {"gta5_to_cityscapes": 69.3},
+    ),
+    "ssr_mic": Recipe(
+        ssr.ssr_mic,
+        "SSR",
+        "SSR + masked image consistency",
+        {"gta5_to_cityscapes": 70.6},
     ),
 }
 

@@ -31,7 +31,8 @@ STREET_SCENES: Tree = {
         "self_training": {"momentum": 0.9, "augment": {"strength": 0.05, "blur_probability": 0.2}}
     },
     "rare_classes": {"temperature": 0.05, "min_share": 0.0005},
-    "terms": {"feature_distance": None},  # random weights have no features worth keeping
+    # Random weights have no features worth keeping; SAM's are worth looking at only with published weights.
+    "terms": {"feature_distance": None, "sam_regularizer": {"encoder": "tiny"}},
     # The context sees what other recipes see, the detail twice as much of it.
     "high_resolution": {
         "data": {

@@ -50,6 +50,7 @@ class MixTransformer(Encoder):
         super().__init__()
         self.out_channels = tuple(dims)
         self.depths = tuple(depths)
+        self.heads = tuple(heads)
         self.reductions = tuple(reductions)
         self.classifier_names = ("head.",)
         blocks = sum(depths)

@@ -1,0 +1,164 @@
+"""SAM's image encoder, through the transformers library: frozen features that training may lean on."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from segue.classes import nearest
+from segue.models.weights import check_fit, read_state
+from segue.ops.resize import enlarge
+
+
+def _size(width: int, blocks: int, heads: int, everywhere: list[int]) -> dict[str, Any]:
+    return {
+        "hidden_size": width,
+        "num_hidden_layers": blocks,
+        "num_attention_heads": heads,
+        "global_attn_indexes": everywhere,
+    }
+
+
+SIZES: dict[str, dict[str, Any]] = {
+    "vit_b": _size(768, 12, 12, [2, 5, 8, 11]),
+    "vit_l": _size(1024, 24, 16, [5, 11, 17, 23]),
+    "vit_h": _size(1280, 32, 16, [7, 15, 23, 31]),
+    "tiny": {**_size(32, 2, 2, [1]), "image_size": 128, "output_channels": 32, "window_size": 4},
+}
+"""Arguments of the library's configuration; "tiny" is for tests and toy pictures, and has no published weights."""
+
+MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+"""What SAM's weights expect, in grey levels: the statistics of ImageNet."""
+
+OFFICIAL = (
+    (r"blocks\.", "layers."),
+    (r"\.norm1\.", ".layer_norm1."),
+    (r"\.norm2\.", ".layer_norm2."),
+    (r"^patch_embed\.proj\.", "patch_embed.projection."),
+    (r"^neck\.0\.", "neck.conv1."),
+    (r"^neck\.1\.", "neck.layer_norm1."),
+    (r"^neck\.2\.", "neck.conv2."),
+    (r"^neck\.3\.", "neck.layer_norm2."),
+)
+"""The official names of the image encoder's tensors, and the library's."""
+
+
+class SamEncoder(nn.Module):
+    """A map of SAM's features for normalised pictures of any size.
+
+    Source: Segment Anything (Kirillov et al., ICCV 2023).
+
+    Args:
+        model: The library's encoder.
+        mean: Grey levels that the pictures' normalisation subtracted.
+        std: Grey levels that it divided by.
+    """
+
+    def __init__(
+        self, model: nn.Module, *, mean: tuple[float, ...] = MEAN, std: tuple[float, ...] = STD
+    ) -> None:
+        super().__init__()
+        self.model = model
+        own, sams = torch.tensor([mean, std]), torch.tensor([MEAN, STD])
+        # From the pictures' normalisation to SAM's: nothing to do where they are the same.
+        self.register_buffer("scale", (own[1] / sams[1]).view(3, 1, 1), persistent=False)
+        self.register_buffer("shift", ((own[0] - sams[0]) / sams[1]).view(3, 1, 1), persistent=False)
+
+    @property
+    def channels(self) -> int:
+        """Of the map."""
+        return int(cast(Any, self.model).config.output_channels)
+
+    def forward(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d h2 w2"]:
+        """SAM's map, a sixteenth of its own picture size."""
+        side = int(cast(Any, self.model).config.image_size)
+        image = enlarge(image, (side, side)) * self.scale + self.shift
+        return self.model(image).last_hidden_state
+
+
+def build_sam(
+    name: str,
+    weights: Path | None = None,
+    *,
+    image_size: int | None = None,
+    mean: tuple[float, ...] = MEAN,
+    std: tuple[float, ...] = STD,
+) -> SamEncoder:
+    """SAM's image encoder with weights from a local file, or with random ones.
+
+    Args:
+        name: A key of ``SIZES``.
+        weights: A Hugging Face folder, its ``.safetensors`` file, or the official ``.pth``; None for random ones.
+        image_size: Side of the picture that SAM sees, in pixels; None for 1024. For another one, the tables of
+            positions in the file are interpolated.
+        mean: Grey levels that the pictures' normalisation subtracts.
+        std: Grey levels that it divides by.
+
+    Returns:
+        The encoder.
+
+    Raises:
+        ValueError: If there is no such size, the library is missing, or the file does not fit.
+        FileNotFoundError: If there is no such file.
+    """
+    if name not in SIZES:
+        raise ValueError(f"unknown SAM encoder {name!r}{nearest(name, list(SIZES))}")
+    try:
+        from transformers import SamVisionConfig, SamVisionModel
+    except ImportError as error:
+        raise ValueError("SAM needs the transformers library: pip install 'segue-uda[sam]'") from error
+    size = SIZES[name]
+    changed = {"image_size": image_size} if image_size is not None else {}
+    config = SamVisionConfig(**{**size, **changed}, mlp_dim=4 * int(size["hidden_size"]))
+    model = SamVisionModel(config)
+    if weights is not None:
+        path = weights / "model.safetensors" if weights.is_dir() else weights
+        inner = cast(nn.Module, model.vision_encoder)
+        state = fitted_positions(own_names(read_state(path)), inner.state_dict())
+        check_fit(inner, state, path)
+        inner.load_state_dict(state)
+    return SamEncoder(model, mean=mean, std=std)
+
+
+def own_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The image encoder's tensors under the library's names, whether the file has those or the official ones.
+
+    Args:
+        state: Of the whole SAM or of its image encoder.
+    """
+    for prefix in ("vision_encoder.vision_encoder.", "vision_encoder.", "image_encoder."):
+        inner = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        if inner:
+            state = inner
+            break
+    found: dict[str, Tensor] = {}
+    for name, value in state.items():
+        for pattern, replacement in OFFICIAL:
+            name = re.sub(pattern, replacement, name)
+        found[name] = value.float()
+    return found
+
+
+def fitted_positions(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tables of positions interpolated to another picture size; everything else as it is.
+
+    Args:
+        state: The file's tensors.
+        wanted: The network's, for their shapes.
+    """
+    found = dict(state)
+    for name, value in state.items():
+        own = wanted.get(name)
+        if own is None or own.shape == value.shape:
+            continue
+        if name == "pos_embed":
+            grid = value.permute(0, 3, 1, 2)
+            found[name] = enlarge(grid, (own.shape[1], own.shape[2])).permute(0, 2, 3, 1)
+        elif "rel_pos" in name:
+            table = value.T[None, :, :, None]
+            found[name] = enlarge(table, (own.shape[0], 1))[0, :, :, 0].T.contiguous()
+    return found
