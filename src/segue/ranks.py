@@ -17,6 +17,16 @@ def mean_over_ranks(value: Tensor) -> Tensor:
 
 
 @torch.no_grad()
+def from_first_rank(value: Tensor) -> Tensor:
+    """The first process's value on all processes; the value itself when there is one process."""
+    if not _several():
+        return value
+    shared = value.clone()
+    dist.broadcast(shared, src=0)
+    return shared
+
+
+@torch.no_grad()
 def average_over_ranks(tensors: Iterable[Tensor]) -> None:
     """Put the mean over all processes into floating-point tensors, in one communication.
 

@@ -23,6 +23,7 @@ from segue.engine.settings import (
     Experiment,
     FeatureDistanceSettings,
     HybridAttentionSettings,
+    InstanceBankSettings,
     SamRegularizerSettings,
     SelfTrainingSettings,
 )
@@ -35,8 +36,9 @@ from segue.methods.self_training import SelfTraining
 from segue.methods.source_only import SourceOnly
 from segue.methods.teacher import EmaTeacher
 from segue.methods.terms.feature_distance import FeatureDistance
+from segue.methods.terms.instance_bank import InstanceBank
 from segue.methods.terms.sam_regularizer import SamRegularizer
-from segue.models.build import build_segmenter, normalisation
+from segue.models.build import HEADS, build_segmenter, normalisation
 from segue.models.encoders.encoder import Encoder
 from segue.models.encoders.sam import build_sam
 from segue.models.segmenter import Segmenter
@@ -124,6 +126,7 @@ def build_method(experiment: Experiment, student: Segmenter) -> Method:
     """The recipe's method around a student."""
     settings = experiment.method
     terms = build_terms(experiment, student)
+    bank = terms.get("instance_bank")
     if not isinstance(settings, SelfTrainingSettings):
         return SourceOnly(student, terms)
     mean, std = normalisation(experiment.network.encoder)
@@ -136,6 +139,7 @@ def build_method(experiment: Experiment, student: Segmenter) -> Method:
         threshold=settings.threshold,
         mix=ClassMix(settings.class_pool) if settings.mix else None,
         augment=augment,
+        calibrate=bank.calibrated if isinstance(bank, InstanceBank) else None,
         coordinate=_coordination(experiment, settings.coordinate),
         pair=_hybrid_pair(student, settings.pair),
         mask=MaskedConsistency(
@@ -154,6 +158,8 @@ def build_terms(experiment: Experiment, student: Segmenter) -> dict[str, Term]:
         terms["feature_distance"] = _feature_distance(
             experiment, experiment.terms.feature_distance, student.feature_network()
         )
+    if experiment.terms.instance_bank is not None:
+        terms["instance_bank"] = _instance_bank(experiment, experiment.terms.instance_bank, student)
     if experiment.terms.sam_regularizer is not None:
         terms["sam_regularizer"] = _sam_regularizer(
             experiment, experiment.terms.sam_regularizer, student.encoder
@@ -225,6 +231,19 @@ def build_loader(
         workers=data.workers,
         rank=rank,
         world=world,
+    )
+
+
+def _instance_bank(
+    experiment: Experiment, settings: InstanceBankSettings, student: Segmenter
+) -> InstanceBank:
+    head = HEADS[experiment.network.head]
+    has_width = "channels" in head.options
+    return InstanceBank(
+        classes=len(experiment.data.classes),
+        channels=experiment.network.channels if has_width else student.encoder.out_channels[-1],
+        **settings.model_dump(exclude={"warmup"}),
+        warmup=round(settings.warmup * experiment.steps),
     )
 
 

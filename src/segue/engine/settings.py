@@ -195,10 +195,27 @@ class SamRegularizerSettings(Settings):
     mask_branch: bool = False  # decode MIC's masked view twice, too
 
 
+class InstanceBankSettings(Settings):
+    """DIDA: teacher and student agree on which labelled instances a pixel is similar to."""
+
+    size: Count = 250  # K: instances in all
+    temperature: Positive = 0.1  # tau
+    share: Annotated[float, Field(ge=0.0)] = 1.0  # lambda
+    beta: Share = 1.0  # how far the pseudo-label stays the class prediction; 1: instances do not correct it
+    similarity: Literal["cosine", "dot", "linear"] = "cosine"
+    scatter: Literal["teacher", "student_logits", "off"] = "teacher"
+    update: Literal["ema", "ema_boundary", "ema_boundary_center", "fifo", "frozen"] = "ema"
+    interval: Count = 50  # steps from one update to the next
+    momentum: Share = 0.999  # mu
+    region: Literal["target", "all", "confident"] = "target"
+    warmup: Share = 1500 / 40000  # share of the steps before the bank is filled
+
+
 class TermSettings(Settings):
     """Additional losses; None leaves one out."""
 
     feature_distance: FeatureDistanceSettings | None = None
+    instance_bank: InstanceBankSettings | None = None
     sam_regularizer: SamRegularizerSettings | None = None
 
     @model_validator(mode="before")

@@ -29,6 +29,7 @@ class SelfTraining(Method):
         threshold: Confidence above which a pixel counts towards the teacher's quality; None trusts it wholly.
         mix: Makes one view of a source and a target view; None to show the target as it is.
         augment: Changes the colours of what the student sees of the target; None for no change.
+        calibrate: Corrects the pseudo-label by something else that the teacher's output says; None leaves it.
         coordinate: How far each target picture is trusted, known after the student's pass; None for no such
             weight.
         pair: Makes one pass of the source, the target and the shown target view; None for two passes.
@@ -45,6 +46,7 @@ class SelfTraining(Method):
         threshold: float | None = 0.968,
         mix: Callable[[View, View], View] | None = None,
         augment: Callable[[Tensor], Tensor] | None = None,
+        calibrate: Callable[[Output, Tensor], Tensor] | None = None,
         coordinate: Coordination | None = None,
         pair: Callable[[View, View, View], Joint] | None = None,
         mask: Callable[[View, View], View] | None = None,
@@ -56,6 +58,7 @@ class SelfTraining(Method):
         self.threshold = threshold
         self.mix = mix
         self.augment = augment
+        self.calibrate = calibrate
         self.coordinate = coordinate
         self.pair = pair
         self.mask = mask
@@ -77,6 +80,8 @@ class SelfTraining(Method):
         # 2. The teacher labels the target, and is trusted as far as it is confident.
         taught: Output = self.teacher(batch.target.image)
         label, confidence = self._label(taught, batch.target.image)
+        if self.calibrate is not None:
+            label = self.calibrate(taught, label)
         weight = self._weight(self._quality(confidence), batch.target.valid)
         target = View("target", batch.target.image, label, weight, taught)
 

@@ -7,7 +7,7 @@ from typing import Any
 from segue.classes import nearest
 from segue.engine.experiment import Tree, merge, parse
 from segue.engine.settings import Experiment
-from segue.recipes import dacs, daformer, hrda, mic, source_only, ssr, stct, target_supervised
+from segue.recipes import dacs, daformer, dida, hrda, mic, source_only, ssr, stct, target_supervised
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,16 @@ RECIPES: dict[str, Recipe] = {
         "STCT + MHA",
         "STCT + source and target meet in hybrid attention",
         {"gta5_to_cityscapes": 68.05, "synthia_to_cityscapes": 59.8},
+    ),
+    "dida": Recipe(
+        dida.dida,
+        "DIDA",
+        "DAFormer + agreement on a bank of labelled instances",
+        {"gta5_to_cityscapes": 71.0, "synthia_to_cityscapes": 63.3},
+    ),
+    "dida_paper": Recipe(dida.dida_paper, "DIDA", "DIDA whose instances correct the pseudo-label", {}),
+    "dida_official_code": Recipe(
+        dida.dida_official_code, "DIDA", "what DIDA's released code computes, for comparison", {}
     ),
     "ssr": Recipe(
         ssr.ssr,

@@ -32,7 +32,11 @@ STREET_SCENES: Tree = {
     },
     "rare_classes": {"temperature": 0.05, "min_share": 0.0005},
     # Random weights have no features worth keeping; SAM's are worth looking at only with published weights.
-    "terms": {"feature_distance": None, "sam_regularizer": {"encoder": "tiny"}},
+    "terms": {
+        "feature_distance": None,
+        "sam_regularizer": {"encoder": "tiny"},
+        "instance_bank": {"size": 120, "interval": 5, "momentum": 0.9},  # ten rows a class; a run is short
+    },
     # The context sees what other recipes see, the detail twice as much of it.
     "high_resolution": {
         "data": {

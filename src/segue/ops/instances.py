@@ -1,0 +1,120 @@
+"""Similarity of pixels to a bank of labelled instances, and what classes and instances say of one another."""
+
+from typing import Literal, TypeAlias
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+Similarity: TypeAlias = Literal["cosine", "dot", "linear"]
+
+TINY = 1e-10
+"""Added inside the logarithm of linear similarities, as in the official code."""
+
+
+def log_similarity(
+    embedding: Float[Tensor, "n d"], bank: Float[Tensor, "k d"], *, kind: Similarity, temperature: float
+) -> Float[Tensor, "n k"]:
+    """The logarithm of how a pixel's similarity is distributed over the bank.
+
+    Source: DIDA (supplement), with the cosine and the temperature that make its table of temperatures meaningful.
+
+    Args:
+        embedding: Of pixels.
+        bank: Of instances.
+        kind: "cosine" and "dot": a softmax of cosines or products over the temperature. "linear": products over
+            their sum, as the released code has it, which may be negative.
+        temperature: Of the softmax.
+    """
+    embedding, bank = embedding.float(), bank.float()
+    if kind == "cosine":
+        embedding, bank = F.normalize(embedding, dim=1), F.normalize(bank, dim=1)
+    product = embedding @ bank.T
+    if kind == "linear":
+        return (product / product.sum(dim=1, keepdim=True) + TINY).log()
+    return (product / temperature).log_softmax(dim=1)
+
+
+def scattered(
+    similarity: Float[Tensor, "n k"], score: Float[Tensor, "n c"], labels: Int64[Tensor, " k"]
+) -> Float[Tensor, "n k"]:
+    """What classes say of instances: similarity weighed by the score of each instance's class.
+
+    Args:
+        similarity: Of pixels to instances.
+        score: Of classes at each pixel, usually probabilities.
+        labels: The instances' classes.
+
+    Returns:
+        A distribution over instances; the similarity itself where no instance has a class with a score.
+    """
+    weighed = similarity * score[:, labels]
+    total = weighed.sum(dim=1, keepdim=True)
+    return torch.where(
+        total == 0, similarity, weighed / torch.where(total == 0, torch.ones_like(total), total)
+    )
+
+
+def gathered(
+    similarity: Float[Tensor, "n k"], labels: Int64[Tensor, " k"], classes: int
+) -> Float[Tensor, "n c"]:
+    """What instances say of classes: the similarity to all instances of each class."""
+    found = torch.zeros(len(similarity), classes, dtype=similarity.dtype, device=similarity.device)
+    return found.index_add_(1, labels, similarity)
+
+
+def instance_loss(
+    target: Float[Tensor, "n k"], log_prediction: Float[Tensor, "n k"], counted: Bool[Tensor, " n"]
+) -> Float[Tensor, ""]:
+    """The sum over the counted pixels of the cross-entropy between two distributions over instances."""
+    return -(target * log_prediction).sum(dim=1).masked_fill(~counted, 0.0).sum()
+
+
+def boundary(label: Int64[Tensor, "h w"], *, threshold: int = 2) -> Bool[Tensor, "h w"]:
+    """Pixels whose 3x3 neighbourhood holds at least that many different labels; borders are not wrapped."""
+    padded = F.pad(label[None, None].float(), (1, 1, 1, 1), mode="replicate")
+    around = F.unfold(padded, 3)[0].sort(dim=0).values
+    different = 1 + (around[1:] != around[:-1]).sum(dim=0)
+    return (different >= threshold).view_as(label)
+
+
+def class_means(
+    features: Float[Tensor, "n d"], label: Int64[Tensor, " n"], classes: int
+) -> tuple[Float[Tensor, "c d"], Bool[Tensor, " c"]]:
+    """The mean feature of every class, and which classes are there; ignored pixels do not count."""
+    inside = label < classes
+    index = torch.where(inside, label, torch.full_like(label, classes))
+    total = torch.zeros(classes + 1, features.shape[1], device=features.device).index_add_(
+        0, index, features.float()
+    )
+    count = torch.zeros(classes + 1, device=features.device).index_add_(
+        0, index, torch.ones_like(index).float()
+    )
+    return (total / count.clamp(min=1)[:, None])[:classes], count[:classes] > 0
+
+
+def draw_pixels(
+    label: Int64[Tensor, " n"],
+    wanted: Int64[Tensor, " k"],
+    classes: int,
+    generator: torch.Generator | None = None,
+) -> tuple[Int64[Tensor, " k"], Bool[Tensor, " k"]]:
+    """A random pixel of each wanted class, without copying anything to the host.
+
+    Args:
+        label: Of the pixels; values from ``classes`` on are never drawn.
+        wanted: A class for each draw.
+        classes: How many there are.
+        generator: Where the random numbers come from.
+
+    Returns:
+        The pixels' places, and whether there was one at all.
+    """
+    shuffle = torch.rand(len(label), device=label.device, generator=generator).argsort()
+    order = shuffle[label[shuffle].argsort(stable=True)]
+    count = torch.bincount(label.clamp(max=classes), minlength=classes + 1)[: classes + 1]
+    start = count.cumsum(0) - count
+    share = torch.rand(len(wanted), device=label.device, generator=generator)
+    place = start[wanted] + (share * count[wanted]).long().clamp(max=(count[wanted] - 1).clamp(min=0))
+    return order[place.clamp(max=len(label) - 1)], count[wanted] > 0

@@ -1,0 +1,290 @@
+"""DIDA keeps the oracles of its specification, and with the released settings equals the released code."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from segue.methods.terms.instance_bank import InstanceBank, quotas
+from segue.ops import instances
+from segue.types import Batch, Output, Source, Supervised, View
+
+Data = dict[str, Tensor]
+CLASSES = 4
+
+
+@pytest.fixture(scope="module")
+def data(fixtures_dir: Path) -> Data:
+    return load_file(fixtures_dir / "dida_official_code.safetensors")
+
+
+def pixels(maps: Tensor) -> Tensor:
+    return maps.permute(0, 2, 3, 1).flatten(0, 2)
+
+
+def released(data: Data) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The bank, its labels, and both views' embeddings."""
+    weak, strong = (data[f"similarity/{view}_embedding_x32"].float() / 32 for view in ("weak", "strong"))
+    return data["bank/features_x32"].float() / 32, data["bank/labels"], weak, strong
+
+
+def test_the_released_similarities_and_loss(data: Data) -> None:
+    bank, labels, weak, strong = released(data)
+    raw = pixels(weak) @ bank.T
+    assert torch.allclose(raw, pixels(data["similarity/released/weak"]), atol=1e-4)
+    log_strong = instances.log_similarity(pixels(strong), bank, kind="linear", temperature=1.0)
+    assert torch.allclose(log_strong.exp(), pixels(data["similarity/released/strong"]), atol=1e-6)
+    for name, score in (
+        ("released", pixels(data["similarity/student_logits"])),
+        ("with_teacher_softmax", pixels(data["similarity/teacher_logits"]).softmax(1)),
+    ):
+        # Weighing the normalised similarities or the raw ones gives the same distribution.
+        similarity = instances.log_similarity(pixels(weak), bank, kind="linear", temperature=1.0).exp()
+        target = instances.scattered(similarity, score, labels)
+        official = pixels(data[f"similarity/{name}/scattered"])
+        assert torch.allclose(target, official, rtol=2e-3, atol=1e-4 * float(official.abs().max())), name
+        leaf = pixels(strong).requires_grad_()
+        counted = torch.ones(len(leaf), dtype=torch.bool)
+        prediction = instances.log_similarity(leaf, bank, kind="linear", temperature=1.0)
+        loss = 0.5 * instances.instance_loss(official, prediction, counted) / len(leaf)
+        assert float(loss.detach()) == pytest.approx(float(data[f"similarity/{name}/loss"]), rel=1e-4)
+        if f"similarity/{name}/grad_strong_embedding" not in data:
+            continue
+        loss.backward()
+        gradient = pixels(data[f"similarity/{name}/grad_strong_embedding"])
+        assert leaf.grad is not None
+        assert torch.allclose(leaf.grad, gradient, atol=1e-4 * float(gradient.abs().max()))
+
+
+def test_gathering_without_the_released_head_start(data: Data) -> None:
+    """The released sum over instances begins with the class probabilities instead of zero."""
+    bank, labels, weak, _ = released(data)
+    similarity = instances.log_similarity(pixels(weak), bank, kind="linear", temperature=1.0).exp()
+    probability = pixels(data["similarity/teacher_logits"]).softmax(1)
+    mine = instances.gathered(similarity, labels, 19)
+    assert torch.allclose(mine + probability, pixels(data["similarity/gather/aggregated"]), atol=1e-4)
+    assert torch.allclose(mine.sum(1), torch.ones(len(mine)), atol=1e-4)
+
+
+def test_the_released_update_of_classes_that_are_there(data: Data) -> None:
+    features = data["update/feature_x32"].float()[:1] / 32
+    label = data["update/label"][0].long()
+    bank, labels = data["bank/features_x32"].float() / 32, data["bank/labels"]
+    means, present = instances.class_means(pixels(features), label.flatten(), 19)
+    there = present[labels]
+    assert there.any()
+    for momentum in (0.9, 0.999):
+        official = data[f"update/one_image_mu{momentum}/features"]
+        moved = torch.lerp(means[labels], bank, momentum)
+        assert torch.allclose(official[there], moved[there], atol=1e-5)
+        assert torch.allclose(
+            official[~there], momentum * bank[~there], atol=1e-5
+        )  # which we leave untouched
+
+
+@pytest.fixture
+def drawn() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    bank, pixel = torch.randn(10, 6, generator=generator), torch.randn(30, 6, generator=generator)
+    labels = torch.randint(0, CLASSES, (10,), generator=generator)
+    return bank, labels, pixel, torch.randn(30, CLASSES, generator=generator).softmax(1)
+
+
+def test_distributions(drawn) -> None:
+    bank, labels, pixel, probability = drawn
+    similarity = instances.log_similarity(pixel, bank, kind="cosine", temperature=0.1).exp()
+    target = instances.scattered(similarity, probability, labels)
+    for found in (similarity, target, instances.gathered(similarity, labels, CLASSES)):
+        assert (found >= 0).all() and torch.allclose(found.sum(1), torch.ones(30), atol=1e-5)
+    uniform = torch.full_like(probability, 1 / CLASSES)
+    assert torch.allclose(instances.scattered(similarity, uniform, labels), similarity, atol=1e-6)
+    sure = torch.zeros_like(probability)
+    sure[:, int(labels[0])] = 1
+    support = instances.scattered(similarity, sure, labels) > 0
+    assert torch.equal(support, (labels == labels[0]).expand(30, -1))
+    nobody = torch.cat([torch.zeros_like(probability), torch.ones(30, 1)], dim=1)
+    assert torch.equal(instances.scattered(similarity, nobody, labels), similarity)
+    scaled = bank * torch.rand(10, 1)
+    again = instances.log_similarity(pixel, scaled, kind="cosine", temperature=0.1).exp()
+    assert torch.allclose(again, similarity, atol=1e-5)
+
+
+def test_the_loss_is_an_entropy_at_best(drawn) -> None:
+    bank, _, pixel, _ = drawn
+    counted = torch.ones(30, dtype=torch.bool)
+    log_similarity = instances.log_similarity(pixel, bank, kind="cosine", temperature=0.1)
+    similarity = log_similarity.exp()
+    entropy = -(similarity * log_similarity).sum()
+    assert torch.allclose(instances.instance_loss(similarity, log_similarity, counted), entropy)
+    other = instances.log_similarity(pixel.flip(0), bank, kind="cosine", temperature=0.1)
+    assert instances.instance_loss(similarity, other, counted) > entropy
+    flat = instances.log_similarity(pixel, bank, kind="cosine", temperature=1e6).exp()
+    assert torch.allclose(flat, torch.full_like(flat, 0.1), atol=1e-4)
+    sharp = instances.log_similarity(pixel, bank, kind="cosine", temperature=1e-4).exp()
+    assert torch.allclose(sharp.max(1).values, torch.ones(30), atol=1e-3)
+
+
+def test_boundaries_do_not_wrap_around() -> None:
+    label = torch.zeros(6, 8, dtype=torch.int64)
+    assert not instances.boundary(label).any()
+    label[:, 4:] = 1
+    expected = torch.zeros(6, 8, dtype=torch.bool)
+    expected[:, 3:5] = True
+    assert torch.equal(instances.boundary(label), expected)
+
+
+def test_draws_are_of_the_wanted_class() -> None:
+    label = torch.tensor([2, 2, 0, 255, 3, 0, 0])
+    wanted = torch.tensor([0, 2, 3, 1] * 20)
+    place, found = instances.draw_pixels(label, wanted, CLASSES, torch.Generator().manual_seed(0))
+    assert torch.equal(found, wanted != 1)
+    assert torch.equal(label[place][found], wanted[found])
+    assert set(place[wanted == 0].tolist()) == {2, 5, 6}
+
+
+def test_quotas() -> None:
+    rows = quotas(torch.tensor([100.0, 0.0, 5.0, 50.0]), 10)
+    assert rows.tolist() == [2] * 4 + [3] * 3 + [0] * 3
+
+
+def bank_of(**options) -> InstanceBank:
+    torch.manual_seed(0)
+    return InstanceBank(
+        **{"classes": CLASSES, "channels": 6, "size": 12, "warmup": 1, "interval": 1, **options}
+    )
+
+
+def output_of(embedding: Tensor) -> Output:
+    logits = torch.randn(
+        len(embedding), CLASSES, *embedding.shape[-2:], generator=torch.Generator().manual_seed(9)
+    )
+    return Output(logits, [], embedding, [Supervised(logits)])
+
+
+def see(bank: InstanceBank, step: int, label: Tensor, embedding: Tensor) -> None:
+    assert bank(nn.Identity(), View("source", torch.zeros(2, 3, 16, 16), label), output_of(embedding)) == {}
+    bank.after_step(Batch(Source(torch.zeros(2, 3, 16, 16), label, ["", ""]), None), step)
+
+
+@pytest.fixture
+def pictures() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    return torch.randint(0, CLASSES, (2, 16, 16), generator=generator), torch.randn(
+        2, 6, 8, 8, generator=generator
+    )
+
+
+def full_bank(pictures, **options) -> InstanceBank:
+    bank = bank_of(**options)
+    see(bank, 0, *pictures)
+    see(bank, 1, *pictures)
+    assert bank.filled.all()
+    return bank
+
+
+def test_filling(pictures) -> None:
+    bank = bank_of()
+    see(bank, 0, *pictures)
+    assert not bank.filled.any() and bank.counts.sum() == 64
+    see(bank, 1, *pictures)
+    assert bank.filled.all()
+    assert torch.bincount(bank.labels, minlength=CLASSES).tolist() == [3] * CLASSES
+    cells = pixels(pictures[1][:1])
+    shrunk = pictures[0][0, ::2, ::2].flatten()
+    for row, label in zip(bank.features, bank.labels, strict=True):
+        matches = (cells == row).all(1).nonzero()[:, 0]
+        assert len(matches) and (shrunk[matches] == label).all()
+
+
+@pytest.mark.parametrize("update", ["ema", "ema_boundary", "ema_boundary_center", "fifo", "frozen"])
+def test_updates(pictures, update) -> None:
+    bank = full_bank(pictures, update=update, momentum=0.5)
+    before, labels = bank.features.clone(), bank.labels.clone()
+    label = torch.full_like(pictures[0], 2)
+    label[:, :, 8:] = 3  # classes 0 and 1 are absent
+    see(bank, 2, label, pictures[1] + 5)
+    assert torch.equal(bank.labels, labels)
+    absent = labels < 2
+    assert torch.equal(bank.features[absent], before[absent])
+    changed = (bank.features != before).any(1)
+    if update == "frozen":
+        assert not changed.any()
+    elif update == "fifo":
+        assert torch.bincount(labels[changed], minlength=CLASSES).tolist() == [0, 0, 1, 1]
+    else:
+        assert torch.equal(changed, ~absent)
+
+
+def test_momentum(pictures) -> None:
+    frozen = full_bank(pictures, momentum=1.0)
+    before = frozen.features.clone()
+    see(frozen, 2, *pictures)
+    assert torch.equal(frozen.features, before)
+    fresh = full_bank(pictures, momentum=0.0)
+    see(fresh, 2, *pictures)
+    means, _ = instances.class_means(pixels(pictures[1][:1]), pictures[0][0, ::2, ::2].flatten(), CLASSES)
+    assert torch.allclose(fresh.features, means[fresh.labels], atol=1e-6)
+
+
+def target_view(embedding: Tensor, pasted: Tensor | None = None) -> View:
+    return View("target", torch.zeros(2, 3, 16, 16), None, None, output_of(embedding), pasted)
+
+
+def test_gradients_and_regions(pictures) -> None:
+    bank = full_bank(pictures)
+    strong = torch.randn(2, 6, 8, 8, requires_grad=True)
+    pasted = torch.zeros(2, 16, 16, dtype=torch.bool)
+    pasted[:, :, :8] = True
+    (loss,) = bank(nn.Identity(), target_view(pictures[1], pasted), output_of(strong)).values()
+    loss.backward()
+    assert strong.grad is not None and not bank.features.requires_grad
+    assert not strong.grad[..., :4].any() and strong.grad[..., 4:].any()
+    half = full_bank(pictures, share=0.5)
+    (other,) = half(nn.Identity(), target_view(pictures[1], pasted), output_of(strong)).values()
+    assert torch.allclose(other, loss / 2)
+    assert bank_of()(nn.Identity(), target_view(pictures[1]), output_of(strong)) == {}
+    assert full_bank(pictures, share=0.0)(nn.Identity(), target_view(pictures[1]), output_of(strong)) == {}
+
+
+def test_permuting_the_bank_changes_nothing(pictures) -> None:
+    bank = full_bank(pictures, beta=0.5)
+    taught, strong = output_of(pictures[1]), torch.randn(2, 6, 8, 8)
+    label = torch.zeros(2, 16, 16, dtype=torch.int64)
+    before = (
+        bank(nn.Identity(), target_view(pictures[1]), output_of(strong))["instance"],
+        bank.calibrated(taught, label),
+    )
+    order = torch.randperm(12)
+    bank.features, bank.labels = bank.features[order], bank.labels[order]
+    after = (
+        bank(nn.Identity(), target_view(pictures[1]), output_of(strong))["instance"],
+        bank.calibrated(taught, label),
+    )
+    assert torch.allclose(before[0], after[0], atol=1e-5) and torch.equal(before[1], after[1])
+
+
+def test_calibration(pictures) -> None:
+    label = torch.randint(0, CLASSES, (2, 16, 16))
+    taught = output_of(pictures[1])
+    assert full_bank(pictures).calibrated(taught, label) is label
+    corrected = full_bank(pictures, beta=0.0).calibrated(taught, label)
+    assert corrected.shape == label.shape and int(corrected.max()) < CLASSES
+    assert not torch.equal(corrected, label)
+
+
+def test_a_saved_bank_goes_on(pictures) -> None:
+    bank = full_bank(pictures)
+    other = bank_of()
+    other.load_state_dict(bank.state_dict())
+    strong = torch.randn(2, 6, 8, 8)
+    one, two = (
+        b(nn.Identity(), target_view(pictures[1]), output_of(strong))["instance"] for b in (bank, other)
+    )
+    assert torch.equal(one, two) and other._now() == (2, True)
+
+
+def test_too_small() -> None:
+    with pytest.raises(ValueError, match="a bank of 3 instances cannot hold 4 classes"):
+        bank_of(size=3)
