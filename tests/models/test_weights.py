@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import save_file
 
 from segue.models.build import build_encoder, build_segmenter
-from segue.models.weights import Card, load_encoder, load_model, read_state, save_model
+from segue.models.tensor_files import read_state
+from segue.models.weights import Card, load_encoder, load_model, save_model
 
 NETWORK = {"encoder": "mit_nano", "head": "daformer", "num_classes": 2, "channels": 8}
 CARD = Card(

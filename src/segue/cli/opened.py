@@ -9,7 +9,8 @@ from torch import nn
 
 from segue.classes import ClassList, class_list
 from segue.evaluate.plan import Mode, Plan
-from segue.models.weights import MODEL_FILE, Card, load_model, read_state
+from segue.models.tensor_files import read_state
+from segue.models.weights import MODEL_FILE, Card, load_model
 
 if TYPE_CHECKING:
     from segue.engine.settings import Experiment

@@ -1,7 +1,7 @@
 """The two nouns of every algorithm here: a method yields views, a term is one more loss on a view."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import ClassVar, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ class Term(nn.Module):
     Subclasses say in ``view_names`` on which views they are called.
     """
 
-    view_names: ClassVar[tuple[str, ...]] = ()
+    view_names: tuple[str, ...] = ()
 
     def forward(self, network: nn.Module, view: View, output: Output) -> dict[str, Tensor]:
         """Named scalar losses, already multiplied by their share.

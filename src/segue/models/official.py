@@ -11,7 +11,7 @@ from torch import Tensor
 
 from segue.models import naming
 from segue.models.build import MIT_SIZES, build_encoder, build_segmenter
-from segue.models.weights import check_fit, read_content, tensors_of
+from segue.models.tensor_files import check_fit, read_content, tensors_of
 
 State = dict[str, Tensor]
 Part = Literal["student", "teacher"]

@@ -1,25 +1,20 @@
 """Weights in files: pretrained encoders in, trained models out and in."""
 
 import json
-import pickle
-import re
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
-from torch import Tensor, nn
+from safetensors.torch import save
+from torch import nn
 
 from segue.files import write_bytes, write_text
 from segue.models.build import build_segmenter
 from segue.models.encoders.encoder import Encoder
 from segue.models.segmenter import Segmenter
-
-State = dict[str, Tensor]
+from segue.models.tensor_files import check_fit, read_state
 
 MODEL_FILE = "model.safetensors"
 CARD_FILE = "card.json"
@@ -129,113 +124,6 @@ def load_encoder(encoder: Encoder, path: Path) -> None:
     state = encoder.translated(read_state(path / MODEL_FILE if path.is_dir() else path))
     check_fit(encoder.pretrained, state, path)
     encoder.pretrained.load_state_dict(state, strict=False)
-
-
-def read_state(path: Path) -> State:
-    """The tensors of a weights file by name.
-
-    Args:
-        path: A ``.safetensors`` file, or a PyTorch file; the latter is read without executing anything in it.
-
-    Returns:
-        Tensors on the CPU, in the file's precision.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be read or holds no tensors.
-    """
-    return tensors_of(read_content(path), path)
-
-
-def read_content(path: Path) -> Any:
-    """What a weights file holds: tensors in plain containers, and nothing else.
-
-    Args:
-        path: A ``.safetensors`` file, or a PyTorch file; the latter is read without executing anything in it.
-
-    Returns:
-        Usually a dictionary.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged, or holds other objects than tensors and plain values.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such weights file")
-    try:
-        if path.suffix == ".safetensors":
-            return load(path.read_bytes())
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except PermissionError:
-        raise
-    except (
-        OSError,
-        SafetensorError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-        RuntimeError,
-        EOFError,
-        KeyError,
-        UnicodeDecodeError,
-        ValueError,
-        IndexError,
-        AttributeError,
-        TypeError,
-    ) as error:
-        foreign = re.search(r"(?:GLOBAL|global) (?:`)?([\w.]+)", str(error))
-        if foreign:
-            raise ValueError(
-                f"{path}: refused: to open it, {foreign[1]} would have to be run, which may do anything;"
-                " get a file of tensors only"
-            ) from error
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise ValueError(
-            f"{path}: damaged, or not a weights file ({reason}); copy or export it again"
-        ) from error
-
-
-def tensors_of(content: Any, path: Path) -> State:
-    """The tensors of what a file holds, bare or under "state_dict" or "model".
-
-    Args:
-        content: From ``read_content``.
-        path: Where it comes from, for the message.
-
-    Raises:
-        ValueError: If there are none, or something else is among them.
-    """
-    for wrapper in ("state_dict", "model"):
-        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
-    is_state = isinstance(content, dict) and all(isinstance(value, Tensor) for value in content.values())
-    if not is_state or not content:
-        raise ValueError(
-            f"{path}: holds no named tensors; give a file of weights, bare or under 'state_dict'"
-        )
-    return cast(State, content)
-
-
-def check_fit(network: nn.Module, state: State, path: Path) -> None:
-    """Refuse tensors that are not exactly a network's; counters of batch normalisation may be missing.
-
-    Args:
-        network: What they are for.
-        state: Tensors by name.
-        path: Where they come from, for the message.
-
-    Raises:
-        ValueError: If a name is missing or unexpected, or a shape differs; the message counts and names them.
-    """
-    own = network.state_dict()
-    shared = own.keys() & state.keys()
-    faults = {
-        "missing": [n for n in own if n not in state and not n.endswith("num_batches_tracked")],
-        "unexpected": [n for n in state if n not in own],
-        "of another shape": [n for n in own if n in shared and own[n].shape != state[n].shape],
-    }
-    found = [f"{len(names)} {fault} ({', '.join(names[:3])})" for fault, names in faults.items() if names]
-    if found:
-        raise ValueError(f"{path}: not the weights of this {type(network).__name__}: {'; '.join(found)}")
 
 
 def _read_card(path: Path) -> Card:

@@ -1,7 +1,6 @@
 """Keep the features of things close to those of the network that training started from."""
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +25,7 @@ class FeatureDistance(Term):
         min_share: Part of a feature cell that one class must cover for the cell to count.
     """
 
-    view_names: ClassVar[tuple[str, ...]] = ("source",)
+    view_names: tuple[str, ...] = ("source",)
     wanted: Tensor
 
     def __init__(

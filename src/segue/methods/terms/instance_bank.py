@@ -1,6 +1,6 @@
 """Two views of a pixel must agree on which labelled instances it is similar to."""
 
-from typing import ClassVar, Literal, cast
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -51,7 +51,7 @@ class InstanceBank(Term):
         warmup: Steps before the bank is filled.
     """
 
-    view_names: ClassVar[tuple[str, ...]] = ("source", "target")
+    view_names: tuple[str, ...] = ("source", "target")
     features: Tensor
     labels: Tensor
     filled: Tensor

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Generator, Sequence
-from typing import ClassVar, Literal, cast
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -37,7 +37,7 @@ class SamRegularizer(Term):
         views: The views that are decoded twice.
     """
 
-    view_names: ClassVar[tuple[str, ...]] = ("source", "target")
+    view_names: tuple[str, ...] = ("source", "target")
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class SamRegularizer(Term):
         views: tuple[str, ...] = ("source", "target"),
     ) -> None:
         super().__init__()
-        self.view_names = views  # pyright: ignore[reportIncompatibleVariableOverride]
+        self.view_names = views
         self.sam = Frozen(sam)
         self.stages = tuple(stages)
         self.share = share

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from segue.classes import nearest
-from segue.models.weights import check_fit, read_state
+from segue.models.tensor_files import check_fit, read_state
 from segue.ops.resize import enlarge
 
 
@@ -57,6 +57,9 @@ class SamEncoder(nn.Module):
         mean: Grey levels that the pictures' normalisation subtracted.
         std: Grey levels that it divided by.
     """
+
+    scale: Tensor
+    shift: Tensor
 
     def __init__(
         self, model: nn.Module, *, mean: tuple[float, ...] = MEAN, std: tuple[float, ...] = STD
@@ -111,9 +114,8 @@ def build_sam(
         from transformers import SamVisionConfig, SamVisionModel
     except ImportError as error:
         raise ValueError("SAM needs the transformers library: pip install 'segue-uda[sam]'") from error
-    size = SIZES[name]
-    changed = {"image_size": image_size} if image_size is not None else {}
-    config = SamVisionConfig(**{**size, **changed}, mlp_dim=4 * int(size["hidden_size"]))
+    size = SIZES[name] | ({} if image_size is None else {"image_size": image_size})
+    config = cast(Any, SamVisionConfig)(**size, mlp_dim=4 * int(size["hidden_size"]))
     model = SamVisionModel(config)
     if weights is not None:
         path = weights / "model.safetensors" if weights.is_dir() else weights
