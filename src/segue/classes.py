@@ -104,6 +104,9 @@ SYNTHIA_16 = CITYSCAPES_19.subset([n for n in CITYSCAPES_19.names if n not in {"
 SYNTHIA_13 = SYNTHIA_16.subset([n for n in SYNTHIA_16.names if n not in {"wall", "fence", "pole"}])
 """The older mean over SYNTHIA: without wall, fence and pole."""
 
+SUBSETS = {"synthia_16": SYNTHIA_16, "synthia_13": SYNTHIA_13}
+"""The subsets by the names that commands and tables use."""
+
 THINGS = (
     "traffic light",
     "traffic sign",

@@ -1,11 +1,37 @@
-"""``segue recipes``: what can be trained."""
+"""``segue recipes``: what can be trained, and what papers say it scores."""
 
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 from rich.console import Console
 from rich.table import Table
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-def recipes() -> None:
-    """List the recipes: paper, pieces, published score."""
+    from segue.recipes.published import Row
+
+
+def recipes(
+    name: Annotated[
+        str | None, typer.Argument(help="Show this one: settings and published scores.", metavar="[RECIPE]")
+    ] = None,
+    pair: Annotated[
+        str | None, typer.Option(help="With RECIPE: every setting on this pair (a name or a YAML file).")
+    ] = None,
+) -> None:
+    """List the recipes with paper, pieces and published scores, or show one of them."""
+    if name is not None:
+        _show(name, pair)
+    elif pair is not None:
+        raise ValueError(
+            "--pair shows the settings of one recipe: name it, as in segue recipes dacs --pair ..."
+        )
+    else:
+        _list()
+
+
+def _list() -> None:
     from segue.recipes.catalogue import RECIPES
     from segue.recipes.pairs import PAIRS
 
@@ -13,8 +39,73 @@ def recipes() -> None:
         title="Recipes", caption=f"Built-in pairs: {', '.join(PAIRS)}; or a YAML file, or two folders"
     )
     for heading in ("recipe", "paper", "pieces", "published mIoU"):
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=heading in ("recipe", "published mIoU"))
     for name, recipe in RECIPES.items():
-        published = "\n".join(f"{score:.1f}  {pair}" for pair, score in recipe.published.items())
-        table.add_row(name, recipe.paper, recipe.pieces, published or "-")
+        scores = "\n".join(f"{row.mean:.1f}  {pair}" for pair, row in recipe.rows.items())
+        table.add_row(name, recipe.paper, recipe.pieces, scores or "-")
     Console().print(table)
+
+
+def _show(name: str, pair: str | None) -> None:
+    import inspect
+
+    import yaml
+
+    from segue.engine.experiment import to_yaml
+    from segue.recipes import pairs
+    from segue.recipes.catalogue import experiment, find
+
+    recipe = find(name)
+    if pair is None:
+        own = yaml.safe_dump(recipe.build(), sort_keys=False, allow_unicode=True)
+        settings, heading = own, "What it sets; every setting on a pair: --pair NAME"
+    else:
+        settings, heading = to_yaml(experiment(name, pairs.pair(pair))), f"Every setting on {pair}"
+    parts = [
+        f"{name}: {recipe.pieces}\npaper: {recipe.paper}",
+        inspect.getdoc(recipe.build) or "",
+        f"{heading}:\n\n{settings.rstrip()}",
+    ]
+    console = Console()
+    console.print("\n\n".join(parts), markup=False, highlight=False, soft_wrap=True)
+    if recipe.rows:
+        console.print()
+        console.print(_published(recipe.rows))
+        console.print(
+            "\n".join(map(_origin, recipe.rows.values())), markup=False, highlight=False, soft_wrap=True
+        )
+
+
+def _published(rows: "Mapping[str, Row]") -> Table:
+    """The cells of every pair side by side, below them the mean that is usually quoted."""
+    from segue.recipes.published import published
+
+    table = Table(title="Published IoU %")
+    table.add_column("class")
+    for pair in rows:
+        table.add_column(pair.replace("_to_", " to ").replace("_", " "), justify="right")
+    for name in published().classes:
+        table.add_row(name, *(_cell(row.per_class.get(name)) for row in rows.values()))
+    table.add_section()
+    table.add_row("mean", *(_cell(row.mean) for row in rows.values()), style="bold")
+    return table
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def _origin(row: "Row") -> str:
+    """What the mean is over, and where the row stands."""
+    from segue.recipes.published import published
+
+    means = ", ".join(f"{mean:.1f} over {subset}" for subset, mean in row.means.items())
+    papers = dict.fromkeys(published().papers[source.paper] for source in row.sources)
+    said = [
+        f"{row.pair}: {means}",
+        row.method,
+        row.network and f"measured with {row.network}",
+        *papers,
+        row.note,
+    ]
+    return "; ".join(part for part in said if part)

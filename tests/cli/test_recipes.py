@@ -1,0 +1,47 @@
+"""``segue recipes`` lists what can be trained, and shows one recipe's settings and published rows."""
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from segue.cli.main import app
+from segue.recipes.catalogue import RECIPES
+
+
+def shown(*arguments: str) -> str:
+    found = CliRunner().invoke(app, ["recipes", *arguments], catch_exceptions=False)
+    assert found.exit_code == 0
+    return found.output
+
+
+def test_the_list_has_every_recipe_and_its_published_scores() -> None:
+    text = shown()
+    for name, recipe in RECIPES.items():
+        assert name in text
+        for pair, row in recipe.rows.items():
+            assert f"{row.mean:.1f}  {pair}" in text
+
+
+def test_one_recipe_with_its_rows() -> None:
+    lines = shown("daformer").splitlines()
+    assert lines[0].startswith("daformer: ")
+    assert "  momentum: 0.999" in lines
+    assert any("road" in line and "95.7" in line and "84.5" in line for line in lines)
+    assert any(line.startswith("synthia_to_cityscapes: 60.9 over synthia_16; ") for line in lines)
+
+
+def test_settings_on_a_pair_are_a_whole_experiment() -> None:
+    from segue.engine.experiment import parse
+    from segue.recipes import pairs
+    from segue.recipes.catalogue import experiment
+
+    text = shown("source_only", "--pair", "street_scenes")
+    tree = yaml.safe_load(text.partition("Every setting on street_scenes:\n")[2])
+    assert parse(tree) == experiment("source_only", pairs.STREET_SCENES)
+
+
+def test_mistakes_are_told() -> None:
+    with pytest.raises(ValueError, match=r"unknown recipe 'dafromer'; did you mean 'daformer'"):
+        shown("dafromer")
+    with pytest.raises(ValueError, match="name it"):
+        shown("--pair", "street_scenes")
