@@ -34,10 +34,19 @@ def _attention(recipe: str) -> "list[Row]":
     return attention.rows()
 
 
+def _memory(recipe: str) -> "list[Row]":
+    from segue.bench import bank, windows
+
+    if recipe not in ("dida", "hrda", "mic"):
+        raise ValueError(f"--recipe {recipe!r}: the memory of dida, hrda and mic is compared with something")
+    return bank.rows() if recipe == "dida" else windows.rows(recipe)
+
+
 FAMILIES: "Mapping[str, Callable[[str], list[Row]]]" = {
     "encoder": _encoder,
     "attention": _attention,
     "step": _step,
+    "memory": _memory,
 }
 """What can be measured, by name; each imports what it needs only when it runs."""
 
@@ -45,7 +54,7 @@ FAMILIES: "Mapping[str, Callable[[str], list[Row]]]" = {
 def bench(
     name: Annotated[str, typer.Argument(help=f"What to measure: {', '.join(FAMILIES)}.")],
     recipe: Annotated[
-        str, typer.Option(help="Whose step: daformer, hrda or mic; the latter two with their peak memory.")
+        str, typer.Option(help="Whose step (daformer, hrda, mic) or memory (dida, hrda, mic).")
     ] = "daformer",
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write the rows to this file.")

@@ -52,7 +52,71 @@ def _stages(*stages: int, published: float) -> Row:
 STCT = Row("STCT", "stct", published=56.65)
 FULL = Row("STCT + MHA", "stct_mha", published=68.05)
 
+DAFORMER = Row("daformer", "daformer", published=68.3)
+DIDA = Row("dida", "dida", published=71.0)
+SSR = Row("ssr", "ssr", published=69.3)
+
+
+def _bank(label: str, published: float | None = None, **changes: object) -> Row:
+    return Row(label, "dida", {"terms": {"instance_bank": changes}}, published)
+
+
+def _looking(*stages: int, published: float) -> Row:
+    named = "+".join(f"S{stage - 1}" for stage in stages)
+    return Row(f"ssr {named}", "ssr", {"terms": {"sam_regularizer": {"stages": list(stages)}}}, published)
+
+
 STUDIES: dict[str, Study] = {
+    "regularisers": Study(
+        question="Do instances and SAM's features help DAFormer?",
+        paper="DIDA, SSR",
+        baseline="daformer",
+        tables={
+            "main": (
+                DAFORMER,
+                DIDA,
+                Row("dida_paper", "dida_paper"),
+                Row("dida_official_code", "dida_official_code"),
+                SSR,
+                Row("ssr_mic", "ssr_mic", published=70.6),
+            )
+        },
+    ),
+    "dida_ablations": Study(
+        question="How large a bank, how sharp, and how much of its loss?",
+        paper="DIDA",
+        baseline="dida",
+        tables={
+            "lambda": (
+                _bank("lambda 0.05", 69.3, share=0.05),
+                _bank("lambda 0.1", 69.8, share=0.1),
+                _bank("lambda 0.5", 70.2, share=0.5),
+                DIDA,
+                _bank("lambda 2", 70.5, share=2.0),
+            ),
+            "temperature": (
+                _bank("tau 0.05", temperature=0.05),
+                DIDA,
+                _bank("tau 0.5", temperature=0.5),
+                _bank("tau 1", temperature=1.0),
+            ),
+            "instances": tuple(_bank(f"K {size}", size=size) for size in (100, 150, 200, 250, 300)),
+        },
+    ),
+    "ssr_stages": Study(
+        question="Which stages should look at SAM's features?",
+        paper="SSR",
+        baseline="daformer",
+        tables={
+            "stages": (
+                DAFORMER,
+                _looking(4, published=68.8),
+                _looking(3, 4, published=69.0),
+                _looking(2, 3, 4, published=68.7),
+                SSR,
+            )
+        },
+    ),
     "daformer_family": Study(
         question="What does each piece from DACS to MIC bring?",
         paper="the papers of each recipe",

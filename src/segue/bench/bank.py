@@ -1,0 +1,78 @@
+"""What DIDA's instance bank costs a training step, in memory and in time."""
+
+import torch
+from torch import Tensor
+
+from segue.bench.measure import Row, median_ms, row
+from segue.bench.memory import peak_mib
+from segue.bench.step import CLASSES, noise_batch, self_training
+from segue.memory import keep_memory
+from segue.methods.self_training import SelfTraining
+from segue.methods.terms.instance_bank import InstanceBank
+from segue.types import Batch
+
+PEER = "the same step without the bank"
+
+EMBEDDING = 256
+"""Channels of DAFormer's head."""
+
+
+def rows(
+    *, encoder: str = "mit_b0", size: int = 512, batch: int = 2, instances: int = 250, repeats: int = 3
+) -> list[Row]:
+    """Measure DAFormer's step with and without the bank, once it is full.
+
+    Args:
+        encoder: The student's encoder.
+        size: Side of the crops in pixels.
+        batch: Crops of each domain.
+        instances: K.
+        repeats: Timed steps of each.
+
+    Returns:
+        The peak in MiB, each measured in a process of its own, and the time of a step.
+    """
+    setting = (encoder, size, batch)
+    ours, peer = (peak_mib(_steps, *setting, count) for count in (instances, 0))
+    keep_memory()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    data = noise_batch(batch, size, device)
+    methods = {count: _method(encoder, size, count).to(device).train() for count in (instances, 0)}
+    numbers = dict.fromkeys(methods, 0)
+
+    def step(count: int) -> None:
+        _step(methods[count], data, numbers[count])
+        numbers[count] += 1
+
+    # Two steps fill the bank.
+    times = median_ms(
+        {"with": lambda: step(instances), "without": lambda: step(0)}, repeats=repeats, warm_up=2
+    )
+    return [
+        row("dida_peak_memory", ours, unit="MiB", peer=PEER, peer_value=peer),
+        row("dida_step_time", times["with"], unit="ms", peer=PEER, peer_value=times["without"]),
+    ]
+
+
+def _method(encoder: str, size: int, instances: int) -> SelfTraining:
+    method = self_training("daformer", encoder, size=size)
+    if instances:
+        method.terms["instance_bank"] = InstanceBank(
+            classes=CLASSES, channels=EMBEDDING, size=instances, warmup=0, interval=1
+        )
+    return method
+
+
+def _steps(encoder: str, size: int, batch: int, instances: int, device: torch.device) -> None:
+    method = _method(encoder, size, instances).to(device).train()
+    data = noise_batch(batch, size, device)
+    for number in range(3):
+        _step(method, data, number)
+
+
+def _step(method: SelfTraining, data: Batch, number: int) -> None:
+    for view in method.views(data, number):
+        losses: list[Tensor] = list(method(view).values())
+        torch.stack(losses).sum().backward()
+    method.zero_grad()
+    method.after_step(data, number)

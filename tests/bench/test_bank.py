@@ -1,0 +1,24 @@
+"""The benchmark of the instance bank measures a step with a full bank against one without."""
+
+import pytest
+import torch
+
+from segue.bench import bank
+from segue.bench.step import noise_batch
+
+
+@pytest.mark.slow
+def test_rows() -> None:
+    rows = bank.rows(encoder="mit_nano", size=64, batch=1, instances=40, repeats=1)
+    assert [row["name"] for row in rows] == ["dida_peak_memory", "dida_step_time"]
+    assert all(row["value"] > 0 and row["peer_value"] > 0 for row in rows)
+
+
+@pytest.mark.slow
+def test_the_bank_is_full_when_it_is_measured() -> None:
+    torch.manual_seed(0)
+    method = bank._method("mit_nano", 512, 40).train()
+    data = noise_batch(1, 512, torch.device("cpu"))
+    for number in range(3):
+        bank._step(method, data, number)
+    assert method.terms["instance_bank"].filled.all()
