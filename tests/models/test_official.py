@@ -75,11 +75,10 @@ def test_whole_networks_both_ways(fixtures_dir: Path, saved, name: str) -> None:
     assert all(torch.equal(back[key], value) for key, value in kept.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", range(6))
 def test_encoders(fixtures_dir: Path, saved, size: int) -> None:
-    official = synthesised(fixtures_dir, f"mit_b{size}") if size < 4 else {}
-    if not official:
-        pytest.skip("the largest encoders are proved inside whole networks")
+    official = synthesised(fixtures_dir, f"mit_b{size}")
     found = read_official(
         saved({**official, "head.weight": torch.zeros(1000, 8), "head.bias": torch.zeros(1000)})
     )

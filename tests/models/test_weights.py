@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from segue.models.build import build_encoder, build_segmenter
 from segue.models.tensor_files import read_state
-from segue.models.weights import Card, load_encoder, load_model, save_model
+from segue.models.weights import Card, load_encoder, load_model, load_start, save_model
 
 NETWORK = {"encoder": "mit_nano", "head": "daformer", "num_classes": 2, "channels": 8}
 CARD = Card(
@@ -149,3 +149,16 @@ def test_a_file_of_something_else(tmp_path):
     torch.save({"step": 3}, tmp_path / "step.pth")
     with pytest.raises(ValueError, match="holds no named tensors"):
         read_state(tmp_path / "step.pth")
+
+
+def test_training_can_start_from_a_whole_model(saved):
+    folder, network = saved
+    for place in (folder, folder.parent):  # a model folder, and the run folder around it
+        other = build_segmenter(**NETWORK)
+        load_start(other, place)
+        own = network.state_dict()
+        assert all(torch.equal(value, own[name]) for name, value in other.state_dict().items())
+    with pytest.raises(ValueError, match=r"model\.safetensors: not the weights of this Segmenter"):
+        load_start(build_segmenter("mit_nano", "segformer", num_classes=2, channels=8), folder)
+    with pytest.raises(FileNotFoundError, match="no such weights file"):
+        load_start(network, folder / "nowhere")
