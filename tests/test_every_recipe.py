@@ -11,11 +11,13 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from segue.engine.build import build_method, build_student
+from segue.engine.large_teacher import load_large_teacher
 from segue.engine.loop import Trainer
 from segue.engine.run import train
+from segue.methods.teacher import Frozen
 from segue.recipes.catalogue import RECIPES
 from segue.types import Batch, Joint, Source, Target
-from tests.tiny import tiny
+from tests.tiny import taught, tiny
 
 QUIET = Console(file=io.StringIO())
 
@@ -25,7 +27,7 @@ QUIET = Console(file=io.StringIO())
 def test_three_steps_stopped_after_two_equal_three_in_one_go(
     recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted = tiny(recipe)
+    wanted = taught(tiny(recipe), tmp_path / "large")
     scores = train(wanted, tmp_path / "whole", console=QUIET, cpu=True)
     assert scores is not None and 0 <= scores["mean_iou"] <= 1
     rows = [json.loads(line) for line in (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()]
@@ -53,10 +55,12 @@ def test_three_steps_stopped_after_two_equal_three_in_one_go(
 
 
 @pytest.mark.parametrize("recipe", list(RECIPES))
-def test_what_is_yielded_is_what_is_declared(recipe: str) -> None:
+def test_what_is_yielded_is_what_is_declared(recipe: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    wanted = tiny(recipe)
-    method = build_method(wanted, build_student(wanted))
+    wanted = taught(tiny(recipe), tmp_path / "large")
+    student = build_student(wanted)
+    large = load_large_teacher(wanted, student)
+    method = build_method(wanted, student, None if large is None else Frozen(large.network))
     image, label = torch.randn(2, 3, 64, 64), torch.randint(0, 12, (2, 64, 64))
     batch = Batch(Source(image, label, ["", ""]), Target(image.flip(0), None, None, ["", ""]))
     seen = [

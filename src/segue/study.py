@@ -24,11 +24,13 @@ class Job:
         label: The variant's name.
         folder: The run's folder.
         experiment: Its settings, with their seed.
+        needs: The folders of runs that have to be finished before.
     """
 
     label: str
     folder: Path
     experiment: Experiment
+    needs: tuple[Path, ...] = ()
 
 
 @dataclass
@@ -54,12 +56,22 @@ class Outcome:
         return statistics.stdev(self.scores.values()) if len(self.scores) > 1 else None
 
 
-def plan(experiments: Mapping[str, Sequence[Experiment]], folder: Path) -> list[Job]:
+def run_folder(folder: Path, label: str, seed: int) -> Path:
+    """Where a variant's run of one seed lies in the folder of its study."""
+    return folder / re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_") / f"seed{seed}"
+
+
+def plan(
+    experiments: Mapping[str, Sequence[Experiment]],
+    folder: Path,
+    needs: Mapping[str, Sequence[str]] | None = None,
+) -> list[Job]:
     """The runs of a study, the same experiment once.
 
     Args:
         experiments: By label, one for each seed.
         folder: The study's folder; a run lies in LABEL/seedN of it.
+        needs: By label, the labels whose runs of the same seed have to be finished before.
 
     Raises:
         ValueError: If a run's folder holds another experiment, or two labels would share one.
@@ -67,12 +79,21 @@ def plan(experiments: Mapping[str, Sequence[Experiment]], folder: Path) -> list[
     jobs: list[Job] = []
     folders: dict[str, str] = {}
     for label, wanted in experiments.items():
-        name = re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")
+        name = run_folder(folder, label, 0).parent.name
         if folders.setdefault(name, label) != label:
             raise ValueError(
                 f"variants {folders[name]!r} and {label!r} would share the folder {folder / name}"
             )
-        jobs += [Job(label, folder / name / f"seed{one.seed}", one) for one in wanted]
+        first = (needs or {}).get(label, ())
+        jobs += [
+            Job(
+                label,
+                run_folder(folder, label, one.seed),
+                one,
+                tuple(run_folder(folder, other, one.seed) for other in first),
+            )
+            for one in wanted
+        ]
     for job in jobs:
         path = job.folder / "experiment.yaml"
         changed = differences(load(path), job.experiment) if path.is_file() else []
@@ -108,7 +129,8 @@ def run(jobs: Sequence[Job], *, workers: int, console: Console, cpu: bool = Fals
     if len(waiting) < len(jobs):
         console.print(f"{len(jobs) - len(waiting)} of {len(jobs)} runs were finished before", highlight=False)
     began = time.monotonic()
-    for done, (job, score, failure) in enumerate(_results(waiting, workers, cpu), start=1):
+    results = (result for wave in _waves(waiting) for result in _results(wave, workers, cpu))
+    for done, (job, score, failure) in enumerate(results, start=1):
         seed = job.experiment.seed
         if score is None:
             outcomes[job.label].failed[seed] = failure
@@ -161,6 +183,16 @@ def train_alone(
             f"{experiment.data.pair}: no labelled target pictures, so there is nothing to compare"
         )
     return scores["mean_iou"]
+
+
+def _waves(jobs: Sequence[Job]) -> Iterator[list[Job]]:
+    """Jobs in groups, each of which needs only runs of earlier ones."""
+    left = list(jobs)
+    while left:
+        unfinished = {job.folder for job in left}
+        wave = [job for job in left if not unfinished.intersection(job.needs)] or left
+        yield wave
+        left = [job for job in left if job not in wave]
 
 
 def _results(jobs: Sequence[Job], workers: int, cpu: bool) -> Iterator[tuple[Job, float | None, str]]:

@@ -145,6 +145,7 @@ class View:
         name: The view's role: "source", "target", "masked". Terms and logs go by it.
         image: Normalised images.
         label: Ground truth or pseudo-labels; None if only terms train on this view.
+        soft: Probabilities that are learnt in the label's place wherever it is not IGNORE; None for the label.
         weight: How far each pixel's loss counts, in [0, 1]; None for 1 everywhere.
         teacher: The teacher's output on the unmixed target images.
         mix_mask: True where a pixel was taken from the source picture.
@@ -160,6 +161,7 @@ class View:
     mix_mask: Bool[Tensor, "b h w"] | None = None
     loss: PixelLoss | None = None
     trust: Trust | None = None
+    soft: Float[Tensor, "b k h w"] | None = None
 
 
 @dataclass(frozen=True)

@@ -31,10 +31,24 @@ SMALL = Study(
     },
 )
 
+CHAIN = Study(
+    question="In what order?",
+    paper="nobody",
+    baseline="later",
+    tables={
+        "only": (
+            Row("later", "source_only", needs={"network.start": "earlier"}),
+            Row("earlier", "source_only", {"optim": {"lr": 0.002}}),
+            Row("other", "source_only", {"optim": {"lr": 0.003}}),
+        )
+    },
+)
+
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(studies.STUDIES, "small", SMALL)
+    monkeypatch.setitem(studies.STUDIES, "chain", CHAIN)
     monkeypatch.setitem(pairs.PAIRS, "tiny", merge(TINY, {"steps": 2}))
 
 
@@ -88,3 +102,16 @@ def test_every_row_is_an_experiment_and_baselines_exist(name: str) -> None:
         for row in table:
             assert rows.setdefault(row.label, row) == row
             experiment(row.recipe, TINY, row.changes)
+
+
+@pytest.mark.slow
+def test_a_row_starts_from_the_run_of_another_one(tmp_path: Path, capsys) -> None:
+    """What it needs is run before it, with the same seed, even if only the row itself is asked for."""
+    study("chain", pair="tiny", seeds="0,1", out=tmp_path, jobs=2, cpu=True, only=["later"])
+    printed = capsys.readouterr().out
+    lines = [line.split(",")[0] for line in printed.splitlines() if ", seed " in line]
+    assert lines == ["earlier", "earlier", "later", "later"]
+    for seed in (0, 1):
+        text = (tmp_path / f"later/seed{seed}/experiment.yaml").read_text()
+        assert f"start: {tmp_path}/earlier/seed{seed}" in text
+    assert not (tmp_path / "other").exists()

@@ -243,7 +243,7 @@ def test_an_empty_target_is_refused(grid) -> None:
 
 
 INTERRUPTED = """
-import sys, torch
+import signal, sys, torch
 from segue.classes import class_list
 from segue.data.crop import RandomCrop
 from segue.data.dataset import Dataset
@@ -257,6 +257,8 @@ class Black(Dataset):
     def label(self, index): return torch.zeros(64, 64, dtype=torch.uint8)
     def fingerprint(self): return "black"
 
+# A shell that starts tests in the background has them ignore the signal.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 loader = Loader(Black(), None, source_transform=RandomCrop((32, 32), fill=(0, 0, 0)), batch=1, seed=0,
                 mean=(0, 0, 0), std=(1, 1, 1), workers=2)
 try:
@@ -274,9 +276,13 @@ def test_ctrl_c_ends_all_processes_quietly() -> None:
         [sys.executable, "-c", INTERRUPTED],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     ) as run:  # fmt: skip
-        assert run.stdout is not None and run.stdout.readline() == "ready\n"
-        os.killpg(run.pid, signal.SIGINT)
-        _, errors = run.communicate(timeout=300)
+        try:
+            assert run.stdout is not None and run.stdout.readline() == "ready\n"
+            os.killpg(run.pid, signal.SIGINT)
+            _, errors = run.communicate(timeout=60)
+        finally:
+            if run.poll() is None:  # leaving the block would wait for it
+                os.killpg(run.pid, signal.SIGKILL)
     assert run.returncode == 130 and errors == ""
     with pytest.raises(ProcessLookupError):
         os.killpg(run.pid, 0)

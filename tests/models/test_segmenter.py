@@ -84,3 +84,19 @@ def test_a_view_without_label_is_an_error():
     view = View("target", torch.zeros(1, 3, 4, 4))
     with pytest.raises(ValueError, match="'target' has no label"):
         segmentation_loss(output_of(Supervised(torch.rand(1, 3, 2, 2))), view)
+
+
+def test_probabilities_are_learnt_where_there_is_a_label():
+    """One-hot probabilities teach what their label does; others what the definition says."""
+    label = torch.randint(0, 3, (2, 4, 4))
+    label[:, 0] = IGNORE
+    output = output_of(Supervised(torch.randn(2, 3, 4, 4)))
+    certain = F.one_hot(label.clamp(max=2), 3).permute(0, 3, 1, 2).float()
+    expected = segmentation_loss(output, view_of(label))
+    torch.testing.assert_close(segmentation_loss(output, view_of(label, soft=certain)), expected)
+    soft = torch.rand(2, 3, 4, 4).softmax(1)
+    loss = -(soft * output.logits.log_softmax(1)).sum(1)
+    loss[:, 0] = 0
+    torch.testing.assert_close(segmentation_loss(output, view_of(label, soft=soft)), loss.mean())
+    with pytest.raises(ValueError, match="give one"):
+        segmentation_loss(output, view_of(label, soft=soft, loss=lambda logits, label: logits.sum(1)))

@@ -8,6 +8,7 @@ import typer
 
 from segue import __version__
 from segue.cli.bench import bench
+from segue.cli.compare import compare
 from segue.cli.data import data
 from segue.cli.demo import demo
 from segue.cli.evaluate import evaluate
@@ -15,6 +16,7 @@ from segue.cli.import_ import import_
 from segue.cli.predict import predict
 from segue.cli.recipes import recipes
 from segue.cli.report import report
+from segue.cli.saliency import saliency
 from segue.cli.study import study
 from segue.cli.train import train
 
@@ -24,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, train, evaluate, predict, recipes, report, study, bench):
+for verb in (demo, train, evaluate, predict, recipes, report, study, saliency, compare, bench):
     app.command()(verb)
 app.command("import")(import_)
 app.add_typer(data, name="data")

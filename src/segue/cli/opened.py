@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
 
 from segue.classes import ClassList, class_list
 from segue.evaluate.plan import Mode, Plan
+from segue.models.segmenter import Segmenter
 from segue.models.tensor_files import read_state
 from segue.models.weights import MODEL_FILE, Card, load_model
 
@@ -31,7 +31,7 @@ class Opened:
         experiment: The settings of the run it belongs to; None for a model folder without a run.
     """
 
-    network: nn.Module
+    network: Segmenter
     card: Card
     device: torch.device
     plan: Plan
@@ -68,6 +68,9 @@ def open_model(
     """
     chosen = choose_device(device)
     folder, run = _locate(path)
+    own_teacher = None if run is None else run / "teacher"
+    if teacher and own_teacher is not None and (own_teacher / MODEL_FILE).is_file():
+        folder, teacher = own_teacher, False
     network, card = load_model(folder)
     if teacher:
         _load_teacher(network, run or path)
@@ -126,7 +129,7 @@ def parse_scales(text: str) -> tuple[float, ...]:
 def _locate(path: Path) -> tuple[Path, Path | None]:
     """The model folder, and the run folder around it if there is one."""
     if (path / MODEL_FILE).is_file():
-        run = path.resolve().parent if path.resolve().name == "model" else None
+        run = path.resolve().parent if path.resolve().name in ("model", "teacher") else None
         return path, run if run is not None and (run / "experiment.yaml").is_file() else None
     if (path / "model" / MODEL_FILE).is_file():
         return path / "model", path if (path / "experiment.yaml").is_file() else None
@@ -145,7 +148,7 @@ def _settings(run: Path) -> "tuple[Experiment, Plan]":
     return settings, plan(settings, settings.data.evaluation or settings.data.target)
 
 
-def _load_teacher(network: nn.Module, run: Path) -> None:
+def _load_teacher(network: Segmenter, run: Path) -> None:
     from segue.engine import checkpoint
 
     newest = checkpoint.list_checkpoints(run / "checkpoints")[-1:]

@@ -49,10 +49,11 @@ def study(
     numbers = _seeds(seeds)
     rows = _rows(chosen, only)
     experiments = {
-        label: [_experiment(row, pair, seed, steps, assignments) for seed in numbers]
+        label: [_experiment(row, pair, seed, steps, assignments, folder) for seed in numbers]
         for label, row in rows.items()
     }
-    planned = runner.plan(experiments, folder)
+    needs = {label: list(row.needs.values()) for label, row in rows.items()}
+    planned = runner.plan(experiments, folder, needs)
     outcomes = runner.run(planned, workers=_workers(jobs, cpu), console=console, cpu=cpu)
     budget = next(iter(experiments.values()))[0].steps
     heading = f"{name} on {pair}: {budget} steps, seeds {', '.join(str(seed) for seed in numbers)}"
@@ -86,19 +87,24 @@ def _rows(study: "Study", only: Sequence[str] | None) -> "dict[str, Row]":
     for label in only or []:
         if label not in rows:
             raise ValueError(f"--only {label!r}: no such variant{nearest(label, list(rows))}")
-    return {label: row for label, row in rows.items() if not only or label in only}
+    wanted = set(only or rows)
+    while missing := {need for label in wanted for need in rows[label].needs.values()} - wanted:
+        wanted |= missing
+    return {label: row for label, row in rows.items() if label in wanted}
 
 
 def _experiment(
-    row: "Row", pair: str, seed: int, steps: int | None, assignments: list[str] | None
+    row: "Row", pair: str, seed: int, steps: int | None, assignments: list[str] | None, folder: Path
 ) -> "Experiment":
+    from segue import study as runner
     from segue.engine.experiment import parse_assignments
     from segue.recipes import pairs
     from segue.recipes.catalogue import experiment
 
     budget = {"seed": seed} | ({"steps": steps} if steps else {})
-    wishes = parse_assignments(assignments or [])
-    return experiment(row.recipe, pairs.pair(pair), row.changes, budget, wishes)
+    needed = [f"{key}={runner.run_folder(folder, label, seed)}" for key, label in row.needs.items()]
+    wishes = (parse_assignments(given) for given in (needed, assignments or []))
+    return experiment(row.recipe, pairs.pair(pair), row.changes, budget, *wishes)
 
 
 def _workers(jobs: int | None, cpu: bool) -> int:

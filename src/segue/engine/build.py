@@ -27,6 +27,7 @@ from segue.engine.settings import (
     SamRegularizerSettings,
     SelfTrainingSettings,
 )
+from segue.methods.collaborative import CollaborativeTeacher
 from segue.methods.coordination import Coordination
 from segue.methods.hybrid import HybridPair
 from segue.methods.masking import MaskedConsistency
@@ -34,7 +35,7 @@ from segue.methods.method import Method, Term
 from segue.methods.mixing import ClassMix, StrongAugment
 from segue.methods.self_training import SelfTraining
 from segue.methods.source_only import SourceOnly
-from segue.methods.teacher import EmaTeacher
+from segue.methods.teacher import EmaTeacher, Frozen
 from segue.methods.terms.feature_distance import FeatureDistance
 from segue.methods.terms.instance_bank import InstanceBank
 from segue.methods.terms.sam_regularizer import SamRegularizer
@@ -122,8 +123,16 @@ def network_arguments(experiment: Experiment) -> dict[str, Any]:
     return {**network, "num_classes": len(experiment.data.classes)}
 
 
-def build_method(experiment: Experiment, student: Segmenter) -> Method:
-    """The recipe's method around a student."""
+def build_method(
+    experiment: Experiment, student: Segmenter, teacher: CollaborativeTeacher | Frozen | None = None
+) -> Method:
+    """The recipe's method around a student.
+
+    Args:
+        experiment: The run.
+        student: The network that is trained.
+        teacher: A large teacher; None for the student's moving average.
+    """
     settings = experiment.method
     terms = build_terms(experiment, student)
     bank = terms.get("instance_bank")
@@ -134,7 +143,7 @@ def build_method(experiment: Experiment, student: Segmenter) -> Method:
     mask = settings.mask
     return SelfTraining(
         student,
-        EmaTeacher(student, momentum=settings.momentum, statistics=settings.teacher_statistics),
+        teacher or EmaTeacher(student, momentum=settings.momentum, statistics=settings.teacher_statistics),
         terms,
         threshold=settings.threshold,
         mix=ClassMix(settings.class_pool) if settings.mix else None,
@@ -147,6 +156,7 @@ def build_method(experiment: Experiment, student: Segmenter) -> Method:
         )
         if mask
         else None,
+        soft=settings.soft,
         margins=Margins(**settings.margins.model_dump()) if settings.margins else None,
     )
 

@@ -1,6 +1,7 @@
 """One training run from settings to a folder: open, check, train, score, keep the model."""
 
 import platform
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,15 @@ from segue.engine.build import (
     open_domain,
     training_classes,
 )
+from segue.engine.large_teacher import build_large_teacher, load_large_teacher
 from segue.engine.loop import Trainer, seed_step
 from segue.engine.pictures import ViewPainter
 from segue.engine.scoring import plan, score_run
 from segue.engine.settings import Experiment, SelfTrainingSettings
+from segue.methods.collaborative import CollaborativeTeacher
+from segue.methods.self_training import SelfTraining
 from segue.models.build import normalisation
-from segue.models.weights import Card, save_model
+from segue.models.weights import Card, load_model, model_folder, save_model
 
 DISTRIBUTED = DistributedDataParallelKwargs(
     find_unused_parameters=True,  # a view does not use the layers of every term
@@ -74,6 +78,7 @@ def train(
 
     torch.manual_seed(experiment.seed)
     student = build_student(experiment)
+    large = load_large_teacher(experiment, student)
     loader = build_loader(
         experiment,
         source,
@@ -83,7 +88,13 @@ def train(
         rank=accelerator.process_index,
         world=accelerator.num_processes,
     )
-    trainer = Trainer(experiment, folder, method=build_method(experiment, student), accelerator=accelerator)
+    teacher = None
+    if large is not None and target is not None:
+        teacher = build_large_teacher(
+            experiment, folder, student, large, source=source, target=target, accelerator=accelerator
+        )
+    method = build_method(experiment, student, teacher)
+    trainer = Trainer(experiment, folder, method=method, accelerator=accelerator)
     mean, std = normalisation(experiment.network.encoder)
     classes = training_classes(data)
     if accelerator.is_main_process:
@@ -98,20 +109,33 @@ def train(
             console=console,
         )
     if accelerator.is_main_process:
-        card = Card(
-            classes=list(classes.names),
-            colours=[list(colour) for colour in classes.colours],
-            mean=list(mean),
-            std=list(std),
-            network=network_arguments(experiment),
-            prediction=plan(experiment, data.evaluation or data.target).protocol(),
-            recipe=experiment.recipe,
-            step=trainer.step,
-            versions=versions(),
-        )
-        save_model(folder / "model", student, card)
+        _save_models(experiment, folder, trainer)
     seed_step(experiment.seed, experiment.steps, accelerator.process_index)
     return score_run(experiment, folder, trainer.method, accelerator=accelerator)
+
+
+def _save_models(experiment: Experiment, folder: Path, trainer: Trainer) -> None:
+    """The student, and a teacher that learnt from it."""
+    data = experiment.data
+    mean, std = normalisation(experiment.network.encoder)
+    classes = training_classes(data)
+    card = Card(
+        classes=list(classes.names),
+        colours=[list(colour) for colour in classes.colours],
+        mean=list(mean),
+        std=list(std),
+        network=network_arguments(experiment),
+        prediction=plan(experiment, data.evaluation or data.target).protocol(),
+        recipe=experiment.recipe,
+        step=trainer.step,
+        versions=versions(),
+    )
+    save_model(folder / "model", trainer.method.student, card)
+    settings, method = experiment.method, trainer.method
+    if isinstance(method, SelfTraining) and isinstance(method.teacher, CollaborativeTeacher):
+        assert isinstance(settings, SelfTrainingSettings) and settings.teacher_model is not None
+        _, before = load_model(model_folder(settings.teacher_model))
+        save_model(folder / "teacher", method.teacher.network, replace(card, network=before.network))
 
 
 def versions() -> dict[str, str]:

@@ -16,6 +16,7 @@ from segue.evaluate.pictures import PictureKeeper
 from segue.evaluate.plan import Plan
 from segue.evaluate.run import evaluate
 from segue.files import write_text
+from segue.methods.collaborative import CollaborativeTeacher
 from segue.methods.method import Method
 from segue.methods.self_training import SelfTraining
 from segue.methods.teacher import EmaTeacher
@@ -36,7 +37,8 @@ def score_run(
         accelerator: Device and processes; each picture is predicted by one of them.
 
     Returns:
-        The target's scores, with the source's under ``source_evaluation`` if there are any; None without labelled
+        The target's scores, with the source's under ``source_evaluation`` if there are any and those of a teacher
+        that learnt from its student under ``teacher``; None without labelled
         target pictures.
     """
     data, device = experiment.data, accelerator.device
@@ -50,6 +52,10 @@ def score_run(
         source = open_domain(data, data.source_evaluation, labelled=True)
         found = score(experiment, network, source, data.source_evaluation, device=device)
         scores["source_evaluation"] = found.to_json()
+    if isinstance(method, SelfTraining) and isinstance(method.teacher, CollaborativeTeacher):
+        network = method.teacher.network
+        found = score(experiment, network, dataset, data.evaluation, device=device, called="large teacher")
+        scores["teacher"] = found.to_json()
     keeper.write()
     if accelerator.is_main_process:
         write_text(folder / "scores.json", json.dumps(scores, indent=2) + "\n")
@@ -65,8 +71,9 @@ def score(
     *,
     device: torch.device,
     watch: PictureKeeper | None = None,
+    called: str | None = None,
 ) -> Scores:
-    """A network's scores on one labelled data set, by the experiment's protocol."""
+    """A network's scores on one labelled data set, by the experiment's protocol, which says what it is called."""
     mean, std = normalisation(experiment.network.encoder)
     how = plan(experiment, domain)
     found = evaluate(
@@ -76,7 +83,7 @@ def score(
         mean=mean,
         std=std,
         device=device,
-        protocol={"network": experiment.evaluation.network, **how.protocol()},
+        protocol={"network": called or experiment.evaluation.network, **how.protocol()},
         watch=watch,
     )
     return found.over(experiment.evaluation.classes, experiment.evaluation.also)
@@ -105,6 +112,6 @@ def scored_network(experiment: Experiment, method: Method) -> nn.Module:
     """
     if experiment.evaluation.network == "student":
         return method.student
-    if isinstance(method, SelfTraining) and isinstance(method.teacher, EmaTeacher):
+    if isinstance(method, SelfTraining) and isinstance(method.teacher, EmaTeacher | CollaborativeTeacher):
         return method.teacher.network
     raise ValueError(f"evaluation.network=teacher: {experiment.recipe} has no teacher; use student")

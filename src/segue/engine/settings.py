@@ -150,6 +150,32 @@ class HybridAttentionSettings(Settings):
     resample: Literal["step", "stage", "block"] = "step"  # how often groups are drawn
 
 
+class CollaborationSettings(Settings):
+    """CLDA: the teacher's non-salient blocks follow the student's that attend as they do."""
+
+    saliency: Path | None = None  # what `segue saliency` wrote; None measures it before training
+    against: Literal["agreement", "source"] = "agreement"  # what it is measured against then
+    pictures: Count = 500  # that it is measured on then
+    threshold: Annotated[float, Field(ge=0.0)] = 0.1  # points of mean IoU that make a block salient
+    least: Share = 0.5  # of the blocks, that are taken as non-salient by agreement
+    signed: bool = False  # a block without which the teacher is better is non-salient, too
+    fraction: Share = 0.3  # of the non-salient blocks that follow
+    match: Literal["channel", "token", "both", "random", "index"] = "channel"
+    captured: Literal["projected", "before_projection"] = "projected"
+    update: Literal["block", "attention"] = "block"
+    stages: list[Annotated[int, Field(ge=1, le=4)]] = [1, 2, 3, 4]
+    match_from: Share = 0.1  # T2, of the steps
+    match_until: Share = 0.125  # T3; blocks follow after it
+    every: Count = 10  # steps from one comparison to the next
+    momentum: Share = 0.999  # alpha
+
+    @model_validator(mode="after")
+    def _compares_for_a_while(self) -> "CollaborationSettings":
+        if self.match_until < self.match_from:
+            raise ValueError("match_until comes before match_from")
+        return self
+
+
 class SourceOnlySettings(Settings):
     """Supervised training on the source."""
 
@@ -160,6 +186,12 @@ class SelfTrainingSettings(Settings):
     """DACS, DAFormer and what is built on them."""
 
     name: Literal["self_training"] = "self_training"
+    teacher: Literal["average", "large"] = (
+        "average"  # who labels the target: the student's average, or a model
+    )
+    teacher_model: Path | None = None  # of a large teacher: its run or model folder
+    collaborate: CollaborationSettings | None = None  # None: a large teacher stays as it is
+    soft: bool = False  # learn the teacher's probabilities instead of its label
     momentum: Share = 0.999  # alpha of the teacher's moving average
     teacher_statistics: Literal["batch", "average"] = "batch"
     threshold: Share | None = (
@@ -172,6 +204,14 @@ class SelfTrainingSettings(Settings):
     pair: HybridAttentionSettings | None = None
     mask: MaskSettings | None = None
     margins: MarginSettings | None = None  # of the crop
+
+    @model_validator(mode="after")
+    def _pieces_fit(self) -> "SelfTrainingSettings":
+        if self.teacher == "average" and (self.teacher_model or self.collaborate):
+            raise ValueError("teacher_model and collaborate are for teacher: large")
+        if self.soft and self.mask is not None and self.mask.pictures == "both":
+            raise ValueError("soft does not go with mask.pictures: both")
+        return self
 
 
 class FeatureDistanceSettings(Settings):

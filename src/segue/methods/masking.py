@@ -46,11 +46,12 @@ class MaskedConsistency:
         count, _, height, width = image.shape
         block = self.block if self.block >= 1 else self.block * height
         visible = keep_mask((count, height, width), block, self.ratio, device=image.device)
-        return View("masked", image * visible[:, None], seen.label, seen.weight)
+        return View("masked", image * visible[:, None], seen.label, seen.weight, soft=seen.soft)
 
 
 def _half_of_each(source: View, target: View) -> View:
     assert source.label is not None and target.label is not None and target.weight is not None
+    assert target.soft is None, "the engine refuses probabilities for a view of both domains"
     half = len(source.image) // 2
     rest = len(target.image) - half
     return View(

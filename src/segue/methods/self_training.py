@@ -34,6 +34,7 @@ class SelfTraining(Method):
             weight.
         pair: Makes one pass of the source, the target and the shown target view; None for two passes.
         mask: Makes the masked view of a source and an unmixed target view; None for no such view.
+        soft: Whether the student learns the teacher's probabilities instead of its label.
         margins: Where the teacher is distrusted.
     """
 
@@ -50,6 +51,7 @@ class SelfTraining(Method):
         coordinate: Coordination | None = None,
         pair: Callable[[View, View, View], Joint] | None = None,
         mask: Callable[[View, View], View] | None = None,
+        soft: bool = False,
         margins: Margins | None = None,
     ) -> None:
         names = ("source", "target", "masked") if mask else ("source", "target")
@@ -62,6 +64,7 @@ class SelfTraining(Method):
         self.coordinate = coordinate
         self.pair = pair
         self.mask = mask
+        self.soft = soft
         self.margins = margins or Margins()
 
     def views(self, batch: Batch, step: int) -> Iterator[View | Joint]:
@@ -79,11 +82,11 @@ class SelfTraining(Method):
 
         # 2. The teacher labels the target, and is trusted as far as it is confident.
         taught: Output = self.teacher(batch.target.image)
-        label, confidence = self._label(taught, batch.target.image)
+        label, confidence, soft = self._label(taught, batch.target.image)
         if self.calibrate is not None:
             label = self.calibrate(taught, label)
         weight = self._weight(self._quality(confidence), batch.target.valid)
-        target = View("target", batch.target.image, label, weight, taught)
+        target = View("target", batch.target.image, label, weight, taught, soft=soft)
 
         # 3. The student learns it with source classes pasted over it and its colours changed.
         shown = self.mix(source, target) if self.mix is not None else replace(target)
@@ -102,9 +105,11 @@ class SelfTraining(Method):
         super().after_step(batch, step)
         cast(Teacher, self.teacher).follow(self.student, batch, step)
 
-    def _label(self, taught: Output, image: Tensor) -> tuple[Tensor, Tensor]:
-        size = (image.shape[-2], image.shape[-1])
-        return quality.label_and_confidence(enlarge(taught.logits.float(), size))
+    def _label(self, taught: Output, image: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The pseudo-label, the teacher's confidence, and its probabilities if they are to be learnt."""
+        logits = enlarge(taught.logits.float(), (image.shape[-2], image.shape[-1]))
+        label, confidence = quality.label_and_confidence(logits)
+        return label, confidence, logits.softmax(1) if self.soft else None
 
     def _quality(self, confidence: Tensor) -> Tensor:
         """How far the teacher is trusted at every pixel: one share for the batch, or everywhere."""

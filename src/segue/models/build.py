@@ -41,13 +41,16 @@ def _mit(name: str) -> Callable[[float], Encoder]:
     return lambda drop_path: MixTransformer(dims, depths, drop_path=drop_path)
 
 
-def _mit_nano(drop_path: float) -> Encoder:
+def _mit_nano(*depths: int) -> Callable[[float], Encoder]:
     """Small enough to learn pictures of 256x128 from scratch on two CPU cores within minutes."""
-    return MixTransformer((16, 32, 64, 128), (1, 1, 1, 1), heads=(1, 2, 4, 8), drop_path=drop_path)
+    return lambda drop_path: MixTransformer(
+        (16, 32, 64, 128), depths, heads=(1, 2, 4, 8), drop_path=drop_path
+    )
 
 
 ENCODERS: dict[str, Callable[[float], Encoder]] = {
-    "mit_nano": _mit_nano,
+    "mit_nano": _mit_nano(1, 1, 1, 1),
+    "mit_nano_deep": _mit_nano(2, 2, 4, 2),
     "mit_b0": _mit("mit_b0"),
     "mit_b1": _mit("mit_b1"),
     "mit_b2": _mit("mit_b2"),

@@ -1,5 +1,6 @@
 """A segmentation network: an encoder, a head, and the loss over what the head predicts."""
 
+from collections.abc import Iterator
 from typing import cast
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 
 from segue.models.encoders.encoder import Encoder
 from segue.ops.attention import MeetingPlan
-from segue.ops.losses import cross_entropy
+from segue.ops.losses import cross_entropy, soft_cross_entropy
 from segue.ops.resize import enlarge
 from segue.types import HybridRules, Output, Supervised, View
 
@@ -54,6 +55,18 @@ class Segmenter(nn.Module):
             outputs.append(Output(logits, own, embedding, [Supervised(logits)]))
         return outputs
 
+    def without_each_layer(self, image: Tensor) -> Iterator[tuple[str | None, Tensor]]:
+        """The logits with each of the encoder's blocks in turn left out, then the network's own.
+
+        Args:
+            image: Normalised images (B,3,H,W).
+
+        Yields:
+            The name of the block that is left out, None for none, and the logits.
+        """
+        for name, features in self.encoder.without_each_layer(image):
+            yield name, cast(tuple[Tensor, Tensor], self.head(features))[0]
+
     def feature_network(self) -> nn.Module:
         """From an image to ``Output.features``, for whoever wants a frozen copy to compare with."""
         return self.encoder
@@ -81,17 +94,20 @@ def segmentation_loss(output: Output, view: View) -> Float[Tensor, ""]:
         The sum over the predictions.
 
     Raises:
-        ValueError: If the view has no label.
+        ValueError: If the view has no label, or both a loss and probabilities.
     """
     if view.label is None:
         raise ValueError(f"view {view.name!r} has no label: no segmentation loss can be computed on it")
+    if view.soft is not None and view.loss is not None:
+        raise ValueError(f"view {view.name!r} has probabilities to learn and a loss of its own: give one")
     pixel_loss = view.loss or cross_entropy
     total = output.logits.new_zeros((), dtype=torch.float32)
     for part in output.supervised:
         window = (..., *part.window) if part.window else ...
         label = view.label[window]
         logits = enlarge(part.logits.float(), (label.shape[-2], label.shape[-1]))
-        loss = pixel_loss(logits, label)
+        soft = None if view.soft is None else view.soft[window]
+        loss = pixel_loss(logits, label) if soft is None else soft_cross_entropy(logits, label, soft)
         if view.weight is not None:
             loss = loss * view.weight[window]
         total = total + part.share * loss.mean()

@@ -89,6 +89,11 @@ def load_model(folder: Path) -> tuple[Segmenter, Card]:
     return segmenter.eval(), card
 
 
+def model_folder(folder: Path) -> Path:
+    """A model folder itself, or that of a run folder."""
+    return folder if (folder / MODEL_FILE).is_file() else folder / "model"
+
+
 def load_start(segmenter: Segmenter, folder: Path) -> None:
     """Fill a whole network with the weights of a trained one, encoder and head.
 
@@ -100,7 +105,7 @@ def load_start(segmenter: Segmenter, folder: Path) -> None:
         FileNotFoundError: If there is no model.
         ValueError: If it is damaged or its names or shapes are not the network's.
     """
-    path = folder / MODEL_FILE if (folder / MODEL_FILE).is_file() else folder / "model" / MODEL_FILE
+    path = model_folder(folder) / MODEL_FILE
     state = read_state(path)
     check_fit(segmenter, state, path)
     segmenter.load_state_dict(state)

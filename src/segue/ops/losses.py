@@ -13,6 +13,14 @@ def cross_entropy(logits: Float[Tensor, "b k h w"], label: Int64[Tensor, "b h w"
     return F.cross_entropy(logits.float(), label, ignore_index=IGNORE, reduction="none")
 
 
+def soft_cross_entropy(
+    logits: Float[Tensor, "b k h w"], label: Int64[Tensor, "b h w"], soft: Float[Tensor, "b k h w"]
+) -> Float[Tensor, "b h w"]:
+    """Cross-entropy of every pixel with probabilities; zero where the label is ignored."""
+    loss = F.cross_entropy(logits.float(), soft.float(), reduction="none")
+    return loss.masked_fill(label == IGNORE, 0.0)
+
+
 def masked_mean(values: Float[Tensor, "*shape"], mask: Bool[Tensor, "*shape"]) -> Float[Tensor, ""]:
     """The mean over the true cells of a mask; 0, with a gradient of 0, if there are none.
 

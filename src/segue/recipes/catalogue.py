@@ -7,7 +7,7 @@ from typing import Any
 from segue.classes import nearest
 from segue.engine.experiment import Tree, merge, parse
 from segue.engine.settings import Experiment
-from segue.recipes import dacs, daformer, dida, hrda, mic, source_only, ssr, stct, target_supervised
+from segue.recipes import clda, dacs, daformer, dida, hrda, mic, source_only, ssr, stct, target_supervised
 from segue.recipes.published import Row, published
 
 
@@ -108,6 +108,24 @@ RECIPES: dict[str, Recipe] = {
         "SSR + masked image consistency",
         published="daformer_mic_ssr",
     ),
+    "dida_ssr": Recipe(ssr.dida_ssr, "DIDA, SSR", "DAFormer + the instance bank + SAM's features"),
+    "kd": Recipe(
+        clda.kd,
+        "Hinton et al., 2015",
+        "a small student learns what a large trained teacher says of the target",
+    ),
+    "clda": Recipe(
+        clda.clda,
+        "CLDA",
+        "kd + the teacher's useless layers follow the student's that attend alike",
+        published="clda_daformer_student",
+    ),
+    "clda_hrda": Recipe(
+        clda.clda_hrda,
+        "CLDA",
+        "the same with networks that look at two resolutions",
+        published="clda_hrda_student",
+    ),
 }
 
 
@@ -129,7 +147,8 @@ def experiment(recipe: str, pair: Mapping[str, Any], *wishes: Mapping[str, Any])
         recipe: A name in RECIPES.
         pair: Settings of the pair. What it says of methods under ``methods``, of terms under ``terms`` and of
             sampling under ``rare_classes`` only adjusts (or leaves out) pieces that the recipe uses;
-            ``high_resolution`` is what it changes for a recipe whose network looks at two resolutions.
+            ``high_resolution`` is what it changes for a recipe whose network looks at two resolutions,
+            ``distilled`` for one whose student is smaller than its teacher.
         wishes: The user's own differences: a YAML file, flags, ``--set``.
 
     Raises:
@@ -137,13 +156,16 @@ def experiment(recipe: str, pair: Mapping[str, Any], *wishes: Mapping[str, Any])
     """
     tree = find(recipe).build()
     pair = dict(pair)
-    high_resolution = pair.pop("high_resolution", {})
+    high_resolution, distilled = (pair.pop(key, {}) for key in ("high_resolution", "distilled"))
     if tree.get("network", {}).get("multi_resolution") is not None:
         pair = merge(pair, high_resolution)
+    if tree["method"].get("teacher") == "large":
+        pair = merge(pair, distilled)
     methods, terms, sampling = (pair.pop(key, {}) for key in ("methods", "terms", "rare_classes"))
     adjusted: Tree = dict(methods.get(tree["method"]["name"], {}))
-    if tree["method"].get("mask") is None:
-        adjusted.pop("mask", None)
+    for piece in ("mask", "collaborate"):
+        if tree["method"].get(piece) is None:
+            adjusted.pop(piece, None)
     tree = merge(tree, pair, {"method": adjusted})
     used: Tree = tree.get("terms", {})
     tree = merge(tree, {"terms": {name: terms[name] for name in used if name in terms}})

@@ -46,6 +46,7 @@ def _pair(name: str, source: Tree, target: Tree, *, source_size: tuple[int, int]
             "batch": 2,
         },
         "rare_classes": {"min_share": ENOUGH / (rows * columns)},
+        "distilled": {"network": {"encoder": "mit_b3"}},  # from a teacher with mit_b5
         "high_resolution": {
             "data": {
                 "crop": [1024, 1024],

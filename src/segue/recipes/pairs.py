@@ -28,7 +28,11 @@ STREET_SCENES: Tree = {
     # steps (2.5 % of DAFormer's run, too), and mild colour changes, as there is no time to learn from wild ones.
     "optim": {"lr": 1e-2, "head_factor": 1.0, "warmup": 0.06},
     "methods": {
-        "self_training": {"momentum": 0.9, "augment": {"strength": 0.05, "blur_probability": 0.2}}
+        "self_training": {
+            "momentum": 0.9,
+            "augment": {"strength": 0.05, "blur_probability": 0.2},
+            "collaborate": {"every": 2, "momentum": 0.99, "pictures": 100},  # a run is short
+        }
     },
     "rare_classes": {"temperature": 0.05, "min_share": 0.0005},
     # Random weights have no features worth keeping; SAM's are worth looking at only with published weights.

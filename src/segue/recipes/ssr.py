@@ -2,6 +2,7 @@
 
 from segue.engine.experiment import Tree, merge
 from segue.recipes.daformer import daformer
+from segue.recipes.dida import dida
 from segue.recipes.mic import daformer_mic
 
 SAM: Tree = {
@@ -30,3 +31,8 @@ def ssr_mic() -> Tree:
     The masked view is decoded once, as in the paper's code.
     """
     return merge(daformer_mic(), SAM)
+
+
+def dida_ssr() -> Tree:
+    """Both regularisers at once: DIDA's instance bank and SSR's second decoding."""
+    return merge(dida(), SAM)

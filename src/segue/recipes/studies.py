@@ -15,12 +15,14 @@ class Row:
         recipe: The recipe it is run with.
         changes: What differs from the recipe.
         published: What the paper prints for it, mean IoU in percent on GTA5 to Cityscapes; None if nothing.
+        needs: Settings that are another row's run folder, of the same seed, by that row's label.
     """
 
     label: str
     recipe: str
     changes: Tree = field(default_factory=dict[str, object])
     published: float | None = None
+    needs: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,37 @@ def _looking(*stages: int, published: float) -> Row:
     return Row(f"ssr {named}", "ssr", {"terms": {"sam_regularizer": {"stages": list(stages)}}}, published)
 
 
+def _taught(label: str, recipe: str, published: float | None = None, **changes: object) -> Row:
+    """A row whose teacher is the run of the row "large teacher"."""
+    tree: Tree = {"method": {"collaborate": changes}} if changes else {}
+    return Row(label, recipe, tree, published, {"method.teacher_model": LARGE.label})
+
+
+LARGE = Row("large teacher", "daformer", {"network": {"encoder": "mit_nano_deep"}}, 68.3)
+SMALL = Row("small student alone", "daformer", published=68.1)
+CLDA = _taught("clda", "clda", 69.5)
+
+
 STUDIES: dict[str, Study] = {
+    "clda": Study(
+        question="Does a small student gain from a large teacher, and more if the teacher learns from it?",
+        paper="CLDA",
+        baseline="small student alone",
+        tables={
+            "table 3: pieces": (
+                LARGE,
+                SMALL,
+                _taught("kd", "kd", 68.9),
+                _taught("clda, random map", "clda", 68.3, match="random"),
+                CLDA,
+            ),
+            "table 4: map": (
+                _taught("token", "clda", 68.4, match="token"),
+                CLDA,
+                _taught("both", "clda", 68.5, match="both"),
+            ),
+        },
+    ),
     "regularisers": Study(
         question="Do instances and SAM's features help DAFormer?",
         paper="DIDA, SSR",
@@ -143,6 +175,7 @@ STUDIES: dict[str, Study] = {
                 Row("no coordination", "stct", {"method": {"coordinate": {"mode": "none"}}}, 54.0),
                 STCT,
                 FULL,
+                Row("from source only", "stct_mha", published=69.18, needs={"network.start": "source only"}),
             )
         },
     ),

@@ -1,6 +1,7 @@
 """What every encoder promises."""
 
-from collections.abc import Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
@@ -25,6 +26,30 @@ class Encoder(nn.Module):
     strides: tuple[int, ...] = (4, 8, 16, 32)
     classifier_names: tuple[str, ...] = ()
     checkpointed: tuple[int, ...] = ()
+
+    @property
+    def layers(self) -> tuple[tuple[str, ...], ...]:
+        """The names of each stage's residual blocks; empty for an encoder whose blocks are not alike.
+
+        A block keeps the shape of its input, so that it may be left out; within a stage all are alike, so that
+        they may be exchanged with those of another encoder of the same widths. Its part ``attn`` is the
+        attention before the residual sum.
+        """
+        return ()
+
+    def without_each_layer(self, image: Tensor) -> Iterator[tuple[str | None, list[Tensor]]]:
+        """The maps with each block in turn left out, then the encoder's own.
+
+        Args:
+            image: Normalised images (B,3,H,W).
+
+        Yields:
+            The name of the block that is left out, None for none, and the maps.
+        """
+        for name in (name for stage in self.layers for name in stage):
+            with left_out(self.get_submodule(name)):
+                yield name, self(image)
+        yield None, self(image)
 
     @property
     def pretrained(self) -> nn.Module:
@@ -55,3 +80,18 @@ class Encoder(nn.Module):
         raise ValueError(
             f"{type(self).__name__} has no hybrid attention; choose one of the mit encoders, or method.pair=null"
         )
+
+
+@contextmanager
+def left_out(block: nn.Module) -> Generator[None]:
+    """Within, a block returns its first input as it is."""
+    plain = block.forward
+    block.forward = _first
+    try:
+        yield
+    finally:
+        block.forward = plain
+
+
+def _first(tokens: Tensor, *others: object) -> Tensor:
+    return tokens

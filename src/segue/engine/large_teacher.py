@@ -1,0 +1,189 @@
+"""A trained network as the teacher: found, checked against the student, its layers measured if they are to follow."""
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+
+from segue.data.dataset import Dataset
+from segue.engine.settings import CollaborationSettings, Experiment, SelfTrainingSettings
+from segue.evaluate.saliency import Saliency, by_agreement, by_labels, measure
+from segue.files import write_text
+from segue.methods.collaborative import CollaborativeTeacher, draw_layers, exchangeable
+from segue.methods.teacher import Frozen
+from segue.models.build import normalisation
+from segue.models.segmenter import Segmenter
+from segue.models.weights import Card, load_model, model_folder
+
+logger = logging.getLogger(__name__)
+
+SALIENCY_FILE = "saliency.json"
+
+
+@dataclass(frozen=True)
+class LargeTeacher:
+    """A trained model that is to teach.
+
+    Attributes:
+        network: On the processor.
+        card: What its folder says about it.
+        saliency: What its layers are worth, if a file says so.
+    """
+
+    network: Segmenter
+    card: Card
+    saliency: Saliency | None
+
+
+def load_large_teacher(experiment: Experiment, student: Segmenter) -> LargeTeacher | None:
+    """The large teacher that an experiment asks for, checked before anything is written.
+
+    Args:
+        experiment: The run.
+        student: The network that is trained.
+
+    Returns:
+        None if the experiment has no large teacher.
+
+    Raises:
+        FileNotFoundError: If there is no such model or saliency file.
+        ValueError: If none is named, or it does not fit the student or the classes.
+    """
+    settings = experiment.method
+    if not isinstance(settings, SelfTrainingSettings) or settings.teacher != "large":
+        return None
+    if settings.teacher_model is None:
+        raise ValueError(
+            f"recipe {experiment.recipe} distils from a trained teacher: name its run with"
+            " --set method.teacher_model=RUN"
+        )
+    network, card = load_model(model_folder(settings.teacher_model))
+    _check_card(card, experiment, settings.teacher_model)
+    saliency = None
+    if settings.collaborate is not None:
+        stages = network.encoder.layers
+        if not stages:
+            raise ValueError(
+                f"{settings.teacher_model}: a {card.network['encoder']} has no layers that could follow the student;"
+                " choose a mit encoder, or plain distillation (recipe kd)"
+            )
+        exchangeable(network, student, [name for s in settings.collaborate.stages for name in stages[s - 1]])
+        if settings.collaborate.saliency is not None:
+            saliency = read_saliency(settings.collaborate.saliency, network)
+    return LargeTeacher(network, card, saliency)
+
+
+def build_large_teacher(
+    experiment: Experiment,
+    folder: Path,
+    student: Segmenter,
+    loaded: LargeTeacher,
+    *,
+    source: Dataset,
+    target: Dataset,
+    accelerator: Accelerator,
+) -> CollaborativeTeacher | Frozen:
+    """The teacher as it is before the first step; its layers are measured if they are to follow the student.
+
+    Args:
+        experiment: The run.
+        folder: The run folder, where a measured saliency is kept.
+        student: The network that is trained.
+        loaded: The teacher's network.
+        source: Labelled pictures.
+        target: Unlabelled pictures.
+        accelerator: Device and processes; the first one measures.
+    """
+    assert isinstance(experiment.method, SelfTrainingSettings)
+    wanted, network = experiment.method.collaborate, loaded.network
+    if wanted is None:
+        return Frozen(network)
+    saliency, path = loaded.saliency, folder / SALIENCY_FILE
+    if saliency is None:
+        if accelerator.is_main_process and not path.is_file():
+            found = _measured(wanted, loaded, source, target, experiment, accelerator.device)
+            write_text(path, json.dumps(found.to_json(), indent=2) + "\n")
+        accelerator.wait_for_everyone()
+        saliency = read_saliency(path, network)
+    layers = draw_layers(
+        saliency.non_salient(threshold=wanted.threshold, share=wanted.least, signed=wanted.signed),
+        share=wanted.fraction,
+        seed=experiment.seed,
+        stages=[saliency.stages[stage - 1] for stage in wanted.stages],
+    )
+    if not layers:
+        logger.warning("no layer of the teacher is non-salient: none will follow the student")
+    return CollaborativeTeacher(
+        network,
+        student,
+        layers,
+        match=wanted.match,
+        captured=wanted.captured,
+        update=wanted.update,
+        match_from=round(wanted.match_from * experiment.steps),
+        match_until=round(wanted.match_until * experiment.steps),
+        every=wanted.every,
+        momentum=wanted.momentum,
+        seed=experiment.seed,
+    )
+
+
+def read_saliency(path: Path, network: Segmenter) -> Saliency:
+    """What `segue saliency` or a run wrote of a network.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is something else, or was measured on another encoder.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; `segue saliency RUN` writes it")
+    try:
+        saliency = Saliency.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: {error}; measure it again with `segue saliency`") from None
+    if saliency.stages != [list(stage) for stage in network.encoder.layers]:
+        raise ValueError(f"{path}: measured on another encoder than the teacher's; measure it again")
+    if saliency.against == "truth":
+        logger.warning("%s was measured with target labels: what comes of it is an oracle", path)
+    return saliency
+
+
+def _check_card(card: Card, experiment: Experiment, path: Path) -> None:
+    if list(card.classes) != list(experiment.data.classes):
+        raise ValueError(
+            f"{path}: the teacher tells other classes apart ({', '.join(card.classes)}) than this pair"
+            f" ({', '.join(experiment.data.classes)})"
+        )
+    mean, std = normalisation(experiment.network.encoder)
+    if (tuple(card.mean), tuple(card.std)) != (mean, std):
+        raise ValueError(
+            f"{path}: the teacher's encoder takes colours differently from {experiment.network.encoder}; choose"
+            " a student encoder of the same family"
+        )
+
+
+def _measured(
+    wanted: CollaborationSettings,
+    teacher: LargeTeacher,
+    source: Dataset,
+    target: Dataset,
+    experiment: Experiment,
+    device: torch.device,
+) -> Saliency:
+    by_source = wanted.against == "source"
+    domain = experiment.data.source if by_source else experiment.data.target
+    return measure(
+        teacher.network.to(device),
+        source if by_source else target,
+        against=wanted.against,
+        reference=by_labels(source) if by_source else by_agreement(),
+        classes=len(teacher.card.classes),
+        mean=teacher.card.mean,
+        std=teacher.card.std,
+        device=device,
+        resize=domain.resize,
+        most=wanted.pictures,
+    )

@@ -1,0 +1,90 @@
+"""Drawings of a network's layers: what each is worth, and whose layers see alike."""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from segue.files import write_bytes
+
+BLUE, GREY, INK = "#2a6fb0", "#b8bec6", "#30343a"
+
+
+def draw_saliency(
+    path: Path,
+    losses: Mapping[str, float],
+    *,
+    non_salient: Sequence[str],
+    stages: Sequence[Sequence[str]],
+    title: str,
+) -> None:
+    """A bar for each layer, those that the network can do without in grey.
+
+    Args:
+        path: The PNG to write.
+        losses: Points of mean IoU lost without a layer.
+        non_salient: Their names.
+        stages: The layers' names by stage; a line parts one stage from the next.
+        title: The heading.
+    """
+    figure = Figure(figsize=(max(6.0, 0.22 * len(losses) + 2), 3.4), layout="constrained")
+    axes = figure.subplots()
+    grey = set(non_salient)
+    colours = [GREY if name in grey else BLUE for name in losses]
+    axes.bar(range(len(losses)), list(losses.values()), color=colours, width=0.8)
+    axes.axhline(0, color=INK, linewidth=0.6)
+    start = 0
+    for number, stage in enumerate(stages, start=1):
+        if start:
+            axes.axvline(start - 0.5, color=GREY, linewidth=0.8)
+        axes.text(
+            start + (len(stage) - 1) / 2, 1.0, f"stage {number}", ha="center", va="bottom", fontsize=8,
+            color=INK, transform=axes.get_xaxis_transform(),
+        )  # fmt: skip
+        start += len(stage)
+    step = max(1, len(losses) // 26)
+    places = range(0, len(losses), step)
+    axes.set_xticks(list(places), [list(losses)[at].removeprefix("block") for at in places], fontsize=7)
+    axes.set_ylabel("points of mean IoU lost without it")
+    axes.set_xlabel("block (stage.number); grey: non-salient")
+    axes.set_title(title, fontsize=10, loc="left", pad=18)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    _write(figure, path)
+
+
+def draw_alignment(
+    path: Path,
+    values: Sequence[Sequence[float]],
+    *,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    names: tuple[str, str],
+) -> None:
+    """A heat map of how alike the layers of two networks are.
+
+    Args:
+        path: The PNG to write.
+        values: In [0, 1], a row for each layer of the first network.
+        rows: The first network's layers.
+        columns: The second network's layers.
+        names: What the networks are called.
+    """
+    size = (min(12.0, 3.5 + 0.16 * len(columns)), min(12.0, 2.5 + 0.16 * len(rows)))
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots()
+    drawn = axes.imshow(values, vmin=0, vmax=1, cmap="magma", aspect="auto", origin="lower")
+    for axis, layers, name in ((axes.yaxis, rows, names[0]), (axes.xaxis, columns, names[1])):
+        step = max(1, len(layers) // 20)
+        places = list(range(0, len(layers), step))
+        axis.set_ticks(places, [layers[at].removeprefix("block") for at in places], fontsize=7)
+        axis.set_label_text(name)
+    figure.colorbar(drawn, label="linear CKA")
+    _write(figure, path)
+
+
+def _write(figure: Figure, path: Path) -> None:
+    held = io.BytesIO()
+    figure.savefig(held, format="png", dpi=150)
+    write_bytes(path, held.getvalue())
