@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from segue.bench import bank
-from segue.bench.step import noise_batch
+from segue.bench.step import noise_batch, one_step
 
 
 @pytest.mark.slow
@@ -20,5 +20,5 @@ def test_the_bank_is_full_when_it_is_measured() -> None:
     method = bank._method("mit_nano", 512, 40).train()
     data = noise_batch(1, 512, torch.device("cpu"))
     for number in range(3):
-        bank._step(method, data, number)
+        one_step(method, data, number)
     assert method.terms["instance_bank"].filled.all()

@@ -1,15 +1,13 @@
 """What DIDA's instance bank costs a training step, in memory and in time."""
 
 import torch
-from torch import Tensor
 
 from segue.bench.measure import Row, median_ms, row
 from segue.bench.memory import peak_mib
-from segue.bench.step import CLASSES, noise_batch, self_training
+from segue.bench.step import CLASSES, noise_batch, one_step, self_training
 from segue.memory import keep_memory
 from segue.methods.self_training import SelfTraining
 from segue.methods.terms.instance_bank import InstanceBank
-from segue.types import Batch
 
 PEER = "the same step without the bank"
 
@@ -41,7 +39,7 @@ def rows(
     numbers = dict.fromkeys(methods, 0)
 
     def step(count: int) -> None:
-        _step(methods[count], data, numbers[count])
+        one_step(methods[count], data, numbers[count])
         numbers[count] += 1
 
     # Two steps fill the bank.
@@ -67,12 +65,4 @@ def _steps(encoder: str, size: int, batch: int, instances: int, device: torch.de
     method = _method(encoder, size, instances).to(device).train()
     data = noise_batch(batch, size, device)
     for number in range(3):
-        _step(method, data, number)
-
-
-def _step(method: SelfTraining, data: Batch, number: int) -> None:
-    for view in method.views(data, number):
-        losses: list[Tensor] = list(method(view).values())
-        torch.stack(losses).sum().backward()
-    method.zero_grad()
-    method.after_step(data, number)
+        one_step(method, data, number)

@@ -134,6 +134,15 @@ def _timed_step(
     return watch.seconds
 
 
+def one_step(method: SelfTraining, data: Batch, number: int) -> None:
+    """A training step without the optimiser, for comparisons of two methods with the same parameters."""
+    for view in method.views(data, number):
+        losses: list[Tensor] = list(method(view).values())
+        torch.stack(losses).sum().backward()
+    method.zero_grad()
+    method.after_step(data, number)
+
+
 def self_training(recipe: str, encoder: str, *, size: int) -> SelfTraining:
     """A recipe's method with random weights, for crops of ``size`` pixels; details are half as high and wide."""
     detail = None if recipe == "daformer" else {"detail": (size // 2, size // 2)}

@@ -22,10 +22,17 @@ def _encoder(recipe: str) -> "list[Row]":
 
 
 def _step(recipe: str) -> "list[Row]":
-    from segue.bench import step, windows
+    from segue.bench import collaboration, regularizer, step, windows
 
-    found = step.rows(recipe)
-    return found if recipe == "daformer" else found + windows.rows(recipe)
+    match recipe:
+        case "clda":
+            return collaboration.rows()
+        case "ssr":
+            return regularizer.rows()
+        case "hrda" | "mic":
+            return step.rows(recipe) + windows.rows(recipe)
+        case _:
+            return step.rows(recipe)
 
 
 def _attention(recipe: str) -> "list[Row]":
@@ -54,7 +61,7 @@ FAMILIES: "Mapping[str, Callable[[str], list[Row]]]" = {
 def bench(
     name: Annotated[str, typer.Argument(help=f"What to measure: {', '.join(FAMILIES)}.")],
     recipe: Annotated[
-        str, typer.Option(help="Whose step (daformer, hrda, mic) or memory (dida, hrda, mic).")
+        str, typer.Option(help="Whose step (daformer, hrda, mic, ssr, clda) or memory (dida, hrda, mic).")
     ] = "daformer",
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write the rows to this file.")

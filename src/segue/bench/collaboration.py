@@ -1,0 +1,65 @@
+"""What it costs a distillation step that the teacher's layers follow the student."""
+
+import copy
+
+import torch
+
+from segue.bench.measure import Row, median_ms, row
+from segue.bench.step import CLASSES, noise_batch, one_step
+from segue.memory import keep_memory
+from segue.methods.collaborative import CollaborativeTeacher, draw_layers
+from segue.methods.mixing import ClassMix
+from segue.methods.self_training import SelfTraining
+from segue.methods.teacher import Frozen
+from segue.models.build import build_segmenter
+
+PEER = "the same step with the teacher frozen (kd)"
+
+
+def rows(
+    *, teacher: str = "mit_b2", student: str = "mit_b1", size: int = 256, batch: int = 2, repeats: int = 5
+) -> list[Row]:
+    """Time a step after matching is over, and one in which attention is compared.
+
+    Args:
+        teacher: The large encoder.
+        student: The small one, of the same widths.
+        size: Side of the crops in pixels.
+        batch: Crops of each domain.
+        repeats: Timed steps of each.
+
+    Returns:
+        The two steps of CLDA beside the one of plain distillation.
+    """
+    keep_memory()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    data = noise_batch(batch, size, device)
+    methods = {
+        name: _method(name, teacher, student).to(device).train() for name in ("kd", "moving", "matching")
+    }
+    numbers = {"kd": 1, "moving": 1, "matching": 0}  # attention is compared in step 0 alone
+    times = median_ms(
+        {name: lambda name=name: one_step(methods[name], data, numbers[name]) for name in methods},
+        repeats=repeats,
+    )
+    return [
+        row(f"clda_{name}_step", times[name], unit="ms", peer=PEER, peer_value=times["kd"])
+        for name in ("moving", "matching")
+    ]
+
+
+def _method(name: str, teacher: str, student: str) -> SelfTraining:
+    torch.manual_seed(0)
+    large, small = (
+        build_segmenter(encoder, "daformer", num_classes=CLASSES) for encoder in (teacher, student)
+    )
+    if name == "kd":
+        return SelfTraining(small, Frozen(large), mix=ClassMix())
+    stages = large.encoder.layers
+    # Half of all layers are non-salient, 30 % of those follow: as with the default settings.
+    half = [layer for stage in stages for layer in stage][::2]
+    layers = draw_layers(half, share=0.3, seed=0, stages=stages)
+    collaborative = CollaborativeTeacher(
+        copy.deepcopy(large), small, layers, match_from=0, match_until=0, every=1
+    )
+    return SelfTraining(small, collaborative, mix=ClassMix())

@@ -1,0 +1,96 @@
+"""Class balance: thresholds that keep a share of every class, weights of rare classes, the hardest pixels."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
+
+from segue.types import IGNORE
+
+
+def class_thresholds(confidences: Sequence[Float[Tensor, " _"]], portion: float) -> Float[Tensor, " k"]:
+    """For each class the confidence that a share of its pixels reaches.
+
+    Source: CBST (Zou et al., ECCV 2018), algorithm 2; the code of CRST: the floor(n * portion)-th highest value,
+    counted from 1.
+
+    Args:
+        confidences: Of the pixels that are predicted as each class.
+        portion: The share to keep, in [0, 1].
+
+    Returns:
+        In (0, 1]; 1 for a class of which nothing is to be kept.
+    """
+    found = torch.ones(len(confidences))
+    for name, values in enumerate(confidences):
+        kept = math.floor(len(values) * portion)
+        if kept > 0:
+            found[name] = values.float().kthvalue(len(values) - kept + 1).values
+    return found
+
+
+def balanced_label(
+    probability: Float[Tensor, "b k h w"], thresholds: Float[Tensor, " k"]
+) -> UInt8[Tensor, "b h w"]:
+    """The class whose probability is highest in shares of its threshold, IGNORE where none reaches its own.
+
+    Source: CBST, equation 7.
+    """
+    share, label = (probability.float() / thresholds.view(-1, 1, 1)).max(1)
+    return label.to(torch.uint8).masked_fill(share < 1, IGNORE)
+
+
+def regularised_soft_label(
+    probability: Float[Tensor, "b k h w"], thresholds: Float[Tensor, " k"], *, alpha: float = 0.25
+) -> tuple[Float[Tensor, "b k h w"], UInt8[Tensor, "b h w"]]:
+    """Soft pseudo-labels of label entropy regularisation, and the label that says where they count.
+
+    Source: CRST (Zou et al., ICCV 2019), section 4.1, LRENT; its code decides who is ignored by comparing the
+    objective with that of ignoring.
+
+    Args:
+        probability: Of each class.
+        thresholds: From :func:`class_thresholds`.
+        alpha: Weight of the entropy.
+
+    Returns:
+        The soft labels, and the hard one with IGNORE where a pixel is left out.
+    """
+    tiny = 1e-32
+    log_probability = (probability.float() + tiny).log()
+    limits = thresholds.view(-1, 1, 1)
+    soft = ((probability.float() / limits).clamp(min=tiny).log() / alpha).softmax(1)
+    taken = (-soft * log_probability).sum(1) + alpha * (soft * (soft + tiny).log()).sum(1)
+    left_out = (-soft * (limits + tiny).log()).sum(1)
+    label = soft.max(1).indices.to(torch.uint8).masked_fill(taken >= left_out, IGNORE)
+    return soft, label
+
+
+def present_pixels(label: Int64[Tensor, "b h w"], classes: int) -> Int64[Tensor, " k"]:
+    """How many pixels of a batch have each class."""
+    return torch.bincount(label.flatten(), minlength=256)[:classes]
+
+
+def hardest(
+    loss: Float[Tensor, "b h w"], label: Int64[Tensor, "b h w"], *, percentile: float
+) -> Int64[Tensor, "b h w"]:
+    """The label without the easy pixels: those whose loss is below a percentile of the batch's.
+
+    Source: ensemble distillation's code, where ignored pixels count in the percentile with a loss of zero, so
+    that more than the rest of the labelled pixels is kept.
+
+    Args:
+        loss: Of each pixel, 0 where the label is ignored.
+        label: Class ids.
+        percentile: In [0, 100]; 0 keeps all.
+    """
+    if percentile == 0:
+        return label
+    # quantile() takes sixteen million values at most; sorting has no such limit.
+    ordered = loss.detach().flatten().sort().values
+    place = percentile / 100 * (len(ordered) - 1)
+    low, high = math.floor(place), math.ceil(place)
+    limit = ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+    return label.masked_fill(loss.detach() < limit, IGNORE)

@@ -1,0 +1,25 @@
+"""The benchmarks of CLDA's and SSR's steps measure what they name."""
+
+import pytest
+
+from segue.bench import collaboration, regularizer
+
+
+@pytest.mark.slow
+def test_collaboration() -> None:
+    rows = collaboration.rows(teacher="mit_nano_deep", student="mit_nano", size=64, batch=1, repeats=1)
+    assert [row["name"] for row in rows] == ["clda_moving_step", "clda_matching_step"]
+    assert all(row["value"] > 0 and row["peer_value"] > 0 for row in rows)
+
+
+@pytest.mark.slow
+def test_regularizer() -> None:
+    rows = {
+        row["name"]: row
+        for row in regularizer.rows(encoder="mit_nano", sam="tiny", size=64, batch=1, repeats=1)
+    }
+    assert list(rows) == [
+        "ssr_step", "ssr_sam_forward", "ssr_cross_attention_forward", "ssr_second_decoding_forward",
+    ]  # fmt: skip
+    parts = [row["value"] for name, row in rows.items() if name != "ssr_step"]
+    assert min(parts) > 0 and rows["ssr_step"]["value"] > 0

@@ -1,0 +1,87 @@
+"""Class balance: CBST's thresholds and labels, LRENT's soft labels and the hardest pixels equal the official code."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors import safe_open
+from torch import Tensor
+
+from segue.ops.balance import balanced_label, class_thresholds, hardest, regularised_soft_label
+from segue.types import IGNORE
+
+
+@pytest.fixture(scope="module")
+def cbst(fixtures_dir: Path) -> tuple[dict[str, Tensor], dict]:
+    with safe_open(fixtures_dir / "cbst_thresholds.safetensors", "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        about = {
+            name: json.loads(text) for name, text in file.metadata().items() if text.startswith('{"portion')
+        }
+    return tensors, about
+
+
+def test_thresholds_and_labels_equal_the_official_code(cbst) -> None:
+    tensors, about = cbst
+    probability = tensors["probabilities"].permute(0, 3, 1, 2)
+    for case, settings in about.items():
+        every = settings.get("ds_rate", 4)
+        counts = tensors[f"confidences_ds{every}/counts"].tolist()
+        collected = tensors[f"confidences_ds{every}/values"].split(counts)
+        found = class_thresholds(collected, float(settings["portion"]))
+        assert torch.equal(found, tensors[f"case/{case}/threshold"]), case
+        if "lr_weight_ent" in settings:
+            soft, label = regularised_soft_label(probability, found, alpha=settings["lr_weight_ent"])
+            key = f"case/{case}/soft_label"
+            if key in tensors:
+                expected = tensors[key].permute(0, 3, 1, 2)
+                kept = (label != IGNORE)[:, None].expand_as(soft)
+                torch.testing.assert_close(soft[kept], expected[kept], atol=1e-5, rtol=1e-4)
+        else:
+            label = balanced_label(probability, found)
+        assert torch.equal(label, tensors[f"case/{case}/label"]), case
+
+
+def test_a_share_of_every_class_is_kept(cbst) -> None:
+    """Of the pixels that are predicted as a class, floor(n * portion) reach its threshold, and ties."""
+    tensors, _ = cbst
+    collected = tensors["confidences_ds1/values"].split(tensors["confidences_ds1/counts"].tolist())
+    for portion in (0.1, 0.5, 0.9):
+        for values, threshold in zip(collected, class_thresholds(collected, portion), strict=True):
+            kept = int(len(values) * portion)
+            assert 0 < float(threshold) <= 1
+            if kept:
+                assert int((values > threshold).sum()) < kept <= int((values >= threshold).sum())
+
+
+@given(st.integers(0, 999), st.integers(0, 3), st.floats(0.25, 4))
+def test_scaling_a_class_and_its_threshold_changes_nothing(seed: int, name: int, factor: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    probability = torch.rand(1, 4, 5, 6, generator=generator)
+    thresholds = torch.rand(4, generator=generator) + 0.1
+    power = 2.0 ** round(factor)  # exact in floating point
+    other, scaled = probability.clone(), thresholds.clone()
+    other[:, name] *= power
+    scaled[name] *= power
+    assert torch.equal(balanced_label(probability, thresholds), balanced_label(other, scaled))
+
+
+def test_equal_thresholds_are_one_global_threshold() -> None:
+    probability = torch.rand(2, 4, 5, 6).softmax(1)
+    label = balanced_label(probability, torch.full((4,), 0.3))
+    sure, expected = probability.max(1)
+    assert torch.equal(label == IGNORE, sure < 0.3)
+    assert torch.equal(label[sure >= 0.3].long(), expected[sure >= 0.3])
+
+
+def test_the_hardest_pixels_are_kept() -> None:
+    loss = torch.arange(10.0).view(1, 2, 5)
+    label = torch.zeros(1, 2, 5, dtype=torch.int64)
+    assert hardest(loss, label, percentile=80.0).flatten().tolist() == [IGNORE] * 8 + [0, 0]
+    assert torch.equal(hardest(loss, label, percentile=0.0), label)
+    for percentile in (13.0, 50.0, 77.7):
+        limit = torch.quantile(loss, percentile / 100)
+        assert torch.equal(hardest(loss, label, percentile=percentile) == IGNORE, loss < limit)
