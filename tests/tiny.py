@@ -8,7 +8,7 @@ import torch
 from segue.engine.build import build_student, network_arguments, training_classes
 from segue.engine.experiment import Tree, merge, revise
 from segue.engine.scoring import plan
-from segue.engine.settings import Experiment, SelfTrainingSettings
+from segue.engine.settings import Experiment, OfflineSettings, SelfTrainingSettings
 from segue.models.build import normalisation
 from segue.models.weights import Card, save_model
 from segue.recipes.catalogue import experiment
@@ -41,27 +41,39 @@ def tiny(recipe: str, *wishes: dict[str, Any]) -> Experiment:
     return experiment(recipe, TINY, *wishes)
 
 
-def taught(wanted: Experiment, folder: Path) -> Experiment:
-    """The experiment with a large untrained teacher, written to a folder, if it needs one."""
+def ready(wanted: Experiment, folder: Path) -> Experiment:
+    """The experiment with the untrained models that its recipe starts from, written to a folder."""
     settings = wanted.method
-    if not isinstance(settings, SelfTrainingSettings) or settings.teacher != "large":
-        return wanted
-    large = revise(wanted, {"network": {"encoder": "mit_nano_deep"}})
+    if isinstance(settings, SelfTrainingSettings) and settings.teacher == "large":
+        write_model(revise(wanted, {"network": {"encoder": "mit_nano_deep"}}), folder)
+        # Of three steps, one compares attention and the last one moves blocks.
+        times = {"match_from": 0.4, "match_until": 0.5, "momentum": 0.5, "pictures": 1}
+        wish: Tree = {"teacher_model": str(folder)} | ({"collaborate": times} if settings.collaborate else {})
+        return revise(wanted, {"method": wish})
+    if isinstance(settings, OfflineSettings) and settings.rounds is not None:
+        write_model(wanted, folder)
+        return revise(wanted, {"network": {"start": str(folder)}, "method": {"rounds": {"count": 2}}})
+    if isinstance(settings, OfflineSettings) and settings.ensemble is not None:
+        for seed, name in enumerate(("one", "two")):
+            write_model(wanted, folder / name, seed=seed)
+        members = {name: str(folder / name) for name in ("one", "two")}
+        return revise(wanted, {"method": {"ensemble": {"members": members, "student_share": 0.4}}})
+    return wanted
+
+
+def write_model(wanted: Experiment, folder: Path, *, seed: int = 1) -> None:
+    """Write the untrained student of an experiment as a model folder."""
     classes = training_classes(wanted.data)
-    mean, std = normalisation("mit_nano_deep")
-    torch.manual_seed(1)
+    mean, std = normalisation(wanted.network.encoder)
+    torch.manual_seed(seed)
     card = Card(
         classes=list(classes.names),
         colours=[list(colour) for colour in classes.colours],
         mean=list(mean),
         std=list(std),
-        network=network_arguments(large),
-        prediction=plan(large, large.data.target).protocol(),
-        recipe="daformer",
+        network=network_arguments(wanted),
+        prediction=plan(wanted, wanted.data.target).protocol(),
+        recipe="source_only",
         step=0,
     )
-    save_model(folder, build_student(large), card)
-    # Of three steps, one compares attention and the last one moves blocks.
-    times = {"match_from": 0.4, "match_until": 0.5, "momentum": 0.5, "pictures": 1}
-    wish: Tree = {"teacher_model": str(folder)} | ({"collaborate": times} if settings.collaborate else {})
-    return revise(wanted, {"method": wish})
+    save_model(folder, build_student(wanted), card)

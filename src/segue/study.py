@@ -171,7 +171,7 @@ def train_alone(
     """
     import torch
 
-    from segue.engine.run import train
+    from segue.engine.stages import train
     from segue.memory import keep_memory
 
     keep_memory()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from tests.tiny import taught, tiny
+from tests.tiny import ready, tiny
 from typer.testing import CliRunner
 
 from segue.cli.main import app
@@ -25,7 +25,7 @@ def run(*arguments: object):
 def clda(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of CLDA, with its teacher beside it in ``large``."""
     folder = tmp_path_factory.mktemp("clda")
-    scores = train(taught(tiny("clda"), folder / "large"), folder / "run", console=QUIET, cpu=True)
+    scores = train(ready(tiny("clda"), folder / "large"), folder / "run", console=QUIET, cpu=True)
     assert scores is not None and scores["teacher"]["protocol"]["network"] == "large teacher"
     return folder
 
@@ -83,7 +83,7 @@ def test_the_teacher_of_a_run_is_evaluated(clda: Path) -> None:
 
 @pytest.mark.slow
 def test_mistakes_are_found_before_anything_is_written(clda: Path, tmp_path: Path) -> None:
-    wanted = taught(tiny("clda"), tmp_path / "large")
+    wanted = ready(tiny("clda"), tmp_path / "large")
     missing = revise(wanted, {"method": {"teacher_model": None}})
     other_widths = revise(wanted, {"network": {"encoder": "mit_b0"}})
     fewer = revise(wanted, {"data": {"classes": [*wanted.data.classes[:-1], "tram"]}})

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from tests.tiny import taught
+from tests.tiny import ready
 
 from segue.cli.data import make_sample
 from segue.data.published_layouts import LAYOUTS
 from segue.engine.experiment import merge
-from segue.engine.run import train
+from segue.engine.stages import train
 from segue.recipes.catalogue import RECIPES, experiment
 from segue.recipes.cityscapes_pairs import CITYSCAPES_PAIRS
 
@@ -115,7 +115,7 @@ def test_a_sample_trains_from_end_to_end(sample: tuple[str, Path], recipe: str, 
     if (name, recipe) == ("cityscapes_to_dark_zurich", "target_supervised"):
         pytest.skip("Dark Zurich's training pictures come without labels: no oracle can be trained there")
     pair = merge(CITYSCAPES_PAIRS[name], {"terms": {"sam_regularizer": {"encoder": "tiny"}}})
-    wanted = taught(experiment(recipe, pair, TINY, {"data": {"root": str(folder)}}), tmp_path / "large")
+    wanted = ready(experiment(recipe, pair, TINY, {"data": {"root": str(folder)}}), tmp_path / "large")
     scores = train(wanted, tmp_path / "run", console=Console(file=io.StringIO()), cpu=True)
     assert scores is not None and 0 <= scores["mean_iou"] <= 1 and scores["per_class_iou"]["train"] is None
     rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]

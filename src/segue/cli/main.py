@@ -12,7 +12,9 @@ from segue.cli.compare import compare
 from segue.cli.data import data
 from segue.cli.demo import demo
 from segue.cli.evaluate import evaluate
+from segue.cli.fuse import fuse
 from segue.cli.import_ import import_
+from segue.cli.label import label
 from segue.cli.predict import predict
 from segue.cli.recipes import recipes
 from segue.cli.report import report
@@ -26,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, train, evaluate, predict, recipes, report, study, saliency, compare, bench):
+for verb in (demo, train, evaluate, predict, recipes, report, study, label, fuse, saliency, compare, bench):
     app.command()(verb)
 app.command("import")(import_)
 app.add_typer(data, name="data")

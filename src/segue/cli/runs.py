@@ -26,7 +26,7 @@ def train_and_report(
     from accelerate.state import PartialState
 
     from segue.cli.tables import scores_table
-    from segue.engine.run import train
+    from segue.engine.stages import train
     from segue.memory import keep_memory
     from segue.report.page import write_report
 

@@ -1,17 +1,19 @@
 """From settings to objects: data sets, networks, a method, a loader."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from segue.classes import THINGS, ClassList, class_list
 from segue.data.crop import RandomCrop
 from segue.data.dataset import Dataset
 from segue.data.folder import ImageFolder
 from segue.data.loader import Loader
+from segue.data.picture import read_image
 from segue.data.published import open_published
 from segue.data.sampler import RareClassSampler, Sampler, UniformSampler
 from segue.data.statistics import class_statistics
@@ -24,18 +26,22 @@ from segue.engine.settings import (
     FeatureDistanceSettings,
     HybridAttentionSettings,
     InstanceBankSettings,
+    OfflineSettings,
     SamRegularizerSettings,
     SelfTrainingSettings,
 )
+from segue.evaluate.open_members import open_members
 from segue.methods.collaborative import CollaborativeTeacher
 from segue.methods.coordination import Coordination
 from segue.methods.hybrid import HybridPair
 from segue.methods.masking import MaskedConsistency
 from segue.methods.method import Method, Term
 from segue.methods.mixing import ClassMix, StrongAugment
+from segue.methods.offline import ClassWeights, OfflineTraining
 from segue.methods.self_training import SelfTraining
 from segue.methods.source_only import SourceOnly
 from segue.methods.teacher import EmaTeacher, Frozen
+from segue.methods.terms.confidence import ConfidenceRegularizer
 from segue.methods.terms.feature_distance import FeatureDistance
 from segue.methods.terms.instance_bank import InstanceBank
 from segue.methods.terms.sam_regularizer import SamRegularizer
@@ -136,6 +142,15 @@ def build_method(
     settings = experiment.method
     terms = build_terms(experiment, student)
     bank = terms.get("instance_bank")
+    if isinstance(settings, OfflineSettings):
+        weights = settings.weights
+        return OfflineTraining(
+            student,
+            terms,
+            source=settings.source,
+            weights=weights and ClassWeights(len(experiment.data.classes), **weights.model_dump()),
+            percentile=settings.percentile,
+        )
     if not isinstance(settings, SelfTrainingSettings):
         return SourceOnly(student, terms)
     mean, std = normalisation(experiment.network.encoder)
@@ -174,6 +189,8 @@ def build_terms(experiment: Experiment, student: Segmenter) -> dict[str, Term]:
         terms["sam_regularizer"] = _sam_regularizer(
             experiment, experiment.terms.sam_regularizer, student.encoder
         )
+    if experiment.terms.confidence is not None:
+        terms["confidence"] = ConfidenceRegularizer(share=experiment.terms.confidence.share)
     return terms
 
 
@@ -186,6 +203,7 @@ def build_loader(
     device: torch.device,
     rank: int = 0,
     world: int = 1,
+    offline: Callable[[str], Tensor] | None = None,
 ) -> Loader:
     """The endless loader over both domains.
 
@@ -197,6 +215,7 @@ def build_loader(
         device: Where batches are wanted.
         rank: This process.
         world: How many there are.
+        offline: Labels of target pictures by name, made beforehand.
 
     Raises:
         ValueError: If a source label is wrong: all of them are read for the statistics, once.
@@ -241,7 +260,31 @@ def build_loader(
         workers=data.workers,
         rank=rank,
         world=world,
+        offline=offline,
     )
+
+
+def open_offline(experiment: Experiment, folder: Path, target: Dataset) -> Callable[[str], Tensor]:
+    """The labels of a folder in training classes, by the names of target pictures.
+
+    Args:
+        experiment: The run.
+        folder: Label PNGs (in ``index/`` or as they are) and ``classes.json``.
+        target: The pictures; each has to have a label.
+
+    Raises:
+        FileNotFoundError: If the folder holds no labels or no class list.
+        ValueError: If a picture has no label, or a class no counterpart.
+    """
+    classes = training_classes(experiment.data)
+    opened = open_members(
+        {"labels": folder}, pictures={}, read=read_image, classes=classes, maps={}, device=torch.device("cpu")
+    )
+    there = set(opened.names)
+    lost = [name for name in (target.name(index) for index in range(len(target))) if name not in there]
+    if lost:
+        raise ValueError(f"{folder}: no label of {len(lost)} target pictures, as {lost[0]!r}")
+    return opened.members[0].label
 
 
 def _instance_bank(

@@ -133,7 +133,7 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> Tree:
 def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
     # The discriminator's tag ("self_training") stands in the path of a method's key, but not in the file.
-    path = [str(part) for part in first["loc"] if part not in {"self_training", "source_only"}]
+    path = [str(part) for part in first["loc"] if part not in {"self_training", "source_only", "offline"}]
     where = ".".join(path)
     if first["type"] == "extra_forbidden":
         return f"unknown key {where!r}{nearest(path[-1], _known_keys(path[:-1], str(first['loc'])))}"

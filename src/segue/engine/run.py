@@ -1,6 +1,7 @@
 """One training run from settings to a folder: open, check, train, score, keep the model."""
 
 import platform
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs
 from rich.console import Console
+from torch import Tensor
 
 from segue import __version__
+from segue.data.dataset import Dataset
 from segue.engine import experiment as experiments
 from segue.engine.build import (
     build_loader,
@@ -20,13 +23,14 @@ from segue.engine.build import (
     build_student,
     network_arguments,
     open_domain,
+    open_offline,
     training_classes,
 )
 from segue.engine.large_teacher import build_large_teacher, load_large_teacher
 from segue.engine.loop import Trainer, seed_step
 from segue.engine.pictures import ViewPainter
 from segue.engine.scoring import plan, score_run
-from segue.engine.settings import Experiment, SelfTrainingSettings
+from segue.engine.settings import Experiment, OfflineSettings, SelfTrainingSettings
 from segue.methods.collaborative import CollaborativeTeacher
 from segue.methods.self_training import SelfTraining
 from segue.models.build import normalisation
@@ -67,14 +71,15 @@ def train(
             "This recipe trains on target labels: it is the oracle, for measuring what they would be worth.",
             style="bold yellow",
         )
-    _same_experiment(folder, experiment)
+    same_experiment(folder, experiment)
     data = experiment.data
     source = open_domain(data, data.source, labelled=True)
-    adapts = isinstance(experiment.method, SelfTrainingSettings)
+    adapts = isinstance(experiment.method, SelfTrainingSettings | OfflineSettings)
     target = open_domain(data, data.target, labelled=False) if adapts else None
     for dataset in (source, target, *_evaluation_domains(experiment)):
         if dataset is not None:
             dataset.check()
+    offline = _offline_labels(experiment, target)
 
     torch.manual_seed(experiment.seed)
     student = build_student(experiment)
@@ -87,6 +92,7 @@ def train(
         device=accelerator.device,
         rank=accelerator.process_index,
         world=accelerator.num_processes,
+        offline=offline,
     )
     teacher = None
     if large is not None and target is not None:
@@ -112,6 +118,18 @@ def train(
         _save_models(experiment, folder, trainer)
     seed_step(experiment.seed, experiment.steps, accelerator.process_index)
     return score_run(experiment, folder, trainer.method, accelerator=accelerator)
+
+
+def _offline_labels(experiment: Experiment, target: Dataset | None) -> Callable[[str], Tensor] | None:
+    settings = experiment.method
+    if not isinstance(settings, OfflineSettings):
+        return None
+    if settings.labels is None or target is None:
+        raise ValueError(
+            f"recipe {experiment.recipe} trains on labels made beforehand: name their folder with"
+            " --set method.labels=DIR"
+        )
+    return open_offline(experiment, settings.labels, target)
 
 
 def _save_models(experiment: Experiment, folder: Path, trainer: Trainer) -> None:
@@ -171,7 +189,12 @@ def _has_bf16() -> bool:
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # pyright: ignore[reportPrivateUsage]
 
 
-def _same_experiment(folder: Path, experiment: Experiment) -> None:
+def same_experiment(folder: Path, experiment: Experiment) -> None:
+    """See that a folder holds no other experiment.
+
+    Raises:
+        ValueError: If it does; the message says in what it differs.
+    """
     path = folder / "experiment.yaml"
     if not path.is_file():
         return

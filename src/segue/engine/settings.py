@@ -214,6 +214,63 @@ class SelfTrainingSettings(Settings):
         return self
 
 
+class ClassWeightSettings(Settings):
+    """Weights of small and seldom classes (the student of an ensemble)."""
+
+    weight: Positive = 7.0
+    small: Share = 1 / 32  # of a batch's pixels; 64 x 64 of 512 x 256
+    momentum: Share = 0.9  # of the factor for classes seldom seen; 1 leaves it out
+
+
+class RoundSettings(Settings):
+    """CBST: label, train, label again."""
+
+    count: Count = 3
+    portion: Share = 0.2  # p_0: of each class's pixels that are labelled in the first round
+    step: Share = 0.05  # more in each further round
+    most: Share = 0.5
+    every: Count = 4  # pixels from one that thresholds are found by to the next
+
+
+class EnsembleSettings(Settings):
+    """Ensemble distillation: members, a policy, fused labels, one student."""
+
+    members: dict[str, Path] = Field(
+        default={}
+    )  # run or model folders, .onnx files, folders of labels, by name
+    maps: dict[str, dict[str, str]] = {}  # class of a member -> class of the pair, or ignore; by member
+    kind: Literal["channel", "pixel", "average"] = "channel"
+    policy: Literal["certainty", "random"] | Path = "certainty"  # or a YAML file of class: member
+    conflict: Literal["neighbourhood", "certainty", "order", "ignore"] = "neighbourhood"
+    unclaimed: Literal["neighbourhood", "majority", "ignore"] = "neighbourhood"
+    window: Count = 5  # kappa
+    order: list[str] | None = None  # classes by precedence, the first one wins
+    threshold: Share = 0.0  # certainty below which a label is dropped
+    student_share: Share = 0.5  # of the steps, for each member's own student, whose certainty decides
+
+
+class OfflineSettings(Settings):
+    """Training on labels of the target that were made beforehand, or by its own earlier stages."""
+
+    name: Literal["offline"] = "offline"
+    labels: Path | None = None  # folder of label PNGs by picture name, with classes.json
+    source: bool = False  # learn the source, too
+    weights: ClassWeightSettings | None = None
+    percentile: Annotated[float, Field(ge=0.0, lt=100.0)] = (
+        0.0  # of the loss, below which pixels are left out
+    )
+    rounds: RoundSettings | None = None
+    ensemble: EnsembleSettings | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "OfflineSettings":
+        if sum(origin is not None for origin in (self.labels, self.rounds, self.ensemble)) > 1:
+            raise ValueError(
+                "labels, rounds and ensemble exclude each other: each says where labels come from"
+            )
+        return self
+
+
 class FeatureDistanceSettings(Settings):
     """DAFormer's distance to the features that training started from."""
 
@@ -251,12 +308,19 @@ class InstanceBankSettings(Settings):
     warmup: Share = 1500 / 40000  # share of the steps before the bank is filled
 
 
+class ConfidenceSettings(Settings):
+    """CRST: pseudo-labels are not learnt to certainty."""
+
+    share: Annotated[float, Field(ge=0.0)] = 0.1  # lambda of MRKLD
+
+
 class TermSettings(Settings):
     """Additional losses; None leaves one out."""
 
     feature_distance: FeatureDistanceSettings | None = None
     instance_bank: InstanceBankSettings | None = None
     sam_regularizer: SamRegularizerSettings | None = None
+    confidence: ConfidenceSettings | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -311,7 +375,9 @@ class Experiment(Settings):
     steps: Count = 40000
     network: NetworkSettings = NetworkSettings()
     data: DataSettings
-    method: Annotated[SourceOnlySettings | SelfTrainingSettings, Field(discriminator="name")]
+    method: Annotated[
+        SourceOnlySettings | SelfTrainingSettings | OfflineSettings, Field(discriminator="name")
+    ]
     terms: TermSettings = TermSettings()
     optim: OptimSettings = OptimSettings()
     run: RunSettings = RunSettings()

@@ -7,7 +7,19 @@ from typing import Any
 from segue.classes import nearest
 from segue.engine.experiment import Tree, merge, parse
 from segue.engine.settings import Experiment
-from segue.recipes import clda, dacs, daformer, dida, hrda, mic, source_only, ssr, stct, target_supervised
+from segue.recipes import (
+    clda,
+    dacs,
+    daformer,
+    dida,
+    hrda,
+    mic,
+    offline,
+    source_only,
+    ssr,
+    stct,
+    target_supervised,
+)
 from segue.recipes.published import Row, published
 
 
@@ -125,6 +137,21 @@ RECIPES: dict[str, Recipe] = {
         "CLDA",
         "the same with networks that look at two resolutions",
         published="clda_hrda_student",
+    ),
+    "cbst": Recipe(
+        offline.cbst,
+        "Zou et al., ECCV 2018",
+        "rounds: label the surest pixels of every class, train on them, again",
+        published="cbst",
+    ),
+    "crst": Recipe(
+        offline.crst, "Zou et al., ICCV 2019", "CBST + a regulariser against certainty", published="mrkld"
+    ),
+    "ensemble": Recipe(
+        offline.ensemble,
+        "Ensemble distillation",
+        "members fused class by class from whom is believed there; one student",
+        published="ensemble_channel",
     ),
 }
 

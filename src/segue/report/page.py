@@ -53,6 +53,17 @@ def write_report(
 
 def render(entries: Sequence[Entry], *, title: str, summary: Mapping[str, Any] | None = None) -> str:
     """The page as text."""
+    return rendered("page.html.j2", title=title, **_content(entries, summary))
+
+
+def rendered(template: str, *, title: str, **content: Any) -> str:
+    """A page of ours as text: its template with the style, the script and the filters that all pages have.
+
+    Args:
+        template: Its name in the template folder.
+        title: The page's heading.
+        content: What the template shows.
+    """
     environment = Environment(
         loader=PackageLoader("segue.report", "template"),
         autoescape=True,
@@ -65,14 +76,14 @@ def render(entries: Sequence[Entry], *, title: str, summary: Mapping[str, Any] |
         listed=wording.listed,
     )  # fmt: skip
     style, script, mark = (_asset(environment, name) for name in ("style.css", "script.js", "mark.svg"))
-    return environment.get_template("page.html.j2").render(
+    return environment.get_template(template).render(
         title=title,
         style=style,
         script=script,
         script_hash=_base64(hashlib.sha256(script.encode()).digest()),
         icon=_base64(mark.encode()),
         mark=mark,
-        **_content(entries, summary),
+        **content,
     )
 
 

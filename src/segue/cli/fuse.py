@@ -1,0 +1,181 @@
+"""``segue fuse``: many members' predictions, one label for every picture."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from segue.classes import ClassList
+    from segue.evaluate.members import Member
+
+MODEL_HINT = "a run or model folder, an .onnx file, or a folder of PNGs with class numbers"
+
+
+def fuse(
+    members: Annotated[list[str], typer.Argument(help=f"NAME=PATH each: {MODEL_HINT}.", metavar="NAME=PATH")],
+    out: Annotated[Path, typer.Option(help="The folder of fused labels; what is there already is kept.")],
+    classes: Annotated[
+        Path | None, typer.Option(help="Class list of the result; that of the first member by default.")
+    ] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(help="Folder of pictures, for members that predict.")
+    ] = None,
+    maps: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="NAME=FILE: YAML, class of the member -> class of the result, or ignore."),
+    ] = None,
+    fusion: Annotated[
+        Literal["channel", "pixel", "average"],
+        typer.Option(help="Class by class by a policy, the majority, or the highest mean probability."),
+    ] = "channel",
+    policy: Annotated[
+        str,
+        typer.Option(
+            help="certainty (needs --student), a YAML file of class: member, uniform:NAME, random:SEED, or truth"
+            " (an oracle; needs --labels)."
+        ),
+    ] = "certainty",
+    students: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--student", help="NAME=FOLDER: what the member's distilled student labelled with `segue label`."
+        ),
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(help="Labelled target pictures, for --policy truth.")] = None,
+    conflict: Annotated[
+        Literal["neighbourhood", "certainty", "order", "ignore"], typer.Option(help="Of several claims.")
+    ] = "neighbourhood",
+    unclaimed: Annotated[
+        Literal["neighbourhood", "majority", "ignore"], typer.Option(help="Of pixels that nobody claims.")
+    ] = "neighbourhood",
+    window: Annotated[int, typer.Option(min=1, help="Side of the neighbourhood in pixels.")] = 5,
+    order: Annotated[
+        str | None, typer.Option(help="Classes with commas in between; the first one wins a conflict.")
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Certainty below which a label is dropped.")
+    ] = 0.0,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; a GPU if there is one.")] = None,
+) -> None:
+    """Fuse predictions into one label for every picture, and say who was believed; goes on where it stopped."""
+    from segue.cli.opened import choose_device
+    from segue.cli.progress import counting
+    from segue.data.class_map import read_class_list
+    from segue.data.layout import find_files
+    from segue.data.picture import read_image
+    from segue.engine.experiment import read_yaml
+    from segue.evaluate.fusing import Fusion, FusionRules
+    from segue.evaluate.open_members import open_members
+    from segue.memory import keep_memory
+    from segue.report.fusion import write_fusion_report
+
+    keep_memory()
+    if conflict == "order" and order is None:
+        raise ValueError("--conflict order needs --order: classes with commas in between")
+    paths, files = _named_paths(members, "member"), {} if pictures is None else find_files(pictures)
+    opened = open_members(
+        paths,
+        pictures=files,
+        read=read_image,
+        classes=None if classes is None else read_class_list(classes),
+        maps={name: read_yaml(path) for name, path in _named_paths(maps or [], "--map").items()},
+        device=choose_device(device),
+    )
+    chosen, about = (None, {}) if fusion != "channel" else _policy(
+        policy, opened.members, opened.classes, opened.names, _named_paths(students or [], "--student"), labels
+    )  # fmt: skip
+    rules = FusionRules(fusion, chosen, conflict, unclaimed, window, _order(order, opened.classes), threshold)
+    run = Fusion(opened.members, opened.classes, rules, out)
+    with counting("fusing", len(opened.names)) as watch:
+        made = run.run(opened.names, watch)
+    run.write_account({"policy_from": policy if fusion == "channel" else None, **about})
+    page = write_fusion_report(out, pictures=files)
+    console = Console(soft_wrap=True)
+    if chosen is not None:
+        console.print(_table(chosen, opened.classes.names, list(paths)))
+    account = run.account
+    shares = {
+        "disputed": account.disputed, "unclaimed": account.unclaimed, "without a label": account.ignored,
+    }  # fmt: skip
+    said = ", ".join(f"{name} {100 * count / max(account.pixels, 1):.1f} %" for name, count in shares.items())
+    console.print(f"{made} pictures fused now, of {len(opened.names)}; {said}", highlight=False)
+    console.print(f"labels  {out / 'index'}\nreport  {page}", highlight=False)
+
+
+def _policy(
+    wanted: str,
+    members: "Sequence[Member]",
+    classes: "ClassList",
+    pictures: Sequence[str],
+    students: Mapping[str, Path],
+    labels: Path | None,
+) -> "tuple[tuple[int, ...], dict[str, object]]":
+    from segue.evaluate import policy
+    from segue.evaluate.open_members import labelled_scores, student_certainty
+
+    names = [member.name for member in members]
+    kind, _, rest = wanted.partition(":")
+    if kind == "uniform":
+        if rest not in names:
+            raise ValueError(f"--policy {wanted}: no member {rest!r}; there are {', '.join(names)}")
+        return (names.index(rest),) * len(classes), {}
+    if kind == "random":
+        if not rest.isdigit():
+            raise ValueError(f"--policy {wanted}: write it as random:SEED")
+        return policy.at_random(classes, names, int(rest)), {}
+    if wanted == "truth":
+        if labels is None:
+            raise ValueError("--policy truth needs --labels: labelled target pictures; it is an oracle")
+        Console().print(
+            "This policy reads target labels: it is an oracle, for measuring only.", style="yellow"
+        )
+        found = labelled_scores(members, classes, pictures, labels)
+        table = [[one.per_class_iou[name] for name in classes.names] for one in found]
+        return policy.by_truth(found, classes), {"iou": table}
+    if wanted == "certainty":
+        missing = [name for name in names if name not in students]
+        if missing:
+            raise ValueError(
+                f"--policy certainty needs a student of every member: --student {missing[0]}=FOLDER (train one on the"
+                " member's labels, then `segue label`); recipe ensemble does all of it"
+            )
+        table = [student_certainty(students[name], classes) for name in names]
+        return policy.by_certainty(table), {"certainty": table}
+    return policy.from_file(Path(wanted), classes, names), {}
+
+
+def _order(text: str | None, classes: "ClassList") -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    given = [classes.index(name.strip()) for name in text.split(",")]
+    return (*given, *(place for place in range(len(classes)) if place not in given))
+
+
+def _table(policy: Sequence[int], names: Sequence[str], members: Sequence[str]) -> Table:
+    table = Table(title="who is believed")
+    table.add_column("class")
+    table.add_column("member")
+    for name, member in zip(names, policy, strict=True):
+        table.add_row(name, members[member])
+    return table
+
+
+def _named_paths(given: Sequence[str], what: str) -> dict[str, Path]:
+    """``["a=b", ...]`` as paths by name.
+
+    Raises:
+        ValueError: If one is not of this form, or a name comes twice.
+    """
+    found: dict[str, Path] = {}
+    for text in given:
+        name, separator, path = text.partition("=")
+        if not separator or not name or not path:
+            raise ValueError(f"{what} {text!r}: write it as NAME=PATH")
+        if name in found:
+            raise ValueError(f"{what} {name!r} is given twice")
+        found[name] = Path(path)
+    return found

@@ -1,0 +1,87 @@
+"""``segue label``: offline labels of a folder of pictures, one PNG each."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+
+def label(
+    model: Annotated[Path, typer.Argument(help="A run folder or a model folder.", metavar="MODEL")],
+    pictures: Annotated[Path, typer.Argument(help="A folder of pictures.", metavar="FOLDER")],
+    out: Annotated[Path, typer.Option(help="The folder of labels; what is there already is kept.")],
+    threshold: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Confidence below which a pixel gets no label.")
+    ] = 0.0,
+    portion: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1.0, help="Class-balanced instead (CBST): this share of every class."),
+    ] = None,
+    soft: Annotated[bool, typer.Option("--soft", help="Store all probabilities, too.")] = False,
+    shard: Annotated[
+        str | None, typer.Option(help="0/4: the first of four parts; under torchrun each process takes one.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; a GPU if there is one.")] = None,
+) -> None:
+    """Label pictures without labels; the same command goes on where it stopped."""
+    from segue.cli.opened import choose_device, open_model
+    from segue.cli.progress import counting
+    from segue.data.layout import find_files
+    from segue.data.picture import read_image
+    from segue.evaluate.labelling import (
+        Eye,
+        class_balanced,
+        confidences,
+        label_pictures,
+        most_probable,
+    )  # fmt: skip
+    from segue.memory import keep_memory
+    from segue.ops.balance import class_thresholds
+
+    keep_memory()
+    share = _share(shard)
+    if device is None and "LOCAL_RANK" in os.environ and choose_device(None).type == "cuda":
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
+    if portion is not None and threshold > 0:
+        raise ValueError("--threshold and --portion exclude each other")
+    opened = open_model(model, device=device)
+    found = find_files(pictures)
+    if not found:
+        raise ValueError(f"{pictures}: no picture here; jpg, png, bmp, tif and webp files are looked for")
+    eye = Eye(
+        opened.plan.predictor(opened.network),
+        opened.classes,
+        opened.card.mean,
+        opened.card.std,
+        opened.device,
+    )
+    rule = most_probable(threshold)
+    if portion is not None:
+        with counting("looking for thresholds", len(found)) as watch:
+            rule = class_balanced(
+                class_thresholds(confidences(eye, found, read=read_image, watch=watch), portion)
+            )
+    with counting("labelling", len(found)) as watch:
+        made = label_pictures(
+            eye, found, out, rule=rule, read=read_image, soft=soft, share=share, watch=watch
+        )
+    console = Console(soft_wrap=True)
+    console.print(f"{made} pictures labelled now, of {len(found)}: {out}/index", highlight=False)
+    if not (out / "statistics.json").is_file():
+        console.print("other parts are still missing; the last one writes statistics.json", highlight=False)
+
+
+def _share(shard: str | None) -> tuple[int, int]:
+    if shard is None:
+        return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    try:
+        number, shares = (int(part) for part in shard.split("/"))
+    except ValueError:
+        raise ValueError(f"--shard {shard!r}: write it as 0/4") from None
+    if not 0 <= number < shares:
+        raise ValueError(
+            f"--shard {shard}: parts count from 0, so the last of {shares} is {shares - 1}/{shares}"
+        )
+    return number, shares

@@ -1,0 +1,231 @@
+"""Recipes of several stages: label the target, train, label again; or members, a policy, fused labels, one student.
+
+A run folder of stages holds a folder for each stage, every one of which goes on where it stood; what the last one
+made is the run's own model, scores and logs.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from rich.console import Console
+
+from segue.classes import ClassList
+from segue.data.dataset import Dataset
+from segue.engine import experiment as experiments
+from segue.engine import run
+from segue.engine.build import open_domain, training_classes
+from segue.engine.settings import EnsembleSettings, Experiment, OfflineSettings, RoundSettings
+from segue.evaluate import policy
+from segue.evaluate.fusing import Fusion, FusionRules
+from segue.evaluate.labelling import Eye, class_balanced, confidences, label_pictures, most_probable
+from segue.evaluate.members import model_eye
+from segue.evaluate.open_members import OpenedMembers, open_members, student_certainty
+from segue.files import write_text
+from segue.ops.balance import class_thresholds
+
+RESULTS = ("model", "scores.json", "metrics.jsonl", "timing.jsonl", "pictures", "class_statistics.json")
+
+
+def train(
+    experiment: Experiment, folder: Path, *, console: Console, cpu: bool = False
+) -> dict[str, Any] | None:
+    """A run of any recipe: one training, or the stages that the recipe is made of.
+
+    Args:
+        experiment: The whole settings.
+        folder: The run folder.
+        console: Where progress is shown.
+        cpu: Stay on the processor even if there is an accelerator.
+
+    Returns:
+        What ``scores.json`` holds, or None if the pair has no labelled pictures to score on.
+
+    Raises:
+        ValueError: If settings, data, weights, members or a checkpoint are wrong, or the folder holds another
+            experiment.
+        OSError: If a file is missing or cannot be written.
+    """
+    method = experiment.method
+    if not isinstance(method, OfflineSettings) or not (method.rounds or method.ensemble):
+        return run.train(experiment, folder, console=console, cpu=cpu)
+    run.same_experiment(folder, experiment)
+    stage = Stages(experiment, folder, console, cpu)
+    if method.rounds is not None:
+        return stage.rounds(method.rounds)
+    assert method.ensemble is not None
+    return stage.ensemble(method.ensemble)
+
+
+class Stages:
+    """What stages share: the target's pictures, where they run, and who writes.
+
+    Args:
+        experiment: The whole settings.
+        folder: The run folder.
+        console: Where progress is shown.
+        cpu: Stay on the processor.
+    """
+
+    def __init__(self, experiment: Experiment, folder: Path, console: Console, cpu: bool) -> None:
+        self.experiment = experiment
+        self.folder = folder
+        self.console = console
+        self.cpu = cpu
+        self.state = PartialState(cpu=cpu)
+        self.device = self.state.device or torch.device("cpu")
+        self.target: Dataset = open_domain(experiment.data, experiment.data.target, labelled=False)
+        self.pictures = {self.target.name(index): index for index in range(len(self.target))}
+
+    def rounds(self, settings: RoundSettings) -> dict[str, Any] | None:
+        """Label with the last model what it is surest of, class by class, train on it, and again.
+
+        Source: CBST (Zou et al., ECCV 2018), algorithm 1; CRST with the confidence regulariser.
+        """
+        model = self.experiment.network.start
+        if model is None:
+            raise ValueError(
+                f"recipe {self.experiment.recipe} starts from a trained model: --set network.start=RUN, a source-only"
+                " one for example"
+            )
+        self._begin()
+        scores: dict[str, Any] | None = None
+        for number in range(settings.count):
+            portion = min(settings.most, settings.portion + number * settings.step)
+            stage = self.folder / f"round{number + 1}"
+            self._say(
+                f"round {number + 1} of {settings.count}: {100 * portion:.0f} % of every class are labelled"
+            )
+            self._label_balanced(model, stage / "labels", portion, settings.every)
+            scores = self._train_on(stage / "labels", stage, start=model)
+            model = stage / "model"
+        self._keep(self.folder / f"round{settings.count}")
+        return scores
+
+    def ensemble(self, settings: EnsembleSettings) -> dict[str, Any] | None:
+        """Unify the members, ask a student of each how certain it is, fuse class by class, train one student.
+
+        Source: ensemble distillation, sections 3.1 to 3.3.
+        """
+        if not settings.members:
+            raise ValueError(
+                f"recipe {self.experiment.recipe} fuses members: --set method.ensemble.members='{{a: RUN, b: FOLDER}}'"
+            )
+        classes = training_classes(self.experiment.data)
+        members = open_members(
+            settings.members,
+            pictures=self.pictures,
+            read=self.target.image,
+            classes=classes,
+            maps=settings.maps,
+            device=self.device,
+        )
+        self._begin()
+        chosen, about = self._policy(settings, members, classes)
+        rules = FusionRules(
+            settings.kind,
+            chosen,
+            settings.conflict,
+            settings.unclaimed,
+            settings.window,
+            None if settings.order is None else tuple(classes.index(name) for name in settings.order),
+            settings.threshold,
+        )
+        fused = self.folder / "fused"
+        self._say("fusing the members' labels")
+        if self.state.is_main_process:
+            fusion = Fusion(members.members, classes, rules, fused)
+            fusion.run(members.names)
+            fusion.write_account({"policy_from": str(settings.policy), **about})
+        self.state.wait_for_everyone()
+        scores = self._train_on(fused, self.folder / "student", start=self.experiment.network.start)
+        self._keep(self.folder / "student")
+        return scores
+
+    def _policy(
+        self, settings: EnsembleSettings, members: OpenedMembers, classes: ClassList
+    ) -> tuple[tuple[int, ...] | None, dict[str, Any]]:
+        names = [member.name for member in members.members]
+        if settings.kind != "channel":
+            return None, {}
+        if settings.policy == "random":
+            return policy.at_random(classes, names, self.experiment.seed), {}
+        if isinstance(settings.policy, Path):
+            return policy.from_file(settings.policy, classes, names), {}
+        steps = max(1, round(settings.student_share * self.experiment.steps))
+        table: list[list[float | None]] = []
+        for place, name in enumerate(names):
+            own = self.folder / "members" / name
+            self._say(f"a student of member {name} says how certain it is")
+            if self.state.is_main_process:
+                alone = FusionRules("channel", (place,) * len(classes))
+                Fusion(members.members, classes, alone, own / "labels").run(members.names)
+            self.state.wait_for_everyone()
+            self._train_on(own / "labels", own, start=self.experiment.network.start, steps=steps)
+            eye = model_eye(own / "model", self.device)
+            self._label(eye, own / "certainty")
+            table.append(student_certainty(own / "certainty", classes))
+        return policy.by_certainty(table), {"certainty": table}
+
+    def _label(self, eye: Eye, out: Path) -> None:
+        share = (self.state.process_index, self.state.num_processes)
+        label_pictures(eye, self.pictures, out, rule=most_probable(), read=self.target.image, share=share)
+        self._finish_labels(eye, out)
+
+    def _label_balanced(self, model: Path, out: Path, portion: float, every: int) -> None:
+        if (out / "statistics.json").is_file():
+            return
+        eye = model_eye(model, self.device)
+        found = confidences(eye, self.pictures, read=self.target.image, every=every)
+        rule = class_balanced(class_thresholds(found, portion))
+        share = (self.state.process_index, self.state.num_processes)
+        label_pictures(eye, self.pictures, out, rule=rule, read=self.target.image, share=share)
+        self._finish_labels(eye, out)
+
+    def _finish_labels(self, eye: Eye, out: Path) -> None:
+        """Whoever ends first cannot know what the others still write: the first process looks again."""
+        self.state.wait_for_everyone()
+        if self.state.is_main_process:
+            label_pictures(eye, self.pictures, out, rule=most_probable(), read=self.target.image)
+        self.state.wait_for_everyone()
+
+    def _train_on(
+        self, labels: Path, folder: Path, *, start: Path | None, steps: int | None = None
+    ) -> dict[str, Any] | None:
+        changes: dict[str, Any] = {
+            "method": {"labels": str(labels), "rounds": None, "ensemble": None},
+            "network": {"start": None if start is None else str(start)},
+        }
+        if steps is not None:
+            changes["steps"] = steps
+        stage = experiments.revise(self.experiment, changes)
+        return run.train(stage, folder, console=self.console, cpu=self.cpu)
+
+    def _begin(self) -> None:
+        if self.state.is_main_process:
+            experiments.save(self.experiment, self.folder / "experiment.yaml")
+        self.state.wait_for_everyone()
+
+    def _keep(self, stage: Path) -> None:
+        """Make the last stage's results the run's own."""
+        if self.state.is_main_process:
+            for name in RESULTS:
+                _replace(stage / name, self.folder / name)
+        self.state.wait_for_everyone()
+
+    def _say(self, text: str) -> None:
+        if self.state.is_main_process:
+            self.console.print(text, highlight=False)
+
+
+def _replace(source: Path, goal: Path) -> None:
+    if source.is_dir():
+        beside = goal.with_name(f".{goal.name}.part")
+        shutil.rmtree(beside, ignore_errors=True)
+        shutil.copytree(source, beside)
+        shutil.rmtree(goal, ignore_errors=True)
+        beside.rename(goal)
+    elif source.is_file():
+        write_text(goal, source.read_text(encoding="utf-8"))

@@ -1,0 +1,244 @@
+"""Offline labels: a predictor over a folder of pictures, by a rule, one PNG each, resumable and shareable.
+
+A folder of labels holds ``index/NAME.png`` (class ids, 255 where nothing is said), ``confidence/NAME.png`` (the
+probability of the predicted class, 255 is 1), with ``soft`` also ``soft/NAME.npz`` (all probabilities as bytes, at a
+quarter of the size), ``classes.json``, and, once every picture is labelled, ``statistics.json``.
+"""
+
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+
+from segue.classes import ClassList
+from segue.data.picture import read_label
+from segue.evaluate.predict import Predictor, normalised
+from segue.evaluate.read_ahead import read_ahead
+from segue.files import write_bytes, write_text
+from segue.ops.balance import balanced_label
+from segue.ops.draw import grey
+from segue.types import IGNORE
+
+Rule: TypeAlias = Callable[[Tensor], Tensor]
+"""``probability (K,H,W) -> label (H,W)``, uint8, IGNORE where nothing is said."""
+
+Handle = TypeVar("Handle")
+"""What a picture is read by: a file, or its number in a data set."""
+
+SOFT_SHRINK = 4
+"""By what the sides of stored probabilities are divided."""
+
+
+@dataclass(frozen=True)
+class Eye:
+    """Who looks at the pictures.
+
+    Attributes:
+        predictor: Probabilities of the classes.
+        classes: In training order.
+        mean: Grey levels that normalisation subtracts.
+        std: Grey levels that normalisation divides by.
+        device: Where it predicts.
+    """
+
+    predictor: Predictor
+    classes: ClassList
+    mean: Sequence[float]
+    std: Sequence[float]
+    device: torch.device
+
+    def __call__(self, image: UInt8[Tensor, "3 h w"]) -> Float[Tensor, "k h w"]:
+        """The probabilities of one picture."""
+        seen = normalised(image[None], mean=self.mean, std=self.std, device=self.device)
+        found = self.predictor(seen)[0]
+        if len(found) != len(self.classes):
+            raise ValueError(
+                f"the model tells {len(found)} classes apart, its card names {len(self.classes)}"
+            )
+        return found
+
+
+def most_probable(threshold: float = 0.0) -> Rule:
+    """The class of highest probability, IGNORE where that is below a threshold."""
+
+    def rule(probability: Tensor) -> Tensor:
+        sure, label = probability.max(0)
+        return label.to(torch.uint8).masked_fill(sure < threshold, IGNORE)
+
+    return rule
+
+
+def class_balanced(thresholds: Float[Tensor, " k"]) -> Rule:
+    """CBST's rule, see :func:`segue.ops.balance.balanced_label`."""
+    return lambda probability: balanced_label(probability[None], thresholds.to(probability.device))[0]
+
+
+def label_pictures(
+    eye: Eye,
+    pictures: Mapping[str, Handle],
+    out: Path,
+    *,
+    rule: Rule,
+    read: Callable[[Handle], UInt8[Tensor, "3 h w"]],
+    soft: bool = False,
+    share: tuple[int, int] = (0, 1),
+    watch: Callable[[object], None] | None = None,
+) -> int:
+    """Label pictures that are not labelled yet.
+
+    Args:
+        eye: Who looks.
+        pictures: Files, or numbers, by name; slashes in a name become folders.
+        out: The folder of labels.
+        rule: From probabilities to a label.
+        read: Opens one.
+        soft: Whether all probabilities are stored, too.
+        share: Which part of how many is to be labelled: one of several processes or machines.
+        watch: Called after every picture.
+
+    Returns:
+        How many pictures were labelled now.
+
+    Raises:
+        ValueError: If a picture cannot be read, or the folder holds labels of other classes.
+        OSError: If a file cannot be read or written; what was written stays.
+    """
+    describe(out, eye.classes)
+    number, shares = share
+    mine = [name for place, name in enumerate(pictures) if place % shares == number]
+    # The index is written last: where it is, the rest is.
+    waiting = [name for name in mine if not (out / "index" / f"{name}.png").is_file()]
+    for name, image in read_ahead(lambda name: read(pictures[name]), waiting):
+        probability = eye(image)
+        label, sure = rule(probability).cpu(), probability.amax(0)
+        if soft:
+            write_bytes(out / "soft" / f"{name}.npz", packed(probability))
+        write_bytes(out / "confidence" / f"{name}.png", png(grey(sure)))
+        write_bytes(out / "index" / f"{name}.png", png(label.numpy()))
+        if watch is not None:
+            watch(name)
+    if all((out / "index" / f"{name}.png").is_file() for name in pictures):
+        found = statistics(out, list(pictures), eye.classes)
+        write_text(out / "statistics.json", json.dumps(found, indent=1) + "\n")
+    return len(waiting)
+
+
+def describe(out: Path, classes: ClassList) -> None:
+    """Write ``classes.json``, or see that it names the same classes.
+
+    Raises:
+        ValueError: If it names others.
+    """
+    path = out / "classes.json"
+    content = {
+        "classes": list(classes.names),
+        "colours": [list(c) for c in classes.colours],
+        "ignore": IGNORE,
+    }
+    if path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("classes") != list(classes.names):
+        raise ValueError(f"{out} holds labels of other classes: choose another --out")
+    write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+def statistics(out: Path, names: Sequence[str], classes: ClassList) -> dict[str, Any]:
+    """What a folder of labels holds: pixels of each class, and how certain its model was of them.
+
+    Args:
+        out: The folder of labels.
+        names: Of its pictures.
+        classes: Its classes.
+
+    Returns:
+        By class the labelled pixels, and the mean confidence, None for a class without any; pixels without a label.
+    """
+    pixels = np.zeros(256, dtype=np.int64)
+    certainty = np.zeros(256)
+    for name in names:
+        label = read_label(out / "index" / f"{name}.png")
+        confidence = read_label(out / "confidence" / f"{name}.png")
+        pixels += np.bincount(label.ravel(), minlength=256)
+        certainty += np.bincount(label.ravel(), weights=confidence.ravel() / 255, minlength=256)
+    shown = {
+        name: {
+            "pixels": int(pixels[place]),
+            "certainty": float(certainty[place] / pixels[place]) if pixels[place] else None,
+        }
+        for place, name in enumerate(classes.names)
+    }
+    return {"pictures": len(names), "classes": shown, "unlabelled": int(pixels[IGNORE])}
+
+
+def confidences(
+    eye: Eye,
+    pictures: Mapping[str, Handle],
+    *,
+    read: Callable[[Handle], UInt8[Tensor, "3 h w"]],
+    every: int = 4,
+    watch: Callable[[object], None] | None = None,
+) -> list[Float[Tensor, " _"]]:
+    """The confidence of every so manieth pixel of each predicted class, over all pictures.
+
+    Source: CBST and CRST, whose code takes every fourth pixel of a class, row by row.
+
+    Args:
+        eye: Who looks.
+        pictures: Files, or numbers, by name.
+        read: Opens one.
+        every: Pixels from one that counts to the next.
+        watch: Called after every picture.
+
+    Returns:
+        By class.
+    """
+    found: list[list[Tensor]] = [[] for _ in eye.classes.names]
+    for name, image in read_ahead(lambda name: read(pictures[name]), pictures):
+        sure, label = (part.flatten().cpu() for part in eye(image).max(0))
+        for place, values in enumerate(found):
+            values.append(sure[label == place][::every])
+        if watch is not None:
+            watch(name)
+    return [torch.cat(values) if values else torch.zeros(0) for values in found]
+
+
+def packed(probability: Float[Tensor, "k h w"]) -> bytes:
+    """Probabilities as compressed bytes, at a quarter of the size."""
+    height, width = probability.shape[-2:]
+    size = (max(1, height // SOFT_SHRINK), max(1, width // SOFT_SHRINK))
+    small = F.interpolate(probability[None].float(), size, mode="area")[0]
+    content = io.BytesIO()
+    np.savez_compressed(
+        content,
+        probability=small.mul(255).round().to("cpu", torch.uint8).numpy(),
+        size=np.array([height, width]),
+    )
+    return content.getvalue()
+
+
+def unpacked(path: Path) -> Float[Tensor, "k h w"]:
+    """What :func:`packed` wrote, at the picture's size again.
+
+    Raises:
+        ValueError: If the file is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            small, size = torch.from_numpy(content["probability"]), tuple(content["size"].tolist())
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise ValueError(f"{path}: not stored probabilities ({error}); label that picture again") from error
+    return F.interpolate(small[None].float() / 255, size, mode="bilinear", align_corners=False)[0]
+
+
+def png(picture: np.ndarray) -> bytes:
+    """A grey picture as a PNG; level 1, as higher ones take several times as long for hardly smaller files."""
+    content = io.BytesIO()
+    Image.fromarray(picture).save(content, "PNG", compress_level=1)
+    return content.getvalue()

@@ -1,0 +1,219 @@
+"""Whose predictions are fused: models, ONNX files, or folders of PNGs with their own class lists."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from segue.classes import ClassList, class_list
+from segue.data.class_map import LabelTable, label_table, parse_label_classes
+from segue.data.picture import read_label
+from segue.evaluate.labelling import Eye, unpacked
+from segue.evaluate.plan import Plan
+from segue.evaluate.predict import Predictor, classify
+from segue.models.weights import load_model, model_folder
+from segue.ops.resize import enlarge
+
+
+class Member(Protocol):
+    """One whose predictions are fused."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+    def label(self, picture: str) -> UInt8[Tensor, "h w"]:
+        """Its class for every pixel, in the fused classes; IGNORE where it says nothing."""
+        ...
+
+    def probability(self, picture: str) -> Float[Tensor, "k h w"]:
+        """Its probability of every fused class.
+
+        Raises:
+            ValueError: If it has none.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class FolderMember:
+    """PNG files with class numbers, by anybody's hand.
+
+    Attributes:
+        name: What it is called.
+        files: Label files by picture.
+        table: What their values mean.
+        soft: Where ``segue label --soft`` stored all probabilities; None without.
+        classes: How many fused classes there are.
+    """
+
+    name: str
+    files: Mapping[str, Path]
+    table: LabelTable
+    soft: Path | None
+    classes: int
+
+    def label(self, picture: str) -> UInt8[Tensor, "h w"]:
+        """What the file says, translated.
+
+        Raises:
+            ValueError: If there is no such file, or it holds what is no class.
+        """
+        if picture not in self.files:
+            raise ValueError(f"member {self.name}: no prediction of picture {picture!r}")
+        path = self.files[picture]
+        return self.table.translate(read_label(path), str(path))
+
+    def probability(self, picture: str) -> Float[Tensor, "k h w"]:
+        """What was stored beside it.
+
+        Raises:
+            ValueError: If nothing was.
+        """
+        path = None if self.soft is None else self.soft / f"{picture}.npz"
+        if path is None or not path.is_file():
+            raise ValueError(
+                f"member {self.name}: no probabilities of picture {picture!r}; make them with `segue label --soft`,"
+                " or fuse with threshold 0 and without certainty"
+            )
+        return merged(unpacked(path), self.table, self.classes)
+
+
+@dataclass
+class ModelMember:
+    """A network, or anything else that predicts.
+
+    Attributes:
+        name: What it is called.
+        eye: How it looks at pictures.
+        images: Files, or numbers in a data set, by name.
+        read: Opens one.
+        table: From its own classes to the fused ones.
+        classes: How many fused classes there are.
+    """
+
+    name: str
+    eye: Eye
+    images: Mapping[str, Any]
+    read: Callable[[Any], Tensor]
+    table: LabelTable
+    classes: int
+    _last: tuple[str, Tensor] | None = None
+
+    def label(self, picture: str) -> UInt8[Tensor, "h w"]:
+        """The most probable of its own classes, translated."""
+        probability = self._own(picture)
+        label = classify(probability[None], (probability.shape[-2], probability.shape[-1]))[0].cpu()
+        return self.table.translate(label.numpy(), self.name)
+
+    def probability(self, picture: str) -> Float[Tensor, "k h w"]:
+        """Sums of its own classes' probabilities."""
+        return merged(self._own(picture), self.table, self.classes).cpu()
+
+    def _own(self, picture: str) -> Tensor:
+        if self._last is None or self._last[0] != picture:
+            self._last = (picture, self.eye(self.read(self.images[picture])))
+        return self._last[1]
+
+
+def merged(probability: Float[Tensor, "j h w"], table: LabelTable, classes: int) -> Float[Tensor, "k h w"]:
+    """Probabilities of fused classes: sums over the own classes that stand for each."""
+    found = probability.new_zeros(classes + 1, *probability.shape[-2:])
+    goals = torch.from_numpy(table.ids[: len(probability)].astype("int64")).clamp(max=classes)
+    return found.index_add_(0, goals.to(probability.device), probability)[:classes]
+
+
+def own_table(
+    own: ClassList | Sequence[str], fused: ClassList, class_map: Mapping[str, str], origin: str
+) -> LabelTable:
+    """How a member's class numbers translate to the fused classes.
+
+    Raises:
+        ValueError: If a class has no counterpart and the map does not say what becomes of it.
+    """
+    names = list(own.names) if isinstance(own, ClassList) else list(own)
+    return label_table(parse_label_classes(names, origin), fused, class_map)
+
+
+def model_eye(folder: Path, device: torch.device) -> Eye:
+    """A trained model with the way of predicting that its card names.
+
+    Args:
+        folder: A model folder, or a run folder with one in it.
+        device: Where it is to predict.
+
+    Raises:
+        FileNotFoundError: If there is no model.
+        ValueError: If it is damaged.
+    """
+    network, card = load_model(model_folder(folder))
+    how = Plan.from_protocol(card.prediction)
+    if device.type != "cuda":
+        how = replace(how, dtype=None)
+    colours = [(red, green, blue) for red, green, blue in card.colours]
+    classes = class_list(card.classes, colours)
+    return Eye(how.predictor(network.to(device)), classes, card.mean, card.std, device)
+
+
+def onnx_eye(path: Path) -> Eye:
+    """An ONNX network; NAME.json beside NAME.onnx says its classes, and mean and std in grey levels.
+
+    Raises:
+        FileNotFoundError: If one of the two is not there.
+        ValueError: If one of the two is something else.
+    """
+    predictor, beside = onnx_predictor(path), path.with_suffix(".json")
+    if not beside.is_file():
+        raise FileNotFoundError(
+            f"{beside}: no such file; it names the classes of {path.name}, and mean and std in grey levels"
+        )
+    try:
+        content: dict[str, Any] = json.loads(beside.read_text(encoding="utf-8"))
+        return Eye(
+            predictor, class_list(content["classes"]), content["mean"], content["std"], torch.device("cpu")
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{beside}: it needs the keys classes, mean and std: {error}") from None
+
+
+def onnx_predictor(path: Path) -> Predictor:
+    """An ONNX network with one input (B,3,H,W) and one output (B,K,h,w): logits, or probabilities.
+
+    Args:
+        path: The file.
+
+    Returns:
+        A predictor on the processor.
+
+    Raises:
+        ValueError: If onnxruntime is not installed, or the file is not such a network.
+        FileNotFoundError: If there is no such file.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ValueError("ONNX members need onnxruntime: pip install 'segue-uda[export]'") from error
+    try:
+        session: Any = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises kinds of its own that share no public base
+        raise ValueError(f"{path}: not an ONNX network: {' '.join(str(error).split())[:200]}") from error
+    entry = session.get_inputs()[0].name
+
+    def predict(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
+        found = torch.from_numpy(session.run(None, {entry: image.cpu().numpy()})[0]).float()
+        if found.ndim != 4:
+            raise ValueError(f"{path}: its output has {found.ndim} axes, not (B,K,H,W)")
+        sums = found.sum(1)
+        is_probability = bool((found >= 0).all()) and bool(((sums - 1).abs() < 1e-3).all())
+        size = (image.shape[-2], image.shape[-1])
+        return enlarge(found if is_probability else found.softmax(1), size)
+
+    return predict

@@ -1,0 +1,170 @@
+"""Members of every kind, opened so that they fit together."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from segue.classes import ClassList
+from segue.data.class_map import read_class_list
+from segue.data.layout import find_files
+from segue.evaluate.labelling import Eye
+from segue.evaluate.members import (
+    FolderMember,
+    Member,
+    ModelMember,
+    model_eye,
+    onnx_eye,
+    own_table,
+)  # fmt: skip
+from segue.evaluate.metrics import Scores, count, empty_confusion, scores, total
+
+CLASS_FILES = ("classes.json", "classes.yaml", "classes.yml")
+
+
+@dataclass(frozen=True)
+class OpenedMembers:
+    """Members that fit together.
+
+    Attributes:
+        members: In the order given.
+        classes: Of the result.
+        names: The pictures that all of them have.
+    """
+
+    members: list[Member]
+    classes: ClassList
+    names: list[str]
+
+
+def open_members(
+    paths: Mapping[str, Path],
+    *,
+    pictures: Mapping[str, Any],
+    read: Callable[[Any], Tensor],
+    classes: ClassList | None,
+    maps: Mapping[str, Mapping[str, str]],
+    device: torch.device,
+) -> OpenedMembers:
+    """Open members of every kind.
+
+    Args:
+        paths: By name: run or model folders, ONNX files, folders of PNGs.
+        pictures: Files, or numbers in a data set, by name, for members that predict.
+        read: Opens one of them.
+        classes: Of the result; None for the first member's.
+        maps: Class maps by member.
+        device: Where members predict.
+
+    Raises:
+        ValueError: If a member is none, has other pictures than the others, or a class without a counterpart.
+        FileNotFoundError: If something is not there.
+    """
+    strange = [name for name in maps if name not in paths]
+    if strange:
+        raise ValueError(f"class map of {strange[0]}: no such member; there are {', '.join(paths)}")
+    fused = classes
+    members: list[Member] = []
+    for name, path in paths.items():
+        eye = _eye(name, path, device)
+        own = _class_list(name, path) if eye is None else eye.classes
+        fused = fused or own
+        table = own_table(own, fused, maps.get(name, {}), f"member {name}")
+        if eye is None:
+            folder = path / "index" if (path / "index").is_dir() else path
+            soft = path / "soft" if (path / "soft").is_dir() else None
+            members.append(FolderMember(name, find_files(folder), table, soft, len(fused)))
+        elif not pictures:
+            raise ValueError(f"member {name} predicts: name the folder of pictures with --pictures DIR")
+        else:
+            members.append(ModelMember(name, eye, pictures, read, table, len(fused)))
+    assert fused is not None, "there is a member"
+    return OpenedMembers(members, fused, _common(members, pictures))
+
+
+def student_certainty(folder: Path, classes: ClassList) -> list[float | None]:
+    """How certain the student that made some labels was of each class.
+
+    Raises:
+        FileNotFoundError: If the folder holds no statistics.
+        ValueError: If they are of other classes.
+    """
+    path = folder / "statistics.json"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: no such file; `segue label` writes it when every picture is labelled"
+        )
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if list(content["classes"]) != list(classes.names):
+        raise ValueError(f"{path}: other classes than those of the result")
+    return [content["classes"][name]["certainty"] for name in classes.names]
+
+
+def labelled_scores(
+    members: Sequence[Member], classes: ClassList, pictures: Sequence[str], labels: Path
+) -> list[Scores]:
+    """Each member's scores on labelled pictures.
+
+    Args:
+        members: To be scored.
+        classes: The fused classes, which the labels have, too.
+        pictures: Names.
+        labels: Folder of label PNGs of the same names.
+
+    Raises:
+        ValueError: If a label is missing.
+    """
+    truth = FolderMember(
+        "--labels", find_files(labels), own_table(classes, classes, {}, str(labels)), None, 0
+    )
+    confusions = [empty_confusion(len(classes), over_ranks=False) for _ in members]
+    for name in pictures:
+        label = truth.label(name)
+        for member, confusion in zip(members, confusions, strict=True):
+            # What a member leaves open is wrong as far as its IoU is concerned: any other class will do.
+            own = member.label(name)
+            left_open = own == 255
+            own = own.masked_fill(left_open, 0)
+            own[left_open] = (label[left_open] == 0).to(own.dtype)
+            count(confusion, own.long(), label=label.long())
+    return [scores(total(confusion), classes.names) for confusion in confusions]
+
+
+def _eye(name: str, path: Path, device: torch.device) -> Eye | None:
+    """How a member looks at pictures; None if it is a folder of label files."""
+    if path.suffix == ".onnx":
+        return onnx_eye(path)
+    if not path.is_dir():
+        raise FileNotFoundError(f"member {name}: {path} is neither a folder nor an .onnx file")
+    is_model = (path / "card.json").is_file() or (path / "experiment.yaml").is_file()
+    return model_eye(path, device) if is_model else None
+
+
+def _common(members: Sequence[Member], pictures: Mapping[str, Any]) -> list[str]:
+    """The pictures of all members; different sets are an error, as a silent intersection would hide a mistake."""
+    sets = {
+        f"member {member.name}": set(member.files) for member in members if isinstance(member, FolderMember)
+    }
+    if pictures:
+        sets["the folder of pictures"] = set(pictures)
+    first, expected = next(iter(sets.items()))
+    for name, own in sets.items():
+        if own != expected:
+            lost, more = sorted(expected - own), sorted(own - expected)
+            which = f"lacks {lost[0]!r}" if lost else f"also has {more[0]!r}"
+            raise ValueError(
+                f"{name} has other pictures than {first}: it {which}"
+                f" ({len(lost)} missing, {len(more)} more); names are compared without extension"
+            )
+    return sorted(expected)
+
+
+def _class_list(name: str, folder: Path) -> ClassList:
+    found = next((folder / file for file in CLASS_FILES if (folder / file).is_file()), None)
+    if found is None:
+        raise FileNotFoundError(f"member {name}: {folder} has no classes.json that names its class numbers")
+    return read_class_list(found)
