@@ -23,7 +23,7 @@ LEVELS = [
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 # methods settle losses over a segmenter's outputs; everything else on one level is strangers.
-NO_TORCH = ("report", "engine/settings", "engine/experiment", "recipes", "files", "classes")
+NO_TORCH = ("report", "engine/settings", "engine/experiment", "engine/tree", "recipes", "files", "classes")
 
 
 def module(path: Path) -> str:

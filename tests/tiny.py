@@ -5,10 +5,13 @@ from typing import Any
 
 import torch
 
-from segue.engine.build import build_student, network_arguments, training_classes
-from segue.engine.experiment import Tree, merge, revise
+from segue.engine.build import build_student, network_arguments
+from segue.engine.domains import training_classes
+from segue.engine.experiment import revise
+from segue.engine.method_settings import OfflineSettings, SelfTrainingSettings
 from segue.engine.scoring import plan
-from segue.engine.settings import Experiment, OfflineSettings, SelfTrainingSettings
+from segue.engine.settings import Experiment
+from segue.engine.tree import Tree, merge
 from segue.models.build import normalisation
 from segue.models.weights import Card, save_model
 from segue.recipes.catalogue import experiment

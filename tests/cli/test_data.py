@@ -7,7 +7,7 @@ import pytest
 
 from segue.cli.main import main
 from segue.data.dataset import Dataset
-from segue.engine.build import open_domain
+from segue.engine.domains import open_domain
 from segue.recipes.catalogue import experiment
 from segue.recipes.cityscapes_pairs import CITYSCAPES_PAIRS
 

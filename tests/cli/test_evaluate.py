@@ -107,7 +107,8 @@ def test_teacher_comes_from_the_newest_checkpoint(
 @pytest.mark.slow
 def test_a_run_is_scored_on_its_own_evaluation_pictures(tmp_path: Path) -> None:
     from segue.engine import experiment as experiments
-    from segue.engine.build import build_student, network_arguments, training_classes
+    from segue.engine.build import build_student, network_arguments
+    from segue.engine.domains import training_classes
     from segue.models.weights import Card
     from segue.recipes import pairs
     from segue.recipes.catalogue import experiment

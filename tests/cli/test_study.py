@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from segue.cli.main import app
 from segue.cli.study import study
-from segue.engine.experiment import merge
+from segue.engine.tree import merge
 from segue.recipes import pairs, studies
 from segue.recipes.catalogue import experiment
 from segue.recipes.studies import STUDIES, Row, Study

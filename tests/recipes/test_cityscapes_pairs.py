@@ -12,8 +12,8 @@ from tests.tiny import ready
 
 from segue.cli.data import make_sample
 from segue.data.published_layouts import LAYOUTS
-from segue.engine.experiment import merge
 from segue.engine.stages import train
+from segue.engine.tree import merge
 from segue.recipes.catalogue import RECIPES, experiment
 from segue.recipes.cityscapes_pairs import CITYSCAPES_PAIRS
 

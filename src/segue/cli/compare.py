@@ -77,7 +77,7 @@ def compare(
 
 def _pictures(opened: "Opened", data: Path | None) -> "Dataset":
     from segue.data.folder import ImageFolder
-    from segue.engine.build import open_domain
+    from segue.engine.domains import open_domain
 
     if data is not None:
         dataset: Dataset = ImageFolder(data, classes=opened.classes, labelled=False)

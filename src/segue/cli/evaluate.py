@@ -94,7 +94,7 @@ def _labelled(
             class_map=None if class_map is None else read_yaml(class_map),
         )
     elif settings is not None and own is not None:
-        from segue.engine.build import open_domain
+        from segue.engine.domains import open_domain
 
         dataset = open_domain(settings.data, own, labelled=True)
     else:

@@ -87,7 +87,7 @@ def saliency(
 
 def _pictures(opened: "Opened", against: str, data: Path | None) -> "Dataset":
     from segue.data.folder import ImageFolder
-    from segue.engine.build import open_domain
+    from segue.engine.domains import open_domain
 
     settings, labelled = opened.experiment, against in ("truth", "source")
     if data is not None:

@@ -8,21 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from segue.classes import THINGS, ClassList, class_list
+from segue.classes import THINGS
 from segue.data.crop import RandomCrop
 from segue.data.dataset import Dataset
-from segue.data.folder import ImageFolder
 from segue.data.loader import Loader
-from segue.data.picture import read_image
-from segue.data.published import open_published
 from segue.data.sampler import RareClassSampler, Sampler, UniformSampler
 from segue.data.statistics import class_statistics
-from segue.data.street_scene import StreetScenes
-from segue.engine.settings import (
+from segue.engine.domains import training_classes
+from segue.engine.method_settings import (
     CoordinationSettings,
-    DataSettings,
-    DomainSettings,
-    Experiment,
     FeatureDistanceSettings,
     HybridAttentionSettings,
     InstanceBankSettings,
@@ -30,7 +24,7 @@ from segue.engine.settings import (
     SamRegularizerSettings,
     SelfTrainingSettings,
 )
-from segue.evaluate.open_members import open_members
+from segue.engine.settings import Experiment
 from segue.methods.collaborative import CollaborativeTeacher
 from segue.methods.coordination import Coordination
 from segue.methods.hybrid import HybridPair
@@ -56,56 +50,6 @@ logger = logging.getLogger(__name__)
 
 PAPER_STEPS = 40_000
 """The length of the papers' runs, in which rates per step are stated."""
-
-
-def training_classes(data: DataSettings) -> ClassList:
-    """The classes that the network tells apart."""
-    return class_list(data.classes, data.colours)
-
-
-def open_domain(data: DataSettings, domain: DomainSettings, *, labelled: bool) -> Dataset:
-    """The data set of one domain.
-
-    Args:
-        data: The pair's settings.
-        domain: Which of its domains.
-        labelled: Whether labels may be read; without it no label file is looked for.
-
-    Raises:
-        ValueError: If the settings do not say enough, or the data are not as they say.
-        FileNotFoundError: If a folder is missing.
-    """
-    classes = training_classes(data)
-    if domain.dataset == "street_scenes":
-        if domain.domain is None:
-            raise ValueError("street scenes need `domain: source` or `domain: target`")
-        split = "val" if domain.split == "val" else "train"
-        return StreetScenes(domain.domain, split=split, count=domain.pictures or 1000, seed=domain.seed)
-    if domain.root is None:
-        raise ValueError(
-            f"dataset {domain.dataset} needs a root: --set data.source.root=DIR, or --source DIR --target DIR"
-        )
-    root = data.root / domain.root
-    own = domain.label_classes
-    if domain.dataset != "folder":
-        if own is not None:
-            raise ValueError(f"{domain.dataset} has label classes of its own: leave out label_classes")
-        return open_published(
-            domain.dataset,
-            root,
-            split=domain.split,
-            classes=classes,
-            class_map=domain.class_map,
-            labelled=labelled,
-        )
-    return ImageFolder(
-        root,
-        split=domain.split,
-        classes=classes,
-        label_classes=data.root / own if isinstance(own, Path) else own,
-        class_map=domain.class_map,
-        labelled=labelled,
-    )
 
 
 def build_student(experiment: Experiment) -> Segmenter:
@@ -262,29 +206,6 @@ def build_loader(
         world=world,
         offline=offline,
     )
-
-
-def open_offline(experiment: Experiment, folder: Path, target: Dataset) -> Callable[[str], Tensor]:
-    """The labels of a folder in training classes, by the names of target pictures.
-
-    Args:
-        experiment: The run.
-        folder: Label PNGs (in ``index/`` or as they are) and ``classes.json``.
-        target: The pictures; each has to have a label.
-
-    Raises:
-        FileNotFoundError: If the folder holds no labels or no class list.
-        ValueError: If a picture has no label, or a class no counterpart.
-    """
-    classes = training_classes(experiment.data)
-    opened = open_members(
-        {"labels": folder}, pictures={}, read=read_image, classes=classes, maps={}, device=torch.device("cpu")
-    )
-    there = set(opened.names)
-    lost = [name for name in (target.name(index) for index in range(len(target))) if name not in there]
-    if lost:
-        raise ValueError(f"{folder}: no label of {len(lost)} target pictures, as {lost[0]!r}")
-    return opened.members[0].label
 
 
 def _instance_bank(

@@ -8,23 +8,10 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from segue.classes import nearest
-from segue.engine.settings import Experiment, Settings
+from segue.engine.setting import Settings
+from segue.engine.settings import Experiment
+from segue.engine.tree import Tree, flatten, merge
 from segue.files import write_text
-
-Tree = dict[str, Any]
-
-
-def merge(base: Mapping[str, Any], *changes: Mapping[str, Any]) -> Tree:
-    """Nested mappings merged, the later ones winning; lists, class maps and None replace what was there."""
-    merged: Tree = dict(base)
-    for change in changes:
-        for key, value in change.items():
-            present = merged.get(key)
-            if isinstance(value, Mapping) and isinstance(present, Mapping) and key != "class_map":
-                merged[key] = merge(cast(Tree, present), cast(Tree, value))
-            else:
-                merged[key] = value
-    return merged
 
 
 def revise(experiment: Experiment, *changes: Mapping[str, Any]) -> Experiment:
@@ -119,15 +106,6 @@ def differences(one: Experiment, other: Experiment) -> list[str]:
     return [
         key for key in sorted(left | right) if left.get(key) != right.get(key) and not key.startswith("run.")
     ]
-
-
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> Tree:
-    """``{"a": {"b": 1}}`` as ``{"a.b": 1}``."""
-    flat: Tree = {}
-    for key, value in tree.items():
-        name = f"{prefix}{key}"
-        flat |= flatten(cast(Tree, value), f"{name}.") if isinstance(value, Mapping) else {name: value}
-    return flat
 
 
 def _explain(error: ValidationError) -> str:

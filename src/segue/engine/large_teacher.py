@@ -9,7 +9,8 @@ import torch
 from accelerate import Accelerator
 
 from segue.data.dataset import Dataset
-from segue.engine.settings import CollaborationSettings, Experiment, SelfTrainingSettings
+from segue.engine.method_settings import CollaborationSettings, SelfTrainingSettings
+from segue.engine.settings import Experiment
 from segue.evaluate.saliency import Saliency, by_agreement, by_labels, measure
 from segue.files import write_text
 from segue.methods.collaborative import CollaborativeTeacher, draw_layers, exchangeable

@@ -17,20 +17,14 @@ from torch import Tensor
 from segue import __version__
 from segue.data.dataset import Dataset
 from segue.engine import experiment as experiments
-from segue.engine.build import (
-    build_loader,
-    build_method,
-    build_student,
-    network_arguments,
-    open_domain,
-    open_offline,
-    training_classes,
-)
+from segue.engine.build import build_loader, build_method, build_student, network_arguments
+from segue.engine.domains import open_domain, open_offline, training_classes
 from segue.engine.large_teacher import build_large_teacher, load_large_teacher
 from segue.engine.loop import Trainer, seed_step
+from segue.engine.method_settings import OfflineSettings, SelfTrainingSettings
 from segue.engine.pictures import ViewPainter
 from segue.engine.scoring import plan, score_run
-from segue.engine.settings import Experiment, OfflineSettings, SelfTrainingSettings
+from segue.engine.settings import Experiment
 from segue.methods.collaborative import CollaborativeTeacher
 from segue.methods.self_training import SelfTraining
 from segue.models.build import normalisation
@@ -129,7 +123,7 @@ def _offline_labels(experiment: Experiment, target: Dataset | None) -> Callable[
             f"recipe {experiment.recipe} trains on labels made beforehand: name their folder with"
             " --set method.labels=DIR"
         )
-    return open_offline(experiment, settings.labels, target)
+    return open_offline(experiment.data, settings.labels, target)
 
 
 def _save_models(experiment: Experiment, folder: Path, trainer: Trainer) -> None:

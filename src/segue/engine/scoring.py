@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from segue.data.dataset import Dataset
-from segue.engine.build import open_domain, training_classes
+from segue.engine.domains import open_domain, training_classes
 from segue.engine.settings import DomainSettings, Experiment
 from segue.evaluate.metrics import Scores
 from segue.evaluate.pictures import PictureKeeper

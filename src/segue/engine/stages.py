@@ -16,8 +16,9 @@ from segue.classes import ClassList
 from segue.data.dataset import Dataset
 from segue.engine import experiment as experiments
 from segue.engine import run
-from segue.engine.build import open_domain, training_classes
-from segue.engine.settings import EnsembleSettings, Experiment, OfflineSettings, RoundSettings
+from segue.engine.domains import open_domain, training_classes
+from segue.engine.method_settings import EnsembleSettings, OfflineSettings, RoundSettings
+from segue.engine.settings import Experiment
 from segue.evaluate import policy
 from segue.evaluate.fusing import Fusion, FusionRules
 from segue.evaluate.labelling import Eye, class_balanced, confidences, label_pictures, most_probable

@@ -1,7 +1,7 @@
 """Whose predictions are fused: models, ONNX files, or folders of PNGs with their own class lists."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from segue.classes import ClassList, class_list
-from segue.data.class_map import LabelTable, label_table, parse_label_classes
-from segue.data.picture import read_label
+from segue.classes import class_list
+from segue.data.class_map import LabelTable
+from segue.data.named_labels import NamedLabels
 from segue.evaluate.labelling import Eye, unpacked
 from segue.evaluate.plan import Plan
 from segue.evaluate.predict import Predictor, classify
@@ -28,8 +28,9 @@ class Member(Protocol):
         """What it is called."""
         ...
 
-    def label(self, picture: str) -> UInt8[Tensor, "h w"]:
-        """Its class for every pixel, in the fused classes; IGNORE where it says nothing."""
+    @property
+    def label(self) -> Callable[[str], UInt8[Tensor, "h w"]]:
+        """A picture's class for every pixel, in the fused classes; IGNORE where it says nothing."""
         ...
 
     def probability(self, picture: str) -> Float[Tensor, "k h w"]:
@@ -47,28 +48,15 @@ class FolderMember:
 
     Attributes:
         name: What it is called.
-        files: Label files by picture.
-        table: What their values mean.
+        label: Its class for every pixel of a picture.
         soft: Where ``segue label --soft`` stored all probabilities; None without.
         classes: How many fused classes there are.
     """
 
     name: str
-    files: Mapping[str, Path]
-    table: LabelTable
+    label: NamedLabels
     soft: Path | None
     classes: int
-
-    def label(self, picture: str) -> UInt8[Tensor, "h w"]:
-        """What the file says, translated.
-
-        Raises:
-            ValueError: If there is no such file, or it holds what is no class.
-        """
-        if picture not in self.files:
-            raise ValueError(f"member {self.name}: no prediction of picture {picture!r}")
-        path = self.files[picture]
-        return self.table.translate(read_label(path), str(path))
 
     def probability(self, picture: str) -> Float[Tensor, "k h w"]:
         """What was stored beside it.
@@ -82,7 +70,7 @@ class FolderMember:
                 f"member {self.name}: no probabilities of picture {picture!r}; make them with `segue label --soft`,"
                 " or fuse with threshold 0 and without certainty"
             )
-        return merged(unpacked(path), self.table, self.classes)
+        return merged(unpacked(path), self.label.table, self.classes)
 
 
 @dataclass
@@ -127,18 +115,6 @@ def merged(probability: Float[Tensor, "j h w"], table: LabelTable, classes: int)
     found = probability.new_zeros(classes + 1, *probability.shape[-2:])
     goals = torch.from_numpy(table.ids[: len(probability)].astype("int64")).clamp(max=classes)
     return found.index_add_(0, goals.to(probability.device), probability)[:classes]
-
-
-def own_table(
-    own: ClassList | Sequence[str], fused: ClassList, class_map: Mapping[str, str], origin: str
-) -> LabelTable:
-    """How a member's class numbers translate to the fused classes.
-
-    Raises:
-        ValueError: If a class has no counterpart and the map does not say what becomes of it.
-    """
-    names = list(own.names) if isinstance(own, ClassList) else list(own)
-    return label_table(parse_label_classes(names, origin), fused, class_map)
 
 
 def model_eye(folder: Path, device: torch.device) -> Eye:

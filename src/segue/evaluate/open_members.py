@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from segue.classes import ClassList
-from segue.data.class_map import read_class_list
 from segue.data.layout import find_files
+from segue.data.named_labels import NamedLabels, open_named_labels, own_classes, own_table
 from segue.evaluate.labelling import Eye
 from segue.evaluate.members import (
     FolderMember,
@@ -19,11 +19,8 @@ from segue.evaluate.members import (
     ModelMember,
     model_eye,
     onnx_eye,
-    own_table,
 )  # fmt: skip
 from segue.evaluate.metrics import Scores, count, empty_confusion, scores, total
-
-CLASS_FILES = ("classes.json", "classes.yaml", "classes.yml")
 
 
 @dataclass(frozen=True)
@@ -71,16 +68,17 @@ def open_members(
     members: list[Member] = []
     for name, path in paths.items():
         eye = _eye(name, path, device)
-        own = _class_list(name, path) if eye is None else eye.classes
+        origin, own_map = f"member {name}", maps.get(name, {})
+        own = own_classes(path, origin) if eye is None else eye.classes
         fused = fused or own
-        table = own_table(own, fused, maps.get(name, {}), f"member {name}")
         if eye is None:
-            folder = path / "index" if (path / "index").is_dir() else path
             soft = path / "soft" if (path / "soft").is_dir() else None
-            members.append(FolderMember(name, find_files(folder), table, soft, len(fused)))
+            labels = open_named_labels(path, fused, own_map, origin=origin)
+            members.append(FolderMember(name, labels, soft, len(fused)))
         elif not pictures:
             raise ValueError(f"member {name} predicts: name the folder of pictures with --pictures DIR")
         else:
+            table = own_table(own, fused, own_map, origin)
             members.append(ModelMember(name, eye, pictures, read, table, len(fused)))
     assert fused is not None, "there is a member"
     return OpenedMembers(members, fused, _common(members, pictures))
@@ -118,12 +116,10 @@ def labelled_scores(
     Raises:
         ValueError: If a label is missing.
     """
-    truth = FolderMember(
-        "--labels", find_files(labels), own_table(classes, classes, {}, str(labels)), None, 0
-    )
+    truth = NamedLabels(find_files(labels), own_table(classes, classes, {}, str(labels)), str(labels))
     confusions = [empty_confusion(len(classes), over_ranks=False) for _ in members]
     for name in pictures:
-        label = truth.label(name)
+        label = truth(name)
         for member, confusion in zip(members, confusions, strict=True):
             # What a member leaves open is wrong as far as its IoU is concerned: any other class will do.
             own = member.label(name)
@@ -147,7 +143,9 @@ def _eye(name: str, path: Path, device: torch.device) -> Eye | None:
 def _common(members: Sequence[Member], pictures: Mapping[str, Any]) -> list[str]:
     """The pictures of all members; different sets are an error, as a silent intersection would hide a mistake."""
     sets = {
-        f"member {member.name}": set(member.files) for member in members if isinstance(member, FolderMember)
+        f"member {member.name}": set(member.label.files)
+        for member in members
+        if isinstance(member, FolderMember)
     }
     if pictures:
         sets["the folder of pictures"] = set(pictures)
@@ -161,10 +159,3 @@ def _common(members: Sequence[Member], pictures: Mapping[str, Any]) -> list[str]
                 f" ({len(lost)} missing, {len(more)} more); names are compared without extension"
             )
     return sorted(expected)
-
-
-def _class_list(name: str, folder: Path) -> ClassList:
-    found = next((folder / file for file in CLASS_FILES if (folder / file).is_file()), None)
-    if found is None:
-        raise FileNotFoundError(f"member {name}: {folder} has no classes.json that names its class numbers")
-    return read_class_list(found)

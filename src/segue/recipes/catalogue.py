@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from segue.classes import nearest
-from segue.engine.experiment import Tree, merge, parse
+from segue.engine.experiment import parse
 from segue.engine.settings import Experiment
+from segue.engine.tree import Tree, merge
 from segue.recipes import (
     clda,
     dacs,

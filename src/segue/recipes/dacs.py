@@ -1,6 +1,6 @@
 """DACS (Tranheden et al., WACV 2021): self-training on pictures mixed across domains."""
 
-from segue.engine.experiment import Tree
+from segue.engine.tree import Tree
 
 
 def dacs() -> Tree:

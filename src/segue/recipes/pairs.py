@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from segue.classes import nearest
-from segue.engine.experiment import Tree, read_yaml
+from segue.engine.experiment import read_yaml
+from segue.engine.tree import Tree
 from segue.recipes.cityscapes_pairs import CITYSCAPES_PAIRS
 
 STREET_SCENES: Tree = {

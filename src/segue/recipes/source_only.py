@@ -1,6 +1,6 @@
 """The lower bound of every comparison."""
 
-from segue.engine.experiment import Tree
+from segue.engine.tree import Tree
 
 
 def source_only() -> Tree:

@@ -1,6 +1,6 @@
 """STCT + MHA: when to align, and how."""
 
-from segue.engine.experiment import Tree, merge
+from segue.engine.tree import Tree, merge
 from segue.recipes.daformer import daformer
 
 

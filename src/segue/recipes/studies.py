@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from segue.engine.experiment import Tree
+from segue.engine.tree import Tree
 
 
 @dataclass(frozen=True)

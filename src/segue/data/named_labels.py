@@ -1,0 +1,82 @@
+"""Label files found by their pictures' names: predictions of anybody, pseudo-labels of an earlier stage."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from jaxtyping import UInt8
+from torch import Tensor
+
+from segue.classes import ClassList
+from segue.data.class_map import LabelTable, label_table, parse_label_classes, read_class_list
+from segue.data.layout import find_files
+from segue.data.picture import read_label
+
+CLASS_FILES = ("classes.json", "classes.yaml", "classes.yml")
+
+
+@dataclass(frozen=True)
+class NamedLabels:
+    """Label PNGs by picture.
+
+    Attributes:
+        files: By the picture's name.
+        table: What their values mean.
+        origin: What they are called in messages.
+    """
+
+    files: Mapping[str, Path]
+    table: LabelTable
+    origin: str
+
+    def __call__(self, picture: str) -> UInt8[Tensor, "h w"]:
+        """The label of a picture, in training classes.
+
+        Raises:
+            ValueError: If there is none, or it holds what is no class.
+        """
+        if picture not in self.files:
+            raise ValueError(f"{self.origin}: no label of picture {picture!r}")
+        path = self.files[picture]
+        return self.table.translate(read_label(path), str(path))
+
+
+def open_named_labels(
+    folder: Path, classes: ClassList, class_map: Mapping[str, str], *, origin: str
+) -> NamedLabels:
+    """The labels of a folder that says which classes its numbers are.
+
+    Args:
+        folder: PNG files, in ``index/`` or as they are, and ``classes.json`` or ``.yaml``.
+        classes: The training classes.
+        class_map: From own class names to training names or "ignore".
+        origin: What they are called in messages.
+
+    Raises:
+        FileNotFoundError: If the folder or its class list is missing.
+        ValueError: If a class has no counterpart and the map does not say what becomes of it.
+    """
+    table = own_table(own_classes(folder, origin), classes, class_map, origin)
+    index = folder / "index"
+    return NamedLabels(find_files(index if index.is_dir() else folder), table, origin)
+
+
+def own_classes(folder: Path, origin: str) -> ClassList:
+    """The class list of a folder of labels.
+
+    Raises:
+        FileNotFoundError: If it has none.
+    """
+    found = next((folder / file for file in CLASS_FILES if (folder / file).is_file()), None)
+    if found is None:
+        raise FileNotFoundError(f"{origin}: {folder} has no classes.json that names its class numbers")
+    return read_class_list(found)
+
+
+def own_table(own: ClassList, classes: ClassList, class_map: Mapping[str, str], origin: str) -> LabelTable:
+    """How class numbers translate to the training classes.
+
+    Raises:
+        ValueError: If a class has no counterpart and the map does not say what becomes of it.
+    """
+    return label_table(parse_label_classes(list(own.names), origin), classes, class_map)

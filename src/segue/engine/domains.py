@@ -1,0 +1,85 @@
+"""The data sets and labels that an experiment names."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from torch import Tensor
+
+from segue.classes import ClassList, class_list
+from segue.data.dataset import Dataset
+from segue.data.folder import ImageFolder
+from segue.data.named_labels import open_named_labels
+from segue.data.published import open_published
+from segue.engine.settings import DataSettings, DomainSettings
+
+
+def training_classes(data: DataSettings) -> ClassList:
+    """The classes that the network tells apart."""
+    return class_list(data.classes, data.colours)
+
+
+def open_domain(data: DataSettings, domain: DomainSettings, *, labelled: bool) -> Dataset:
+    """The data set of one domain.
+
+    Args:
+        data: The pair's settings.
+        domain: Which of its domains.
+        labelled: Whether labels may be read; without it no label file is looked for.
+
+    Raises:
+        ValueError: If the settings do not say enough, or the data are not as they say.
+        FileNotFoundError: If a folder is missing.
+    """
+    classes = training_classes(data)
+    if domain.dataset == "street_scenes":
+        from segue.data.street_scene import StreetScenes  # its six files are of no use to real data
+
+        if domain.domain is None:
+            raise ValueError("street scenes need `domain: source` or `domain: target`")
+        split = "val" if domain.split == "val" else "train"
+        return StreetScenes(domain.domain, split=split, count=domain.pictures or 1000, seed=domain.seed)
+    if domain.root is None:
+        raise ValueError(
+            f"dataset {domain.dataset} needs a root: --set data.source.root=DIR, or --source DIR --target DIR"
+        )
+    root = data.root / domain.root
+    own = domain.label_classes
+    if domain.dataset != "folder":
+        if own is not None:
+            raise ValueError(f"{domain.dataset} has label classes of its own: leave out label_classes")
+        return open_published(
+            domain.dataset,
+            root,
+            split=domain.split,
+            classes=classes,
+            class_map=domain.class_map,
+            labelled=labelled,
+        )
+    return ImageFolder(
+        root,
+        split=domain.split,
+        classes=classes,
+        label_classes=data.root / own if isinstance(own, Path) else own,
+        class_map=domain.class_map,
+        labelled=labelled,
+    )
+
+
+def open_offline(data: DataSettings, folder: Path, target: Dataset) -> Callable[[str], Tensor]:
+    """The labels of a folder in training classes, by the names of target pictures.
+
+    Args:
+        data: The pair's settings.
+        folder: Label PNGs (in ``index/`` or as they are) and ``classes.json``.
+        target: The pictures; each has to have a label.
+
+    Raises:
+        FileNotFoundError: If the folder holds no labels or no class list.
+        ValueError: If a picture has no label, or a class no counterpart.
+    """
+    labels = open_named_labels(folder, training_classes(data), {}, origin=str(folder))
+    names = [target.name(index) for index in range(len(target))]
+    lost = [name for name in names if name not in labels.files]
+    if lost:
+        raise ValueError(f"{folder}: no label of {len(lost)} target pictures, as {lost[0]!r}")
+    return labels

@@ -1,0 +1,25 @@
+"""What every group of settings is, and the numbers that settings are made of."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Count = Annotated[int, Field(ge=1)]
+Colour = tuple[int, int, int]
+
+
+class Settings(BaseModel):
+    """A group of settings: an unknown key is an error, nothing changes after reading."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class MarginSettings(Settings):
+    """Borders as fractions of a picture's sides."""
+
+    top: Share = 0.0
+    bottom: Share = 0.0
+    left: Share = 0.0
+    right: Share = 0.0
