@@ -1,8 +1,8 @@
-"""The benchmarks of CLDA's and SSR's steps measure what they name."""
+"""The benchmarks of CLDA's and SSR's steps and of fusing measure what they name."""
 
 import pytest
 
-from segue.bench import collaboration, regularizer
+from segue.bench import collaboration, fusing, regularizer
 
 
 @pytest.mark.slow
@@ -23,3 +23,8 @@ def test_regularizer() -> None:
     ]  # fmt: skip
     parts = [row["value"] for name, row in rows.items() if name != "ssr_step"]
     assert min(parts) > 0 and rows["ssr_step"]["value"] > 0
+
+
+def test_fusing() -> None:
+    (row,) = fusing.rows(pictures=2, size=(64, 128), repeats=1)
+    assert row["name"] == "fuse_four_members" and row["value"] > 0 and row["peer_value"] > 0

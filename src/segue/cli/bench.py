@@ -49,11 +49,18 @@ def _memory(recipe: str) -> "list[Row]":
     return bank.rows() if recipe == "dida" else windows.rows(recipe)
 
 
+def _fuse(recipe: str) -> "list[Row]":
+    from segue.bench import fusing
+
+    return fusing.rows()
+
+
 FAMILIES: "Mapping[str, Callable[[str], list[Row]]]" = {
     "encoder": _encoder,
     "attention": _attention,
     "step": _step,
     "memory": _memory,
+    "fuse": _fuse,
 }
 """What can be measured, by name; each imports what it needs only when it runs."""
 

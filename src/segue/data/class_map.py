@@ -9,9 +9,10 @@ from typing import Any, cast
 import numpy as np
 import yaml
 from jaxtyping import UInt8
-from torch import Tensor, bincount, from_numpy
+from torch import Tensor, from_numpy
 
 from segue.classes import ClassList, Colour, class_list, nearest
+from segue.ops.bytes import count_bytes, look_up
 from segue.types import IGNORE
 
 IGNORED = "ignore"
@@ -149,6 +150,8 @@ class LabelTable:
             raise ValueError(self._complaint(found, origin))
         if self.masks and found == [0, IGNORE]:
             raise ValueError(_mask_complaint(origin))
+        if values.dtype == np.uint8:
+            return look_up(from_numpy(values), from_numpy(self.ids[:256]))
         return from_numpy(np.take(self.ids, values))
 
     def _complaint(self, found: list[int], origin: str) -> str:
@@ -272,7 +275,7 @@ def _mask_complaint(origin: str) -> str:
 def _found(values: np.ndarray) -> list[int]:
     """Every value that occurs, in order."""
     if values.dtype == np.uint8:
-        return bincount(from_numpy(values).flatten()).nonzero().flatten().tolist()
+        return count_bytes(from_numpy(values)).nonzero().flatten().tolist()
     return np.unique(values).tolist()
 
 

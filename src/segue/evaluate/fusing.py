@@ -1,7 +1,7 @@
 """Fusing members' predictions over a set of pictures: one label PNG each, and an account of who was believed."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from segue.evaluate.labelling import describe, png
 from segue.evaluate.members import Member
 from segue.evaluate.read_ahead import read_ahead
 from segue.files import write_bytes, write_text
+from segue.ops.bytes import count_bytes
 from segue.ops.fusion import Conflict, Fused, Unclaimed, average, channel_wise, majority
 from segue.types import IGNORE
 
@@ -92,16 +93,19 @@ class Account:
             classes: How many there are.
         """
         members = len(labels)
-        named = np.stack([np.bincount(one.flatten().numpy(), minlength=256)[:classes] for one in labels])
+        histograms = [count_bytes(one).numpy() for one in labels]
         agreeing = np.zeros((members, members), np.int64)
         for one in range(members):
-            agreeing[one, one] = int((labels[one] != IGNORE).sum())
+            agreeing[one, one] = histograms[one][:IGNORE].sum()
             for other in range(one):
-                same = int(((labels[one] == labels[other]) & (labels[one] != IGNORE)).sum())
+                same = labels[one].numel() - int(torch.count_nonzero(labels[one] ^ labels[other]))
+                if histograms[one][IGNORE] and histograms[other][IGNORE]:
+                    same -= int(torch.count_nonzero((labels[one] == IGNORE) & (labels[other] == IGNORE)))
                 agreeing[one, other] = agreeing[other, one] = same
-        result = np.bincount(fused.label.flatten().numpy(), minlength=256)
+        named = np.stack([histogram[:classes] for histogram in histograms])
+        result, claims = count_bytes(fused.label).numpy(), count_bytes(fused.claims).numpy()
         return cls(
-            1, fused.label.numel(), int((fused.claims > 1).sum()), int((fused.claims == 0).sum()),
+            1, fused.label.numel(), int(claims[2:].sum()), int(claims[0]),
             int(result[IGNORE]), result[:classes], named, agreeing,
         )  # fmt: skip
 
@@ -179,16 +183,23 @@ class Fusion:
                 self.account.add(one)
         waiting = [name for name in pictures if name not in kept]
         with (self.out / "pictures.jsonl").open("a", encoding="utf-8") as log:
-            for name, labels in read_ahead(self._labels, waiting):
-                fused = self.fuse(name, labels)
-                one = Account.of(labels, fused, len(self.classes))
-                write_bytes(self.out / "index" / f"{name}.png", png(fused.label[0].numpy()))
+            # The next picture is fused while this one is written by another thread.
+            for (name, _, one), _ in read_ahead(self._write, self._fused(waiting)):
                 log.write(json.dumps({"name": name, **one.to_json()}) + "\n")
                 log.flush()
                 self.account.add(one)
                 if watch is not None:
                     watch(name)
         return len(waiting)
+
+    def _fused(self, names: Sequence[str]) -> Iterator[tuple[str, Tensor, Account]]:
+        for name, labels in read_ahead(self._labels, names):
+            fused = self.fuse(name, labels)
+            yield name, fused.label, Account.of(labels, fused, len(self.classes))
+
+    def _write(self, made: tuple[str, Tensor, Account]) -> None:
+        name, label, _ = made
+        write_bytes(self.out / "index" / f"{name}.png", png(label[0].numpy()))
 
     def fuse(self, name: str, labels: Tensor) -> Fused:
         """Fuse one picture's labels (T,1,H,W)."""

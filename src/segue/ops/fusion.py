@@ -2,19 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from segue.ops.bytes import count_bytes, look_up
 from segue.types import IGNORE
 
 Conflict = Literal["neighbourhood", "certainty", "order", "ignore"]
 Unclaimed = Literal["neighbourhood", "majority", "ignore"]
-
-CHUNK = 1 << 22
-"""Neighbours that are looked up at once."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +58,10 @@ def claims_of(labels: UInt8[Tensor, "t b h w"], policy: Sequence[int]) -> UInt8[
         labels: Of each member.
         policy: For every class, the member that is believed.
     """
-    tables = torch.full((len(labels), 256), IGNORE, dtype=torch.uint8, device=labels.device)
+    tables = torch.full((len(labels), 256), IGNORE, dtype=torch.uint8)
     for name, member in enumerate(policy):
         tables[member, name] = name
-    return torch.stack([table[one.int()] for table, one in zip(tables, labels, strict=True)])
+    return torch.stack([look_up(one, table) for table, one in zip(tables, labels, strict=True)])
 
 
 def channel_wise(
@@ -104,70 +102,77 @@ def channel_wise(
     Raises:
         ValueError: If the window is even, or certainty is needed and not given.
     """
-    if window < 1 or window % 2 == 0:
-        raise ValueError(f"window {window}: an odd number of pixels")
-    if certainty is None and (threshold > 0 or conflict == "certainty"):
-        raise ValueError(
-            "a threshold and conflict 'certainty' need the members' probabilities: use checkpoints as members, or"
-            " label with `segue label --soft`"
-        )
+    _check(conflict, window, certainty, threshold)
     claims = claims_of(labels, policy)
-    count = (claims != IGNORE).sum(0, dtype=torch.uint8)
-    label = claims.amin(0)
+    count = torch.stack([1 - _equal(one, IGNORE) for one in claims]).sum(0, dtype=torch.uint8)
+    label = claims.amin(0)  # the only claim where there is one, IGNORE where there is none
     disputed, nobody = count > 1, count == 0
-    near = (disputed if conflict == "neighbourhood" else torch.zeros_like(disputed)) | (
-        nobody if unclaimed == "neighbourhood" else torch.zeros_like(nobody)
-    )
-    if near.any():
-        label[near] = neighbourhood_vote(claims, near, classes=len(policy), window=window)
+    voted = label
+    if "neighbourhood" in (conflict, unclaimed):
+        voted = neighbourhood_vote(labels, policy, window=window)
     match conflict:
+        case "neighbourhood":
+            label = torch.where(disputed, voted, label)
         case "ignore":
             label[disputed] = IGNORE
         case "certainty":
-            assert certainty is not None
-            label[disputed] = _most_certain(claims, certainty, disputed)
+            label[disputed] = _most_certain(claims, cast(Tensor, certainty), disputed)
         case "order":
             label[disputed] = _first(claims, order or range(len(policy)), disputed)
+    match unclaimed:
         case "neighbourhood":
+            label = torch.where(nobody, voted, label)
+        case "majority":
+            label[nobody] = majority(labels, len(policy))[nobody]
+        case "ignore":
             pass
-    if unclaimed == "majority":
-        label[nobody] = majority(labels, len(policy))[nobody]
     if threshold > 0:
-        assert certainty is not None
-        label[_certainty_of(label, count, certainty, window) < threshold] = IGNORE
+        label[_certainty_of(label, count, cast(Tensor, certainty), window) < threshold] = IGNORE
     return Fused(label, count)
 
 
 def neighbourhood_vote(
-    claims: UInt8[Tensor, "t b h w"], at: Bool[Tensor, "b h w"], *, classes: int, window: int
-) -> UInt8[Tensor, " m"]:
-    """The class claimed most often around some pixels; the lowest of several, IGNORE if none is.
+    labels: UInt8[Tensor, "t b h w"], policy: Sequence[int], *, window: int
+) -> UInt8[Tensor, "b h w"]:
+    """The class claimed most often around every pixel; the lowest of several, IGNORE if none is.
+
+    Claims are counted as bytes, by sums of shifted maps first down and then across: for the few pixels of a window
+    that is several times faster than gathering or pooling.
 
     Args:
-        claims: From :func:`claims_of`.
-        at: The pixels, m of them.
-        classes: How many there are.
+        labels: Of each member.
+        policy: For every class, the member that is believed.
         window: Side of the neighbourhood, odd.
     """
-    members, reach = len(claims), window // 2
-    padded = torch.nn.functional.pad(claims, (reach,) * 4, value=IGNORE)
-    flat = padded.clamp(max=classes).flatten(1)
-    batch, row, column = at.nonzero(as_tuple=True)
-    height, width = padded.shape[-2:]
-    corner = batch * height * width + row * width + column
-    side = torch.arange(window, device=claims.device)
-    around = (side[:, None] * width + side).flatten()
-    found: list[Tensor] = []
-    for some in corner.split(max(1, CHUNK // (members * window**2))):
-        values = flat[:, some[:, None] + around].permute(1, 0, 2).flatten(1).long()
-        votes = torch.zeros(len(some), classes + 1, dtype=torch.int32, device=claims.device)
-        votes.scatter_add_(1, values, torch.ones_like(values, dtype=torch.int32))
-        votes = votes[:, :classes]
-        # Of equal counts the lowest class: the place breaks the tie.
-        ranked = votes * classes + torch.arange(classes - 1, -1, -1, device=claims.device)
-        winner = ranked.max(1).indices.to(torch.uint8)
-        found.append(winner.masked_fill(votes.amax(1) == 0, IGNORE))
-    return torch.cat(found) if found else claims.new_zeros(0)
+    reach, classes = window // 2, len(policy)
+    wide = torch.uint8 if window**2 < 256 else torch.int32
+    places = 1 << (classes - 1).bit_length()
+    ranks = torch.int16 if window**2 * places < 2**15 else torch.int32
+    best = torch.zeros(labels.shape[1:], dtype=ranks, device=labels.device)
+    present = [count_bytes(one) for one in labels]
+    for name, member in enumerate(policy):
+        if present[member][name] == 0:
+            continue
+        votes = _box_sum(_box_sum(_equal(labels[member], name).to(wide), reach, -2), reach, -1)
+        # Votes first, then the lower class: one number to compare.
+        ranked = votes.to(ranks).mul_(places).add_(places - 1 - name)
+        torch.maximum(best, ranked, out=best)
+    nobody = best < places
+    return (places - 1 - (best & (places - 1))).to(torch.uint8).masked_fill_(nobody, IGNORE)
+
+
+def _equal(values: Tensor, byte: int) -> Tensor:
+    """1 where a byte has a value, 0 elsewhere: as bytes, which a processor compares several times faster."""
+    return (values ^ byte).clamp_(max=1).bitwise_xor_(1)
+
+
+def _box_sum(maps: Tensor, reach: int, axis: int) -> Tensor:
+    """The sum of every cell and those up to ``reach`` cells before and after it; nothing lies outside."""
+    total, length = maps.clone(), maps.shape[axis]
+    for shift in range(1, min(reach, length - 1) + 1):
+        total.narrow(axis, shift, length - shift).add_(maps.narrow(axis, 0, length - shift))
+        total.narrow(axis, 0, length - shift).add_(maps.narrow(axis, shift, length - shift))
+    return total
 
 
 def choose_members(certainty: Float[Tensor, "t k"]) -> list[int]:
@@ -191,6 +196,16 @@ def choose_members(certainty: Float[Tensor, "t k"]) -> list[int]:
     # Of equals the first: argmax does not promise that.
     first = (known == highest).int().cumsum(0).eq(0).sum(0)
     return [best if value < 0 else int(place) for value, place in zip(highest, first, strict=True)]
+
+
+def _check(conflict: Conflict, window: int, certainty: Tensor | None, threshold: float) -> None:
+    if window < 1 or window % 2 == 0:
+        raise ValueError(f"window {window}: an odd number of pixels")
+    if certainty is None and (threshold > 0 or conflict == "certainty"):
+        raise ValueError(
+            "a threshold and conflict 'certainty' need the members' probabilities: use checkpoints as members, or"
+            " label with `segue label --soft`"
+        )
 
 
 def _most_certain(claims: Tensor, certainty: Tensor, at: Tensor) -> Tensor:

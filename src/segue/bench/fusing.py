@@ -1,0 +1,89 @@
+"""Fusing four members' stored predictions against merely decoding their files and encoding the result."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from segue.bench.measure import Row, median_ms, row
+from segue.classes import CITYSCAPES_19
+from segue.data.picture import read_image, read_label
+from segue.evaluate.fusing import Fusion, FusionRules
+from segue.evaluate.labelling import describe, png
+from segue.evaluate.open_members import open_members
+from segue.evaluate.policy import at_random
+from segue.files import write_bytes
+from segue.memory import keep_memory
+
+PEER = "decode four members' PNGs and encode one"
+
+
+def rows(
+    *, members: int = 4, pictures: int = 8, size: tuple[int, int] = (512, 1024), repeats: int = 5
+) -> list[Row]:
+    """Time both over a few pictures whose members disagree near the borders of things.
+
+    Args:
+        members: How many there are.
+        pictures: How many.
+        size: Rows and columns.
+        repeats: Timed runs of each.
+
+    Returns:
+        Milliseconds a picture.
+    """
+    keep_memory()
+    folder = Path(tempfile.mkdtemp())
+    try:
+        return _rows(folder, members, pictures, size, repeats)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _rows(folder: Path, members: int, pictures: int, size: tuple[int, int], repeats: int) -> list[Row]:
+    names = [f"{place:03}" for place in range(pictures)]
+    paths = {f"m{member}": folder / f"m{member}" for member in range(members)}
+    for seed, path in enumerate(paths.values()):
+        _write(path, names, seed, size)
+    opened = open_members(
+        paths, pictures={}, read=read_image, classes=CITYSCAPES_19, maps={}, device=torch.device("cpu")
+    )
+    rules = FusionRules(policy=at_random(CITYSCAPES_19, list(paths), 0))
+    out = folder / "out"
+
+    def fuse() -> None:
+        shutil.rmtree(out, ignore_errors=True)
+        Fusion(opened.members, CITYSCAPES_19, rules, out).run(names)
+
+    def copy() -> None:
+        shutil.rmtree(out, ignore_errors=True)
+        for name in names:
+            labels = [read_label(path / "index" / f"{name}.png") for path in paths.values()]
+            write_bytes(out / "index" / f"{name}.png", png(labels[0]))
+
+    times = median_ms({"fuse": fuse, "copy": copy}, repeats=repeats)
+    return [
+        row(
+            "fuse_four_members",
+            times["fuse"] / pictures,
+            unit="ms",
+            peer=PEER,
+            peer_value=times["copy"] / pictures,
+        )
+    ]
+
+
+def _write(folder: Path, names: list[str], seed: int, size: tuple[int, int]) -> None:
+    """Labels of large areas that all members share, each member with errors of its own along their borders."""
+    describe(folder, CITYSCAPES_19)
+    for place, name in enumerate(names):
+        shared = torch.Generator().manual_seed(place)
+        own = torch.Generator().manual_seed(1000 * seed + place)
+        coarse = torch.rand(1, 19, 8, 16, generator=shared) + 0.25 * torch.rand(1, 19, 8, 16, generator=own)
+        noise = 0.1 * torch.rand(1, 19, size[0] // 8, size[1] // 8, generator=own)
+        logits = F.interpolate(coarse, noise.shape[-2:], mode="bicubic") + noise
+        label = F.interpolate(logits, size, mode="bilinear").argmax(1)[0]
+        write_bytes(folder / "index" / f"{name}.png", png(label.numpy().astype(np.uint8)))

@@ -1,0 +1,26 @@
+"""Translating and counting bytes: on the processor by Pillow, which does both several times faster than torch."""
+
+import numpy as np
+import torch
+from jaxtyping import Int64, UInt8
+from PIL import Image
+from torch import Tensor
+
+
+def look_up(values: UInt8[Tensor, "*shape"], table: UInt8[Tensor, "256"]) -> UInt8[Tensor, "*shape"]:
+    """The table's entry for every value."""
+    if values.device.type != "cpu" or values.numel() == 0:
+        return table.to(values.device)[values.int()]
+    found = _flat(values).point(table.tolist())
+    return torch.from_numpy(np.array(found)).view(values.shape)
+
+
+def count_bytes(values: UInt8[Tensor, "*shape"]) -> Int64[Tensor, "256"]:
+    """How often each value occurs."""
+    if values.device.type != "cpu" or values.numel() == 0:
+        return torch.bincount(values.flatten(), minlength=256)
+    return torch.tensor(_flat(values).histogram())
+
+
+def _flat(values: Tensor) -> Image.Image:
+    return Image.fromarray(values.reshape(-1, values.shape[-1] if values.ndim else 1).contiguous().numpy())
