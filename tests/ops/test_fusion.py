@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from torch import Tensor
 
-from segue.ops.fusion import average, channel_wise, choose_members, claims_of, majority, neighbourhood_vote
+from segue.ops.fusion import average, channel_wise, choose_members, claims_of, count_claims, majority
 from segue.types import IGNORE
 
 
@@ -227,7 +227,7 @@ def test_votes_by_average_pooling(seed: int, window: int) -> None:
     pooled = (F.avg_pool2d(planes, window, stride=1, padding=window // 2) * window**2).round()
     expected = (pooled * 4 + torch.tensor([3, 2, 1, 0]).view(4, 1, 1, 1)).argmax(0).to(torch.uint8)
     expected[pooled.amax(0) == 0] = IGNORE
-    assert torch.equal(neighbourhood_vote(labels, policy, window=window), expected)
+    assert torch.equal(count_claims(labels, policy, window=window).voted, expected)
 
 
 def test_policies_equal_the_follow_up_outside_ties_and_unseen_classes(fixtures_dir: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,7 +13,7 @@ from jaxtyping import UInt8
 from torch import Tensor, from_numpy
 
 from segue.classes import ClassList, Colour, class_list, nearest
-from segue.ops.bytes import count_bytes, look_up
+from segue.ops.bytes import count_bytes
 from segue.types import IGNORE
 
 IGNORED = "ignore"
@@ -145,14 +146,21 @@ class LabelTable:
         Raises:
             ValueError: If a value has no meaning, or the file looks like a 0/255 mask.
         """
+        if self.is_plain and values.dtype == np.uint8 and int((values + 1).max(initial=0)) < len(self.known):
+            return from_numpy(values)
         found = _found(values)
         if not self.known.issuperset(found):
             raise ValueError(self._complaint(found, origin))
         if self.masks and found == [0, IGNORE]:
             raise ValueError(_mask_complaint(origin))
-        if values.dtype == np.uint8:
-            return look_up(from_numpy(values), from_numpy(self.ids[:256]))
         return from_numpy(np.take(self.ids, values))
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether values are training ids already: 0 to K - 1, and 255, which one more takes to zero."""
+        known = sorted(self.known)
+        plain = known == [*range(len(known) - 1), IGNORE] and not self.masks
+        return plain and all(self.ids[value] == value for value in known)
 
     def _complaint(self, found: list[int], origin: str) -> str:
         if found == [0, 255]:

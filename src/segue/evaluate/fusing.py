@@ -1,7 +1,10 @@
 """Fusing members' predictions over a set of pictures: one label PNG each, and an account of who was believed."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -12,8 +15,7 @@ from torch import Tensor
 
 from segue.classes import ClassList
 from segue.evaluate.labelling import describe, png
-from segue.evaluate.members import Member
-from segue.evaluate.read_ahead import read_ahead
+from segue.evaluate.members import FolderMember, Member
 from segue.files import write_bytes, write_text
 from segue.ops.bytes import count_bytes
 from segue.ops.fusion import Conflict, Fused, Unclaimed, average, channel_wise, majority
@@ -103,9 +105,10 @@ class Account:
                     same -= int(torch.count_nonzero((labels[one] == IGNORE) & (labels[other] == IGNORE)))
                 agreeing[one, other] = agreeing[other, one] = same
         named = np.stack([histogram[:classes] for histogram in histograms])
-        result, claims = count_bytes(fused.label).numpy(), count_bytes(fused.claims).numpy()
+        result, claims = count_bytes(fused.label).numpy(), fused.claims
+        pixels = claims.numel()
         return cls(
-            1, fused.label.numel(), int(claims[2:].sum()), int(claims[0]),
+            1, pixels, int(torch.count_nonzero(claims // 2)), pixels - int(torch.count_nonzero(claims)),
             int(result[IGNORE]), result[:classes], named, agreeing,
         )  # fmt: skip
 
@@ -182,24 +185,31 @@ class Fusion:
             if name in known:
                 self.account.add(one)
         waiting = [name for name in pictures if name not in kept]
-        with (self.out / "pictures.jsonl").open("a", encoding="utf-8") as log:
-            # The next picture is fused while this one is written by another thread.
-            for (name, _, one), _ in read_ahead(self._write, self._fused(waiting)):
-                log.write(json.dumps({"name": name, **one.to_json()}) + "\n")
-                log.flush()
-                self.account.add(one)
-                if watch is not None:
-                    watch(name)
+        # Decoding, fusing and encoding leave the interpreter alone; models are asked one picture at a time.
+        are_files = all(isinstance(member, FolderMember) for member in self.members)
+        workers = min(4, os.cpu_count() or 1) if are_files else 1
+        with (
+            _one_thread_each(workers),
+            ThreadPoolExecutor(workers) as pool,
+            (self.out / "pictures.jsonl").open("a", encoding="utf-8") as log,
+        ):
+            try:
+                for name, one in zip(waiting, pool.map(self._one, waiting), strict=True):
+                    log.write(json.dumps({"name": name, **one.to_json()}) + "\n")
+                    log.flush()
+                    self.account.add(one)
+                    if watch is not None:
+                        watch(name)
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
         return len(waiting)
 
-    def _fused(self, names: Sequence[str]) -> Iterator[tuple[str, Tensor, Account]]:
-        for name, labels in read_ahead(self._labels, names):
-            fused = self.fuse(name, labels)
-            yield name, fused.label, Account.of(labels, fused, len(self.classes))
-
-    def _write(self, made: tuple[str, Tensor, Account]) -> None:
-        name, label, _ = made
-        write_bytes(self.out / "index" / f"{name}.png", png(label[0].numpy()))
+    def _one(self, name: str) -> Account:
+        labels = self._labels(name)
+        fused = self.fuse(name, labels)
+        write_bytes(self.out / "index" / f"{name}.png", png(fused.label[0].numpy()))
+        return Account.of(labels, fused, len(self.classes))
 
     def fuse(self, name: str, labels: Tensor) -> Fused:
         """Fuse one picture's labels (T,1,H,W)."""
@@ -283,3 +293,15 @@ class Fusion:
             # The next line must not be glued to a torn one.
             write_text(path, text + "\n")
         return kept
+
+
+@contextmanager
+def _one_thread_each(workers: int) -> Generator[None]:
+    """Within, tensor arithmetic of several workers does not fight for the same cores."""
+    threads = torch.get_num_threads()
+    if workers > 1:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from segue.ops.bytes import count_bytes, look_up
+from segue.ops.bytes import look_up
 from segue.types import IGNORE
 
 Conflict = Literal["neighbourhood", "certainty", "order", "ignore"]
@@ -103,27 +103,26 @@ def channel_wise(
         ValueError: If the window is even, or certainty is needed and not given.
     """
     _check(conflict, window, certainty, threshold)
-    claims = claims_of(labels, policy)
-    count = torch.stack([1 - _equal(one, IGNORE) for one in claims]).sum(0, dtype=torch.uint8)
-    label = claims.amin(0)  # the only claim where there is one, IGNORE where there is none
-    disputed, nobody = count > 1, count == 0
-    voted = label
-    if "neighbourhood" in (conflict, unclaimed):
-        voted = neighbourhood_vote(labels, policy, window=window)
+    votes = "neighbourhood" in (conflict, unclaimed)
+    tally = count_claims(labels, policy, window=window if votes else None)
+    label, count = tally.label, tally.count
+    disputed, nobody = (count // 2).clamp_(max=1), _equal(count, 0)
     match conflict:
         case "neighbourhood":
-            label = torch.where(disputed, voted, label)
+            label = _choose(disputed, cast(Tensor, tally.voted), label)
         case "ignore":
-            label[disputed] = IGNORE
+            label = label | disputed * IGNORE
         case "certainty":
-            label[disputed] = _most_certain(claims, cast(Tensor, certainty), disputed)
+            at = disputed.bool()
+            label[at] = _most_certain(claims_of(labels, policy), cast(Tensor, certainty), at)
         case "order":
-            label[disputed] = _first(claims, order or range(len(policy)), disputed)
+            at = disputed.bool()
+            label[at] = _first(claims_of(labels, policy), order or range(len(policy)), at)
     match unclaimed:
         case "neighbourhood":
-            label = torch.where(nobody, voted, label)
+            label = _choose(nobody, cast(Tensor, tally.voted), label)
         case "majority":
-            label[nobody] = majority(labels, len(policy))[nobody]
+            label = _choose(nobody, majority(labels, len(policy)), label)
         case "ignore":
             pass
     if threshold > 0:
@@ -131,39 +130,64 @@ def channel_wise(
     return Fused(label, count)
 
 
-def neighbourhood_vote(
-    labels: UInt8[Tensor, "t b h w"], policy: Sequence[int], *, window: int
-) -> UInt8[Tensor, "b h w"]:
-    """The class claimed most often around every pixel; the lowest of several, IGNORE if none is.
+@dataclass(frozen=True)
+class Tally:
+    """What the claims on every pixel come to.
 
-    Claims are counted as bytes, by sums of shifted maps first down and then across: for the few pixels of a window
-    that is several times faster than gathering or pooling.
+    Attributes:
+        label: The class of a pixel that is claimed once, IGNORE where it is claimed by nobody.
+        count: How many claims there are.
+        voted: The class claimed most often around every pixel, the lowest of several, IGNORE if none is; None if
+            that was not asked for.
+    """
+
+    label: UInt8[Tensor, "b h w"]
+    count: UInt8[Tensor, "b h w"]
+    voted: UInt8[Tensor, "b h w"] | None
+
+
+def count_claims(labels: UInt8[Tensor, "t b h w"], policy: Sequence[int], *, window: int | None) -> Tally:
+    """Go through the classes once, and count who claims what.
+
+    Claims are bytes, summed over the window as shifted maps first down and then across: for the few pixels of a
+    window that is several times faster than gathering or pooling.
 
     Args:
         labels: Of each member.
         policy: For every class, the member that is believed.
-        window: Side of the neighbourhood, odd.
+        window: Side of the neighbourhood, odd; None for no vote.
     """
-    reach, classes = window // 2, len(policy)
-    wide = torch.uint8 if window**2 < 256 else torch.int32
+    classes, shape = len(policy), labels.shape[1:]
     places = 1 << (classes - 1).bit_length()
-    ranks = torch.int16 if window**2 * places < 2**15 else torch.int32
-    best = torch.zeros(labels.shape[1:], dtype=ranks, device=labels.device)
-    present = [count_bytes(one) for one in labels]
+    side = window or 1
+    wide = torch.uint8 if side**2 < 256 else torch.int32
+    ranks = torch.int16 if side**2 * places < 2**15 else torch.int32
+    best = torch.zeros(shape, dtype=ranks, device=labels.device)
+    label, count = (torch.zeros(shape, dtype=torch.uint8, device=labels.device) for _ in range(2))
     for name, member in enumerate(policy):
-        if present[member][name] == 0:
-            continue
-        votes = _box_sum(_box_sum(_equal(labels[member], name).to(wide), reach, -2), reach, -1)
-        # Votes first, then the lower class: one number to compare.
-        ranked = votes.to(ranks).mul_(places).add_(places - 1 - name)
-        torch.maximum(best, ranked, out=best)
-    nobody = best < places
-    return (places - 1 - (best & (places - 1))).to(torch.uint8).masked_fill_(nobody, IGNORE)
+        claimed = _equal(labels[member], name)
+        count += claimed
+        label += claimed * name  # a sum over one claim is that claim
+        if window is not None:
+            votes = _box_sum(_box_sum(claimed.to(wide), side // 2, -2), side // 2, -1)
+            # Votes first, then the lower class: one number to compare.
+            torch.maximum(best, votes.to(ranks).mul_(places).add_(places - 1 - name), out=best)
+    label |= _equal(count, 0) * IGNORE
+    if window is None:
+        return Tally(label, count, None)
+    voted = (places - 1 - (best & (places - 1))).to(torch.uint8)
+    voted |= _equal((best >> (classes - 1).bit_length()).clamp_(max=1).to(torch.uint8), 0) * IGNORE
+    return Tally(label, count, voted)
 
 
 def _equal(values: Tensor, byte: int) -> Tensor:
     """1 where a byte has a value, 0 elsewhere: as bytes, which a processor compares several times faster."""
     return (values ^ byte).clamp_(max=1).bitwise_xor_(1)
+
+
+def _choose(where: Tensor, one: Tensor, other: Tensor) -> Tensor:
+    """One where the bytes are 1, the other where they are 0."""
+    return other + (one - other) * where
 
 
 def _box_sum(maps: Tensor, reach: int, axis: int) -> Tensor:
