@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -185,25 +185,24 @@ class Fusion:
             if name in known:
                 self.account.add(one)
         waiting = [name for name in pictures if name not in kept]
-        # Decoding, fusing and encoding leave the interpreter alone; models are asked one picture at a time.
+        with (self.out / "pictures.jsonl").open("a", encoding="utf-8") as log:
+            for name, one in self._accounts(waiting):
+                log.write(json.dumps({"name": name, **one.to_json()}) + "\n")
+                log.flush()
+                self.account.add(one)
+                if watch is not None:
+                    watch(name)
+        return len(waiting)
+
+    def _accounts(self, names: Sequence[str]) -> Iterator[tuple[str, Account]]:
+        """Several pictures at a time where members are files; models are asked one picture at a time."""
         are_files = all(isinstance(member, FolderMember) for member in self.members)
         workers = min(4, os.cpu_count() or 1) if are_files else 1
-        with (
-            _one_thread_each(workers),
-            ThreadPoolExecutor(workers) as pool,
-            (self.out / "pictures.jsonl").open("a", encoding="utf-8") as log,
-        ):
+        with _one_thread_each(workers), ThreadPoolExecutor(workers) as pool:
             try:
-                for name, one in zip(waiting, pool.map(self._one, waiting), strict=True):
-                    log.write(json.dumps({"name": name, **one.to_json()}) + "\n")
-                    log.flush()
-                    self.account.add(one)
-                    if watch is not None:
-                        watch(name)
-            except BaseException:
+                yield from zip(names, pool.map(self._one, names), strict=True)
+            finally:
                 pool.shutdown(cancel_futures=True)
-                raise
-        return len(waiting)
 
     def _one(self, name: str) -> Account:
         labels = self._labels(name)
