@@ -1,0 +1,38 @@
+"""Panels hold the photograph, the label and every run's prediction, in rows that all runs share."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segue.report.panels import GAP, HEADING, write_panels
+
+
+def run_folder(path: Path, names: list[str], shade: int) -> Path:
+    entries = []
+    for name in names:
+        folder = path / "pictures/evaluation" / name
+        folder.mkdir(parents=True)
+        for kind, value in (("image", 10), ("label", 20), ("prediction", shade)):
+            Image.fromarray(np.full((20, 40, 3), value, np.uint8)).save(folder / f"{kind}.png")
+        entry = {kind: f"pictures/evaluation/{name}/{kind}.png" for kind in ("image", "label", "prediction")}
+        entries.append({"name": name, "mean_iou": 0.5, **entry})
+    (path / "pictures/evaluation/index.json").write_text(json.dumps(entries))
+    return path
+
+
+def test_columns_and_rows(tmp_path: Path) -> None:
+    one, two = run_folder(tmp_path / "one", ["a", "b"], 30), run_folder(tmp_path / "two", ["b", "c"], 40)
+    out = write_panels(tmp_path / "panels.png", [one, two], width=80)
+    with Image.open(out) as image:
+        assert image.size == (4 * (80 + GAP) - GAP, HEADING + 40)
+        middle = [image.getpixel((place * (80 + GAP) + 40, HEADING + 20))[0] for place in range(4)]
+    assert middle == [10, 20, 30, 40]
+
+
+def test_runs_without_a_common_picture_are_refused(tmp_path: Path) -> None:
+    one, two = run_folder(tmp_path / "one", ["a"], 30), run_folder(tmp_path / "two", ["b"], 40)
+    with pytest.raises(ValueError, match="no evaluation picture in common"):
+        write_panels(tmp_path / "panels.png", [one, two])
