@@ -1,6 +1,7 @@
 """Endless batches of both domains, each a pure function of seed, step, rank and slot."""
 
 import hashlib
+import os
 import signal
 import sys
 from collections.abc import Callable, Generator, Iterator
@@ -209,7 +210,7 @@ class Loader:
             stop()
 
     def _reader(self, steps: range) -> DataLoader:
-        workers = min(self.workers, len(steps))
+        workers = min(self.workers, len(steps), _cores())  # more would only get in one another's way
         return DataLoader(
             self.batches,
             sampler=steps,
@@ -249,6 +250,12 @@ class OfflineByIndex:
     def __call__(self, index: int) -> Tensor:
         """The pseudo-label of a picture."""
         return self.by_name(self.dataset.name(index))
+
+
+def _cores() -> int:
+    """How many cores this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def slot_generator(seed: int, domain: str, step: int, slot: int) -> torch.Generator:
