@@ -8,7 +8,7 @@ import torch
 from segue.engine.build import build_student, network_arguments
 from segue.engine.domains import training_classes
 from segue.engine.experiment import revise
-from segue.engine.method_settings import OfflineSettings, SelfTrainingSettings
+from segue.engine.method_settings import EnsembleDistillationSettings, OfflineSettings, SelfTrainingSettings
 from segue.engine.scoring import plan
 from segue.engine.settings import Experiment
 from segue.engine.tree import Tree, merge
@@ -61,6 +61,10 @@ def ready(wanted: Experiment, folder: Path) -> Experiment:
             write_model(wanted, folder / name, seed=seed)
         members = {name: str(folder / name) for name in ("one", "two")}
         return revise(wanted, {"method": {"ensemble": {"members": members, "student_share": 0.4}}})
+    if isinstance(settings, EnsembleDistillationSettings):
+        for seed, name in enumerate(("one", "two")):
+            write_model(wanted, folder / name, seed=seed)
+        return revise(wanted, {"method": {"members": {n: str(folder / n) for n in ("one", "two")}}})
     return wanted
 
 

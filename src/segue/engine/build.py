@@ -1,7 +1,7 @@
 """From settings to objects: data sets, networks, a method, a loader."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from segue.data.statistics import class_statistics
 from segue.engine.domains import training_classes
 from segue.engine.method_settings import (
     CoordinationSettings,
+    EnsembleDistillationSettings,
     FeatureDistanceSettings,
     HybridAttentionSettings,
     InstanceBankSettings,
@@ -27,6 +28,7 @@ from segue.engine.method_settings import (
 from segue.engine.settings import Experiment
 from segue.methods.collaborative import CollaborativeTeacher
 from segue.methods.coordination import Coordination
+from segue.methods.ensemble import EnsembleDistillation
 from segue.methods.hybrid import HybridPair
 from segue.methods.masking import MaskedConsistency
 from segue.methods.method import Method, Term
@@ -74,7 +76,10 @@ def network_arguments(experiment: Experiment) -> dict[str, Any]:
 
 
 def build_method(
-    experiment: Experiment, student: Segmenter, teacher: CollaborativeTeacher | Frozen | None = None
+    experiment: Experiment,
+    student: Segmenter,
+    teacher: CollaborativeTeacher | Frozen | None = None,
+    members: Sequence[Segmenter] = (),
 ) -> Method:
     """The recipe's method around a student.
 
@@ -82,6 +87,7 @@ def build_method(
         experiment: The run.
         student: The network that is trained.
         teacher: A large teacher; None for the student's moving average.
+        members: Whom ensemble distillation learns from.
     """
     settings = experiment.method
     terms = build_terms(experiment, student)
@@ -94,6 +100,15 @@ def build_method(
             source=settings.source,
             weights=weights and ClassWeights(len(experiment.data.classes), **weights.model_dump()),
             percentile=settings.percentile,
+        )
+    if isinstance(settings, EnsembleDistillationSettings):
+        return EnsembleDistillation(
+            student,
+            members,
+            terms,
+            kind=settings.kind,
+            temperature=settings.temperature,
+            steps=experiment.steps,
         )
     if not isinstance(settings, SelfTrainingSettings):
         return SourceOnly(student, terms)

@@ -14,6 +14,10 @@ from segue.engine.tree import Tree, flatten, merge
 from segue.files import write_text
 
 
+METHOD_NAMES = frozenset({"self_training", "source_only", "offline", "ensemble_distillation"})
+"""The discriminator's tags, which stand in the path of a method's key in an error, but not in the file."""
+
+
 def revise(experiment: Experiment, *changes: Mapping[str, Any]) -> Experiment:
     """The experiment with changes merged in and checked again.
 
@@ -111,7 +115,11 @@ def differences(one: Experiment, other: Experiment) -> list[str]:
 def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
     # The discriminator's tag ("self_training") stands in the path of a method's key, but not in the file.
-    path = [str(part) for part in first["loc"] if part not in {"self_training", "source_only", "offline"}]
+    path = [
+        str(part)
+        for part in first["loc"]
+        if part not in {"self_training", "source_only", "offline", "ensemble_distillation"}
+    ]
     where = ".".join(path)
     if first["type"] == "extra_forbidden":
         return f"unknown key {where!r}{nearest(path[-1], _known_keys(path[:-1], str(first['loc'])))}"

@@ -9,7 +9,11 @@ import torch
 from accelerate import Accelerator
 
 from segue.data.dataset import Dataset
-from segue.engine.method_settings import CollaborationSettings, SelfTrainingSettings
+from segue.engine.method_settings import (
+    CollaborationSettings,
+    EnsembleDistillationSettings,
+    SelfTrainingSettings,
+)
 from segue.engine.settings import Experiment
 from segue.evaluate.saliency import Saliency, by_agreement, by_labels, measure
 from segue.files import write_text
@@ -75,6 +79,38 @@ def load_large_teacher(experiment: Experiment, student: Segmenter) -> LargeTeach
         if settings.collaborate.saliency is not None:
             saliency = read_saliency(settings.collaborate.saliency, network)
     return LargeTeacher(network, card, saliency)
+
+
+def load_members(experiment: Experiment) -> list[Segmenter]:
+    """The members that an experiment distils, checked before anything is written.
+
+    Args:
+        experiment: The run.
+
+    Returns:
+        None of them if it distils none.
+
+    Raises:
+        FileNotFoundError: If there is no such model.
+        ValueError: If none is named, or one does not fit the classes, or the network.
+    """
+    settings = experiment.method
+    if not isinstance(settings, EnsembleDistillationSettings):
+        return []
+    if not settings.members:
+        raise ValueError(
+            f"recipe {experiment.recipe} distils models: --set method.members='{{a: RUN, b: RUN}}'"
+        )
+    if experiment.network.multi_resolution is not None:
+        raise ValueError(
+            f"recipe {experiment.recipe} does not go with network.multi_resolution: leave it out"
+        )
+    members: list[Segmenter] = []
+    for path in settings.members.values():
+        network, card = load_model(model_folder(path))
+        _check_card(card, experiment, path)
+        members.append(network)
+    return members
 
 
 def build_large_teacher(

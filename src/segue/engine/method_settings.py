@@ -170,6 +170,15 @@ class OfflineSettings(Settings):
         return self
 
 
+class EnsembleDistillationSettings(Settings):
+    """EnD and EnD²: a student of what several models say of the target, softly."""
+
+    name: Literal["ensemble_distillation"] = "ensemble_distillation"
+    members: dict[str, Path] = Field(default={})  # run or model folders of the pair's classes, by name
+    kind: Literal["mean", "distribution"] = "mean"
+    temperature: Positive = 2.5  # of EnD² at the start
+
+
 class FeatureDistanceSettings(Settings):
     """DAFormer's distance to the features that training started from."""
 

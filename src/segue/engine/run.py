@@ -19,9 +19,9 @@ from segue.data.dataset import Dataset
 from segue.engine import experiment as experiments
 from segue.engine.build import build_loader, build_method, build_student, network_arguments
 from segue.engine.domains import open_domain, open_offline, training_classes
-from segue.engine.large_teacher import build_large_teacher, load_large_teacher
+from segue.engine.large_teacher import build_large_teacher, load_large_teacher, load_members
 from segue.engine.loop import Trainer, seed_step
-from segue.engine.method_settings import OfflineSettings, SelfTrainingSettings
+from segue.engine.method_settings import OfflineSettings, SelfTrainingSettings, SourceOnlySettings
 from segue.engine.pictures import ViewPainter
 from segue.engine.scoring import plan, score_run
 from segue.engine.settings import Experiment
@@ -68,7 +68,7 @@ def train(
     same_experiment(folder, experiment)
     data = experiment.data
     source = open_domain(data, data.source, labelled=True)
-    adapts = isinstance(experiment.method, SelfTrainingSettings | OfflineSettings)
+    adapts = not isinstance(experiment.method, SourceOnlySettings)
     target = open_domain(data, data.target, labelled=False) if adapts else None
     for dataset in (source, target, *_evaluation_domains(experiment)):
         if dataset is not None:
@@ -77,7 +77,7 @@ def train(
 
     torch.manual_seed(experiment.seed)
     student = build_student(experiment)
-    large = load_large_teacher(experiment, student)
+    large, members = load_large_teacher(experiment, student), load_members(experiment)
     loader = build_loader(
         experiment,
         source,
@@ -93,7 +93,7 @@ def train(
         teacher = build_large_teacher(
             experiment, folder, student, large, source=source, target=target, accelerator=accelerator
         )
-    method = build_method(experiment, student, teacher)
+    method = build_method(experiment, student, teacher, members)
     trainer = Trainer(experiment, folder, method=method, accelerator=accelerator)
     mean, std = normalisation(experiment.network.encoder)
     classes = training_classes(data)

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from segue.classes import nearest
 from segue.engine.method_settings import (
+    EnsembleDistillationSettings,
     OfflineSettings,
     SelfTrainingSettings,
     SourceOnlySettings,
@@ -144,7 +145,8 @@ class Experiment(Settings):
     network: NetworkSettings = NetworkSettings()
     data: DataSettings
     method: Annotated[
-        SourceOnlySettings | SelfTrainingSettings | OfflineSettings, Field(discriminator="name")
+        SourceOnlySettings | SelfTrainingSettings | OfflineSettings | EnsembleDistillationSettings,
+        Field(discriminator="name"),
     ]
     terms: TermSettings = TermSettings()
     optim: OptimSettings = OptimSettings()

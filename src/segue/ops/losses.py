@@ -21,6 +21,36 @@ def soft_cross_entropy(
     return loss.masked_fill(label == IGNORE, 0.0)
 
 
+def divergence(logits: Float[Tensor, "b k h w"], target: Float[Tensor, "b k h w"]) -> Float[Tensor, "b h w"]:
+    """The Kullback-Leibler divergence of a prediction from probabilities, over the number of classes.
+
+    Source: the follow-up code of ensemble distillation: 1e-6 is added to the prediction, and the mean is over all
+    elements, so over classes, too.
+
+    Args:
+        logits: Of the prediction.
+        target: Probabilities; they need not sum to one.
+    """
+    prediction = (logits.float().softmax(1) + 1e-6).log()
+    return (torch.xlogy(target, target) - target * prediction).mean(1)
+
+
+def dirichlet_nll(
+    logits: Float[Tensor, "b k h w"], mean_log: Float[Tensor, "b k h w"]
+) -> Float[Tensor, "b h w"]:
+    """The mean negative log-likelihood of distributions under the Dirichlet distribution of exp(logits).
+
+    Source: EnD² (Malinin et al., ICLR 2020), equation 8.
+
+    Args:
+        logits: Logarithms of the concentrations, cut at 20.
+        mean_log: The mean over the distributions of the log of each class's probability.
+    """
+    concentration = logits.float().clamp(max=20.0).exp()
+    normaliser = torch.lgamma(concentration + 1e-8).sum(1) - torch.lgamma(concentration.sum(1))
+    return normaliser - ((concentration - 1.0) * mean_log).sum(1)
+
+
 def masked_mean(values: Float[Tensor, "*shape"], mask: Bool[Tensor, "*shape"]) -> Float[Tensor, ""]:
     """The mean over the true cells of a mask; 0, with a gradient of 0, if there are none.
 

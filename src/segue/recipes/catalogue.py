@@ -154,6 +154,12 @@ RECIPES: dict[str, Recipe] = {
         "members fused class by class from whom is believed there; one student",
         published="ensemble_channel",
     ),
+    "end": Recipe(
+        offline.end, "Hinton et al., 2015", "a student of several models' mean probability", published="end"
+    ),
+    "end2": Recipe(
+        offline.end2, "Malinin et al., ICLR 2020", "a student of their distribution", published="end2"
+    ),
 }
 
 

@@ -1,0 +1,93 @@
+"""Ensemble distillation on soft outputs: EnD learns the members' mean, EnD² their distribution."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from segue.methods.method import Method, Term
+from segue.methods.teacher import Frozen
+from segue.ops.losses import dirichlet_nll, divergence
+from segue.ops.resize import enlarge
+from segue.types import Batch, Joint, Output, PixelLoss, View
+
+Kind = Literal["mean", "distribution"]
+
+
+class EnsembleDistillation(Method):
+    """The student learns what several frozen members say of the target, without source and without labels.
+
+    Source: EnD (Hinton et al., 2015, for ensembles) and EnD² (Malinin et al., ICLR 2020), section 3, as the
+    follow-up code of ensemble distillation uses them as baselines.
+
+    Args:
+        student: The network that is trained.
+        members: Networks of the student's classes.
+        terms: Additional losses.
+        kind: "mean": the divergence from the members' mean probability; "distribution": a Dirichlet
+            distribution over the members' probabilities.
+        temperature: Of EnD² at the start; it is held for a quarter of the run and falls to 1 at three quarters.
+        steps: The length of the run.
+    """
+
+    def __init__(
+        self,
+        student: nn.Module,
+        members: Sequence[nn.Module],
+        terms: Mapping[str, Term] | None = None,
+        *,
+        kind: Kind = "mean",
+        temperature: float = 2.5,
+        steps: int,
+    ) -> None:
+        super().__init__(student, terms, view_names=("target",))
+        self.members = nn.ModuleList(Frozen(member) for member in members)
+        self.kind: Kind = kind
+        self.temperature = temperature
+        self.steps = steps
+
+    def views(self, batch: Batch, step: int) -> Iterator[View | Joint]:
+        """One step of the algorithm.
+
+        Yields:
+            The target view with the members' loss.
+        """
+        assert batch.target is not None, "the engine gives distillation a target loader"
+        image = batch.target.image
+        logits = torch.stack([self._logits(member, image) for member in self.members])
+        label = logits.softmax(2).mean(0).max(1).indices
+        weight = None if batch.target.valid is None else batch.target.valid.float()
+        yield View("target", image, label, weight, loss=self._loss(logits, step))
+
+    def _logits(self, member: nn.Module, image: Tensor) -> Tensor:
+        output: Output = member(image)
+        return enlarge(output.logits.float(), (image.shape[-2], image.shape[-1]))
+
+    def _loss(self, logits: Tensor, step: int) -> PixelLoss:
+        if self.kind == "mean":
+            target = logits.softmax(2).mean(0)
+            return lambda own, label: divergence(own, target)
+        temperature = annealed(self.temperature, step / self.steps)
+        mean_log = smoothed_log_mean(logits, temperature)
+        return lambda own, label: temperature**2 * dirichlet_nll(own / temperature, mean_log)
+
+
+def annealed(start: float, done: float) -> float:
+    """A temperature that is held for the first quarter of a run and falls to 1 until the last."""
+    return start + (1.0 - start) * min(max((done - 0.25) / 0.5, 0.0), 1.0)
+
+
+def smoothed_log_mean(logits: Tensor, temperature: float, *, smoothing: float = 1e-3) -> Tensor:
+    """The mean over the members of the log of their probability, mixed with a little of the uniform one.
+
+    Args:
+        logits: (T,B,K,H,W).
+        temperature: The logits are divided by.
+        smoothing: The share of the uniform distribution, so that no logarithm is without a bound.
+
+    Returns:
+        (B,K,H,W).
+    """
+    probability = (logits / temperature).softmax(2)
+    return ((1 - smoothing) * probability + smoothing / logits.shape[2]).log().mean(0)
