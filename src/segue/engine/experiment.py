@@ -13,7 +13,6 @@ from segue.engine.settings import Experiment
 from segue.engine.tree import Tree, flatten, merge
 from segue.files import write_text
 
-
 METHOD_NAMES = frozenset({"self_training", "source_only", "offline", "ensemble_distillation"})
 """The discriminator's tags, which stand in the path of a method's key in an error, but not in the file."""
 

@@ -108,7 +108,7 @@ class Account:
         result, claims = count_bytes(fused.label).numpy(), fused.claims
         pixels = claims.numel()
         return cls(
-            1, pixels, int(torch.count_nonzero(claims // 2)), pixels - int(torch.count_nonzero(claims)),
+            1, pixels, int(torch.count_nonzero(claims >> 1)), pixels - int(torch.count_nonzero(claims)),
             int(result[IGNORE]), result[:classes], named, agreeing,
         )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Translating and counting bytes: on the processor by Pillow, which does both several times faster than torch."""
+"""Translating and counting bytes."""
 
 import numpy as np
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def look_up(values: UInt8[Tensor, "*shape"], table: UInt8[Tensor, "256"]) -> UInt8[Tensor, "*shape"]:
-    """The table's entry for every value."""
+    """The table's entry for every value; on a processor by Pillow, many times faster than by indexing."""
     if values.device.type != "cpu" or values.numel() == 0:
         return table.to(values.device)[values.int()]
     found = _flat(values).point(table.tolist())
@@ -17,9 +17,7 @@ def look_up(values: UInt8[Tensor, "*shape"], table: UInt8[Tensor, "256"]) -> UIn
 
 def count_bytes(values: UInt8[Tensor, "*shape"]) -> Int64[Tensor, "256"]:
     """How often each value occurs."""
-    if values.device.type != "cpu" or values.numel() == 0:
-        return torch.bincount(values.flatten(), minlength=256)
-    return torch.tensor(_flat(values).histogram())
+    return torch.bincount(values.flatten(), minlength=256)
 
 
 def _flat(values: Tensor) -> Image.Image:

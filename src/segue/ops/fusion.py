@@ -106,7 +106,7 @@ def channel_wise(
     votes = "neighbourhood" in (conflict, unclaimed)
     tally = count_claims(labels, policy, window=window if votes else None)
     label, count = tally.label, tally.count
-    disputed, nobody = (count // 2).clamp_(max=1), _equal(count, 0)
+    disputed, nobody = (count >> 1).clamp_(max=1), _equal(count, 0)
     match conflict:
         case "neighbourhood":
             label = _choose(disputed, cast(Tensor, tally.voted), label)
