@@ -40,7 +40,8 @@ def clda() -> Tree:
 
     Command: ``segue train clda --pair gta5_to_cityscapes --set method.teacher_model=RUN``. Which layers those are
     is measured before training without target labels, or read from what ``segue saliency`` wrote:
-    ``--set method.collaborate.saliency=FILE``.
+    ``--set method.collaborate.saliency=FILE``. On the street scenes: a teacher with ``mit_nano_deep`` and the pair's
+    own ``mit_nano``, or ``mit_b2`` and ``--set network.encoder=mit_b1``.
     """
     return merge(kd(), COLLABORATION)
 
