@@ -1,5 +1,6 @@
 """``segue label`` and ``segue fuse`` end to end: every kind of member, resuming, policies, and bad input."""
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -8,9 +9,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
+from tests.tiny import ready, tiny
 from typer.testing import CliRunner
 
 from segue.cli.main import app
+from segue.cli.runs import train_and_report
 from segue.types import IGNORE
 
 CLASSES = ["road", "car", "sky"]
@@ -270,3 +274,26 @@ def test_torn_records_of_an_interrupted_fusion_are_left_out(tmp_path: Path) -> N
     assert "1 pictures fused now, of 2" in run("fuse", *arguments).output
     assert (tmp_path / "out/fusion.json").read_text() == account
     assert torch.tensor(json.loads(account)["agreeing"]).shape == (2, 2)
+
+
+@pytest.mark.slow
+def test_an_ensemble_from_members_to_reports(tmp_path: Path) -> None:
+    said = io.StringIO()
+    wanted = ready(tiny("ensemble"), tmp_path / "members")
+    scores = train_and_report(wanted, tmp_path / "run", console=Console(file=said, width=300), cpu=True)
+    assert scores is not None and scores == json.loads((tmp_path / "run/scores.json").read_text())
+    account = json.loads((tmp_path / "run/fused/fusion.json").read_text())
+    assert account["members"] == ["one", "two"] and len(account["certainty"]) == 2
+    assert len(account["rules"]["policy"]) == 12 and account["pictures"] == 6
+    assert "Who is believed for what" in (tmp_path / "run/fused/report.html").read_text()
+    assert (tmp_path / "run/report.html").is_file() and "fusion  " in said.getvalue()
+    found = run("evaluate", tmp_path / "run", "--device", "cpu")
+    assert f"{100 * scores['mean_iou']:.1f}" in found.output
+    bare = tiny("ensemble")
+    with pytest.raises(ValueError, match=r"--set method\.ensemble\.members="):
+        train_and_report(bare, tmp_path / "bare", console=Console(file=said), cpu=True)
+    with pytest.raises(ValueError, match=r"recipe cbst starts from a trained model"):
+        train_and_report(tiny("cbst"), tmp_path / "bare", console=Console(file=said), cpu=True)
+    with pytest.raises(ValueError, match=r"recipe end distils models"):
+        train_and_report(tiny("end"), tmp_path / "bare", console=Console(file=said), cpu=True)
+    assert not (tmp_path / "bare").exists()

@@ -28,6 +28,7 @@ def train_and_report(
     from segue.cli.tables import scores_table
     from segue.engine.stages import train
     from segue.memory import keep_memory
+    from segue.report.fusion import write_fusion_report
     from segue.report.page import write_report
 
     keep_memory()
@@ -38,5 +39,8 @@ def train_and_report(
         console.print(scores_table(scores, title=f"{experiment.recipe}: {experiment.data.pair}"))
     runs = [folder] if baseline is None else [baseline, folder]
     page = write_report(folder / "report.html", runs, title=f"{experiment.recipe} on {experiment.data.pair}")
+    fused = folder / "fused"
+    if (fused / "fusion.json").is_file():
+        console.print(f"fusion  {write_fusion_report(fused)}", highlight=False)
     console.print(f"model   {folder / 'model'}\nreport  {page}", highlight=False)
     return scores
