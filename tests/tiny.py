@@ -50,7 +50,7 @@ def ready(wanted: Experiment, folder: Path) -> Experiment:
     if isinstance(settings, SelfTrainingSettings) and settings.teacher == "large":
         write_model(revise(wanted, {"network": {"encoder": "mit_nano_deep"}}), folder)
         # Of three steps, one compares attention and the last one moves blocks.
-        times = {"match_from": 0.4, "match_until": 0.5, "momentum": 0.5, "pictures": 1}
+        times = {"match_from": 0.4, "match_until": 0.5, "momentum": 0.5, "pictures": 1, "tolerance": 100.0}
         wish: Tree = {"teacher_model": str(folder)} | ({"collaborate": times} if settings.collaborate else {})
         return revise(wanted, {"method": wish})
     if isinstance(settings, OfflineSettings) and settings.rounds is not None:

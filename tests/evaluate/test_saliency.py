@@ -124,7 +124,7 @@ def test_by_agreement_a_network_is_perfect_and_the_lower_half_is_non_salient() -
     )  # fmt: skip
     assert measured.mean_iou == 1 and measured.pictures == 2
     assert min(measured.losses.values()) >= 0
-    non_salient = measured.non_salient()
+    non_salient = measured.non_salient(tolerance=100.0)
     assert len(non_salient) == 5
     others = [loss for name, loss in measured.losses.items() if name not in non_salient]
     assert max(measured.losses[name] for name in non_salient) <= min(others)
@@ -152,6 +152,7 @@ def test_rates_and_thresholds() -> None:
     assert measured.non_salient(threshold=0.3) == ["a", "d"]
     agreeing = Saliency("agreement", 1.0, losses, [["a", "b"], ["c", "d"]], 10)
     assert agreeing.non_salient(share=0.5) == ["a", "d"]
+    assert agreeing.non_salient(share=1.0, tolerance=0.5) == ["a", "d"]  # no share makes a layer useless
     assert Saliency.from_json(measured.to_json()) == measured
     with pytest.raises(ValueError, match="not a saliency"):
         Saliency.from_json({"against": "truth"})

@@ -146,7 +146,9 @@ def build_large_teacher(
         accelerator.wait_for_everyone()
         saliency = read_saliency(path, network)
     layers = draw_layers(
-        saliency.non_salient(threshold=wanted.threshold, share=wanted.least, signed=wanted.signed),
+        saliency.non_salient(
+            threshold=wanted.threshold, share=wanted.least, tolerance=wanted.tolerance, signed=wanted.signed
+        ),
         share=wanted.fraction,
         seed=experiment.seed,
         stages=[saliency.stages[stage - 1] for stage in wanted.stages],

@@ -57,6 +57,7 @@ class CollaborationSettings(Settings):
     pictures: Count = 500  # that it is measured on then
     threshold: Annotated[float, Field(ge=0.0)] = 0.1  # points of mean IoU that make a block salient
     least: Share = 0.5  # of the blocks, that are taken as non-salient by agreement
+    tolerance: Annotated[float, Field(gt=0.0)] = 5.0  # points of agreement that make any block salient
     signed: bool = False  # a block without which the teacher is better is non-salient, too
     fraction: Share = 0.3  # of the non-salient blocks that follow
     match: Literal["channel", "token", "both", "random", "index"] = "channel"

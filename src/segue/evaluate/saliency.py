@@ -24,6 +24,9 @@ SALIENT_FROM = 0.1
 AGREEING_SHARE = 0.5
 """The share of layers that are taken as non-salient by agreement: about what CLDA finds with labels."""
 
+AGREEING_LOSS = 5.0
+"""Points of agreement from which a layer matters all the same: a small network may need every layer it has."""
+
 Reference = Callable[[int, tuple[int, int], Tensor], Tensor]
 """``(index of the picture, size, own prediction (h,w)) -> label (h,w)``, IGNORE where nothing is said."""
 
@@ -66,18 +69,24 @@ class Saliency:
     pictures: int
 
     def non_salient(
-        self, *, threshold: float = SALIENT_FROM, share: float = AGREEING_SHARE, signed: bool = False
+        self,
+        *,
+        threshold: float = SALIENT_FROM,
+        share: float = AGREEING_SHARE,
+        tolerance: float = AGREEING_LOSS,
+        signed: bool = False,
     ) -> list[str]:
         """The layers that the network can do without.
 
-        By agreement a whole network scores 100 and every layer loses something, so that no threshold has a
-        meaning: there it is the given share of layers that lose least.
+        By agreement a whole network scores 100 and every layer loses something, so that the threshold has no
+        meaning: there it is the given share of layers that lose least, as far as they lose little.
 
         Source: CLDA, section 4.1 (a loss or a gain of at least 0.1 points makes a layer salient).
 
         Args:
             threshold: Points of mean IoU below which a layer does not matter.
             share: Of all layers, by agreement alone.
+            tolerance: Points of mean IoU from which a layer matters by agreement, too.
             signed: Whether a layer without which the network is better does not matter either.
 
         Returns:
@@ -87,7 +96,7 @@ class Saliency:
         if self.against != "agreement":
             return [name for name, rate in rates.items() if rate < threshold]
         least = sorted(rates, key=rates.__getitem__)[: round(share * len(rates))]
-        return [name for name in rates if name in set(least)]
+        return [name for name, rate in rates.items() if name in set(least) and rate < tolerance]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
