@@ -94,21 +94,20 @@ class Account:
             fused: What came of them.
             classes: How many there are.
         """
-        members = len(labels)
+        members, maps = len(labels), labels.numpy()
         histograms = [count_bytes(one).numpy() for one in labels]
         agreeing = np.zeros((members, members), np.int64)
         for one in range(members):
             agreeing[one, one] = histograms[one][:IGNORE].sum()
             for other in range(one):
-                same = labels[one].numel() - int(torch.count_nonzero(labels[one] ^ labels[other]))
+                same = np.count_nonzero(maps[one] == maps[other])
                 if histograms[one][IGNORE] and histograms[other][IGNORE]:
-                    same -= int(torch.count_nonzero((labels[one] == IGNORE) & (labels[other] == IGNORE)))
+                    same -= np.count_nonzero((maps[one] == IGNORE) & (maps[other] == IGNORE))
                 agreeing[one, other] = agreeing[other, one] = same
         named = np.stack([histogram[:classes] for histogram in histograms])
-        result, claims = count_bytes(fused.label).numpy(), fused.claims
-        pixels = claims.numel()
+        result, claims = count_bytes(fused.label).numpy(), fused.claims.numpy()
         return cls(
-            1, pixels, int(torch.count_nonzero(claims >> 1)), pixels - int(torch.count_nonzero(claims)),
+            1, claims.size, int(np.count_nonzero(claims > 1)), int(np.count_nonzero(claims == 0)),
             int(result[IGNORE]), result[:classes], named, agreeing,
         )  # fmt: skip
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
@@ -149,35 +150,39 @@ class Tally:
 def count_claims(labels: UInt8[Tensor, "t b h w"], policy: Sequence[int], *, window: int | None) -> Tally:
     """Go through the classes once, and count who claims what.
 
-    Claims are bytes, summed over the window as shifted maps first down and then across: for the few pixels of a
-    window that is several times faster than gathering or pooling.
+    Claims are bytes in one long row with a margin of abstentions around every picture, so that a window's sum is
+    a few additions of shifted rows: for small windows several times faster than gathering or pooling.
 
     Args:
         labels: Of each member.
         policy: For every class, the member that is believed.
         window: Side of the neighbourhood, odd; None for no vote.
     """
-    classes, shape = len(policy), labels.shape[1:]
-    places = 1 << (classes - 1).bit_length()
     side = window or 1
-    wide = torch.uint8 if side**2 < 256 else torch.int32
-    ranks = torch.int16 if side**2 * places < 2**15 else torch.int32
-    best = torch.zeros(shape, dtype=ranks, device=labels.device)
-    label, count = (torch.zeros(shape, dtype=torch.uint8, device=labels.device) for _ in range(2))
+    reach = side // 2
+    wide = F.pad(labels, (reach, reach, reach, reach), value=IGNORE)
+    rows, (height, width) = wide.flatten(1), wide.shape[-2:]
+    sums = torch.uint8 if side**2 < 256 else torch.int32
+    label, count = (torch.zeros_like(rows[0]) for _ in range(2))
+    corners = len(label) - (side - 1) * (width + 1)  # windows by their first cell
+    most, voted = (torch.zeros(corners, dtype=kind, device=labels.device) for kind in (sums, torch.uint8))
     for name, member in enumerate(policy):
-        claimed = _equal(labels[member], name)
+        claimed = _equal(rows[member], name)
         count += claimed
-        label += claimed * name  # a sum over one claim is that claim
+        label.add_(claimed, alpha=name)  # a sum over one claim is that claim
         if window is not None:
-            votes = _box_sum(_box_sum(claimed.to(wide), side // 2, -2), side // 2, -1)
-            # Votes first, then the lower class: one number to compare.
-            torch.maximum(best, votes.to(ranks).mul_(places).add_(places - 1 - name), out=best)
+            votes = _run_sum(_run_sum(claimed.to(sums), side, width), side, 1)
+            # Names rise: more votes than all before make this the highest one voted for.
+            torch.maximum(voted, (votes > most).view(torch.uint8) * name, out=voted)
+            torch.maximum(most, votes, out=most)
     label |= _equal(count, 0) * IGNORE
+    inner = (..., slice(reach, height - reach), slice(reach, width - reach))
+    label, count = (one.view(-1, height, width)[inner].contiguous() for one in (label, count))
     if window is None:
         return Tally(label, count, None)
-    voted = (places - 1 - (best & (places - 1))).to(torch.uint8)
-    voted |= _equal((best >> (classes - 1).bit_length()).clamp_(max=1).to(torch.uint8), 0) * IGNORE
-    return Tally(label, count, voted)
+    voted |= (most == 0).view(torch.uint8) * IGNORE
+    whole = F.pad(voted, (0, rows.shape[1] - corners)).view(-1, height, width)
+    return Tally(label, count, whole[..., : label.shape[-2], : label.shape[-1]].contiguous())
 
 
 def _equal(values: Tensor, byte: int) -> Tensor:
@@ -190,13 +195,15 @@ def _choose(where: Tensor, one: Tensor, other: Tensor) -> Tensor:
     return other + (one - other) * where
 
 
-def _box_sum(maps: Tensor, reach: int, axis: int) -> Tensor:
-    """The sum of every cell and those up to ``reach`` cells before and after it; nothing lies outside."""
-    total, length = maps.clone(), maps.shape[axis]
-    for shift in range(1, min(reach, length - 1) + 1):
-        total.narrow(axis, shift, length - shift).add_(maps.narrow(axis, 0, length - shift))
-        total.narrow(axis, 0, length - shift).add_(maps.narrow(axis, shift, length - shift))
-    return total
+def _run_sum(row: Tensor, length: int, step: int) -> Tensor:
+    """The sums of ``length`` cells that lie ``step`` apart, by their first cell: twice those of half the length."""
+    if length == 1:
+        return row
+    reach = length // 2 * step
+    half = _run_sum(row, length // 2, step)
+    total = half[:-reach] + half[reach:]
+    last = row[(length - 1) * step :]
+    return total[: len(last)] + last if length % 2 else total
 
 
 def choose_members(certainty: Float[Tensor, "t k"]) -> list[int]:
@@ -252,7 +259,5 @@ def _certainty_of(label: Tensor, count: Tensor, certainty: Tensor, window: int) 
     own = certainty.gather(0, place)[0]
     if bool((count == 1).all()):
         return own
-    pooled = torch.nn.functional.avg_pool2d(
-        certainty.float(), window, stride=1, padding=window // 2, count_include_pad=False
-    )
+    pooled = F.avg_pool2d(certainty.float(), window, stride=1, padding=window // 2, count_include_pad=False)
     return torch.where(count == 1, own, pooled.gather(0, place)[0])
