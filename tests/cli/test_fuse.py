@@ -297,3 +297,30 @@ def test_an_ensemble_from_members_to_reports(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"recipe end distils models"):
         train_and_report(tiny("end"), tmp_path / "bare", console=Console(file=said), cpu=True)
     assert not (tmp_path / "bare").exists()
+
+
+def test_labels_made_otherwise_are_not_mixed(model_folder: Path, pictures: Path, tmp_path: Path) -> None:
+    """A folder goes on only with the members, rules and model that it was begun with; nothing of it is touched."""
+    first, second = (write_labels(tmp_path / name, seed) for seed, name in enumerate(("one", "two")))
+    out, members = tmp_path / "fused", (f"one={first}", f"two={second}")
+    assert run("fuse", *members, "--out", out, "--policy", "random:0").exit_code == 0
+    before, page = stamps(out), (out / "fusion.json").read_text()
+    for named, *arguments in (
+        ("policy", *members, "--policy", "uniform:one"),
+        ("window", *members, "--policy", "random:0", "--window", 3),
+        ("kind", *members, "--fusion", "pixel"),
+        ("members", f"one={second}", f"two={first}", "--policy", "random:0"),
+    ):
+        refused = run("fuse", *arguments, "--out", out)
+        assert f"{out} holds labels made otherwise ({named} was" in str(refused.exception)
+    assert stamps(out) == before and (out / "fusion.json").read_text() == page
+    labels = tmp_path / "labels"
+    assert run("label", model_folder, pictures, "--out", labels).exit_code == 0
+    for named, *option in (
+        ("threshold", "--threshold", 0.5),
+        ("portion", "--portion", 0.2),
+        ("soft", "--soft"),
+    ):
+        refused = run("label", model_folder, pictures, "--out", labels, *option)
+        assert f"made otherwise ({named} was" in str(refused.exception)
+    assert run("label", model_folder, pictures, "--out", labels).exit_code == 0

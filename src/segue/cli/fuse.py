@@ -77,21 +77,23 @@ def fuse(
     if conflict == "order" and order is None:
         raise ValueError("--conflict order needs --order: classes with commas in between")
     paths, files = _named_paths(members, "member"), {} if pictures is None else find_files(pictures)
+    own_maps = {name: read_yaml(path) for name, path in _named_paths(maps or [], "--map").items()}
     opened = open_members(
         paths,
         pictures=files,
         read=read_image,
         classes=None if classes is None else read_class_list(classes),
-        maps={name: read_yaml(path) for name, path in _named_paths(maps or [], "--map").items()},
+        maps=own_maps,
         device=choose_device(device),
     )
     chosen, about = (None, {}) if fusion != "channel" else _policy(
         policy, opened.members, opened.classes, opened.names, _named_paths(students or [], "--student"), labels
     )  # fmt: skip
     rules = FusionRules(fusion, chosen, conflict, unclaimed, window, _order(order, opened.classes), threshold)
-    run = Fusion(opened.members, opened.classes, rules, out)
+    made = {"members": {name: str(path.absolute()) for name, path in paths.items()}, "maps": own_maps}
+    run = Fusion(opened.members, opened.classes, rules, out, made)
     with counting("fusing", len(opened.names)) as watch:
-        made = run.run(opened.names, watch)
+        fused = run.run(opened.names, watch)
     run.write_account({"policy_from": policy if fusion == "channel" else None, **about})
     page = write_fusion_report(out, pictures=files)
     console = Console(soft_wrap=True)
@@ -102,7 +104,7 @@ def fuse(
         "disputed": account.disputed, "unclaimed": account.unclaimed, "without a label": account.ignored,
     }  # fmt: skip
     said = ", ".join(f"{name} {100 * count / max(account.pixels, 1):.1f} %" for name, count in shares.items())
-    console.print(f"{made} pictures fused now, of {len(opened.names)}; {said}", highlight=False)
+    console.print(f"{fused} pictures fused now, of {len(opened.names)}; {said}", highlight=False)
     console.print(f"labels  {out / 'index'}\nreport  {page}", highlight=False)
 
 

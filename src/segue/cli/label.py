@@ -63,9 +63,10 @@ def label(
             rule = class_balanced(
                 class_thresholds(confidences(eye, found, read=read_image, watch=watch), portion)
             )
+    how = {"model": str(model.absolute()), "threshold": threshold, "portion": portion, "soft": soft}
     with counting("labelling", len(found)) as watch:
         made = label_pictures(
-            eye, found, out, rule=rule, read=read_image, soft=soft, share=share, watch=watch
+            eye, found, out, rule=rule, read=read_image, soft=soft, share=share, made=how, watch=watch
         )
     console = Console(soft_wrap=True)
     console.print(f"{made} pictures labelled now, of {len(found)}: {out}/index", highlight=False)

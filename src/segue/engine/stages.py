@@ -21,7 +21,7 @@ from segue.engine.method_settings import EnsembleSettings, OfflineSettings, Roun
 from segue.engine.settings import Experiment
 from segue.evaluate import policy
 from segue.evaluate.fusing import Fusion, FusionRules
-from segue.evaluate.labelling import Eye, class_balanced, confidences, label_pictures, most_probable
+from segue.evaluate.labelling import Eye, Rule, class_balanced, confidences, label_pictures, most_probable
 from segue.evaluate.members import model_eye
 from segue.evaluate.open_members import OpenedMembers, open_members, student_certainty
 from segue.files import write_text
@@ -166,31 +166,25 @@ class Stages:
             self.state.wait_for_everyone()
             self._train_on(own / "labels", own, start=self.experiment.network.start, steps=steps)
             eye = model_eye(own / "model", self.device)
-            self._label(eye, own / "certainty")
+            self._label(eye, own / "certainty", most_probable())
             table.append(student_certainty(own / "certainty", classes))
         return policy.by_certainty(table), {"certainty": table}
 
-    def _label(self, eye: Eye, out: Path) -> None:
+    def _label(self, eye: Eye, out: Path, rule: Rule) -> None:
         share = (self.state.process_index, self.state.num_processes)
-        label_pictures(eye, self.pictures, out, rule=most_probable(), read=self.target.image, share=share)
-        self._finish_labels(eye, out)
+        label_pictures(eye, self.pictures, out, rule=rule, read=self.target.image, share=share)
+        # Whoever ends first cannot know what the others still write: the first process looks again.
+        self.state.wait_for_everyone()
+        if self.state.is_main_process:
+            label_pictures(eye, self.pictures, out, rule=rule, read=self.target.image)
+        self.state.wait_for_everyone()
 
     def _label_balanced(self, model: Path, out: Path, portion: float, every: int) -> None:
         if (out / "statistics.json").is_file():
             return
         eye = model_eye(model, self.device)
         found = confidences(eye, self.pictures, read=self.target.image, every=every)
-        rule = class_balanced(class_thresholds(found, portion))
-        share = (self.state.process_index, self.state.num_processes)
-        label_pictures(eye, self.pictures, out, rule=rule, read=self.target.image, share=share)
-        self._finish_labels(eye, out)
-
-    def _finish_labels(self, eye: Eye, out: Path) -> None:
-        """Whoever ends first cannot know what the others still write: the first process looks again."""
-        self.state.wait_for_everyone()
-        if self.state.is_main_process:
-            label_pictures(eye, self.pictures, out, rule=most_probable(), read=self.target.image)
-        self.state.wait_for_everyone()
+        self._label(eye, out, class_balanced(class_thresholds(found, portion)))
 
     def _train_on(
         self, labels: Path, folder: Path, *, start: Path | None, steps: int | None = None

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -51,6 +51,18 @@ class FusionRules:
     def needs_probabilities(self) -> bool:
         """Whether labels alone are not enough."""
         return self.kind == "average" or self.threshold > 0 or self.conflict == "certainty"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "kind": self.kind,
+            "policy": None if self.policy is None else list(self.policy),
+            "conflict": self.conflict,
+            "unclaimed": self.unclaimed,
+            "window": self.window,
+            "order": None if self.order is None else list(self.order),
+            "threshold": self.threshold,
+        }
 
 
 @dataclass
@@ -153,12 +165,14 @@ class Fusion:
         classes: The fused classes.
         rules: How they become one.
         out: The folder of labels.
+        made: What decides beside the rules what the labels are; see :func:`segue.evaluate.labelling.describe`.
     """
 
     members: Sequence[Member]
     classes: ClassList
     rules: FusionRules
     out: Path
+    made: Mapping[str, Any] | None = None
     account: Account = field(init=False)
 
     def __post_init__(self) -> None:
@@ -175,9 +189,10 @@ class Fusion:
             How many were fused now.
 
         Raises:
-            ValueError: If a prediction is missing, damaged or of another size than the others'.
+            ValueError: If a prediction is missing, damaged or of another size than the others', or the folder holds
+                labels that were fused otherwise.
         """
-        describe(self.out, self.classes)
+        describe(self.out, self.classes, None if self.made is None else {**self.made, **self.rules.to_json()})
         kept = self._kept()
         known = set(pictures)
         for name, one in kept.items():
@@ -237,15 +252,7 @@ class Fusion:
         content = {
             "members": [member.name for member in self.members],
             "names": list(self.classes.names),
-            "rules": {
-                "kind": self.rules.kind,
-                "policy": None if self.rules.policy is None else list(self.rules.policy),
-                "conflict": self.rules.conflict,
-                "unclaimed": self.rules.unclaimed,
-                "window": self.rules.window,
-                "order": None if self.rules.order is None else list(self.rules.order),
-                "threshold": self.rules.threshold,
-            },
+            "rules": self.rules.to_json(),
             **self.account.to_json(),
             **extra,
         }

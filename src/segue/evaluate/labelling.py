@@ -2,7 +2,7 @@
 
 A folder of labels holds ``index/NAME.png`` (class ids, 255 where nothing is said), ``confidence/NAME.png`` (the
 probability of the predicted class, 255 is 1), with ``soft`` also ``soft/NAME.npz`` (all probabilities as bytes, at a
-quarter of the size), ``classes.json``, and, once every picture is labelled, ``statistics.json``.
+quarter of the size), ``classes.json``, ``made.json`` (how), and, once every picture is labelled, ``statistics.json``.
 """
 
 import io
@@ -91,6 +91,7 @@ def label_pictures(
     read: Callable[[Handle], UInt8[Tensor, "3 h w"]],
     soft: bool = False,
     share: tuple[int, int] = (0, 1),
+    made: Mapping[str, Any] | None = None,
     watch: Callable[[object], None] | None = None,
 ) -> int:
     """Label pictures that are not labelled yet.
@@ -103,16 +104,17 @@ def label_pictures(
         read: Opens one.
         soft: Whether all probabilities are stored, too.
         share: Which part of how many is to be labelled: one of several processes or machines.
+        made: See :func:`describe`.
         watch: Called after every picture.
 
     Returns:
         How many pictures were labelled now.
 
     Raises:
-        ValueError: If a picture cannot be read, or the folder holds labels of other classes.
+        ValueError: If a picture cannot be read, or the folder holds labels of other classes or made otherwise.
         OSError: If a file cannot be read or written; what was written stays.
     """
-    describe(out, eye.classes)
+    describe(out, eye.classes, made)
     number, shares = share
     mine = [name for place, name in enumerate(pictures) if place % shares == number]
     # The index is written last: where it is, the rest is.
@@ -132,11 +134,16 @@ def label_pictures(
     return len(waiting)
 
 
-def describe(out: Path, classes: ClassList) -> None:
-    """Write ``classes.json``, or see that it names the same classes.
+def describe(out: Path, classes: ClassList, made: Mapping[str, Any] | None = None) -> None:
+    """Write ``classes.json`` and ``made.json``, or see that they say the same: labels of two kinds are never mixed.
+
+    Args:
+        out: The folder of labels.
+        classes: Its classes.
+        made: What decides what the labels are, as plain values; None if nobody else can write there.
 
     Raises:
-        ValueError: If it names others.
+        ValueError: If they say something else.
     """
     path = out / "classes.json"
     content = {
@@ -146,7 +153,23 @@ def describe(out: Path, classes: ClassList) -> None:
     }
     if path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("classes") != list(classes.names):
         raise ValueError(f"{out} holds labels of other classes: choose another --out")
+    if made is not None:
+        _same_making(out, made)
+        write_text(out / "made.json", json.dumps(made, indent=1) + "\n")
     write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+def _same_making(out: Path, made: Mapping[str, Any]) -> None:
+    path = out / "made.json"
+    if not path.is_file():
+        return
+    before: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    for name in made:
+        if before.get(name) != made[name]:
+            raise ValueError(
+                f"{out} holds labels made otherwise ({name} was {before.get(name)}, is {made[name]}): choose another"
+                " --out"
+            )
 
 
 def statistics(out: Path, names: Sequence[str], classes: ClassList) -> dict[str, Any]:
