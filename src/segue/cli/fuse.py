@@ -95,7 +95,7 @@ def fuse(
     with counting("fusing", len(opened.names)) as watch:
         fused = run.run(opened.names, watch)
     run.write_account({"policy_from": policy if fusion == "channel" else None, **about})
-    page = write_fusion_report(out, pictures=files)
+    page = write_fusion_report(out, pictures=files.get)
     console = Console(soft_wrap=True)
     if chosen is not None:
         console.print(_table(chosen, opened.classes.names, list(paths)))

@@ -1,11 +1,15 @@
 """What several verbs do with a run: train it, show its scores, write its report."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from segue.engine.settings import Experiment
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def train_and_report(
@@ -41,6 +45,16 @@ def train_and_report(
     page = write_report(folder / "report.html", runs, title=f"{experiment.recipe} on {experiment.data.pair}")
     fused = folder / "fused"
     if (fused / "fusion.json").is_file():
-        console.print(f"fusion  {write_fusion_report(fused)}", highlight=False)
+        page_of_fusion = write_fusion_report(fused, pictures=_target_pictures(experiment))
+        console.print(f"fusion  {page_of_fusion}", highlight=False)
     console.print(f"model   {folder / 'model'}\nreport  {page}", highlight=False)
     return scores
+
+
+def _target_pictures(experiment: Experiment) -> "Callable[[str], np.ndarray]":
+    """The target's pictures by name, as RGB bytes (H,W,3)."""
+    from segue.engine.domains import open_domain
+
+    target = open_domain(experiment.data, experiment.data.target, labelled=False)
+    places = {target.name(index): index for index in range(len(target))}
+    return lambda name: target.image(places[name]).permute(1, 2, 0).contiguous().numpy()

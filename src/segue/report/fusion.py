@@ -1,10 +1,12 @@
 """The page about a fusion: who was believed for which class and why, how far members agree, pictures."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from segue.files import write_text
 from segue.report.page import rendered
@@ -44,12 +46,14 @@ class Scene:
     label: Picture | None
 
 
-def write_fusion_report(out: Path, *, pictures: Mapping[str, Path] | None = None) -> Path:
+def write_fusion_report(
+    out: Path, *, pictures: Callable[[str], Path | np.ndarray | None] | None = None
+) -> Path:
     """Write ``report.html`` beside ``fusion.json``.
 
     Args:
         out: The folder that ``segue fuse`` wrote.
-        pictures: Photographs by name, where there are any.
+        pictures: The photograph of a name, a file or RGB bytes (H,W,3); None if there is none.
 
     Returns:
         The file written.
@@ -74,7 +78,7 @@ def write_fusion_report(out: Path, *, pictures: Mapping[str, Path] | None = None
         lines=_lines(account, palette),
         agreement=_agreement(account),
         shares=_shares(account),
-        scenes=[_scene(name, out, palette, pictures or {}) for name in chosen],
+        scenes=[_scene(name, out, palette, pictures(name) if pictures else None) for name in chosen],
     )
     path = out / "report.html"
     write_text(path, page)
@@ -113,7 +117,9 @@ def _shares(account: Mapping[str, Any]) -> dict[str, float]:
     return {text: account[key] / pixels for text, key in wanted.items()}
 
 
-def _scene(name: str, out: Path, palette: list[tuple[int, int, int]], pictures: Mapping[str, Path]) -> Scene:
+def _scene(
+    name: str, out: Path, palette: list[tuple[int, int, int]], picture: Path | np.ndarray | None
+) -> Scene:
     # Beyond the classes, values are ignored pixels: black.
     full = [*palette, *([(0, 0, 0)] * (256 - len(palette)))]
-    return Scene(name, photograph(pictures.get(name)), class_map(out / "index" / f"{name}.png", full))
+    return Scene(name, photograph(picture), class_map(out / "index" / f"{name}.png", full))

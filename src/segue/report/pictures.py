@@ -24,9 +24,14 @@ class Picture:
     height: int
 
 
-def photograph(path: Path | None, *, width: int = WIDTH) -> Picture | None:
-    """A photograph, scaled down smoothly; None if there is no readable picture."""
-    image = _opened(path)
+def photograph(given: Path | np.ndarray | None, *, width: int = WIDTH) -> Picture | None:
+    """A photograph, scaled down smoothly; None if there is no readable picture.
+
+    Args:
+        given: A file, or RGB bytes (H,W,3).
+        width: The greatest width, in pixels.
+    """
+    image = Image.fromarray(given) if isinstance(given, np.ndarray) else _opened(given)
     if image is None:
         return None
     image = _at_most(image.convert("RGB"), width, Image.Resampling.LANCZOS)
