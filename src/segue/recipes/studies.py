@@ -123,7 +123,7 @@ STUDIES: dict[str, Study] = {
                 _bank("lambda 0.05", 69.3, share=0.05),
                 _bank("lambda 0.1", 69.8, share=0.1),
                 _bank("lambda 0.5", 70.2, share=0.5),
-                DIDA,
+                _bank("lambda 1", 71.0, share=1.0),
                 _bank("lambda 2", 70.5, share=2.0),
             ),
             "temperature": (
