@@ -166,7 +166,7 @@ def test_class_lists_meet_through_maps(tmp_path: Path) -> None:
     (tmp_path / "map.yaml").write_text("asphalt: road\nvan: car\nbus: car\nheaven: ignore\n")
     arguments = (f"one={one}", f"other={other}", "--fusion", "pixel", "--out", tmp_path / "fused")
     without = run("fuse", *arguments)
-    assert "4 classes of member other have no training class" in str(without.exception)
+    assert "other/classes.json have no training class" in str(without.exception)
     assert not (tmp_path / "fused").exists()
     found = run("fuse", *arguments, "--map", f"other={tmp_path / 'map.yaml'}")
     assert found.exit_code == 0, found.exception
@@ -203,8 +203,8 @@ def test_policies(tmp_path: Path) -> None:
         ("--policy", "random:x"): "write it as random:SEED",
         ("--policy", "truth"): "needs --labels",
         ("--policy", tmp_path / "none.yaml"): "no such policy file",
-        ("--policy", "random:1", "--threshold", 0.5): "no probabilities of picture 'a'",
-        ("--policy", "random:1", "--conflict", "order"): "needs --order",
+        ("--policy", "random:1", "--threshold", 0.5): "member one has no probabilities",
+        ("--policy", "random:1", "--conflict", "order"): "conflict order needs an order",
     }
     for arguments, message in bad.items():
         assert message in str(run("fuse", *members, "--out", tmp_path / "bad", *arguments).exception), (

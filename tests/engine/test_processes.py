@@ -1,6 +1,13 @@
-"""Two processes train as one: equal to each other in parameters and buffers, and to one process on both halves."""
+"""Two processes train as one: equal to each other in parameters and buffers, and to one process on both halves.
 
+Stages wait for one another: labels, fused pictures and models are whole before anybody reads them.
+"""
+
+import json
+import os
+import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,11 +15,15 @@ import torch
 import torch.multiprocessing as mp
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, PartialState
-from tests.tiny import tiny
+from rich.console import Console
+from tests.tiny import ready, tiny
 from torch import nn
 
+from segue.engine.experiment import revise
 from segue.engine.loop import Trainer
 from segue.engine.run import DISTRIBUTED
+from segue.engine.settings import Experiment
+from segue.engine.stages import train
 from segue.methods.self_training import SelfTraining
 from segue.methods.teacher import EmaTeacher
 from segue.methods.terms.feature_distance import FeatureDistance
@@ -61,24 +72,32 @@ def learn(folder: Path, *, norm: bool) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in method.state_dict().items()}
 
 
-def one_of_two(rank: int, folder: str, norm: bool) -> None:
-    import os
-
+def one_of_two(rank: int, task: Callable[..., None], arguments: tuple[object, ...]) -> None:
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "ACCELERATE_USE_CPU": "true"}
     torch.set_num_threads(1)
-    torch.save(learn(Path(folder), norm=norm), Path(folder) / f"{rank}.pt")
+    task(rank, *arguments)
     torch.distributed.destroy_process_group()
 
 
-def two(folder: Path, *, norm: bool, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, torch.Tensor]]:
-    import socket
-
+def on_two(task: Callable[..., None], *arguments: object, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         monkeypatch.setenv("MASTER_PORT", str(free.getsockname()[1]))
-    mp.spawn(one_of_two, (str(folder), norm), nprocs=2)
+    mp.spawn(one_of_two, (task, arguments), nprocs=2)
+
+
+def keep_what_is_learnt(rank: int, folder: Path, norm: bool) -> None:
+    torch.save(learn(folder, norm=norm), folder / f"{rank}.pt")
+
+
+def two(folder: Path, *, norm: bool, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, torch.Tensor]]:
+    on_two(keep_what_is_learnt, folder, norm, monkeypatch=monkeypatch)
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+
+
+def train_stages(rank: int, wanted: Experiment, folder: Path) -> None:
+    assert train(wanted, folder, console=Console(quiet=True), cpu=True) is None
 
 
 @pytest.mark.slow
@@ -101,3 +120,22 @@ def test_two_processes_equal_one_on_both_halves(tmp_path: Path, monkeypatch: pyt
         assert torch.allclose(value, first[name], rtol=1e-4, atol=STEPS * 2e-3), name
     close = [torch.isclose(v, first[n], rtol=1e-4, atol=1e-6).float().mean() for n, v in alone.items()]
     assert float(torch.stack(close).mean()) > 0.97
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="gloo over spawn is tested on POSIX systems")
+@pytest.mark.parametrize("recipe", ["cbst", "ensemble"])
+def test_stages_on_two_processes(recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without pictures to score on, nothing but the stages themselves makes a process wait."""
+    wanted = ready(tiny(recipe), tmp_path / "members")
+    wanted = revise(wanted, {"data": {"evaluation": None, "source_evaluation": None}})
+    on_two(train_stages, wanted, tmp_path / "run", monkeypatch=monkeypatch)
+    assert (tmp_path / "run/model/model.safetensors").is_file()
+    labels = tmp_path / "run" / ("round2/labels" if recipe == "cbst" else "fused")
+    assert len(list((labels / "index").glob("*.png"))) == 6
+    if recipe == "ensemble":
+        account = json.loads((labels / "fusion.json").read_text())
+        assert account["pictures"] == 6 and sum(account["classes"]) + account["ignored"] == account["pixels"]
+        assert {path.name for path in labels.glob("*.jsonl")} >= {"pictures-0.jsonl", "pictures-1.jsonl"}
+    else:
+        assert json.loads((labels / "statistics.json").read_text())["pictures"] == 6

@@ -63,20 +63,23 @@ def fuse(
 ) -> None:
     """Fuse predictions into one label for every picture, and say who was believed; goes on where it stopped."""
     from segue.cli.opened import choose_device
+    from segue.cli.pictures import find_pictures
     from segue.cli.progress import counting
     from segue.data.class_map import read_class_list
-    from segue.data.layout import find_files
     from segue.data.picture import read_image
     from segue.engine.experiment import read_yaml
     from segue.evaluate.fusing import Fusion, FusionRules
     from segue.evaluate.open_members import open_members
+    from segue.evaluate.policy import precedence
     from segue.memory import keep_memory
     from segue.report.fusion import write_fusion_report
 
     keep_memory()
-    if conflict == "order" and order is None:
-        raise ValueError("--conflict order needs --order: classes with commas in between")
-    paths, files = _named_paths(members, "member"), {} if pictures is None else find_files(pictures)
+    paths, by_student = _named_paths(members, "member"), _named_paths(students or [], "--student")
+    for given in (*paths.values(), *by_student.values(), *([] if labels is None else [labels])):
+        if given.resolve() == out.resolve():
+            raise ValueError(f"--out {out}: this folder is read from; choose another one")
+    files = {} if pictures is None else find_pictures(pictures, out)
     own_maps = {name: read_yaml(path) for name, path in _named_paths(maps or [], "--map").items()}
     opened = open_members(
         paths,
@@ -87,13 +90,17 @@ def fuse(
         device=choose_device(device),
     )
     chosen, about = (None, {}) if fusion != "channel" else _policy(
-        policy, opened.members, opened.classes, opened.names, _named_paths(students or [], "--student"), labels
+        policy, opened.members, opened.classes, opened.names, by_student, labels
     )  # fmt: skip
-    rules = FusionRules(fusion, chosen, conflict, unclaimed, window, _order(order, opened.classes), threshold)
-    made = {"members": {name: str(path.absolute()) for name, path in paths.items()}, "maps": own_maps}
+    first = None if order is None else precedence(order.split(","), opened.classes)
+    rules = FusionRules(fusion, chosen, conflict, unclaimed, window, first, threshold)
+    made = {
+        "members": {name: str(path.absolute()) for name, path in paths.items()}, "maps": own_maps,
+        "pictures": None if pictures is None else str(pictures.absolute()),
+    }  # fmt: skip
     run = Fusion(opened.members, opened.classes, rules, out, made)
     with counting("fusing", len(opened.names)) as watch:
-        fused = run.run(opened.names, watch)
+        fused = run.run(opened.names, watch=watch)
     run.write_account({"policy_from": policy if fusion == "channel" else None, **about})
     page = write_fusion_report(out, pictures=files.get)
     console = Console(soft_wrap=True)
@@ -148,13 +155,6 @@ def _policy(
         table = [student_certainty(students[name], classes) for name in names]
         return policy.by_certainty(table), {"certainty": table}
     return policy.from_file(Path(wanted), classes, names), {}
-
-
-def _order(text: str | None, classes: "ClassList") -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    given = [classes.index(name.strip()) for name in text.split(",")]
-    return (*given, *(place for place in range(len(classes)) if place not in given))
 
 
 def _table(policy: Sequence[int], names: Sequence[str], members: Sequence[str]) -> Table:

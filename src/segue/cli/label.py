@@ -27,8 +27,8 @@ def label(
 ) -> None:
     """Label pictures without labels; the same command goes on where it stopped."""
     from segue.cli.opened import choose_device, open_model
+    from segue.cli.pictures import find_pictures
     from segue.cli.progress import counting
-    from segue.data.layout import find_files
     from segue.data.picture import read_image
     from segue.evaluate.labelling import (
         Eye,
@@ -46,10 +46,8 @@ def label(
         device = f"cuda:{os.environ['LOCAL_RANK']}"
     if portion is not None and threshold > 0:
         raise ValueError("--threshold and --portion exclude each other")
+    found = find_pictures(pictures, out)
     opened = open_model(model, device=device)
-    found = find_files(pictures)
-    if not found:
-        raise ValueError(f"{pictures}: no picture here; jpg, png, bmp, tif and webp files are looked for")
     eye = Eye(
         opened.plan.predictor(opened.network),
         opened.classes,
@@ -63,7 +61,10 @@ def label(
             rule = class_balanced(
                 class_thresholds(confidences(eye, found, read=read_image, watch=watch), portion)
             )
-    how = {"model": str(model.absolute()), "threshold": threshold, "portion": portion, "soft": soft}
+    how = {
+        "model": str(model.absolute()), "pictures": str(pictures.absolute()),
+        "threshold": threshold, "portion": portion, "soft": soft,
+    }  # fmt: skip
     with counting("labelling", len(found)) as watch:
         made = label_pictures(
             eye, found, out, rule=rule, read=read_image, soft=soft, share=share, made=how, watch=watch

@@ -28,13 +28,14 @@ def predict(
     Files that cannot be read are named at the end, with exit code 2; all others are predicted.
     """
     from segue.cli.opened import open_model
+    from segue.cli.pictures import find_pictures
     from segue.cli.progress import counting
     from segue.data.picture import read_image
     from segue.evaluate.folder import KINDS, predict_folder
     from segue.memory import keep_memory
 
     keep_memory()
-    found = _find(pictures, out)
+    found = find_pictures(pictures, out)
     opened = open_model(model, device=device, mode=mode, flip=flip, scales=scales)
     with counting("predicting", len(found)) as progress:
         outcome = predict_folder(
@@ -53,20 +54,3 @@ def predict(
         print(f"segue: {name} was not predicted: {reason}", file=sys.stderr)
     if outcome.failed:
         raise typer.Exit(2)
-
-
-def _find(pictures: Path, out: Path) -> dict[str, Path]:
-    """Picture files by name; earlier predictions below the folder are no pictures."""
-    from segue.data.layout import find_files
-
-    if pictures.is_file():
-        return {pictures.stem: pictures}
-    if not pictures.is_dir():
-        raise FileNotFoundError(f"{pictures}: no such folder or picture")
-    if out.resolve() == pictures.resolve():
-        raise ValueError(f"--out {out}: choose another folder than that of the pictures")
-    own = out.resolve()
-    found = {name: path for name, path in find_files(pictures).items() if own not in path.resolve().parents}
-    if not found:
-        raise ValueError(f"{pictures}: no picture here; jpg, png, bmp, tif and webp files are looked for")
-    return found

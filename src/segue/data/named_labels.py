@@ -8,7 +8,13 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from segue.classes import ClassList
-from segue.data.class_map import LabelTable, label_table, parse_label_classes, read_class_list
+from segue.data.class_map import (
+    LabelTable,
+    label_table,
+    parse_label_classes,
+    read_class_list,
+    read_label_classes,
+)  # fmt: skip
 from segue.data.layout import find_files
 from segue.data.picture import read_label
 
@@ -56,27 +62,31 @@ def open_named_labels(
         FileNotFoundError: If the folder or its class list is missing.
         ValueError: If a class has no counterpart and the map does not say what becomes of it.
     """
-    table = own_table(own_classes(folder, origin), classes, class_map, origin)
+    table = label_table(read_label_classes(_class_file(folder, origin)), classes, class_map)
     index = folder / "index"
     return NamedLabels(find_files(index if index.is_dir() else folder), table, origin)
 
 
 def own_classes(folder: Path, origin: str) -> ClassList:
-    """The class list of a folder of labels.
+    """The class list of a folder of labels, in the order of their numbers.
 
     Raises:
         FileNotFoundError: If it has none.
     """
-    found = next((folder / file for file in CLASS_FILES if (folder / file).is_file()), None)
-    if found is None:
-        raise FileNotFoundError(f"{origin}: {folder} has no classes.json that names its class numbers")
-    return read_class_list(found)
+    return read_class_list(_class_file(folder, origin))
 
 
 def own_table(own: ClassList, classes: ClassList, class_map: Mapping[str, str], origin: str) -> LabelTable:
-    """How class numbers translate to the training classes.
+    """How the places of classes translate to the training classes.
 
     Raises:
         ValueError: If a class has no counterpart and the map does not say what becomes of it.
     """
     return label_table(parse_label_classes(list(own.names), origin), classes, class_map)
+
+
+def _class_file(folder: Path, origin: str) -> Path:
+    found = next((folder / file for file in CLASS_FILES if (folder / file).is_file()), None)
+    if found is None:
+        raise FileNotFoundError(f"{origin}: {folder} has no classes.json that names its class numbers")
+    return found

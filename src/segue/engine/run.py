@@ -3,6 +3,7 @@
 import platform
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import accelerate
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 from rich.console import Console
 from torch import Tensor
 
@@ -34,6 +35,9 @@ DISTRIBUTED = DistributedDataParallelKwargs(
     find_unused_parameters=True,  # a view does not use the layers of every term
     broadcast_buffers=False,  # the loop averages them instead
 )
+
+PATIENCE = timedelta(hours=6)
+"""How long processes wait for one that measures, labels or fuses what the others have no part in."""
 
 
 def train(
@@ -110,6 +114,7 @@ def train(
         )
     if accelerator.is_main_process:
         _save_models(experiment, folder, trainer)
+    accelerator.wait_for_everyone()  # whoever goes on may read the model
     seed_step(experiment.seed, experiment.steps, accelerator.process_index)
     return score_run(experiment, folder, trainer.method, accelerator=accelerator)
 
@@ -175,7 +180,7 @@ def _accelerator(experiment: Experiment, *, cpu: bool, console: Console) -> Acce
     return Accelerator(
         mixed_precision=precision,
         cpu=cpu,
-        kwargs_handlers=[DISTRIBUTED],
+        kwargs_handlers=[DISTRIBUTED, InitProcessGroupKwargs(timeout=PATIENCE)],
     )
 
 

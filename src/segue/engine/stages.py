@@ -5,6 +5,9 @@ made is the run's own model, scores and logs.
 """
 
 import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +23,11 @@ from segue.engine.domains import open_domain, training_classes
 from segue.engine.method_settings import EnsembleSettings, OfflineSettings, RoundSettings
 from segue.engine.settings import Experiment
 from segue.evaluate import policy
-from segue.evaluate.fusing import Fusion, FusionRules
+from segue.evaluate.fusing import Fusion, FusionRules, check_members
 from segue.evaluate.labelling import Eye, Rule, class_balanced, confidences, label_pictures, most_probable
 from segue.evaluate.members import model_eye
 from segue.evaluate.open_members import OpenedMembers, open_members, student_certainty
+from segue.evaluate.unify import unify
 from segue.files import write_text
 from segue.ops.balance import class_thresholds
 
@@ -75,7 +79,7 @@ class Stages:
         self.folder = folder
         self.console = console
         self.cpu = cpu
-        self.state = PartialState(cpu=cpu)
+        self.state = PartialState(cpu=cpu, timeout=run.PATIENCE)
         self.device = self.state.device or torch.device("cpu")
         self.target: Dataset = open_domain(experiment.data, experiment.data.target, labelled=False)
         self.pictures = {self.target.name(index): index for index in range(len(self.target))}
@@ -115,68 +119,92 @@ class Stages:
                 f"recipe {self.experiment.recipe} fuses members: --set method.ensemble.members='{{a: RUN, b: FOLDER}}'"
             )
         classes = training_classes(self.experiment.data)
-        members = open_members(
-            settings.members,
+        members = self._open(settings.members, settings.maps)
+        rules = self._rules(settings, list(settings.members), classes)
+        check_members(members.members, rules)
+        self._begin()
+        unified = self._unify(settings, members)
+        about: dict[str, Any] = {}
+        if settings.kind == "channel" and rules.policy is None:
+            certainty = [self._certainty(name, labels, classes) for name, labels in unified.items()]
+            rules, about = replace(rules, policy=policy.by_certainty(certainty)), {"certainty": certainty}
+        self._say("fusing the members' labels")
+        if not rules.needs_probabilities:
+            members = self._open(unified, {})
+        fused = self.folder / "fused"
+        fusion = Fusion(members.members, classes, rules, fused, _origin(settings))
+        self._shared(lambda share: fusion.run(members.names, share=share))
+        if self.state.is_main_process:
+            fusion.write_account({"policy_from": str(settings.policy), **about})
+        scores = self._train_on(fused, self.folder / "student", start=self.experiment.network.start)
+        self._keep(self.folder / "student")
+        return scores
+
+    def _open(self, paths: Mapping[str, Path], maps: Mapping[str, Mapping[str, str]]) -> OpenedMembers:
+        return open_members(
+            paths,
             pictures=self.pictures,
             read=self.target.image,
-            classes=classes,
-            maps=settings.maps,
+            classes=training_classes(self.experiment.data),
+            maps=maps,
             device=self.device,
         )
-        self._begin()
-        chosen, about = self._policy(settings, members, classes)
-        rules = FusionRules(
+
+    def _rules(self, settings: EnsembleSettings, names: Sequence[str], classes: ClassList) -> FusionRules:
+        """All that can be said before anything is trained: a policy of certainty is still open."""
+        chosen: tuple[int, ...] | None = None
+        if settings.kind == "channel" and settings.policy == "random":
+            chosen = policy.at_random(classes, names, self.experiment.seed)
+        elif settings.kind == "channel" and isinstance(settings.policy, Path):
+            chosen = policy.from_file(settings.policy, classes, names)
+        return FusionRules(
             settings.kind,
             chosen,
             settings.conflict,
             settings.unclaimed,
             settings.window,
-            None if settings.order is None else tuple(classes.index(name) for name in settings.order),
+            None if settings.order is None else policy.precedence(settings.order, classes),
             settings.threshold,
         )
-        fused = self.folder / "fused"
-        self._say("fusing the members' labels")
-        if self.state.is_main_process:
-            fusion = Fusion(members.members, classes, rules, fused)
-            fusion.run(members.names)
-            fusion.write_account({"policy_from": str(settings.policy), **about})
-        self.state.wait_for_everyone()
-        scores = self._train_on(fused, self.folder / "student", start=self.experiment.network.start)
-        self._keep(self.folder / "student")
-        return scores
 
-    def _policy(
-        self, settings: EnsembleSettings, members: OpenedMembers, classes: ClassList
-    ) -> tuple[tuple[int, ...] | None, dict[str, Any]]:
-        names = [member.name for member in members.members]
-        if settings.kind != "channel":
-            return None, {}
-        if settings.policy == "random":
-            return policy.at_random(classes, names, self.experiment.seed), {}
-        if isinstance(settings.policy, Path):
-            return policy.from_file(settings.policy, classes, names), {}
-        steps = max(1, round(settings.student_share * self.experiment.steps))
-        table: list[list[float | None]] = []
-        for place, name in enumerate(names):
-            own = self.folder / "members" / name
-            self._say(f"a student of member {name} says how certain it is")
-            if self.state.is_main_process:
-                alone = FusionRules("channel", (place,) * len(classes))
-                Fusion(members.members, classes, alone, own / "labels").run(members.names)
-            self.state.wait_for_everyone()
-            self._train_on(own / "labels", own, start=self.experiment.network.start, steps=steps)
-            eye = model_eye(own / "model", self.device)
-            self._label(eye, own / "certainty", most_probable())
-            table.append(student_certainty(own / "certainty", classes))
-        return policy.by_certainty(table), {"certainty": table}
+    def _unify(self, settings: EnsembleSettings, members: OpenedMembers) -> dict[str, Path]:
+        """Every member's labels, in a folder of its own; each picture is predicted by one process."""
+        folders: dict[str, Path] = {}
+        for member in members.members:
+            self._say(f"labels of member {member.name}")
+            folders[member.name] = out = self.folder / "members" / member.name / "labels"
+            made = {
+                "member": str(settings.members[member.name]),
+                "map": settings.maps.get(member.name, {}),
+            }
+            task = partial(unify, member, members.names, out, members.classes, made=made)
+            self._shared(lambda share, task=task: task(share=share))
+        return folders
+
+    def _certainty(self, name: str, labels: Path, classes: ClassList) -> list[float | None]:
+        """How certain of each class a student is that knows one member's labels alone."""
+        method = self.experiment.method
+        assert isinstance(method, OfflineSettings) and method.ensemble is not None
+        steps = max(1, round(method.ensemble.student_share * self.experiment.steps))
+        self._say(f"a student of member {name} says how certain it is")
+        own = labels.parent
+        self._train_on(labels, own, start=self.experiment.network.start, steps=steps)
+        self._label(model_eye(own / "model", self.device), own / "certainty", most_probable())
+        return student_certainty(own / "certainty", classes)
 
     def _label(self, eye: Eye, out: Path, rule: Rule) -> None:
-        share = (self.state.process_index, self.state.num_processes)
-        label_pictures(eye, self.pictures, out, rule=rule, read=self.target.image, share=share)
-        # Whoever ends first cannot know what the others still write: the first process looks again.
+        self._shared(
+            lambda share: label_pictures(
+                eye, self.pictures, out, rule=rule, read=self.target.image, share=share
+            )
+        )
+
+    def _shared(self, task: Callable[[tuple[int, int]], object]) -> None:
+        """Every process does its part; then the first one looks again at the whole, which nobody else could."""
+        task((self.state.process_index, self.state.num_processes))
         self.state.wait_for_everyone()
-        if self.state.is_main_process:
-            label_pictures(eye, self.pictures, out, rule=rule, read=self.target.image)
+        if self.state.is_main_process and self.state.num_processes > 1:
+            task((0, 1))
         self.state.wait_for_everyone()
 
     def _label_balanced(self, model: Path, out: Path, portion: float, every: int) -> None:
@@ -213,6 +241,13 @@ class Stages:
     def _say(self, text: str) -> None:
         if self.state.is_main_process:
             self.console.print(text, highlight=False)
+
+
+def _origin(settings: EnsembleSettings) -> dict[str, Any]:
+    return {
+        "members": {name: str(path) for name, path in settings.members.items()},
+        "maps": settings.maps,
+    }
 
 
 def _replace(source: Path, goal: Path) -> None:

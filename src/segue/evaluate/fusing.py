@@ -9,15 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from segue.classes import ClassList
+from segue.evaluate.account import Account
 from segue.evaluate.labelling import describe, png
 from segue.evaluate.members import FolderMember, Member
 from segue.files import write_bytes, write_text
-from segue.ops.bytes import count_bytes
 from segue.ops.fusion import Conflict, Fused, Unclaimed, average, channel_wise, majority
 from segue.types import IGNORE
 
@@ -37,6 +36,9 @@ class FusionRules:
         window: Side of the neighbourhood.
         order: Classes by precedence; None for the order of their numbers.
         threshold: Certainty below which a label is dropped; of "channel" and "average".
+
+    Raises:
+        ValueError: If a rule is missing, or one is given that the kind makes no use of.
     """
 
     kind: Kind = "channel"
@@ -47,10 +49,24 @@ class FusionRules:
     order: tuple[int, ...] | None = None
     threshold: float = 0.0
 
+    def __post_init__(self) -> None:
+        if self.window < 1 or self.window % 2 == 0:
+            raise ValueError(f"window {self.window}: the side of a neighbourhood is an odd number of pixels")
+        if self.conflict == "order" and self.order is None:
+            raise ValueError(
+                "conflict order needs an order of classes, of which the first one wins (--order)"
+            )
+        if self.order is not None and self.conflict != "order":
+            raise ValueError("an order of classes is used by conflict order alone (--conflict order)")
+        if self.kind == "pixel" and self.threshold > 0:
+            raise ValueError("a majority has no certainty: a threshold goes with channel or average")
+
     @property
     def needs_probabilities(self) -> bool:
         """Whether labels alone are not enough."""
-        return self.kind == "average" or self.threshold > 0 or self.conflict == "certainty"
+        if self.kind == "average":
+            return True
+        return self.kind == "channel" and (self.threshold > 0 or self.conflict == "certainty")
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -63,97 +79,6 @@ class FusionRules:
             "order": None if self.order is None else list(self.order),
             "threshold": self.threshold,
         }
-
-
-@dataclass
-class Account:
-    """What happened in a fusion; sums over pictures.
-
-    Attributes:
-        pictures: How many were fused.
-        pixels: Of all of them.
-        disputed: Claimed more than once.
-        unclaimed: Claimed by nobody.
-        ignored: Left without a label.
-        classes: Pixels of each class in the result.
-        named: Pixels that each member names each class.
-        agreeing: Pixels on which each two members name the same.
-    """
-
-    pictures: int
-    pixels: int
-    disputed: int
-    unclaimed: int
-    ignored: int
-    classes: np.ndarray
-    named: np.ndarray
-    agreeing: np.ndarray
-
-    @classmethod
-    def empty(cls, members: int, classes: int) -> "Account":
-        """Nothing yet."""
-        return cls(
-            0, 0, 0, 0, 0,
-            np.zeros(classes, np.int64), np.zeros((members, classes), np.int64), np.zeros((members, members), np.int64),
-        )  # fmt: skip
-
-    @classmethod
-    def of(cls, labels: Tensor, fused: Fused, classes: int) -> "Account":
-        """Of one picture.
-
-        Args:
-            labels: Of the members (T,1,H,W).
-            fused: What came of them.
-            classes: How many there are.
-        """
-        members, maps = len(labels), labels.numpy()
-        histograms = [count_bytes(one).numpy() for one in labels]
-        agreeing = np.zeros((members, members), np.int64)
-        for one in range(members):
-            agreeing[one, one] = histograms[one][:IGNORE].sum()
-            for other in range(one):
-                same = np.count_nonzero(maps[one] == maps[other])
-                if histograms[one][IGNORE] and histograms[other][IGNORE]:
-                    same -= np.count_nonzero((maps[one] == IGNORE) & (maps[other] == IGNORE))
-                agreeing[one, other] = agreeing[other, one] = same
-        named = np.stack([histogram[:classes] for histogram in histograms])
-        result, claims = count_bytes(fused.label).numpy(), fused.claims.numpy()
-        return cls(
-            1, claims.size, int(np.count_nonzero(claims > 1)), int(np.count_nonzero(claims == 0)),
-            int(result[IGNORE]), result[:classes], named, agreeing,
-        )  # fmt: skip
-
-    def add(self, other: "Account") -> None:
-        """Take another picture in."""
-        self.pictures += other.pictures
-        self.pixels += other.pixels
-        self.disputed += other.disputed
-        self.unclaimed += other.unclaimed
-        self.ignored += other.ignored
-        self.classes = self.classes + other.classes
-        self.named = self.named + other.named
-        self.agreeing = self.agreeing + other.agreeing
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {
-            "pictures": self.pictures,
-            "pixels": self.pixels,
-            "disputed": self.disputed,
-            "unclaimed": self.unclaimed,
-            "ignored": self.ignored,
-            "classes": self.classes.tolist(),
-            "named": self.named.tolist(),
-            "agreeing": self.agreeing.tolist(),
-        }
-
-    @classmethod
-    def from_json(cls, content: dict[str, Any]) -> "Account":
-        """What :meth:`to_json` wrote."""
-        values = dict(content)
-        for name in ("classes", "named", "agreeing"):
-            values[name] = np.array(content[name], np.int64)
-        return cls(**values)
 
 
 @dataclass
@@ -178,11 +103,18 @@ class Fusion:
     def __post_init__(self) -> None:
         self.account = Account.empty(len(self.members), len(self.classes))
 
-    def run(self, pictures: Sequence[str], watch: Callable[[object], None] | None = None) -> int:
-        """Fuse pictures that are not fused yet.
+    def run(
+        self,
+        pictures: Sequence[str],
+        *,
+        share: tuple[int, int] = (0, 1),
+        watch: Callable[[object], None] | None = None,
+    ) -> int:
+        """Fuse pictures that are not fused yet; the account is then of all that are.
 
         Args:
             pictures: Names that every member has.
+            share: Which part of how many is to be fused: one of several processes.
             watch: Called after every picture.
 
         Returns:
@@ -192,20 +124,21 @@ class Fusion:
             ValueError: If a prediction is missing, damaged or of another size than the others', or the folder holds
                 labels that were fused otherwise.
         """
+        check_members(self.members, self.rules)
         describe(self.out, self.classes, None if self.made is None else {**self.made, **self.rules.to_json()})
-        kept = self._kept()
-        known = set(pictures)
-        for name, one in kept.items():
-            if name in known:
-                self.account.add(one)
-        waiting = [name for name in pictures if name not in kept]
-        with (self.out / "pictures.jsonl").open("a", encoding="utf-8") as log:
+        done, (number, shares) = self._kept(_log(share)), share
+        waiting = [name for name in pictures[number::shares] if name not in done]
+        with (self.out / _log(share)).open("a", encoding="utf-8") as log:
             for name, one in self._accounts(waiting):
                 log.write(json.dumps({"name": name, **one.to_json()}) + "\n")
                 log.flush()
-                self.account.add(one)
+                done[name] = one
                 if watch is not None:
                     watch(name)
+        self.account = Account.empty(len(self.members), len(self.classes))
+        for name in pictures:
+            if name in done:
+                self.account.add(done[name])
         return len(waiting)
 
     def _accounts(self, names: Sequence[str]) -> Iterator[tuple[str, Account]]:
@@ -231,11 +164,13 @@ class Fusion:
             label = majority(labels, len(self.classes))
             return Fused(label, (label != IGNORE).to(torch.uint8))
         if rules.kind == "average":
-            label, sure = average(torch.stack([member.probability(name)[None] for member in self.members]))
+            size = (labels.shape[-2], labels.shape[-1])
+            own = [_probability(member, name, size)[None] for member in self.members]
+            label, sure = average(torch.stack(own))
             label = label.masked_fill(sure < rules.threshold, IGNORE)
             return Fused(label, (label != IGNORE).to(torch.uint8))
         assert rules.policy is not None, "channel-wise fusion has a policy"
-        certainty = self._planes(name) if rules.needs_probabilities else None
+        certainty = self._planes(name, labels) if rules.needs_probabilities else None
         return channel_wise(
             labels,
             rules.policy,
@@ -273,31 +208,61 @@ class Fusion:
             )
         return torch.stack(found)[:, None]
 
-    def _planes(self, name: str) -> Tensor:
+    def _planes(self, name: str, labels: Tensor) -> Tensor:
         """For each class the probability that the believed member gives it (K,1,H,W)."""
         assert self.rules.policy is not None
-        own = {member: self.members[member].probability(name) for member in set(self.rules.policy)}
+        size = (labels.shape[-2], labels.shape[-1])
+        own = {place: _probability(self.members[place], name, size) for place in set(self.rules.policy)}
         return torch.stack([own[member][place] for place, member in enumerate(self.rules.policy)])[:, None]
 
-    def _kept(self) -> dict[str, Account]:
+    def _kept(self, log: str) -> dict[str, Account]:
         """Pictures of an interrupted fusion whose label is there; a torn last line is left out."""
-        path = self.out / "pictures.jsonl"
         kept: dict[str, Account] = {}
-        if not path.is_file():
-            return kept
-        text = path.read_text(encoding="utf-8")
-        for line in text.splitlines():
-            try:
-                content = json.loads(line)
-            except ValueError:
-                continue
-            name = content.pop("name")
-            if (self.out / "index" / f"{name}.png").is_file():
-                kept[name] = Account.from_json(content)
-        if text and not text.endswith("\n"):
-            # The next line must not be glued to a torn one.
-            write_text(path, text + "\n")
+        for path in sorted(self.out.glob("pictures*.jsonl")):
+            text = path.read_text(encoding="utf-8")
+            for line in text.splitlines():
+                try:
+                    content: dict[str, Any] = json.loads(line)
+                except ValueError:
+                    continue
+                name = content.pop("name")
+                if (self.out / "index" / f"{name}.png").is_file():
+                    kept[name] = Account.from_json(content)
+            if path.name == log and text and not text.endswith("\n"):
+                # The next line must not be glued to a torn one.
+                write_text(path, text + "\n")
         return kept
+
+
+def check_members(members: Sequence[Member], rules: FusionRules) -> None:
+    """See that the rules do not ask for probabilities of a member that has none.
+
+    Raises:
+        ValueError: If they do.
+    """
+    silent = [member.name for member in members if not member.has_probabilities]
+    if rules.needs_probabilities and silent:
+        wish = "an average" if rules.kind == "average" else "a threshold or conflict certainty"
+        raise ValueError(
+            f"member {silent[0]} has no probabilities, which {wish} needs: use a model, or label with"
+            " `segue label --soft`"
+        )
+
+
+def _probability(member: Member, picture: str, size: tuple[int, int]) -> Tensor:
+    found = member.probability(picture)
+    if tuple(found.shape[-2:]) != size:
+        raise ValueError(
+            f"member {member.name}: picture {picture!r} has probabilities of {found.shape[-1]}x{found.shape[-2]} and a"
+            f" label of {size[1]}x{size[0]} pixels (width x height)"
+        )
+    return found
+
+
+def _log(share: tuple[int, int]) -> str:
+    """Every process writes a log of its own."""
+    number, shares = share
+    return "pictures.jsonl" if shares == 1 else f"pictures-{number}.jsonl"
 
 
 @contextmanager

@@ -7,6 +7,8 @@ quarter of the size), ``classes.json``, ``made.json`` (how), and, once every pic
 
 import io
 import json
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,8 +163,10 @@ def describe(out: Path, classes: ClassList, made: Mapping[str, Any] | None = Non
 
 def _same_making(out: Path, made: Mapping[str, Any]) -> None:
     path = out / "made.json"
-    if not path.is_file():
+    if not any((out / "index").rglob("*.png")):
         return
+    if not path.is_file():
+        raise ValueError(f"{out} holds labels that somebody else made: choose another --out")
     before: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     for name in made:
         if before.get(name) != made[name]:
@@ -253,9 +257,9 @@ def unpacked(path: Path) -> Float[Tensor, "k h w"]:
         ValueError: If the file is damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as content:
             small, size = torch.from_numpy(content["probability"]), tuple(content["size"].tolist())
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path}: not stored probabilities ({error}); label that picture again") from error
     return F.interpolate(small[None].float() / 255, size, mode="bilinear", align_corners=False)[0]
 

@@ -33,6 +33,11 @@ class Member(Protocol):
         """A picture's class for every pixel, in the fused classes; IGNORE where it says nothing."""
         ...
 
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether it says more than labels."""
+        ...
+
     def probability(self, picture: str) -> Float[Tensor, "k h w"]:
         """Its probability of every fused class.
 
@@ -50,13 +55,20 @@ class FolderMember:
         name: What it is called.
         label: Its class for every pixel of a picture.
         soft: Where ``segue label --soft`` stored all probabilities; None without.
+        table: From the places of its classes, in the order of their numbers, to the fused ones.
         classes: How many fused classes there are.
     """
 
     name: str
     label: NamedLabels
     soft: Path | None
+    table: LabelTable
     classes: int
+
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether there are any beside the labels."""
+        return self.soft is not None
 
     def probability(self, picture: str) -> Float[Tensor, "k h w"]:
         """What was stored beside it.
@@ -67,10 +79,9 @@ class FolderMember:
         path = None if self.soft is None else self.soft / f"{picture}.npz"
         if path is None or not path.is_file():
             raise ValueError(
-                f"member {self.name}: no probabilities of picture {picture!r}; make them with `segue label --soft`,"
-                " or fuse with threshold 0 and without certainty"
+                f"member {self.name}: no probabilities of picture {picture!r}; make them with `segue label --soft`"
             )
-        return merged(unpacked(path), self.label.table, self.classes)
+        return merged(unpacked(path), self.table, self.classes)
 
 
 @dataclass
@@ -93,6 +104,11 @@ class ModelMember:
     table: LabelTable
     classes: int
     _last: tuple[str, Tensor] | None = None
+
+    @property
+    def has_probabilities(self) -> bool:
+        """It always predicts them."""
+        return True
 
     def label(self, picture: str) -> UInt8[Tensor, "h w"]:
         """The most probable of its own classes, translated."""
@@ -151,9 +167,10 @@ def onnx_eye(path: Path) -> Eye:
         )
     try:
         content: dict[str, Any] = json.loads(beside.read_text(encoding="utf-8"))
-        return Eye(
-            predictor, class_list(content["classes"]), content["mean"], content["std"], torch.device("cpu")
-        )
+        mean, std = ([float(part) for part in content[key]] for key in ("mean", "std"))
+        if len(mean) != 3 or len(std) != 3:
+            raise ValueError("mean and std are three numbers each, of red, green and blue")
+        return Eye(predictor, class_list(content["classes"]), mean, std, torch.device("cpu"))
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{beside}: it needs the keys classes, mean and std: {error}") from None
 
@@ -184,7 +201,14 @@ def onnx_predictor(path: Path) -> Predictor:
     entry = session.get_inputs()[0].name
 
     def predict(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
-        found = torch.from_numpy(session.run(None, {entry: image.cpu().numpy()})[0]).float()
+        try:
+            found = torch.from_numpy(session.run(None, {entry: image.cpu().numpy()})[0]).float()
+        except Exception as error:  # as above
+            shape = "x".join(map(str, image.shape))
+            raise ValueError(
+                f"{path}: it does not take a picture of shape {shape}; export it with free height and width"
+                f" ({' '.join(str(error).split())[:200]})"
+            ) from error
         if found.ndim != 4:
             raise ValueError(f"{path}: its output has {found.ndim} axes, not (B,K,H,W)")
         sums = found.sum(1)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from segue.classes import ClassList
 from segue.data.layout import find_files
-from segue.data.named_labels import NamedLabels, open_named_labels, own_classes, own_table
+from segue.data.named_labels import CLASS_FILES, NamedLabels, open_named_labels, own_classes, own_table
 from segue.evaluate.labelling import Eye
 from segue.evaluate.members import (
     FolderMember,
@@ -74,7 +74,8 @@ def open_members(
         if eye is None:
             soft = path / "soft" if (path / "soft").is_dir() else None
             labels = open_named_labels(path, fused, own_map, origin=origin)
-            members.append(FolderMember(name, labels, soft, len(fused)))
+            table = own_table(own, fused, own_map, origin)
+            members.append(FolderMember(name, labels, soft, table, len(fused)))
         elif not pictures:
             raise ValueError(f"member {name} predicts: name the folder of pictures with --pictures DIR")
         else:
@@ -89,17 +90,29 @@ def student_certainty(folder: Path, classes: ClassList) -> list[float | None]:
 
     Raises:
         FileNotFoundError: If the folder holds no statistics.
-        ValueError: If they are of other classes.
+        ValueError: If they are damaged, of other classes, or of those pixels alone that passed a threshold: whoever
+            leaves out what he is unsure of would always be believed.
     """
     path = folder / "statistics.json"
     if not path.is_file():
         raise FileNotFoundError(
             f"{path}: no such file; `segue label` writes it when every picture is labelled"
         )
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if list(content["classes"]) != list(classes.names):
+    made = folder / "made.json"
+    how: dict[str, Any] = json.loads(made.read_text(encoding="utf-8")) if made.is_file() else {}
+    if how.get("threshold") or how.get("portion") is not None:
+        raise ValueError(
+            f"{folder}: these labels leave out what their model is unsure of; label again without --threshold and"
+            " --portion"
+        )
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["classes"]
+        certainty = {name: found[name]["certainty"] for name in found}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: not what `segue label` writes ({error!r})") from None
+    if list(found) != list(classes.names):
         raise ValueError(f"{path}: other classes than those of the result")
-    return [content["classes"][name]["certainty"] for name in classes.names]
+    return [certainty[name] for name in classes.names]
 
 
 def labelled_scores(
@@ -111,23 +124,39 @@ def labelled_scores(
         members: To be scored.
         classes: The fused classes, which the labels have, too.
         pictures: Names.
-        labels: Folder of label PNGs of the same names.
+        labels: Folder of label PNGs of the same names; without a class list their values are places of the classes.
 
     Raises:
-        ValueError: If a label is missing.
+        FileNotFoundError: If there is no such folder.
+        ValueError: If a label is missing, or of another size than a member's.
     """
-    truth = NamedLabels(find_files(labels), own_table(classes, classes, {}, str(labels)), str(labels))
+    truth = _truth(labels, classes)
     confusions = [empty_confusion(len(classes), over_ranks=False) for _ in members]
     for name in pictures:
         label = truth(name)
         for member, confusion in zip(members, confusions, strict=True):
             # What a member leaves open is wrong as far as its IoU is concerned: any other class will do.
             own = member.label(name)
+            if own.shape != label.shape:
+                raise ValueError(
+                    f"{name}: the label in {labels} is {label.shape[1]}x{label.shape[0]}, member {member.name}'s"
+                    f" {own.shape[1]}x{own.shape[0]} pixels (width x height)"
+                )
             left_open = own == 255
             own = own.masked_fill(left_open, 0)
             own[left_open] = (label[left_open] == 0).to(own.dtype)
             count(confusion, own.long(), label=label.long())
     return [scores(total(confusion), classes.names) for confusion in confusions]
+
+
+def _truth(folder: Path, classes: ClassList) -> NamedLabels:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder of labels")
+    if any((folder / file).is_file() for file in CLASS_FILES):
+        return open_named_labels(folder, classes, {}, origin=str(folder))
+    index = folder / "index"
+    files = find_files(index if index.is_dir() else folder)
+    return NamedLabels(files, own_table(classes, classes, {}, str(folder)), str(folder))
 
 
 def _eye(name: str, path: Path, device: torch.device) -> Eye | None:
@@ -150,6 +179,10 @@ def _common(members: Sequence[Member], pictures: Mapping[str, Any]) -> list[str]
     if pictures:
         sets["the folder of pictures"] = set(pictures)
     first, expected = next(iter(sets.items()))
+    if not expected:
+        raise ValueError(
+            f"{first} has no pictures: PNG files are looked for in its folder, or in index/ there"
+        )
     for name, own in sets.items():
         if own != expected:
             lost, more = sorted(expected - own), sorted(own - expected)

@@ -71,5 +71,15 @@ def by_certainty(certainty: Sequence[Sequence[float | None]]) -> tuple[int, ...]
     return tuple(choose_members(torch.tensor(table, dtype=torch.float64)))
 
 
+def precedence(names: Sequence[str], classes: ClassList) -> tuple[int, ...]:
+    """Classes by precedence: those named first, then the rest in their own order.
+
+    Raises:
+        ValueError: If a name is no class.
+    """
+    first = [classes.index(name.strip()) for name in names]
+    return (*first, *(place for place in range(len(classes)) if place not in first))
+
+
 def _or_nan(value: float | None) -> float:
     return float("nan") if value is None else value

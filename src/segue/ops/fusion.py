@@ -248,6 +248,7 @@ def _most_certain(claims: Tensor, certainty: Tensor, at: Tensor) -> Tensor:
 
 def _first(claims: Tensor, order: Sequence[int], at: Tensor) -> Tensor:
     ranks = torch.full((256,), 256, dtype=torch.int64, device=claims.device)
+    ranks[IGNORE] = 257  # no claim at all
     ranks[torch.tensor(list(order), device=claims.device)] = torch.arange(len(order), device=claims.device)
     there = claims[:, at].long()
     return there.gather(0, ranks[there].min(0, keepdim=True).indices)[0].to(torch.uint8)
