@@ -32,6 +32,8 @@ TINY: Tree = merge(
             "workers": 0,
         },
         "high_resolution": {"data": {"crop": [128, 128]}},
+        # One step counts, one fills, one learns.
+        "terms": {"instance_bank": {"warmup": 0.34, "interval": 1, "size": 12}},
         "run": {"log_every": 1, "draw_every": 2, "save_every": 2},
         "evaluation": {"pictures": 1},
     },

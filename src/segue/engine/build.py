@@ -233,6 +233,7 @@ def _instance_bank(
         channels=experiment.network.channels if has_width else student.encoder.out_channels[-1],
         **settings.model_dump(exclude={"warmup"}),
         warmup=round(settings.warmup * experiment.steps),
+        seed=experiment.seed,
     )
 
 

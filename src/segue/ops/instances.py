@@ -94,6 +94,36 @@ def class_means(
     return (total / count.clamp(min=1)[:, None])[:classes], count[:classes] > 0
 
 
+def distinct_pixels(
+    label: Int64[Tensor, " n"],
+    wanted: Int64[Tensor, " k"],
+    open_rows: Bool[Tensor, " k"],
+    classes: int,
+    *,
+    most: int,
+    generator: torch.Generator | None = None,
+) -> tuple[Int64[Tensor, " k"], Bool[Tensor, " k"]]:
+    """A random pixel of its class for each open row, none twice, without copying anything to the host.
+
+    Args:
+        label: Of the pixels; values from ``classes`` on are never drawn.
+        wanted: A class for each row.
+        open_rows: The rows that want a pixel.
+        classes: How many there are.
+        most: Pixels of a class that are given away at most.
+        generator: Where the random numbers come from.
+
+    Returns:
+        The pixels' places, and which rows got one.
+    """
+    order, start, count = _shuffled(label, classes, generator)
+    asking = F.one_hot(wanted, classes) * open_rows[:, None]
+    turn = (asking.cumsum(0).gather(1, wanted[:, None])[:, 0] - 1).clamp(min=0)
+    found = open_rows & (turn < count[wanted].clamp(max=most))
+    place = (start[wanted] + turn).clamp(max=len(label) - 1)
+    return order[place], found
+
+
 def draw_pixels(
     label: Int64[Tensor, " n"],
     wanted: Int64[Tensor, " k"],
@@ -111,10 +141,17 @@ def draw_pixels(
     Returns:
         The pixels' places, and whether there was one at all.
     """
-    shuffle = torch.rand(len(label), device=label.device, generator=generator).argsort()
-    order = shuffle[label[shuffle].argsort(stable=True)]
-    count = torch.bincount(label.clamp(max=classes), minlength=classes + 1)[: classes + 1]
-    start = count.cumsum(0) - count
+    order, start, count = _shuffled(label, classes, generator)
     share = torch.rand(len(wanted), device=label.device, generator=generator)
     place = start[wanted] + (share * count[wanted]).long().clamp(max=(count[wanted] - 1).clamp(min=0))
     return order[place.clamp(max=len(label) - 1)], count[wanted] > 0
+
+
+def _shuffled(
+    label: Tensor, classes: int, generator: torch.Generator | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Pixels class by class, in random order within each; where each class begins, and how many it has."""
+    shuffle = torch.rand(len(label), device=label.device, generator=generator).argsort()
+    order = shuffle[label[shuffle].argsort(stable=True)]
+    count = torch.bincount(label.clamp(max=classes), minlength=classes + 1)[: classes + 1]
+    return order, count.cumsum(0) - count, count

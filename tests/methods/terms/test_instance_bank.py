@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 from safetensors.torch import load_file
+from tests.tiny import tiny
 from torch import Tensor, nn
 
-from segue.methods.terms.instance_bank import InstanceBank, quotas
+from segue.engine.run import train
+from segue.methods.terms.instance_bank import FROM_ONE_PICTURE, InstanceBank, quotas
 from segue.ops import instances
 from segue.types import Batch, Output, Source, Supervised, View
 
@@ -144,6 +147,19 @@ def test_draws_are_of_the_wanted_class() -> None:
     assert set(place[wanted == 0].tolist()) == {2, 5, 6}
 
 
+@pytest.mark.parametrize("most", [1, 3])
+def test_distinct_draws_fill_open_rows(most: int) -> None:
+    label = torch.tensor([2, 2, 0, 255, 3, 0, 0])
+    wanted = torch.tensor([0, 0, 0, 0, 2, 2, 3, 3, 1])
+    open_rows = torch.tensor([False, True, True, True, True, True, True, True, True])
+    place, found = instances.distinct_pixels(
+        label, wanted, open_rows, CLASSES, most=most, generator=torch.Generator().manual_seed(0)
+    )
+    assert torch.bincount(wanted[found], minlength=CLASSES).tolist() == [min(3, most), 0, min(2, most), 1]
+    assert not found[0] and torch.equal(label[place][found], wanted[found])
+    assert len(set(place[found].tolist())) == int(found.sum())
+
+
 def test_quotas() -> None:
     rows = quotas(torch.tensor([100.0, 0.0, 5.0, 50.0]), 10)
     assert rows.tolist() == [2] * 4 + [3] * 3 + [0] * 3
@@ -174,6 +190,39 @@ def pictures() -> tuple[Tensor, Tensor]:
     return torch.randint(0, CLASSES, (2, 16, 16), generator=generator), torch.randn(
         2, 6, 8, 8, generator=generator
     )
+
+
+def test_a_quota_is_filled_from_several_pictures(pictures) -> None:
+    """No cell is kept twice, and no class is made of one picture alone."""
+    bank = bank_of(size=28)
+    see(bank, 0, *pictures)
+    see(bank, 1, *pictures)
+    assert (
+        torch.bincount(bank.labels[bank.filled], minlength=CLASSES).tolist() == [FROM_ONE_PICTURE] * CLASSES
+    )
+    assert len(bank.features[bank.filled].unique(dim=0)) == 4 * FROM_ONE_PICTURE
+    first = bank.features[bank.filled].clone()
+    see(bank, 2, pictures[0], pictures[1] + 1)
+    assert bank.filled.all() and len(bank.features.unique(dim=0)) == 28
+    assert all((bank.features == row).all(1).any() for row in first)
+
+
+def test_without_a_warmup_the_first_picture_is_counted(pictures) -> None:
+    bank = bank_of(warmup=0)
+    see(bank, 0, torch.full_like(pictures[0], 255), pictures[1])
+    assert not bank.filled.any() and not bank.ages.any()  # nothing to go by
+    see(bank, 1, *pictures)
+    assert torch.bincount(bank.labels, minlength=CLASSES).tolist() == [3] * CLASSES and bank.filled.all()
+
+
+def test_without_weight_training_is_that_of_daformer(tmp_path: Path) -> None:
+    """Oracle 8: the bank fills and moves, and no random number of anybody else's depends on it."""
+    bank = {"share": 0.0, "warmup": 0.34, "interval": 1, "size": 12}
+    wanted = {"daformer": tiny("daformer"), "dida": tiny("dida", {"terms": {"instance_bank": bank}})}
+    for name, one in wanted.items():
+        train(one, tmp_path / name, console=Console(quiet=True), cpu=True)
+    models = [load_file(tmp_path / name / "model/model.safetensors") for name in wanted]
+    assert all(torch.equal(value, models[1][key]) for key, value in models[0].items())
 
 
 def full_bank(pictures, **options) -> InstanceBank:

@@ -20,6 +20,9 @@ PIXELS_AT_ONCE = 8192
 INSERTS = 5
 """The most rows that "fifo" replaces in one update."""
 
+FROM_ONE_PICTURE = 4
+"""The most rows of a class that are filled from one picture: a quota is to be more than one thing seen once."""
+
 
 class InstanceBank(Term):
     """A bank of labelled source features; teacher and student must see target pixels alike in its light.
@@ -48,7 +51,8 @@ class InstanceBank(Term):
         interval: Steps from one update to the next.
         momentum: mu, of moving averages.
         region: Where the loss counts: target pixels that were not pasted over, all, or confident target pixels.
-        warmup: Steps before the bank is filled.
+        warmup: Steps before the bank is filled; classes are counted until then, and in the first picture after it.
+        seed: Of the bank's own draws; nobody else's random numbers depend on them.
     """
 
     view_names: tuple[str, ...] = ("source", "target")
@@ -75,6 +79,7 @@ class InstanceBank(Term):
         momentum: float = 0.999,
         region: Literal["target", "all", "confident"] = "target",
         warmup: int = 1500,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         if size < classes:
@@ -87,6 +92,7 @@ class InstanceBank(Term):
         self.scatter = scatter
         self.update: Update = update
         self.interval, self.momentum, self.region, self.warmup = interval, momentum, region, warmup
+        self.seed = seed
         self.register_buffer("features", torch.zeros(size, channels))
         self.register_buffer("labels", torch.zeros(size, dtype=torch.int64))
         self.register_buffer("filled", torch.zeros(size, dtype=torch.bool))
@@ -180,23 +186,29 @@ class InstanceBank(Term):
         grid = (embedding.shape[-2], embedding.shape[-1])
         seen = enlarge_nearest(label[:1, None].float(), grid)[0, 0].long()
         if step < self.warmup:
-            known = seen.flatten().clamp(max=self.classes)
-            self.counts += from_first_rank(
-                torch.bincount(known, minlength=self.classes + 1)[: self.classes].double()
-            )
+            self._count(seen)
             return
         if not full:
-            self._fill(_pixels(embedding[:1]), seen.flatten(), is_first=step == self.warmup)
+            self._fill(_pixels(embedding[:1]), seen.flatten())
         elif self.update != "frozen" and step % self.interval == 0:
             self._follow(_pixels(embedding[:1]), seen)
 
-    def _fill(self, pixels: Tensor, label: Tensor, *, is_first: bool) -> None:
-        if is_first or not bool(self.ages.any()):
+    def _count(self, label: Tensor) -> None:
+        known = label.flatten().clamp(max=self.classes)
+        seen = torch.bincount(known, minlength=self.classes + 1)[: self.classes]
+        self.counts += from_first_rank(seen.double())
+
+    def _fill(self, pixels: Tensor, label: Tensor) -> None:
+        if not bool(self.ages.any()):
+            self._count(label)  # without a warm-up nothing was counted before
+            if not bool(self.counts.any()):
+                return
             self.labels.copy_(quotas(self.counts, self.size))
             self.ages.copy_(torch.arange(1, self.size + 1))
-        place, found = instances.draw_pixels(label, self.labels, self.classes)
-        rows, found = from_first_rank(pixels[place].float()), from_first_rank(found.float()) > 0
-        new = found & ~self.filled
+        place, found = instances.distinct_pixels(
+            label, self.labels, ~self.filled, self.classes, most=FROM_ONE_PICTURE, generator=self._dice(label)
+        )
+        rows, new = from_first_rank(pixels[place].float()), from_first_rank(found.float()) > 0
         self.features.copy_(torch.where(new[:, None], rows, self.features))
         self.filled |= new
 
@@ -209,7 +221,7 @@ class InstanceBank(Term):
         if self.update != "ema":
             every = torch.arange(self.classes, device=flat.device)
             edge = torch.where(instances.boundary(label).flatten(), flat, torch.full_like(flat, self.classes))
-            place, found = instances.draw_pixels(edge, every, self.classes)
+            place, found = instances.draw_pixels(edge, every, self.classes, self._dice(edge))
             on_edge = pixels[place].float()
             if self.update == "ema_boundary_center":
                 on_edge = (on_edge + means) / 2
@@ -221,15 +233,21 @@ class InstanceBank(Term):
     def _replace_oldest(self, pixels: Tensor, label: Tensor) -> None:
         """A new instance for a few of the classes that are there, in the place of their oldest."""
         every = torch.arange(self.classes, device=label.device)
-        place, found = instances.draw_pixels(label, every, self.classes)
+        dice = self._dice(label)
+        place, found = instances.draw_pixels(label, every, self.classes, dice)
         rows, found = from_first_rank(pixels[place].float()), from_first_rank(found.float()) > 0
-        keys = torch.where(found, torch.rand(self.classes, device=label.device), 2.0)
+        keys = torch.where(found, torch.rand(self.classes, device=label.device, generator=dice), 2.0)
         chosen = found & (from_first_rank(keys).argsort().argsort() < INSERTS)
         oldest = torch.full((self.classes,), torch.iinfo(torch.int64).max, device=label.device)
         oldest.scatter_reduce_(0, self.labels, self.ages, "amin")
         replaced = chosen[self.labels] & (self.ages == oldest[self.labels])
         self.features.copy_(torch.where(replaced[:, None], rows[self.labels], self.features))
         self.ages.copy_(torch.where(replaced, self.ages.max() + 1 + self.labels, self.ages))
+
+    def _dice(self, like: Tensor) -> torch.Generator:
+        """Random numbers of this step's own: with a weight of 0 a run is the run without a bank."""
+        step, _ = self._now()
+        return torch.Generator(like.device).manual_seed(1_000_003 * self.seed + step)
 
     def _now(self) -> tuple[int, bool]:
         """Steps so far, and whether the bank is full; read from the buffers after a resume."""
@@ -245,14 +263,14 @@ def quotas(counts: Float[Tensor, " c"], size: int) -> Int64[Tensor, " k"]:
     """A class for every row of a bank: as many rows for each class that was seen, what is left for the rarest.
 
     Args:
-        counts: Pixels of each class.
+        counts: Pixels of each class, of one at least.
         size: Rows in all.
 
     Returns:
         Classes, the rarest first.
     """
     order = torch.where(counts > 0, counts, torch.inf).argsort()
-    present = max(1, int((counts > 0).sum()))
+    present = int((counts > 0).sum())
     each, spare = divmod(size, present)
     rows = torch.tensor([each + (place < spare) for place in range(present)], device=counts.device)
     return order[:present].repeat_interleave(rows)
