@@ -147,7 +147,7 @@ def finished_score(job: Job) -> float | None:
     path = job.folder / "scores.json"
     try:
         return float(json.loads(path.read_text(encoding="utf-8"))["mean_iou"])
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 

@@ -5,14 +5,17 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from rich.console import Console
 from tests.tiny import ready, tiny
 from typer.testing import CliRunner
 
 from segue.cli.main import app
-from segue.engine.experiment import revise
+from segue.engine.experiment import load, revise
 from segue.engine.run import train
 from segue.evaluate.saliency import Saliency
+from segue.report.page import write_report
+from segue.report.run_folder import RunFolder
 
 QUIET = Console(file=io.StringIO())
 
@@ -88,12 +91,76 @@ def test_mistakes_are_found_before_anything_is_written(clda: Path, tmp_path: Pat
     other_widths = revise(wanted, {"network": {"encoder": "mit_b0"}})
     fewer = revise(wanted, {"data": {"classes": [*wanted.data.classes[:-1], "tram"]}})
     no_file = revise(wanted, {"method": {"collaborate": {"saliency": str(tmp_path / "none.json")}}})
+    context = {"multi_resolution": {"context_scale": 0.5, "detail": 0.5}}
+    other_scale = revise(wanted, {"network": context, "data": {"crop": [128, 128]}})
+    wider = revise(wanted, {"network": {"channels": 32}, "terms": {"instance_bank": {"size": 12}}})
     for bad, message in (
         (missing, "name its run with --set method.teacher_model=RUN"),
         (other_widths, r"10 blocks of the teacher .*block1\.0"),
         (fewer, "other classes apart"),
         (no_file, "none.json: no such file"),
+        (other_scale, "sees pictures shrunk by 1, the student by 2"),
+        (wider, "its embedding has 16 channels, the student's 32"),
     ):
         with pytest.raises((ValueError, OSError), match=message):
             train(bad, tmp_path / "run", console=QUIET, cpu=True)
     assert not (tmp_path / "run").exists()
+
+
+def test_what_no_bank_can_compare_is_refused(tmp_path: Path) -> None:
+    wanted = ready(tiny("kd"), tmp_path / "large")
+    bank = {"terms": {"instance_bank": {"size": 12, "beta": 0.9}}}
+    with pytest.raises(ValueError, match="corrects hard pseudo-labels"):
+        revise(wanted, bank, {"method": {"soft": True}})
+    with pytest.raises(ValueError, match="compares a student with its teacher, and method offline has none"):
+        revise(tiny("cbst"), bank)
+    with pytest.raises(ValueError, match="kd has no teacher"):
+        train(
+            revise(wanted, {"evaluation": {"network": "teacher"}}), tmp_path / "run", console=QUIET, cpu=True
+        )
+    assert not (tmp_path / "run/checkpoints").exists()
+
+
+@pytest.mark.slow
+def test_layers_are_measured_again_for_another_teacher(clda: Path, tmp_path: Path) -> None:
+    """A run that stopped before its first step left a measurement of other weights: it does not count."""
+    kept = json.loads((clda / "run/teacher_layers.json").read_text())
+    stale = kept | {"teacher": "0" * 64, "saliency": kept["saliency"] | {"against": "truth"}}
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/teacher_layers.json").write_text(json.dumps(stale))
+    wanted = ready(tiny("clda"), tmp_path / "large")
+    assert train(wanted, tmp_path / "run", console=QUIET, cpu=True) is not None
+    found = json.loads((tmp_path / "run/teacher_layers.json").read_text())
+    assert found["saliency"]["against"] == "agreement" and found["teacher"] != "0" * 64
+    assert not RunFolder(tmp_path / "run").reads_target_labels
+
+
+@pytest.mark.slow
+def test_layers_chosen_by_target_labels_make_an_oracle(clda: Path, tmp_path: Path) -> None:
+    truth = tmp_path / "truth.json"
+    own = ("--pictures", 1, "--out", truth)
+    assert run("saliency", clda / "run/teacher", "--against", "truth", *own).exit_code == 0
+    wanted = load(clda / "run/experiment.yaml")
+    wanted = revise(wanted, {"method": {"collaborate": {"saliency": str(truth), "threshold": 100.0}}})
+    train(wanted, tmp_path / "run", console=QUIET, cpu=True)
+    assert RunFolder(tmp_path / "run").reads_target_labels
+    page = write_report(tmp_path / "page.html", [tmp_path / "run"], title="one")
+    assert "Target labels were read to adapt: this is an oracle." in page.read_text()
+    beside = write_report(tmp_path / "both.html", [tmp_path / "run", clda / "run"], title="two")
+    assert "Target labels were read to measure, not to adapt." in beside.read_text()
+
+
+@pytest.mark.slow
+def test_the_file_of_a_measurement_is_json(clda: Path, tmp_path: Path) -> None:
+    found = run("saliency", clda / "run", "--pictures", 1, "--out", tmp_path / "s.png")
+    assert "name a .json file" in str(found.exception)
+
+
+@pytest.mark.slow
+def test_small_pictures_are_measured_and_compared(clda: Path, tmp_path: Path) -> None:
+    (tmp_path / "small").mkdir()
+    Image.new("RGB", (20, 12), "red").save(tmp_path / "small/a.png")
+    small = ("--data", tmp_path / "small")
+    assert run("saliency", clda / "run", *small, "--out", tmp_path / "s.json").exit_code == 0
+    both = (clda / "run", clda / "run/teacher")
+    assert run("compare", *both, *small, "--out", tmp_path / "c").exit_code == 0

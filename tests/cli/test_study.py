@@ -13,7 +13,7 @@ from segue.engine.tree import merge
 from segue.recipes import pairs, studies
 from segue.recipes.catalogue import experiment
 from segue.recipes.studies import STUDIES, Row, Study
-from segue.study import plan
+from segue.study import finished_score, plan
 
 SMALL = Study(
     question="Does it run?",
@@ -79,6 +79,8 @@ def test_bad_names(tmp_path: Path) -> None:
         study("small", pair="tiny", out=tmp_path, only=["on"])
     with pytest.raises(ValueError, match="--seeds '0;1'"):
         study("small", pair="tiny", out=tmp_path, seeds="0;1")
+    with pytest.raises(ValueError, match="--seeds 0,0: a seed comes twice"):
+        study("small", pair="tiny", out=tmp_path, seeds="0,0")
 
 
 def test_studies_are_listed() -> None:
@@ -101,7 +103,27 @@ def test_every_row_is_an_experiment_and_baselines_exist(name: str) -> None:
     for table in found.tables.values():
         for row in table:
             assert rows.setdefault(row.label, row) == row
-            experiment(row.recipe, TINY, row.changes)
+            experiment(row.recipe, TINY, row.changes, size=row.size)
+
+
+def test_teachers_are_large_and_students_small_on_every_pair() -> None:
+    """The rows of a table that is printed beside the paper's have the paper's networks."""
+    rows = {row.label: row for table in STUDIES["clda"].tables.values() for row in table}
+    for name, large, small in (
+        ("street_scenes", "mit_nano_deep", "mit_nano"),
+        ("gta5_to_cityscapes", "mit_b5", "mit_b3"),
+    ):
+        for label, row in rows.items():
+            found = experiment(row.recipe, pairs.PAIRS[name], row.changes, size=row.size)
+            assert found.network.encoder == (large if label == "large teacher" else small), (name, label)
+
+
+def test_a_score_that_is_none_is_no_score(tmp_path: Path) -> None:
+    wanted = experiment("source_only", TINY)
+    (job,) = plan({"one": [wanted]}, tmp_path)
+    job.folder.mkdir(parents=True)
+    (job.folder / "scores.json").write_text(json.dumps({"mean_iou": None}))
+    assert finished_score(job) is None
 
 
 @pytest.mark.slow

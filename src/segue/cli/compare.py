@@ -40,11 +40,13 @@ def compare(
     chosen = evenly(len(dataset), pictures)
     with counting("comparing", 2 * len(chosen)) as watch:
         left, right = (
-            layer_outputs(model.network, _images(model, dataset, chosen), watch=lambda: watch(None))
+            layer_outputs(
+                model.network, _images(model, models[0], dataset, chosen), watch=lambda: watch(None)
+            )
             for model in models
         )
     alike = alignment(left, right)
-    first = next(_images(models[0], dataset, chosen))
+    first, _ = next(_images(models[0], models[0], dataset, chosen))
     times = milliseconds({"one": models[0].network, "other": models[1].network}, first)
     moved = variation(models[0].network, models[1].network)
     parameters = [sum(p.numel() for p in model.network.parameters()) for model in models]
@@ -89,12 +91,17 @@ def _pictures(opened: "Opened", data: Path | None) -> "Dataset":
     return dataset
 
 
-def _images(opened: "Opened", dataset: "Dataset", chosen: list[int]) -> "Iterator[Tensor]":
+def _images(
+    opened: "Opened", reference: "Opened", dataset: "Dataset", chosen: list[int]
+) -> "Iterator[tuple[Tensor, tuple[int, int]]]":
+    """Pictures as a model sees them, with the cells of what the reference sees."""
+    from segue.evaluate.analysis import cells_of
     from segue.evaluate.predict import normalised
-    from segue.evaluate.saliency import fitted_image
+    from segue.evaluate.saliency import fitted_image, fitted_size
 
     for index in chosen:
         image = normalised(
             dataset.image(index)[None], mean=opened.card.mean, std=opened.card.std, device=opened.device
         )
-        yield fitted_image(image, opened.plan.resize)
+        size = fitted_size((image.shape[-2], image.shape[-1]), reference.plan.resize)
+        yield fitted_image(image, opened.plan.resize), cells_of(size)

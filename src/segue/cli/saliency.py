@@ -44,10 +44,13 @@ def saliency(
 
     keep_memory()
     console = Console(soft_wrap=True)
+    path = out or model / "saliency.json"
+    if path.suffix != ".json":
+        raise ValueError(f"--out {path}: name a .json file; the picture is drawn beside it")
     if (against == "pseudo") != (labeller is not None):
         raise ValueError("--against pseudo and --labeller MODEL go together")
     opened = open_model(model, device=device)
-    dataset = _pictures(opened, against, data)
+    dataset, resize = _pictures(opened, against, data)
     if against == "truth":
         console.print("This reads target labels: it is an oracle, for measuring only.", style="bold yellow")
     with counting("leaving out layers", len(evenly(len(dataset), pictures))) as watch:
@@ -60,11 +63,10 @@ def saliency(
             mean=opened.card.mean,
             std=opened.card.std,
             device=opened.device,
-            resize=opened.plan.resize,
+            resize=resize,
             most=pictures,
             watch=lambda: watch(None),
         )
-    path = out or model / "saliency.json"
     non_salient = found.non_salient()
     write_text(path, json.dumps(found.to_json(), indent=2) + "\n")
     picture = path.with_suffix(".png")
@@ -85,13 +87,15 @@ def saliency(
     console.print(f"{path}\n{picture}", highlight=False)
 
 
-def _pictures(opened: "Opened", against: str, data: Path | None) -> "Dataset":
+def _pictures(opened: "Opened", against: str, data: Path | None) -> "tuple[Dataset, tuple[int, int] | None]":
+    """The pictures to measure on, and the box that they are fitted into."""
     from segue.data.folder import ImageFolder
     from segue.engine.domains import open_domain
 
     settings, labelled = opened.experiment, against in ("truth", "source")
     if data is not None:
         dataset: Dataset = ImageFolder(data, classes=opened.classes, labelled=labelled)
+        resize = opened.plan.resize
     elif settings is None:
         raise ValueError("a model without a run comes with no pictures: name a folder with --data DIR")
     else:
@@ -101,9 +105,9 @@ def _pictures(opened: "Opened", against: str, data: Path | None) -> "Dataset":
         )
         if chosen is None:
             raise ValueError("the run's pair has no labelled target pictures: name some with --data DIR")
-        dataset = open_domain(domains, chosen, labelled=labelled)
+        dataset, resize = open_domain(domains, chosen, labelled=labelled), chosen.resize
     dataset.check()
-    return dataset
+    return dataset, resize
 
 
 def _reference(

@@ -45,7 +45,7 @@ def study(
         raise ValueError(f"unknown study {name!r}{nearest(name, list(STUDIES))}")
     from segue import study as runner
 
-    chosen, folder = STUDIES[name], out or Path("runs") / "studies" / name
+    chosen, folder = STUDIES[name], (out or Path("runs") / "studies" / name).absolute()
     numbers = _seeds(seeds)
     rows = _rows(chosen, only)
     experiments = {
@@ -73,11 +73,14 @@ HEADINGS = ("variant", "paper", "here", "± seeds", "to baseline", "runs")
 
 def _seeds(text: str) -> list[int]:
     try:
-        return [int(part) for part in text.split(",")]
+        found = [int(part) for part in text.split(",")]
     except ValueError:
         raise ValueError(
             f"--seeds {text!r}: write whole numbers with commas in between, as in 0,1,2"
         ) from None
+    if len(set(found)) < len(found):
+        raise ValueError(f"--seeds {text}: a seed comes twice")
+    return found
 
 
 def _rows(study: "Study", only: Sequence[str] | None) -> "dict[str, Row]":
@@ -104,7 +107,7 @@ def _experiment(
     budget = {"seed": seed} | ({"steps": steps} if steps else {})
     needed = [f"{key}={runner.run_folder(folder, label, seed)}" for key, label in row.needs.items()]
     wishes = (parse_assignments(given) for given in (needed, assignments or []))
-    return experiment(row.recipe, pairs.pair(pair), row.changes, budget, *wishes)
+    return experiment(row.recipe, pairs.pair(pair), row.changes, budget, *wishes, size=row.size)
 
 
 def _workers(jobs: int | None, cpu: bool) -> int:

@@ -1,12 +1,15 @@
 """A trained network as the teacher: found, checked against the student, its layers measured if they are to follow."""
 
+import hashlib
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
-import torch
 from accelerate import Accelerator
+from torch import Tensor
 
 from segue.data.dataset import Dataset
 from segue.engine.method_settings import (
@@ -17,15 +20,16 @@ from segue.engine.method_settings import (
 from segue.engine.settings import Experiment
 from segue.evaluate.saliency import Saliency, by_agreement, by_labels, measure
 from segue.files import write_text
-from segue.methods.collaborative import CollaborativeTeacher, draw_layers, exchangeable
+from segue.methods.collaborative import COMPARED, CollaborativeTeacher, draw_layers, exchangeable
 from segue.methods.teacher import Frozen
 from segue.models.build import normalisation
 from segue.models.segmenter import Segmenter
-from segue.models.weights import Card, load_model, model_folder
+from segue.models.weights import MODEL_FILE, Card, load_model, model_folder
 
 logger = logging.getLogger(__name__)
 
-SALIENCY_FILE = "saliency.json"
+LAYERS_FILE = "teacher_layers.json"
+"""What the run went by when it chose the layers that follow."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,13 @@ class LargeTeacher:
         network: On the processor.
         card: What its folder says about it.
         saliency: What its layers are worth, if a file says so.
+        digest: Of the file of its weights.
     """
 
     network: Segmenter
     card: Card
     saliency: Saliency | None
+    digest: str
 
 
 def load_large_teacher(experiment: Experiment, student: Segmenter) -> LargeTeacher | None:
@@ -65,9 +71,16 @@ def load_large_teacher(experiment: Experiment, student: Segmenter) -> LargeTeach
             f"recipe {experiment.recipe} distils from a trained teacher: name its run with"
             " --set method.teacher_model=RUN"
         )
-    network, card = load_model(model_folder(settings.teacher_model))
+    folder = model_folder(settings.teacher_model)
+    network, card = load_model(folder)
     _check_card(card, experiment, settings.teacher_model)
     saliency = None
+    bank = experiment.terms.instance_bank
+    if bank is not None and card.network["channels"] != experiment.network.channels:
+        raise ValueError(
+            f"{settings.teacher_model}: its embedding has {card.network['channels']} channels, the student's"
+            f" {experiment.network.channels}: an instance bank compares both; choose equal network.channels"
+        )
     if settings.collaborate is not None:
         stages = network.encoder.layers
         if not stages:
@@ -76,9 +89,16 @@ def load_large_teacher(experiment: Experiment, student: Segmenter) -> LargeTeach
                 " choose a mit encoder, or plain distillation (recipe kd)"
             )
         exchangeable(network, student, [name for s in settings.collaborate.stages for name in stages[s - 1]])
+        if settings.collaborate.match in COMPARED and network.shrinks != student.shrinks:
+            raise ValueError(
+                f"{settings.teacher_model} sees pictures shrunk by {network.shrinks}, the student by {student.shrinks}:"
+                " their attention cannot be compared; choose a teacher of the same recipe, or"
+                " method.collaborate.match=index"
+            )
         if settings.collaborate.saliency is not None:
             saliency = read_saliency(settings.collaborate.saliency, network)
-    return LargeTeacher(network, card, saliency)
+    digest = hashlib.sha256((folder / MODEL_FILE).read_bytes()).hexdigest()
+    return LargeTeacher(network, card, saliency, digest)
 
 
 def load_members(experiment: Experiment) -> list[Segmenter]:
@@ -138,13 +158,13 @@ def build_large_teacher(
     wanted, network = experiment.method.collaborate, loaded.network
     if wanted is None:
         return Frozen(network)
-    saliency, path = loaded.saliency, folder / SALIENCY_FILE
+    path = folder / LAYERS_FILE
+    made = {"teacher": loaded.digest, "against": wanted.against, "pictures": wanted.pictures}
+    saliency = loaded.saliency or _kept(path, made)
     if saliency is None:
-        if accelerator.is_main_process and not path.is_file():
-            found = _measured(wanted, loaded, source, target, experiment, accelerator.device)
-            write_text(path, json.dumps(found.to_json(), indent=2) + "\n")
-        accelerator.wait_for_everyone()
-        saliency = read_saliency(path, network)
+        saliency = _measured(wanted, loaded, source, target, experiment, accelerator)
+    if accelerator.is_main_process:
+        write_text(path, json.dumps({**made, "saliency": saliency.to_json()}, indent=2) + "\n")
     layers = draw_layers(
         saliency.non_salient(
             threshold=wanted.threshold, share=wanted.least, tolerance=wanted.tolerance, signed=wanted.signed
@@ -204,25 +224,37 @@ def _check_card(card: Card, experiment: Experiment, path: Path) -> None:
         )
 
 
+def _kept(path: Path, made: Mapping[str, object]) -> Saliency | None:
+    """What an earlier start of the same run measured."""
+    if not path.is_file():
+        return None
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if any(content.get(name) != value for name, value in made.items()):
+        return None
+    return Saliency.from_json(content["saliency"])
+
+
 def _measured(
     wanted: CollaborationSettings,
     teacher: LargeTeacher,
     source: Dataset,
     target: Dataset,
     experiment: Experiment,
-    device: torch.device,
+    accelerator: Accelerator,
 ) -> Saliency:
     by_source = wanted.against == "source"
     domain = experiment.data.source if by_source else experiment.data.target
     return measure(
-        teacher.network.to(device),
+        teacher.network.to(accelerator.device),
         source if by_source else target,
         against=wanted.against,
         reference=by_labels(source) if by_source else by_agreement(),
         classes=len(teacher.card.classes),
         mean=teacher.card.mean,
         std=teacher.card.std,
-        device=device,
+        device=accelerator.device,
         resize=domain.resize,
         most=wanted.pictures,
+        share=(accelerator.process_index, accelerator.num_processes),
+        total=lambda counts: cast(Tensor, accelerator.reduce(counts, reduction="sum")),
     )

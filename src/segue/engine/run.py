@@ -24,7 +24,7 @@ from segue.engine.large_teacher import build_large_teacher, load_large_teacher, 
 from segue.engine.loop import Trainer, seed_step
 from segue.engine.method_settings import OfflineSettings, SelfTrainingSettings, SourceOnlySettings
 from segue.engine.pictures import ViewPainter
-from segue.engine.scoring import plan, score_run
+from segue.engine.scoring import plan, score_run, scored_network
 from segue.engine.settings import Experiment
 from segue.methods.collaborative import CollaborativeTeacher
 from segue.methods.self_training import SelfTraining
@@ -98,6 +98,7 @@ def train(
             experiment, folder, student, large, source=source, target=target, accelerator=accelerator
         )
     method = build_method(experiment, student, teacher, members)
+    scored_network(experiment, method)  # whether there is one is not found out after training
     trainer = Trainer(experiment, folder, method=method, accelerator=accelerator)
     mean, std = normalisation(experiment.network.encoder)
     classes = training_classes(data)

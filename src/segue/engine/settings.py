@@ -163,6 +163,21 @@ class Experiment(Settings):
                 raise ValueError(f"evaluation: unknown class {strange[0]!r}{nearest(strange[0], known)}")
         return self
 
+    @model_validator(mode="after")
+    def _bank_has_what_it_compares(self) -> "Experiment":
+        bank, method = self.terms.instance_bank, self.method
+        if bank is None:
+            return self
+        if not isinstance(method, SelfTrainingSettings):
+            raise ValueError(
+                f"terms.instance_bank compares a student with its teacher, and method {method.name} has none"
+            )
+        if method.soft and bank.beta < 1:
+            raise ValueError(
+                "terms.instance_bank.beta below 1 corrects hard pseudo-labels, and method.soft has none of them"
+            )
+        return self
+
     @field_validator("seed")
     @classmethod
     def _seed_fits_the_generators(cls, value: int) -> int:

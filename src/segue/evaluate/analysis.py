@@ -3,6 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -16,10 +17,13 @@ from segue.ops.likeness import linear_cka
 CELL = 32
 """Pixels that a compared cell is high and wide: that of most encoders' last map."""
 
+Grid: TypeAlias = tuple[int, int]
+"""Rows and columns of cells."""
+
 
 def layer_outputs(
     network: Segmenter,
-    images: Iterable[Float[Tensor, "1 3 h w"]],
+    images: Iterable[tuple[Float[Tensor, "1 3 h w"], Grid]],
     *,
     cells: int = 16,
     seed: int = 0,
@@ -27,12 +31,12 @@ def layer_outputs(
 ) -> dict[str, Float[Tensor, "m c"]]:
     """What every block of an encoder makes of some pictures, or what its four stages make where it has no blocks.
 
-    Maps of all grids are averaged onto cells of 32 pixels, of which a few are drawn from every picture, so that any
-    two layers can be compared.
+    All maps are averaged onto the picture's cells, of which a few are drawn, so that any two layers can be compared,
+    also of networks that see pictures at different sizes.
 
     Args:
         network: On its device.
-        images: Normalised pictures.
+        images: Normalised pictures, each with its cells; see :func:`cells_of`.
         cells: Drawn from each.
         seed: Equal seeds draw equal cells.
         watch: Called after every picture.
@@ -48,11 +52,10 @@ def layer_outputs(
         network.encoder.get_submodule(name).register_forward_hook(_keeper(name, found)) for name in names
     ]
     try:
-        for image in images:
+        for image, grid in images:
             with evaluating(network):
                 features: list[Tensor] = network.feature_network()(image)
             maps = found or {f"stage {stage}": level for stage, level in enumerate(features, start=1)}
-            grid = (max(1, image.shape[-2] // CELL), max(1, image.shape[-1] // CELL))
             drawn = torch.randperm(grid[0] * grid[1], generator=drawing)[:cells]
             for name, value in maps.items():
                 pooled = F.adaptive_avg_pool2d(value.float(), grid).flatten(2)[0].T
@@ -63,6 +66,11 @@ def layer_outputs(
         for handle in handles:
             handle.remove()
     return {name: torch.cat(kept[name]) for name in (names or kept)}
+
+
+def cells_of(size: tuple[int, int]) -> Grid:
+    """The cells of a picture of that many rows and columns of pixels."""
+    return max(1, size[0] // CELL), max(1, size[1] // CELL)
 
 
 def alignment(
@@ -121,11 +129,17 @@ def milliseconds(networks: Mapping[str, nn.Module], image: Tensor, *, repeats: i
             began = time.perf_counter()
             with evaluating(network):
                 network(image)
-            if image.device.type == "cuda":
-                torch.cuda.synchronize()
+            _wait_for(image.device)
             if turn:
                 times[name].append(1000 * (time.perf_counter() - began))
     return {name: statistics.median(values) for name, values in times.items()}
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
 
 
 def _keeper(name: str, found: dict[str, Tensor]) -> Callable[[nn.Module, object, Tensor], None]:

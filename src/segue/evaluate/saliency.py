@@ -127,6 +127,8 @@ def measure(
     device: torch.device,
     resize: tuple[int, int] | None = None,
     most: int = 500,
+    share: tuple[int, int] = (0, 1),
+    total: Callable[[Tensor], Tensor] = lambda counts: counts,
     watch: Callable[[], None] | None = None,
 ) -> Saliency:
     """Predict pictures with each layer left out in turn, and score every such network.
@@ -147,6 +149,8 @@ def measure(
         device: Where to predict.
         resize: The box that pictures are fitted into; None keeps their size.
         most: How many pictures are enough; they are taken evenly.
+        share: Which part of how many this process predicts.
+        total: Sums what all processes counted.
         watch: Called after every picture.
 
     Returns:
@@ -163,7 +167,7 @@ def measure(
     confusion = torch.zeros(len(names) + 1, classes, classes, dtype=torch.int64, device=device)
     chosen = evenly(len(pictures), most)
     with evaluating(network):
-        for index in chosen:
+        for index in chosen[share[0] :: share[1]]:
             image = fitted_image(
                 normalised(pictures.image(index)[None], mean=mean, std=std, device=device), resize
             )
@@ -175,7 +179,7 @@ def measure(
             confusion += _confusions(predictions, label, classes)
             if watch is not None:
                 watch()
-    scored = [_mean_iou(matrix) for matrix in confusion]
+    scored = [_mean_iou(matrix) for matrix in total(confusion)]
     whole = scored.pop()
     losses = {name: 100 * (whole - score) for name, score in zip(names, scored, strict=True)}
     stages = [list(stage) for stage in network.encoder.layers]
@@ -236,10 +240,20 @@ def evenly(total: int, most: int) -> list[int]:
     return [place * total // wanted for place in range(wanted)]
 
 
+SMALLEST = 32
+"""Sides below this are too small for an encoder's last map; smaller pictures are enlarged."""
+
+
+def fitted_size(size: tuple[int, int], resize: tuple[int, int] | None) -> tuple[int, int]:
+    """Rows and columns at which a network sees a picture: as large as fits a box; None leaves it."""
+    height, width = size if resize is None else fitted(size, resize)
+    return max(height, SMALLEST), max(width, SMALLEST)
+
+
 def fitted_image(image: Float[Tensor, "1 3 h w"], resize: tuple[int, int] | None) -> Tensor:
-    """A picture at the size that a network sees it: as large as fits a box; None leaves it."""
+    """A picture at the size that a network sees it."""
     size = (image.shape[-2], image.shape[-1])
-    other = size if resize is None else fitted(size, resize)
+    other = fitted_size(size, resize)
     if other == size:
         return image
     return F.interpolate(image, size=other, mode="bilinear", align_corners=False, antialias=True)

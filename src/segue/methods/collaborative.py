@@ -16,6 +16,9 @@ Match = Literal["channel", "token", "both", "random", "index"]
 Captured = Literal["projected", "before_projection"]
 Update = Literal["block", "attention"]
 
+COMPARED = ("channel", "token", "both")
+"""Ways of matching that look at attention."""
+
 
 class CollaborativeTeacher(nn.Module):
     """Labels the target, and takes over blocks of its student in the place of its own non-salient ones.
@@ -93,7 +96,7 @@ class CollaborativeTeacher(nn.Module):
         assert isinstance(student, Segmenter) and batch.target is not None
         if self.match_from <= step <= self.match_until:
             self._matches = None
-            if (step - self.match_from) % self.every == 0 and self.match in ("channel", "token", "both"):
+            if (step - self.match_from) % self.every == 0 and self.match in COMPARED:
                 self._compare(student, batch.target.image, self.match)
         elif step > self.match_until and self.layers:
             own = self._values(self.network, self.layers)

@@ -61,12 +61,12 @@ class MultiResolution(Segmenter):
         super().__init__(encoder, head)
         self.attention_head = attention_head
         self.detail: Size = (detail[0], detail[1])
-        self.reduction = round(1 / context_scale)
+        self.shrinks = round(1 / context_scale)
         self.detail_share = detail_share
         self.overlap = overlap
         self.head_stride = cast(int, head.stride)
-        self.grid = self.head_stride * self.reduction
-        if self.reduction * context_scale != 1:
+        self.grid = self.head_stride * self.shrinks
+        if self.shrinks * context_scale != 1:
             raise ValueError(f"context_scale {context_scale}: give 1, 1/2, 1/3, 1/4, ...")
         if min(detail) < self.grid or any(side % self.grid for side in detail):
             raise ValueError(
@@ -79,7 +79,7 @@ class MultiResolution(Segmenter):
         size = (image.shape[-2], image.shape[-1])
         image = self._on_grid(image)
 
-        features: list[Tensor] = self.encoder(shrunk(image, self.reduction))
+        features: list[Tensor] = self.encoder(shrunk(image, self.shrinks))
         if self.training:
             window = self.draw_window((image.shape[-2], image.shape[-1]))
             return self._trained(features, self.encoder(image[(..., *window)]), window)
@@ -104,7 +104,7 @@ class MultiResolution(Segmenter):
         both = self._on_grid(torch.cat(images))
         window = self.draw_window((both.shape[-2], both.shape[-1]))
         inside = None if groups is None else groups[(..., *window)]
-        context = self.encoder.together(shrunk(both, self.reduction), MeetingPlan(groups, rules))
+        context = self.encoder.together(shrunk(both, self.shrinks), MeetingPlan(groups, rules))
         detail = self.encoder.together(both[(..., *window)], MeetingPlan(inside, rules))
         return [
             self._trained(far, near, window)
@@ -141,7 +141,7 @@ class MultiResolution(Segmenter):
 
     def feature_network(self) -> nn.Module:
         """From an image to ``Output.features``: those of the context."""
-        return nn.Sequential(Shrink(self.reduction), self.encoder)
+        return nn.Sequential(Shrink(self.shrinks), self.encoder)
 
     def draw_window(self, size: Size) -> Window:
         """A random detail window on the grid.
@@ -164,7 +164,7 @@ class MultiResolution(Segmenter):
 
     def _on_grid(self, image: Tensor) -> Tensor:
         """The picture, its right and lower border repeated until its sides are multiples of the grid."""
-        least = COARSEST * self.reduction
+        least = COARSEST * self.shrinks
         height, width = image.shape[-2:]
         below, right = (max(least, -(-side // self.grid) * self.grid) - side for side in (height, width))
         if not (below or right):
@@ -184,7 +184,7 @@ class MultiResolution(Segmenter):
 
     def _fuse(self, context: Tensor, attention: Tensor, detail: Tensor, window: Window | None) -> Tensor:
         """Equations 8 to 10: enlarge what the context says and weigh the detail in, where there is any."""
-        size = (context.shape[-2] * self.reduction, context.shape[-1] * self.reduction)
+        size = (context.shape[-2] * self.shrinks, context.shape[-1] * self.shrinks)
         if window is not None:
             inside = torch.zeros_like(context[:1, :1])
             inside[(..., *_cells(window, self.grid))] = 1.0

@@ -23,9 +23,13 @@ class Segmenter(nn.Module):
     Args:
         encoder: Image to four maps, fine to coarse.
         head: The four maps to logits and the embedding before the classifier.
+
+    Attributes:
+        shrinks: By what the sides of pictures are divided before the encoder makes ``Output.features`` of them.
     """
 
     encoder: Encoder
+    shrinks: int = 1
 
     def __init__(self, encoder: Encoder, head: nn.Module) -> None:
         super().__init__()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from segue.classes import nearest
 from segue.engine.experiment import parse
@@ -174,7 +174,13 @@ def find(name: str) -> Recipe:
     return RECIPES[name]
 
 
-def experiment(recipe: str, pair: Mapping[str, Any], *wishes: Mapping[str, Any]) -> Experiment:
+Size: TypeAlias = Literal["large", "distilled"]
+"""The network of a pair's large teachers, or the one that they are distilled into."""
+
+
+def experiment(
+    recipe: str, pair: Mapping[str, Any], *wishes: Mapping[str, Any], size: Size | None = None
+) -> Experiment:
     """One experiment. Later beats earlier: 1 defaults, 2 the recipe, 3 the pair, 4 the wishes in order.
 
     Args:
@@ -182,19 +188,24 @@ def experiment(recipe: str, pair: Mapping[str, Any], *wishes: Mapping[str, Any])
         pair: Settings of the pair. What it says of methods under ``methods``, of terms under ``terms`` and of
             sampling under ``rare_classes`` only adjusts (or leaves out) pieces that the recipe uses;
             ``high_resolution`` is what it changes for a recipe whose network looks at two resolutions,
-            ``distilled`` for one whose student is smaller than its teacher.
+            ``distilled`` for one whose student is smaller than its teacher, ``large`` for such a teacher.
         wishes: The user's own differences: a YAML file, flags, ``--set``.
+        size: Which of the two networks the run is to have; None for the recipe's own.
 
     Raises:
         ValueError: If the recipe is unknown or the merged settings are wrong.
     """
     tree = find(recipe).build()
     pair = dict(pair)
-    high_resolution, distilled = (pair.pop(key, {}) for key in ("high_resolution", "distilled"))
+    high_resolution, distilled, large = (
+        pair.pop(key, {}) for key in ("high_resolution", "distilled", "large")
+    )
     if tree.get("network", {}).get("multi_resolution") is not None:
         pair = merge(pair, high_resolution)
-    if tree["method"].get("teacher") == "large":
+    if size == "distilled" or tree["method"].get("teacher") == "large":
         pair = merge(pair, distilled)
+    elif size == "large":
+        pair = merge(pair, large)
     methods, terms, sampling = (pair.pop(key, {}) for key in ("methods", "terms", "rare_classes"))
     adjusted: Tree = dict(methods.get(tree["method"]["name"], {}))
     for piece in ("mask", "collaborate"):

@@ -55,6 +55,7 @@ STREET_SCENES: Tree = {
         "rare_classes": {"min_crop_ratio": 2.0},
         "evaluation": {"mode": "auto"},  # scored as other recipes are here: small pictures, in one piece
     },
+    "large": {"network": {"encoder": "mit_nano_deep"}},  # of a teacher that is distilled
     "run": {"log_every": 20, "draw_every": 200, "save_every": 200},
 }  # fmt: skip
 

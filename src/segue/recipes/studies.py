@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from segue.engine.tree import Tree
+from segue.recipes.catalogue import Size
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,7 @@ class Row:
         changes: What differs from the recipe.
         published: What the paper prints for it, mean IoU in percent on GTA5 to Cityscapes; None if nothing.
         needs: Settings that are another row's run folder, of the same seed, by that row's label.
+        size: Whether the network is the pair's large one or the one that is distilled into; None for the recipe's.
     """
 
     label: str
@@ -23,6 +25,7 @@ class Row:
     changes: Tree = field(default_factory=dict[str, object])
     published: float | None = None
     needs: Mapping[str, str] = field(default_factory=dict[str, str])
+    size: Size | None = None
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,8 @@ def _taught(label: str, recipe: str, published: float | None = None, **changes: 
     return Row(label, recipe, tree, published, {"method.teacher_model": LARGE.label})
 
 
-LARGE = Row("large teacher", "daformer", {"network": {"encoder": "mit_nano_deep"}}, 68.3)
-SMALL = Row("small student alone", "daformer", published=68.1)
+LARGE = Row("large teacher", "daformer", published=68.3, size="large")
+SMALL = Row("small student alone", "daformer", published=68.1, size="distilled")
 CLDA = _taught("clda", "clda", 69.5)
 
 

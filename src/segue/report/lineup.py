@@ -82,7 +82,7 @@ def _distinct_names(folders: Sequence[RunFolder]) -> list[str]:
 
 
 def _is_oracle(folder: RunFolder, name: str) -> bool:
-    return bool((folder.experiment or {}).get("reads_target_labels")) or _plain(name).startswith("oracle")
+    return folder.reads_target_labels or _plain(name).startswith("oracle")
 
 
 def _plain(name: str) -> str:

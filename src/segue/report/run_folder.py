@@ -45,6 +45,7 @@ class RunFolder:
         evaluation: Evaluated pictures, as listed.
         views: What the student saw, by step.
         card: What the exported model says of itself.
+        reads_target_labels: Whether it was trained on target labels, or its teacher's layers were chosen by them.
 
     Args:
         path: The run's folder.
@@ -65,6 +66,7 @@ class RunFolder:
     evaluation: list[EvaluationPicture]
     views: dict[int, Path]
     card: dict[str, Any] | None
+    reads_target_labels: bool
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
@@ -89,6 +91,9 @@ class RunFolder:
         self.evaluation = _evaluation(self.path)
         self.views = _views(self.path)
         self.card = read_object(self.path / "model" / "card.json")
+        layers = read_object(self.path / "teacher_layers.json") or {}
+        by_truth = (layers.get("saliency") or {}).get("against") == "truth"
+        self.reads_target_labels = by_truth or bool((self.experiment or {}).get("reads_target_labels"))
 
     @property
     def planned_steps(self) -> int | None:
