@@ -123,9 +123,10 @@ class Stages:
         rules = self._rules(settings, list(settings.members), classes)
         check_members(members.members, rules)
         self._begin()
-        unified = self._unify(settings, members)
+        is_open = settings.kind == "channel" and rules.policy is None
+        unified = self._unify(settings, members) if is_open or not rules.needs_probabilities else {}
         about: dict[str, Any] = {}
-        if settings.kind == "channel" and rules.policy is None:
+        if is_open:
             certainty = [self._certainty(name, labels, classes) for name, labels in unified.items()]
             rules, about = replace(rules, policy=policy.by_certainty(certainty)), {"certainty": certainty}
         self._say("fusing the members' labels")
