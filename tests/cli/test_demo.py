@@ -7,6 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 from segue.cli.main import app
+from segue.engine.experiment import revise, save
+from segue.recipes.catalogue import experiment
+from segue.recipes.pairs import STREET_SCENES
 
 TINY = ["data.crop=[64,64]", "network.channels=16", "data.source.pictures=6", "data.target.pictures=6",
         "data.evaluation.pictures=2", "data.source_evaluation.pictures=2",
@@ -28,3 +31,11 @@ def test_demo_twice(tmp_path: Path) -> None:
             assert summary[name] == json.loads((tmp_path / name / "scores.json").read_text())["mean_iou"]
     assert "<html" in (tmp_path / "report.html").read_text()
     assert "gap closed" in result.stdout
+
+
+def test_runs_of_somebody_else_are_not_removed(tmp_path: Path) -> None:
+    wanted = experiment("source_only", STREET_SCENES, {"steps": 2})
+    save(revise(wanted, {"data": {"pair": "mine"}}), tmp_path / "source_only/experiment.yaml")
+    found = CliRunner().invoke(app, ["demo", "--steps", "2", "--out", str(tmp_path)])
+    assert "holds a run that is not the demo's" in str(found.exception)
+    assert (tmp_path / "source_only/experiment.yaml").is_file() and not (tmp_path / ".demo").exists()

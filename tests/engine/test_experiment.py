@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segue.engine import experiment as experiments
+from segue.engine.tree import merge
 from segue.recipes.catalogue import RECIPES, experiment
 from segue.recipes.pairs import STREET_SCENES
 
@@ -123,3 +124,34 @@ def test_merging_keeps_every_leaf_of_the_later_tree(base: dict, change: dict) ->
 def test_merging_nothing_changes_nothing(base: dict) -> None:
     assert experiments.merge(base, {}) == base
     assert experiments.merge(base, base) == base
+
+
+def test_entries_of_a_class_map_are_set_one_by_one() -> None:
+    """A dotted key changes one entry; a whole map replaces the whole map."""
+    pair = merge(STREET_SCENES, {"data": {"source": {"class_map": {"*": "ignore", "car": "road"}}}})
+    both = experiments.parse_assignments(
+        ["data.source.class_map.car=sky", "data.source.class_map.person=road"]
+    )
+    found = experiment("source_only", pair, both).data.source.class_map
+    assert found == {"*": "ignore", "car": "sky", "person": "road"}
+    whole = experiments.parse_assignments(["data.source.class_map={car: sky}"])
+    assert experiment("source_only", pair, whole).data.source.class_map == {"car": "sky"}
+
+
+def test_precision_is_part_of_an_experiment() -> None:
+    one = experiment("source_only", STREET_SCENES)
+    other = experiments.revise(one, {"run": {"precision": "bf16"}})
+    assert experiments.differences(one, other) == ["run.precision"]
+    assert experiments.differences(one, experiments.revise(one, {"run": {"log_every": 7}})) == []
+
+
+@pytest.mark.parametrize(
+    ("wish", "message"),
+    [
+        ({"data": {"crop": [24, 64]}}, "data.crop"),
+        ({"evaluation": {"scales": []}}, "evaluation.scales"),
+    ],
+)
+def test_settings_that_no_run_can_end_with(wish: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        experiment("source_only", STREET_SCENES, wish)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 RUNS = {"source_only": "source_only", "adapted": "daformer", "oracle": "target_supervised"}
 """The three runs of the story and their recipes: same network, same steps, same seed."""
 
+MARK = ".demo"
+"""The file that says whose runs these are: somebody else's are never removed."""
+
 LONGEST_FIRST = ("adapted", "source_only", "oracle")
 """Two runs go on at once, so the one that takes longest begins."""
 
@@ -44,6 +47,7 @@ def demo(
     wanted = {name: experiment(recipe, pairs.STREET_SCENES, wishes, own) for name, recipe in RUNS.items()}
     for name in RUNS:
         _make_way(out / name, wanted[name])
+    write_text(out / MARK, "The runs of this folder are the demo's, which replaces them.\n")
     console.print("Three models learn street scenes, two at a time, one processor core each.")
     with ProcessPoolExecutor(max_workers=2, mp_context=get_context("spawn")) as pool:
         running = {
@@ -84,4 +88,6 @@ def _make_way(folder: Path, wanted: "Experiment") -> None:
     newest = list_checkpoints(folder / "checkpoints")[-1:]
     is_finished = bool(newest) and int(newest[0].name) >= wanted.steps
     if is_finished or differences(load(folder / "experiment.yaml"), wanted):
+        if not any((folder.parent / name).is_file() for name in (MARK, "summary.json")):
+            raise ValueError(f"{folder} holds a run that is not the demo's: choose another --out")
         shutil.rmtree(folder)

@@ -38,6 +38,7 @@ def label(
         most_probable,
     )  # fmt: skip
     from segue.memory import keep_memory
+    from segue.models.weights import digest
     from segue.ops.balance import class_thresholds
 
     keep_memory()
@@ -62,7 +63,7 @@ def label(
                 class_thresholds(confidences(eye, found, read=read_image, watch=watch), portion)
             )
     how = {
-        "model": str(model.absolute()), "pictures": str(pictures.absolute()),
+        "model": str(model.absolute()), "weights": digest(model), "pictures": str(pictures.absolute()),
         "threshold": threshold, "portion": portion, "soft": soft,
     }  # fmt: skip
     with counting("labelling", len(found)) as watch:

@@ -49,6 +49,10 @@ def options(
     """Options of the command itself."""
 
 
+INTERRUPTED = 130
+"""The exit code of a command that was stopped with Ctrl-C."""
+
+
 def main() -> None:
     """Run the command line; what a user can mend is told in one line.
 
@@ -61,6 +65,7 @@ def main() -> None:
             raise
         print(f"segue: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("segue: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            print("segue: stopped; the same command goes on where it was", file=sys.stderr)
+        raise

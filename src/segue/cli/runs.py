@@ -36,18 +36,22 @@ def train_and_report(
     from segue.report.page import write_report
 
     keep_memory()
+    if baseline is not None and not (baseline / "experiment.yaml").is_file():
+        raise ValueError(f"--baseline {baseline}: not a run folder; give one that `segue train` wrote")
     scores = train(experiment, folder, console=console, cpu=cpu)
     if not PartialState().is_main_process:
         return scores
     if scores is not None:
-        console.print(scores_table(scores, title=f"{experiment.recipe}: {experiment.data.pair}"))
+        console.print(
+            scores_table(scores, title=f"{experiment.recipe}: {experiment.data.pair}"), soft_wrap=True
+        )
     runs = [folder] if baseline is None else [baseline, folder]
     page = write_report(folder / "report.html", runs, title=f"{experiment.recipe} on {experiment.data.pair}")
     fused = folder / "fused"
     if (fused / "fusion.json").is_file():
         page_of_fusion = write_fusion_report(fused, pictures=_target_pictures(experiment))
-        console.print(f"fusion  {page_of_fusion}", highlight=False)
-    console.print(f"model   {folder / 'model'}\nreport  {page}", highlight=False)
+        console.print(f"fusion  {page_of_fusion}", highlight=False, markup=False)
+    console.print(f"model   {folder / 'model'}\nreport  {page}", highlight=False, markup=False)
     return scores
 
 

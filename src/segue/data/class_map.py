@@ -63,10 +63,10 @@ def read_label_classes(path: Path) -> LabelClasses:
     Raises:
         ValueError: If it is neither JSON nor YAML, or does not have this form.
     """
-    text = path.read_text(encoding="utf-8")
     try:
+        text = path.read_text(encoding="utf-8-sig")
         content: object = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
-    except (json.JSONDecodeError, yaml.YAMLError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path}: not a class list: {reason}") from error
     return parse_label_classes(content, str(path))

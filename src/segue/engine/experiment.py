@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from segue.classes import nearest
 from segue.engine.setting import Settings
 from segue.engine.settings import Experiment
-from segue.engine.tree import Tree, flatten, merge
+from segue.engine.tree import Entries, Tree, flatten, merge
 from segue.files import write_text
 
 METHOD_NAMES = frozenset({"self_training", "source_only", "offline", "ensemble_distillation"})
@@ -78,7 +78,7 @@ def parse_assignments(assignments: Sequence[str]) -> Tree:
         except yaml.YAMLError:
             raise ValueError(f"--set {assignment!r}: the value is not YAML; quote it") from None
         for part in reversed(parts):
-            value = {part: value}
+            value = Entries({part: value})
         tree = merge(tree, value)
     return tree
 
@@ -106,9 +106,11 @@ def load(path: Path) -> Experiment:
 def differences(one: Experiment, other: Experiment) -> list[str]:
     """The dotted keys in which two experiments differ, without what changes only records and speed."""
     left, right = (flatten(e.model_dump(mode="json")) for e in (one, other))
-    return [
-        key for key in sorted(left | right) if left.get(key) != right.get(key) and not key.startswith("run.")
-    ]
+    return [key for key in sorted(left | right) if left.get(key) != right.get(key) and not _only_records(key)]
+
+
+def _only_records(key: str) -> bool:
+    return key.startswith("run.") and key != "run.precision"
 
 
 def _explain(error: ValidationError) -> str:

@@ -1,6 +1,5 @@
 """A trained network as the teacher: found, checked against the student, its layers measured if they are to follow."""
 
-import hashlib
 import json
 import logging
 from collections.abc import Mapping
@@ -24,7 +23,7 @@ from segue.methods.collaborative import COMPARED, CollaborativeTeacher, draw_lay
 from segue.methods.teacher import Frozen
 from segue.models.build import normalisation
 from segue.models.segmenter import Segmenter
-from segue.models.weights import MODEL_FILE, Card, load_model, model_folder
+from segue.models.weights import Card, digest, load_model, model_folder
 
 logger = logging.getLogger(__name__)
 
@@ -97,8 +96,7 @@ def load_large_teacher(experiment: Experiment, student: Segmenter) -> LargeTeach
             )
         if settings.collaborate.saliency is not None:
             saliency = read_saliency(settings.collaborate.saliency, network)
-    digest = hashlib.sha256((folder / MODEL_FILE).read_bytes()).hexdigest()
-    return LargeTeacher(network, card, saliency, digest)
+    return LargeTeacher(network, card, saliency, digest(folder))
 
 
 def load_members(experiment: Experiment) -> list[Segmenter]:

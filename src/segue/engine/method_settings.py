@@ -135,9 +135,8 @@ class RoundSettings(Settings):
 class EnsembleSettings(Settings):
     """Ensemble distillation: members, a policy, fused labels, one student."""
 
-    members: dict[str, Path] = Field(
-        default={}
-    )  # run or model folders, .onnx files, folders of labels, by name
+    # Run or model folders, .onnx files, folders of labels, by name; each gets a folder of that name.
+    members: dict[Annotated[str, Field(pattern=r"^[^./\\][^/\\]*$")], Path] = Field(default={})
     maps: dict[str, dict[str, str]] = {}  # class of a member -> class of the pair, or ignore; by member
     kind: Literal["channel", "pixel", "average"] = "channel"
     policy: Literal["certainty", "random"] | Path = "certainty"  # or a YAML file of class: member

@@ -105,7 +105,7 @@ def train(
     if accelerator.is_main_process:
         experiments.save(experiment, folder / "experiment.yaml")
     if trainer.step:
-        console.print(f"going on from step {trainer.step} of {experiment.steps} in {folder}")
+        console.print(f"going on from step {trainer.step} of {experiment.steps} in {folder}", markup=False)
     accumulate = experiment.optim.accumulate
     if trainer.step < experiment.steps:
         trainer.run(

@@ -1,7 +1,7 @@
 """The tree of settings that describes one training run; strict, frozen, written to YAML and read back."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 
@@ -14,6 +14,9 @@ from segue.engine.method_settings import (
     TermSettings,
 )
 from segue.engine.setting import Colour, Count, MarginSettings, Positive, Settings, Share
+
+Side: TypeAlias = Annotated[int, Field(ge=32)]
+"""Pixels: an encoder's coarsest cell is 32 of them wide."""
 
 
 class MultiResolutionSettings(Settings):
@@ -82,7 +85,7 @@ class DataSettings(Settings):
     evaluation: DomainSettings | None = (
         None  # labelled target pictures; scored after training, never trained on
     )
-    crop: tuple[Count, Count] = (512, 512)  # height, width
+    crop: tuple[Side, Side] = (512, 512)  # height, width
     scale: tuple[Positive, Positive] = (1.0, 1.0)  # random enlargement before cropping
     flip: Share = 0.5
     max_share: Share = 0.75  # of a source crop that one class may cover
@@ -119,7 +122,6 @@ class RunSettings(Settings):
     draw_every: Annotated[int, Field(ge=0)] = 1000  # 0: never
     save_every: Count = 1000
     keep: Count = 1  # checkpoints
-    trackers: list[Literal["tensorboard", "wandb"]] = []
 
 
 class EvaluationSettings(Settings):
@@ -129,7 +131,7 @@ class EvaluationSettings(Settings):
     overlap: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5  # of sliding windows
     blend: Literal["taper", "mean"] = "taper"  # how overlapping windows are averaged
     flip: bool = False
-    scales: list[Positive] = [1.0]
+    scales: Annotated[list[Positive], Field(min_length=1)] = [1.0]
     network: Literal["student", "teacher"] = "student"
     classes: list[str] | None = None  # that the mean is over; None for all that are labelled
     also: dict[str, list[str]] = {}  # further means by name, over these classes

@@ -212,7 +212,9 @@ def scores(
         raise ValueError(f"{len(names)} class names for a confusion matrix of {len(confusion)} classes")
     pixels = int(confusion.sum())
     if pixels == 0:
-        raise ValueError("no labelled pixel: there is nothing to score; check the labels with `segue check`")
+        raise ValueError(
+            "no labelled pixel: there is nothing to score; look at the labels and at the class map"
+        )
     ious = iou_per_class(confusion, absent_counts=absent_counts)
     found = [iou for iou in ious if iou is not None]
     return Scores(

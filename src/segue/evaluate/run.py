@@ -132,5 +132,5 @@ def _check_label(label: UInt8[Tensor, "h w"], classes: ClassList, name: str) -> 
     if wrong.numel():
         raise ValueError(
             f"label of {name}: value {int(wrong[0])}, but the classes are 0 to {len(classes) - 1} and"
-            f" {IGNORE} is ignored; give a class map, or look at the data with `segue check`"
+            f" {IGNORE} is ignored; give a class map, or mend the labels"
         )

@@ -1,5 +1,6 @@
 """Weights in files: pretrained encoders in, trained models out and in."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -92,6 +93,11 @@ def load_model(folder: Path) -> tuple[Segmenter, Card]:
 def model_folder(folder: Path) -> Path:
     """A model folder itself, or that of a run folder."""
     return folder if (folder / MODEL_FILE).is_file() else folder / "model"
+
+
+def digest(folder: Path) -> str:
+    """A short name of a model's weights, from their file: other weights have another one."""
+    return hashlib.sha256((model_folder(folder) / MODEL_FILE).read_bytes()).hexdigest()[:16]
 
 
 def load_start(segmenter: Segmenter, folder: Path) -> None:
