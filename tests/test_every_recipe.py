@@ -88,7 +88,7 @@ def test_the_oracle_says_what_it_does(tmp_path: Path) -> None:
 
 def test_other_recipes_never_open_a_target_label(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every label asked for during training is of the source domain."""
-    from segue.data.street_scene import StreetScenes
+    from segue.data.streets.dataset import StreetScenes
 
     asked: set[str] = set()
     label = StreetScenes.label

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from segue.cli.main import main
-from segue.data.street_scene import STREET_CLASSES, write_folder
+from segue.data.streets.dataset import STREET_CLASSES, write_folder
 
 SMALL = ["steps=2", "network.encoder=mit_nano", "network.channels=16", "data.crop=[32,64]", "data.workers=0"]
 Run = Callable[..., tuple[int, str]]

@@ -11,7 +11,7 @@ from segue.classes import CITYSCAPES_19
 from segue.data.published import open_published
 from segue.data.published_layouts import LAYOUTS
 from segue.data.sample import SampleSet, write_sample
-from segue.data.street_scene import STREET_CLASSES, StreetScenes
+from segue.data.streets.dataset import STREET_CLASSES, StreetScenes
 
 LACKING = {"camvid": {"traffic light", "bicycle"}, "camvid_32": {"bicycle"}}
 

@@ -16,8 +16,8 @@ from segue.classes import CITYSCAPES_19, class_list
 from segue.data.label_file import deep_png
 from segue.data.published import published_table
 from segue.data.published_layouts import LAYOUTS, Layout
-from segue.data.street_habits import Domain
-from segue.data.street_scene import STREET_CLASSES, StreetScenes
+from segue.data.streets.dataset import STREET_CLASSES, StreetScenes
+from segue.data.streets.style import Domain
 from segue.files import write_bytes
 
 

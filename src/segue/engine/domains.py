@@ -32,7 +32,7 @@ def open_domain(data: DataSettings, domain: DomainSettings, *, labelled: bool) -
     """
     classes = training_classes(data)
     if domain.dataset == "street_scenes":
-        from segue.data.street_scene import StreetScenes  # its six files are of no use to real data
+        from segue.data.streets.dataset import StreetScenes  # its six files are of no use to real data
 
         if domain.domain is None:
             raise ValueError("street scenes need `domain: source` or `domain: target`")

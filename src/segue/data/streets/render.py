@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.data.street_canvas import FACADE, MATERIALS, RAIL, ROAD, SIDE, SIDEWALK, SKY, Camera, Dice
-from segue.data.street_habits import Domain
-from segue.data.street_layout import Scene, Street
-from segue.data.street_looks import LOOKS, ROUGHNESS, Look
+from segue.data.streets.canvas import FACADE, MATERIALS, RAIL, ROAD, SIDE, SIDEWALK, SKY, Camera, Dice
+from segue.data.streets.layout import Scene, Street
+from segue.data.streets.looks import LOOKS, ROUGHNESS, Look
+from segue.data.streets.style import Domain
 
 Plane = NDArray[np.float32]
 """One number a pixel, (H, W)."""
@@ -71,7 +71,7 @@ class Pixels:
     """What is seen at each pixel; columns and rows are counted from the vanishing point.
 
     Attributes:
-        parts: A row a part, see :class:`segue.data.street_canvas.Canvas`.
+        parts: A row a part, see :class:`segue.data.streets.canvas.Canvas`.
         ids: Which part, (H, W).
         label: Its class, (H, W).
         depth: Metres ahead of the camera, (H, W); 1000 in the sky.

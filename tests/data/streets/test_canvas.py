@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from segue.data.street_canvas import CAR, METAL, PAVING, POLE, SIDEWALK, Camera, Canvas, Dice
+from segue.data.streets.canvas import CAR, METAL, PAVING, POLE, SIDEWALK, Camera, Canvas, Dice
 
 CAMERA = Camera(height=1.5, focal=100.0, column=64.0, horizon=32.0)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
-from segue.data.street_canvas import (
+from segue.data.streets.canvas import (
     AMBER,
     BARK,
     BICYCLE,

@@ -1,17 +1,17 @@
-"""How streets are built in the two domains, and from where they are seen."""
+"""What the streets of each domain are like, and from where they are seen."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from segue.data.street_canvas import Range
+from segue.data.streets.canvas import Range
 
 Domain = Literal["source", "target"]
 """The clean render, and the camera."""
 
 
 @dataclass(frozen=True)
-class Habit:
-    """How streets are built, and looked at, in a domain. Lengths in metres, probabilities per possible place.
+class StreetStyle:
+    """What the streets of a domain are like, and from where they are seen; lengths in metres, probabilities per place.
 
     Attributes:
         camera_height: Of the camera above the ground.
@@ -60,18 +60,18 @@ class Habit:
     sun: float
 
 
-HABITS: dict[Domain, Habit] = {
-    "source": Habit(
+STYLES: dict[Domain, StreetStyle] = {
+    "source": StreetStyle(
         camera_height=(1.6, 2.2), focal=(0.8, 0.95), horizon=(0.42, 0.52), lane=(3.3, 3.7), lanes=(1, 2),
         sidewalk=(3.2, 5.5), storeys=(3, 12), garden=0.16, pitched=0.1, tree=0.28, tree_height=(4.5, 7.0),
         parking=0.5, parked=0.5, moving=0.3, people=(2, 8), bicycles=(1, 3), signs=(1, 3), crossing=0.7,
         gantry=0.6, rail=0.6, sun=0.8,
     ),
-    "target": Habit(
+    "target": StreetStyle(
         camera_height=(1.25, 1.6), focal=(0.95, 1.15), horizon=(0.38, 0.48), lane=(2.9, 3.3), lanes=(1, 1),
         sidewalk=(2.6, 4.4), storeys=(2, 6), garden=0.3, pitched=0.5, tree=0.4, tree_height=(5.0, 9.5),
         parking=0.65, parked=0.55, moving=0.25, people=(2, 8), bicycles=(1, 3), signs=(1, 3), crossing=0.7,
         gantry=0.15, rail=0.6, sun=0.0,
     ),
 }  # fmt: skip
-"""The two domains' habits: wide streets between high buildings, and narrow ones between houses and trees."""
+"""Wide streets between high buildings in the source, narrow ones between houses and trees in the target."""

@@ -10,12 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-from segue.data import street_scene
 from segue.data.dataset import Dataset
-from segue.data.street_canvas import STREET_CLASSES, Dice
-from segue.data.street_habits import Domain
-from segue.data.street_layout import draw_street
-from segue.data.street_scene import StreetScenes, render, write_folder
+from segue.data.streets import dataset as streets
+from segue.data.streets.canvas import STREET_CLASSES, Dice
+from segue.data.streets.dataset import StreetScenes, render, write_folder
+from segue.data.streets.layout import draw_street
+from segue.data.streets.style import Domain
 
 BOTH: tuple[Domain, ...] = ("source", "target")
 
@@ -87,7 +87,7 @@ def test_domains_splits_and_seeds_share_no_scene() -> None:
     sets = [
         StreetScenes(domain, split=split, count=20, seed=seed)
         for domain in BOTH
-        for split in street_scene.SPLITS
+        for split in streets.SPLITS
         for seed in (0, 1)
     ]
     seeds = {(scenes.domain, scenes.scene_seed(index)) for scenes in sets for index in range(20)}
@@ -123,7 +123,7 @@ def test_image_and_label_are_rendered_once(monkeypatch: pytest.MonkeyPatch) -> N
         calls.append(seed)
         return render(seed, domain, size=size)
 
-    monkeypatch.setattr(street_scene, "render", counted)
+    monkeypatch.setattr(streets, "render", counted)
     scenes = StreetScenes("source", count=2, seed=99)
     first = scenes.image(0).clone()
     # What a caller does to its tensor must not reach the kept scene.

@@ -13,10 +13,10 @@ from PIL import Image
 from torch import Tensor
 
 from segue.data.dataset import Dataset, digest
-from segue.data.street_canvas import STREET_CLASSES, Dice
-from segue.data.street_habits import Domain
-from segue.data.street_layout import draw_street
-from segue.data.street_render import shade
+from segue.data.streets.canvas import STREET_CLASSES, Dice
+from segue.data.streets.layout import draw_street
+from segue.data.streets.render import shade
+from segue.data.streets.style import Domain
 from segue.types import IGNORE
 
 __all__ = ["STREET_CLASSES", "Domain", "Split", "StreetScenes", "render", "write_folder"]
@@ -150,10 +150,11 @@ class StreetScenes(Dataset):
         return index
 
 
-Scene = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+Rendering = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+"""RGB (H,W,3) and training ids (H,W)."""
 
 
-def rendered(seed: int, domain: Domain, size: tuple[int, int]) -> Scene:
+def rendered(seed: int, domain: Domain, size: tuple[int, int]) -> Rendering:
     """A scene as :func:`render` draws it; small ones are kept, so that a training run draws each of them once.
 
     Of larger ones just the last is: image and label of one index are asked for one after the other.
@@ -162,12 +163,12 @@ def rendered(seed: int, domain: Domain, size: tuple[int, int]) -> Scene:
 
 
 @lru_cache(maxsize=1200)
-def _among_many(seed: int, domain: Domain, size: tuple[int, int]) -> Scene:
+def _among_many(seed: int, domain: Domain, size: tuple[int, int]) -> Rendering:
     return render(seed, domain, size=size)
 
 
 @lru_cache(maxsize=1)
-def _last(seed: int, domain: Domain, size: tuple[int, int]) -> Scene:
+def _last(seed: int, domain: Domain, size: tuple[int, int]) -> Rendering:
     return render(seed, domain, size=size)
 
 

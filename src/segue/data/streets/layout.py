@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
-from segue.data.street_canvas import (
+from segue.data.streets.canvas import (
     AIR,
     ASPHALT,
     BUILDING,
@@ -24,8 +24,7 @@ from segue.data.street_canvas import (
     Dice,
     Range,
 )
-from segue.data.street_habits import HABITS, Domain, Habit
-from segue.data.street_objects import (
+from segue.data.streets.objects import (
     Place,
     draw_bicycle,
     draw_car,
@@ -38,6 +37,7 @@ from segue.data.street_objects import (
     draw_traffic_light,
     draw_tree,
 )
+from segue.data.streets.style import STYLES, Domain, StreetStyle
 
 NEAR, END = 1.2, 120.0
 """Depths in metres between which things are drawn."""
@@ -98,25 +98,25 @@ class Scene:
 
 
 def draw_street(dice: Dice, domain: Domain, *, size: tuple[int, int]) -> Scene:
-    """Plan a street by a domain's habits and draw it."""
-    habit = HABITS[domain]
+    """Plan a street in the style of a domain and draw it."""
+    style = STYLES[domain]
     height, width = size
     camera = Camera(
-        height=dice.within(habit.camera_height),
-        focal=dice.within(habit.focal) * width,
+        height=dice.within(style.camera_height),
+        focal=dice.within(style.focal) * width,
         column=dice.within((0.38, 0.62)) * width,
-        horizon=dice.within(habit.horizon) * height,
+        horizon=dice.within(style.horizon) * height,
     )
-    street = plan(dice, habit)
+    street = plan(dice, style)
     canvas = Canvas(camera, size)
     draw_ground(canvas, dice, street=street)
-    draw_backdrop(canvas, dice, habit=habit)
+    draw_backdrop(canvas, dice, style=style)
     for right in (False, True):
-        draw_blocks(canvas, dice, habit=habit, street=street, right=right)
+        draw_blocks(canvas, dice, style=style, street=street, right=right)
     things = [
-        *traffic(dice, habit, street=street),
-        *furniture(dice, habit, street=street),
-        *life(dice, habit, street=street),
+        *traffic(dice, style, street=street),
+        *furniture(dice, style, street=street),
+        *life(dice, style, street=street),
     ]
     for thing in sorted(things, key=lambda thing: -thing.depth):
         if canvas.sees(*thing.place, thing.reach):
@@ -124,23 +124,23 @@ def draw_street(dice: Dice, domain: Domain, *, size: tuple[int, int]) -> Scene:
     return Scene(canvas, street)
 
 
-def plan(dice: Dice, habit: Habit) -> Street:
+def plan(dice: Dice, style: StreetStyle) -> Street:
     """Choose the widths of a street, and where the camera drives on it."""
-    lane = dice.within(habit.lane)
-    lanes = habit.lanes[0] + dice.whole(habit.lanes[1] - habit.lanes[0] + 1)
+    lane = dice.within(style.lane)
+    lanes = style.lanes[0] + dice.whole(style.lanes[1] - style.lanes[0] + 1)
     middle = -(dice.whole(lanes) + 0.5) * lane + dice.within((-0.3, 0.3))
-    parking = tuple(2.1 if dice.chance(habit.parking) else 0.0 for _ in range(2))
+    parking = tuple(2.1 if dice.chance(style.parking) else 0.0 for _ in range(2))
     left, right = middle - lanes * lane - parking[0], middle + lanes * lane + parking[1]
-    near = dice.within((8.5, 19.0)) if dice.chance(habit.crossing) else 2 * END
+    near = dice.within((8.5, 19.0)) if dice.chance(style.crossing) else 2 * END
     return Street(
         curbs=(left, right),
-        lines=(left - dice.within(habit.sidewalk), right + dice.within(habit.sidewalk)),
+        lines=(left - dice.within(style.sidewalk), right + dice.within(style.sidewalk)),
         lane=lane,
         lanes=lanes,
         middle=middle,
         parking=(parking[0], parking[1]),
         crossing=(near, near + dice.within((6.5, 9.5))),
-        sun=dice.within((-habit.sun, habit.sun)),
+        sun=dice.within((-style.sun, style.sun)),
     )
 
 
@@ -158,23 +158,23 @@ def draw_ground(canvas: Canvas, dice: Dice, *, street: Street) -> None:
         canvas.level(asphalt, x=(-80, 80), y=0, z=street.crossing)
 
 
-def draw_backdrop(canvas: Canvas, dice: Dice, *, habit: Habit) -> None:
+def draw_backdrop(canvas: Canvas, dice: Dice, *, style: StreetStyle) -> None:
     """Far buildings and trees that close the street."""
     x = -26.0
     while x < 26:
         wide = dice.within((7, 14))
-        if dice.chance(0.25 + habit.garden):
+        if dice.chance(0.25 + style.garden):
             size = (wide * 0.6, dice.within((3, 9)))
             draw_foliage(
                 canvas, dice, centre=(x + wide / 2, size[1] * 0.6, END), radius=size, tint=dice.share()
             )
         else:
             part = canvas.front(END, BUILDING, material=DISTANCE, tint=dice.share())
-            canvas.box(part, x=(x, x + wide), y=(0, dice.within((5, 9.0 + 2 * habit.storeys[1]))), z=END)
+            canvas.box(part, x=(x, x + wide), y=(0, dice.within((5, 9.0 + 2 * style.storeys[1]))), z=END)
         x += wide
 
 
-def draw_blocks(canvas: Canvas, dice: Dice, *, habit: Habit, street: Street, right: bool) -> None:
+def draw_blocks(canvas: Canvas, dice: Dice, *, style: StreetStyle, street: Street, right: bool) -> None:
     """One side of the street beyond the sidewalk: buildings and gardens, the far ones first."""
     line = street.lines[right]
     near, far = street.crossing
@@ -193,24 +193,26 @@ def draw_blocks(canvas: Canvas, dice: Dice, *, habit: Habit, street: Street, rig
         # A block whose far end is out of sight is out of sight; bushes reach a few metres towards the road.
         if not canvas.sees(line, block[1], 3.0):
             continue
-        if dice.chance(habit.garden):
+        if dice.chance(style.garden):
             draw_garden(canvas, dice, line=line, z=block)
         else:
-            draw_building(canvas, dice, habit=habit, line=line, z=block, sun=street.sun)
+            draw_building(canvas, dice, style=style, line=line, z=block, sun=street.sun)
 
 
-def draw_building(canvas: Canvas, dice: Dice, *, habit: Habit, line: float, z: Range, sun: float) -> None:
+def draw_building(
+    canvas: Canvas, dice: Dice, *, style: StreetStyle, line: float, z: Range, sun: float
+) -> None:
     """A facade along the street, the wall at its near end, perhaps a pitched roof, and its shadow."""
     outwards = 1 if line > 0 else -1
     x = line + outwards * (dice.within((0.0, 1.5)) if dice.chance(0.4) else 0.0)
     back = x + outwards * dice.within((8, 14))
-    tall = 3.1 * (habit.storeys[0] + dice.whole(habit.storeys[1] - habit.storeys[0] + 1)) + dice.within(
+    tall = 3.1 * (style.storeys[0] + dice.whole(style.storeys[1] - style.storeys[0] + 1)) + dice.within(
         (0.3, 1.2)
     )
     tint = dice.share()
     facade = canvas.side(x, BUILDING, material=FACADE, tint=tint)
     gable = canvas.front(z[0], BUILDING, material=FACADE, tint=tint)
-    if dice.chance(habit.pitched):
+    if dice.chance(style.pitched):
         ridge, peak = (x + back) / 2, tall + dice.within((2.0, 4.0))
         tiles = canvas.side(x, BUILDING, material=ROOF, tint=dice.share())
         canvas.polygon(tiles, [(x, tall, z[0]), (ridge, peak, z[0]), (ridge, peak, z[1]), (x, tall, z[1])])
@@ -243,21 +245,21 @@ def draw_garden(canvas: Canvas, dice: Dice, *, line: float, z: Range) -> None:
         canvas.upright(hedge, line, y=(0, tall), z=z)
 
 
-def traffic(dice: Dice, habit: Habit, *, street: Street) -> list[Thing]:
+def traffic(dice: Dice, style: StreetStyle, *, street: Street) -> list[Thing]:
     """Parked, moving and crossing cars."""
     cars: list[tuple[float, float, bool]] = []
     for right, oncoming in ((False, True), (True, False)):
         x = street.curbs[right] + (-1.05 if right else 1.05)
         z = dice.within((4.5, 10.0)) if street.parking[right] else END
         while z < 60:
-            if dice.chance(habit.parked) and not street.crosses((z, z + 5)):
+            if dice.chance(style.parked) and not street.crosses((z, z + 5)):
                 cars.append((x, z, oncoming != dice.chance(0.1)))
             z += dice.within((5.2, 7.0))
     for lane in range(-street.lanes, street.lanes):
         x = street.middle + (lane + 0.5) * street.lane
         z = dice.within((7.0, 22.0))
         while z < 65:
-            if dice.chance(habit.moving):
+            if dice.chance(style.moving):
                 cars.append((x + dice.within((-0.3, 0.3)), z, lane < 0))
             z += dice.within((10, 22))
     things = [
@@ -269,14 +271,14 @@ def traffic(dice: Dice, habit: Habit, *, street: Street) -> list[Thing]:
     return things
 
 
-def furniture(dice: Dice, habit: Habit, *, street: Street) -> list[Thing]:
+def furniture(dice: Dice, style: StreetStyle, *, street: Street) -> list[Thing]:
     """Trees, street lamps, signs, traffic lights and rails along the curbs."""
     things: list[Thing] = []
     for x, inwards in ((street.curbs[0] - 0.8, 1), (street.curbs[1] + 0.8, -1)):
         z = dice.within((6, 13))
         while z < 70:
-            if dice.chance(habit.tree) and not street.crosses((z, z)):
-                tall = dice.within(habit.tree_height)
+            if dice.chance(style.tree) and not street.crosses((z, z)):
+                tall = dice.within(style.tree_height)
                 things.append(Thing(z, (x, z), 0.35 * tall, partial(draw_tree, place=(x, z), height=tall)))
             z += dice.within((6, 10))
         z, tall = dice.within((7, 22)), dice.within((5.5, 8.0))
@@ -284,13 +286,13 @@ def furniture(dice: Dice, habit: Habit, *, street: Street) -> list[Thing]:
             if not street.crosses((z, z)):
                 things.append(Thing(z, (x, z), 2.2, partial(draw_lamp_post, place=(x, z), height=tall)))
             z += dice.within((17, 26))
-        if dice.chance(habit.rail):
+        if dice.chance(style.rail):
             things += rails(dice, street, x=x + 0.3 * inwards)
         if street.crossing[0] < END:
             place = (x, street.crossing[0] - 0.8)
-            arm = dice.within((2.5, 4.5)) if dice.chance(habit.gantry) else 0.0
+            arm = dice.within((2.5, 4.5)) if dice.chance(style.gantry) else 0.0
             things.append(Thing(place[1], place, 5.0, partial(draw_traffic_light, place=place, gantry=arm)))
-    for _ in range(amount(dice, habit.signs)):
+    for _ in range(amount(dice, style.signs)):
         place = (street.curbs[1] + 0.5 if dice.chance(0.6) else street.curbs[0] - 0.5, dice.within((6, 18)))
         if not street.crosses((place[1], place[1])):
             things.append(Thing(place[1], place, 0.5, partial(draw_sign, place=place)))
@@ -315,17 +317,17 @@ def rails(dice: Dice, street: Street, *, x: float) -> list[Thing]:
     ]
 
 
-def life(dice: Dice, habit: Habit, *, street: Street) -> list[Thing]:
+def life(dice: Dice, style: StreetStyle, *, street: Street) -> list[Thing]:
     """People on the sidewalks and on the crossing, and bicycles."""
     things: list[Thing] = []
-    for _ in range(amount(dice, habit.people)):
+    for _ in range(amount(dice, style.people)):
         right = dice.chance(0.5)
         curb, line = street.curbs[right], street.lines[right]
         place = (curb + dice.within((0.15, 0.95)) * (line - curb), dice.within((5, 24)))
         if dice.chance(0.15) and street.crossing[0] < END:
             place = (dice.within(street.curbs), street.crossing[0] - dice.within((0.5, 3.0)))
         things.append(Thing(place[1], place, 0.6, partial(draw_person, place=place)))
-    for _ in range(amount(dice, habit.bicycles)):
+    for _ in range(amount(dice, style.bicycles)):
         right = dice.chance(0.5)
         place = (street.curbs[right] + dice.within((0.9, 2.2)) * (1 if right else -1), dice.within((5, 15)))
         things.append(Thing(place[1], place, 1.0, partial(draw_bicycle, place=place)))

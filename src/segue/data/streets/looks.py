@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from segue.data.street_canvas import Range
-from segue.data.street_habits import Domain
+from segue.data.streets.canvas import Range
+from segue.data.streets.style import Domain
 
 Colours = tuple[tuple[int, int, int], ...]
 

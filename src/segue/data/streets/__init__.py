@@ -1,0 +1,1 @@
+"""The built-in street scenes: procedural pictures with labels, in two domains."""
