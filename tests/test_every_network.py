@@ -10,7 +10,8 @@ import torch
 from rich.console import Console
 
 from segue.engine.run import train
-from segue.models.build import ENCODERS
+from segue.models.encoders import ENCODERS
+from segue.models.encoders.encoder import Variant
 from segue.models.encoders.resnet import ResNet
 from segue.models.weights import load_model
 from tests.tiny import tiny
@@ -30,8 +31,8 @@ QUIET = Console(file=io.StringIO())
 )
 def test_two_steps(tmp_path: Path, encoder: str, head: str, monkeypatch: pytest.MonkeyPatch) -> None:
     shallow = (1, 1, 1, 1)  # what a checkpoint of the real depth takes to write would be most of the test
-    monkeypatch.setitem(ENCODERS, "resnet50_v1c", lambda drop_path: ResNet(shallow))
-    monkeypatch.setitem(ENCODERS, "resnet101_caffe", lambda drop_path: ResNet(shallow, caffe=True))
+    monkeypatch.setitem(ENCODERS, "resnet50_v1c", Variant(lambda drop_path: ResNet(shallow)))
+    monkeypatch.setitem(ENCODERS, "resnet101_caffe", Variant(lambda drop_path: ResNet(shallow, caffe=True)))
     network = {"encoder": encoder, "head": head, "channels": 8, "drop_path": 0.1}
     wanted = tiny(
         "daformer",

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from segue.models.build import HEADS, build_encoder, build_segmenter, normalisation
+from segue.models.build import build_encoder, build_segmenter, normalisation
+from segue.models.heads import HEADS
 
 
 @pytest.mark.parametrize(("encoder", "count"), [("mit_b3", 47_784_403), ("mit_b5", 85_155_283)])

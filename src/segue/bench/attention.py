@@ -32,7 +32,7 @@ def rows(
     """Time the forward and backward pass of an encoder over pairs of pictures.
 
     Args:
-        encoders: Names in ``models.build.ENCODERS`` with hybrid attention.
+        encoders: Names in ``ENCODERS`` with hybrid attention.
         size: Side of the pictures in pixels.
         pairs: Pictures of each domain.
         repeats: Timed passes of each kind.

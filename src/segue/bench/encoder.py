@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from segue.bench.measure import Row, median_ms, row
 from segue.memory import keep_memory
-from segue.models.build import MIT_SIZES, build_encoder
+from segue.models.build import build_encoder
+from segue.models.encoders import mit
 
 PEER = "transformers SegformerModel, sdpa, float32"
 
@@ -73,6 +74,6 @@ def _peer(name: str) -> nn.Module:
         from transformers import SegformerConfig, SegformerModel
     except ImportError as error:
         raise ValueError("the encoder benchmark needs transformers: pip install 'segue-uda[sam]'") from error
-    dims, depths = MIT_SIZES[name]
+    dims, depths = mit.SIZES[name]
     options: dict[str, Any] = {"attn_implementation": "sdpa"}
     return _Peer(SegformerModel(SegformerConfig(hidden_sizes=list(dims), depths=list(depths), **options)))

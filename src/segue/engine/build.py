@@ -41,9 +41,10 @@ from segue.methods.terms.confidence import ConfidenceRegularizer
 from segue.methods.terms.feature_distance import FeatureDistance
 from segue.methods.terms.instance_bank import InstanceBank
 from segue.methods.terms.sam_regularizer import SamRegularizer
-from segue.models.build import HEADS, build_segmenter, normalisation
+from segue.models.build import build_segmenter, normalisation
 from segue.models.encoders.encoder import Encoder
 from segue.models.encoders.sam import build_sam
+from segue.models.heads import HEADS
 from segue.models.segmenter import Segmenter
 from segue.models.weights import load_encoder, load_start
 from segue.types import HybridRules, Margins

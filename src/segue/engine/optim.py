@@ -12,10 +12,12 @@ NORMS = (nn.LayerNorm, nn.modules.batchnorm._NormBase, nn.GroupNorm)  # pyright:
 def parameter_groups(
     module: nn.Module, *, lr: float, head_factor: float, weight_decay: float
 ) -> list[dict[str, Any]]:
-    """Three groups: what has "head" in its name at the head's rate, the rest, and the rest's norms without decay.
+    """Three groups: the heads at their own rate, all other parameters, and the norms of those without decay.
 
-    Source: DAFormer's optimiser settings. A norm inside the head keeps its weight decay, as there. New layers of an
-    encoder whose name contains "head" are a head's; layers of a term, which have no such name, learn like the encoder.
+    A module with ``learns_like_a_head`` is a head with all that is in it: heads, and new layers of an encoder. Layers
+    of a term learn like the encoder.
+
+    Source: DAFormer's optimiser settings. A norm inside a head keeps its weight decay, as there.
 
     Args:
         module: A method; parameters without gradient (a teacher's) are left out.
@@ -27,14 +29,17 @@ def parameter_groups(
         Groups for an optimiser, each with the extra key ``base_lr``; empty groups are left out.
     """
     norms = {id(p) for m in module.modules() if isinstance(m, NORMS) for p in m.parameters(recurse=False)}
+    heads = {
+        id(p) for m in module.modules() if getattr(m, "learns_like_a_head", False) for p in m.parameters()
+    }
     encoder: list[nn.Parameter] = []
     encoder_norms: list[nn.Parameter] = []
     head: list[nn.Parameter] = []
-    for name, parameter in module.named_parameters():
+    for parameter in module.parameters():
         if not parameter.requires_grad:
             continue
         slow = encoder_norms if id(parameter) in norms else encoder
-        group = head if "head" in name else slow
+        group = head if id(parameter) in heads else slow
         group.append(parameter)
     groups = [(encoder, lr, weight_decay), (encoder_norms, lr, 0.0), (head, lr * head_factor, weight_decay)]
     return [

@@ -133,8 +133,7 @@ def measure(
 ) -> Saliency:
     """Predict pictures with each layer left out in turn, and score every such network.
 
-    Pictures are predicted whole and compared at the size that the network sees. The pass up to the missing layer
-    is shared, so that L layers cost about half of L passes (under several resolutions: L passes).
+    Pictures are predicted whole and compared at the size that the network sees; L layers cost L + 1 passes.
 
     Source: CLDA, section 4.1, equation 3.
 

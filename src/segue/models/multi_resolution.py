@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segue.models.encoders.encoder import Encoder, left_out
+from segue.models.encoders.encoder import Encoder
 from segue.models.segmenter import Segmenter, by_domain
 from segue.ops.attention import MeetingPlan
 from segue.ops.resize import enlarge
@@ -124,20 +124,6 @@ class MultiResolution(Segmenter):
             Supervised(detail, window, self.detail_share),
         ]
         return Output(fused, context_features, embedding, supervised)
-
-    def without_each_layer(self, image: Tensor) -> Iterator[tuple[str | None, Tensor]]:
-        """The logits with each of the encoder's blocks in turn left out at both resolutions, then the network's own.
-
-        Args:
-            image: Normalised images (B,3,H,W).
-
-        Yields:
-            The name of the block that is left out, None for none, and the logits.
-        """
-        for name in (name for stage in self.encoder.layers for name in stage):
-            with left_out(self.encoder.get_submodule(name)):
-                yield name, self(image).logits
-        yield None, self(image).logits
 
     def feature_network(self) -> nn.Module:
         """From an image to ``Output.features``: those of the context."""

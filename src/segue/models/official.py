@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from segue.models import naming
-from segue.models.build import MIT_SIZES, build_encoder, build_segmenter
+from segue.models.build import build_encoder, build_segmenter
+from segue.models.encoders import mit
 from segue.models.tensor_files import check_fit, read_content, tensors_of
 
 State = dict[str, Tensor]
@@ -154,7 +155,7 @@ def _encoder_name(state: State, rules: Sequence[naming.Rule], path: Path) -> str
     for stage in range(1, 5):
         names = naming.foreign_names(f"encoder.patch_embed{stage}.proj.weight", rules)
         own[f"patch_embed{stage}.proj.weight"] = state.get(names[0])
-        for block in range(max(sum(depths) for _, depths in MIT_SIZES.values())):
+        for block in range(max(sum(depths) for _, depths in mit.SIZES.values())):
             key = f"block{stage}.{block}.norm1.weight"
             own[key] = state.get(naming.foreign_names(f"encoder.{key}", rules)[0])
     return _mit_name({name: value for name, value in own.items() if value is not None}, "", path)
@@ -165,7 +166,7 @@ def _mit_name(state: State, prefix: str, path: Path) -> str:
     widths = [state.get(f"{prefix}patch_embed{stage}.proj.weight") for stage in range(1, 5)]
     dims = tuple(0 if weight is None else len(weight) for weight in widths)
     depths = tuple(_count(state, rf"{prefix}block{stage}\.(\d+)\.") for stage in range(1, 5))
-    for name, size in MIT_SIZES.items():
+    for name, size in mit.SIZES.items():
         if size == (dims, depths):
             return name
     raise ValueError(f"{path}: no mix transformer of a known size: channels {dims}, blocks {depths}")

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segue.models.encoders.encoder import Encoder
+from segue.models.encoders.encoder import Encoder, left_out
 from segue.ops.attention import MeetingPlan
 from segue.ops.losses import cross_entropy, soft_cross_entropy
 from segue.ops.resize import enlarge
@@ -16,9 +16,6 @@ from segue.types import HybridRules, Output, Supervised, View
 
 class Segmenter(nn.Module):
     """An encoder and a head as one network.
-
-    The names of the two submodules matter: optimisers give parameters whose name contains ``head`` a higher
-    learning rate.
 
     Args:
         encoder: Image to four maps, fine to coarse.
@@ -68,8 +65,10 @@ class Segmenter(nn.Module):
         Yields:
             The name of the block that is left out, None for none, and the logits.
         """
-        for name, features in self.encoder.without_each_layer(image):
-            yield name, cast(tuple[Tensor, Tensor], self.head(features))[0]
+        for name in (name for stage in self.encoder.layers for name in stage):
+            with left_out(self.encoder.get_submodule(name)):
+                yield name, self(image).logits
+        yield None, self(image).logits
 
     def feature_network(self) -> nn.Module:
         """From an image to ``Output.features``, for whoever wants a frozen copy to compare with."""

@@ -124,7 +124,7 @@ def load_encoder(encoder: Encoder, path: Path) -> None:
     ``classifier_names``. Half-precision weights are widened.
 
     Args:
-        encoder: One of ``build.ENCODERS``.
+        encoder: One of ``ENCODERS``.
         path: A ``.safetensors`` file, or a PyTorch file of tensors only; bare, or under "state_dict" or
             "model". Of a folder, the file ``model.safetensors`` is read.
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from segue.models.build import MIT_SIZES, build_encoder
-from segue.models.encoders.mit import MixTransformer
+from segue.models.build import build_encoder
+from segue.models.encoders.mit import SIZES, MixTransformer
 
 PARAMETERS = {
     "mit_b0": 3_319_392,
@@ -58,7 +58,7 @@ def test_gradients(official, threads):
             assert difference <= 1e-4 * expected.abs().max(), name
 
 
-@pytest.mark.parametrize("name", MIT_SIZES)
+@pytest.mark.parametrize("name", SIZES)
 def test_names_and_shapes_are_official(fixtures_dir: Path, name):
     content = json.loads((fixtures_dir / "keys" / f"{name}.json").read_text())
     official = {key: tuple(shape) for key, shape in content["keys"].items()}

@@ -1,1 +1,6 @@
-"""Encoders: an image in, four maps out, fine to coarse."""
+"""The encoders by name: an entry for every size of every family."""
+
+from segue.models.encoders import mit, mobilenet, resnet, vit
+from segue.models.encoders.encoder import Variant
+
+ENCODERS: dict[str, Variant] = {**mit.VARIANTS, **mobilenet.VARIANTS, **resnet.VARIANTS, **vit.VARIANTS}

@@ -1,13 +1,17 @@
 """What every encoder promises."""
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from segue.ops.attention import MeetingPlan
+
+Colour = tuple[float, float, float]
+"""A number for each of red, green and blue, in 0 to 255."""
 
 
 class Encoder(nn.Module):
@@ -36,20 +40,6 @@ class Encoder(nn.Module):
         attention before the residual sum.
         """
         return ()
-
-    def without_each_layer(self, image: Tensor) -> Iterator[tuple[str | None, list[Tensor]]]:
-        """The maps with each block in turn left out, then the encoder's own.
-
-        Args:
-            image: Normalised images (B,3,H,W).
-
-        Yields:
-            The name of the block that is left out, None for none, and the maps.
-        """
-        for name in (name for stage in self.layers for name in stage):
-            with left_out(self.get_submodule(name)):
-                yield name, self(image)
-        yield None, self(image)
 
     @property
     def pretrained(self) -> nn.Module:
@@ -80,6 +70,22 @@ class Encoder(nn.Module):
         raise ValueError(
             f"{type(self).__name__} has no hybrid attention; choose one of the mit encoders, or method.pair=null"
         )
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One of the sizes in which a family of encoders comes.
+
+    Attributes:
+        build: From the rate of stochastic depth at the last block (which convolutional encoders ignore) to the
+            encoder with random weights, in training mode.
+        mean: What pretrained weights expect pictures to be reduced by; ImageNet's mean by default.
+        std: What they expect pictures to be divided by then.
+    """
+
+    build: Callable[[float], Encoder]
+    mean: Colour = (123.675, 116.28, 103.53)
+    std: Colour = (58.395, 57.12, 57.375)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """The Mix Transformer (MiT): SegFormer's hierarchical encoder, under its official parameter names."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import cast
 
@@ -10,13 +10,23 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from segue.models.encoders.encoder import Encoder
+from segue.models.encoders.encoder import Encoder, Variant
 from segue.models.layers import TokenLinear
 from segue.ops.attention import Attend, MeetingPlan
 
 # The official networks mix two epsilons; pretrained weights expect exactly these.
 BLOCK_EPS = 1e-6
 EMBED_EPS = 1e-5
+
+SIZES: dict[str, tuple[Sequence[int], Sequence[int]]] = {
+    "mit_b0": ((32, 64, 160, 256), (2, 2, 2, 2)),
+    "mit_b1": ((64, 128, 320, 512), (2, 2, 2, 2)),
+    "mit_b2": ((64, 128, 320, 512), (3, 4, 6, 3)),
+    "mit_b3": ((64, 128, 320, 512), (3, 4, 18, 3)),
+    "mit_b4": ((64, 128, 320, 512), (3, 8, 27, 3)),
+    "mit_b5": ((64, 128, 320, 512), (3, 6, 40, 3)),
+}
+"""Channels and blocks of the four stages (SegFormer, table 6)."""
 
 
 class MixTransformer(Encoder):
@@ -53,7 +63,6 @@ class MixTransformer(Encoder):
         self.heads = tuple(heads)
         self.reductions = tuple(reductions)
         self.classifier_names = ("head.",)
-        self._stages = [(stage, place) for stage, depth in enumerate(depths, 1) for place in range(depth)]
         blocks = sum(depths)
         rates = iter([drop_path * i / max(blocks - 1, 1) for i in range(blocks)])
         for stage, (previous, dim) in enumerate(pairwise((3, *dims)), start=1):
@@ -100,58 +109,30 @@ class MixTransformer(Encoder):
             for stage, depth in enumerate(self.depths, start=1)
         )
 
-    def without_each_layer(self, image: Tensor) -> Iterator[tuple[str | None, list[Tensor]]]:
-        """The maps with each block in turn left out, then the encoder's own.
-
-        What lies before the missing block is computed once: about half the work of as many passes.
-
-        Args:
-            image: Normalised images (B,3,H,W).
-
-        Yields:
-            The name of the block that is left out, None for none, and the maps.
-        """
-        tokens, features = self._embed(1, image), list[Tensor]()
-        for number, name in enumerate(name for stage in self.layers for name in stage):
-            yield name, self._onward(*self._leave(tokens, number, features), number + 1)
-            tokens, features = self._leave(self._pass(tokens, number, None), number, features)
-        yield None, features
-
     def _features(self, image: Tensor, plan: MeetingPlan | None) -> list[Tensor]:
-        return self._onward(self._embed(1, image), [], 0, plan)
-
-    def _onward(
-        self, tokens: Tensor, features: list[Tensor], number: int, plan: MeetingPlan | None = None
-    ) -> list[Tensor]:
-        """The maps, given the tokens that enter the block of that number and the maps of the stages before."""
-        for later in range(number, len(self._stages)):
-            tokens, features = self._leave(self._pass(tokens, later, plan), later, features)
+        maps, features, number = image, list[Tensor](), 0
+        for stage in range(1, len(self.depths) + 1):
+            maps = maps.contiguous(memory_format=torch.channels_last)
+            tokens: Tensor = self.get_submodule(f"patch_embed{stage}")(maps)
+            for block in cast(nn.ModuleList, self.get_submodule(f"block{stage}")):
+                tokens = self._pass(block, tokens, stage, self._attend(plan, stage, number, tokens))
+                number += 1
+            maps = cast(Tensor, self.get_submodule(f"norm{stage}")(tokens)).permute(0, 3, 1, 2)
+            features.append(maps)
         return features
 
-    def _pass(self, tokens: Tensor, number: int, plan: MeetingPlan | None) -> Tensor:
-        stage, place = self._stages[number]
-        block = cast(nn.ModuleList, self.get_submodule(f"block{stage}"))[place]
-        attend = None
-        if plan is not None:
-            rows, columns = tokens.shape[1:3]
-            reduction = self.reductions[stage - 1]
-            keys = (rows // reduction, columns // reduction)
-            attend = plan.at(stage, number, queries=(rows, columns), keys=keys)
+    def _pass(self, block: nn.Module, tokens: Tensor, stage: int, attend: Attend | None) -> Tensor:
         if stage in self.checkpointed and torch.is_grad_enabled():
             return cast(Tensor, checkpoint(block, tokens, attend, use_reentrant=False))
         return block(tokens, attend)
 
-    def _leave(self, tokens: Tensor, number: int, features: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """What the next block gets; after the last block of a stage its map joins the others."""
-        stage, place = self._stages[number]
-        if place + 1 < self.depths[stage - 1]:
-            return tokens, features
-        maps = cast(Tensor, self.get_submodule(f"norm{stage}")(tokens)).permute(0, 3, 1, 2)
-        return tokens if stage == len(self.depths) else self._embed(stage + 1, maps), [*features, maps]
-
-    def _embed(self, stage: int, maps: Tensor) -> Tensor:
-        maps = maps.contiguous(memory_format=torch.channels_last)
-        return self.get_submodule(f"patch_embed{stage}")(maps)
+    def _attend(self, plan: MeetingPlan | None, stage: int, number: int, tokens: Tensor) -> Attend | None:
+        """How the block of that number lets sources and targets look at one another; None if it does not."""
+        if plan is None:
+            return None
+        rows, columns = tokens.shape[1:3]
+        reduction = self.reductions[stage - 1]
+        return plan.at(stage, number, queries=(rows, columns), keys=(rows // reduction, columns // reduction))
 
 
 class PatchEmbedding(nn.Module):
@@ -267,3 +248,16 @@ def _initialise(module: nn.Module) -> None:
         nn.init.normal_(module.weight, std=(2 / fan_out) ** 0.5)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+def _variant(dims: Sequence[int], depths: Sequence[int], heads: Sequence[int] = (1, 2, 5, 8)) -> Variant:
+    return Variant(lambda drop_path: MixTransformer(dims, depths, heads=heads, drop_path=drop_path))
+
+
+NANO = (16, 32, 64, 128)
+"""Channels of networks that learn pictures of 256x128 from scratch on two CPU cores within minutes."""
+
+VARIANTS = {name: _variant(*size) for name, size in SIZES.items()} | {
+    "mit_nano": _variant(NANO, (1, 1, 1, 1), (1, 2, 4, 8)),
+    "mit_nano_deep": _variant(NANO, (2, 2, 4, 2), (1, 2, 4, 8)),
+}

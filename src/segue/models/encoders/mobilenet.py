@@ -5,7 +5,7 @@ from itertools import pairwise
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segue.models.encoders.encoder import Encoder
+from segue.models.encoders.encoder import Encoder, Variant
 
 STAGES = (
     (1, 16, 1, 1),
@@ -94,3 +94,7 @@ def _conv_norm(
 def _initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out")
+
+
+HALF = (127.5, 127.5, 127.5)
+VARIANTS = {"mobilenet_v2": Variant(lambda drop_path: MobileNetV2(), mean=HALF, std=HALF)}

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segue.models.encoders.encoder import Encoder
+from segue.models.encoders.encoder import Encoder, Variant
 
 STAGES = ((64, 1, 1), (128, 2, 1), (256, 1, 2), (512, 1, 4))
 """Channels, stride and dilation of the four stages; a block's output is four times as wide."""
@@ -127,3 +127,14 @@ def _initialise(module: nn.Module) -> None:
 def _freeze_norm(module: nn.Module) -> None:
     if isinstance(module, nn.BatchNorm2d):
         module.requires_grad_(False)
+
+
+CAFFE_MEAN = (122.67891434, 116.66876762, 104.00698793)
+
+VARIANTS = {
+    "resnet50_v1c": Variant(lambda drop_path: ResNet((3, 4, 6, 3))),
+    "resnet101_v1c": Variant(lambda drop_path: ResNet((3, 4, 23, 3))),
+    "resnet101_caffe": Variant(
+        lambda drop_path: ResNet((3, 4, 23, 3), caffe=True), mean=CAFFE_MEAN, std=(1.0, 1.0, 1.0)
+    ),
+}

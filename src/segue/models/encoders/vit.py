@@ -2,7 +2,7 @@
 
 import copy
 import importlib
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segue.models.encoders.encoder import Encoder
+from segue.models.encoders.encoder import Encoder, Variant
 from segue.ops.resize import enlarge
 
 SIZES = {"tiny": (32, 4, 2), "small": (384, 12, 6), "base": (768, 12, 12), "large": (1024, 24, 16)}
@@ -23,8 +23,8 @@ class VisionTransformer(Encoder):
 
     Maps are taken after each quarter of the blocks and pass the last normalisation, as DINOv2's own dense
     evaluation does. The coarsest map has no new parameter: it is the last block's, averaged, so that a
-    feature distance compares what was pretrained. The pyramid's other layers are new and random like a head's, hence
-    named ``pyramid_head``: optimisers give it the head's rate.
+    feature distance compares what was pretrained. The pyramid's other layers are new and random like a head's, and
+    learn at its rate.
 
     A side that the patch does not divide is enlarged to the next multiple, by less than a patch. Padding would leave
     cells at the border that see nothing, and maps whose cells do not tile the picture.
@@ -95,6 +95,8 @@ class Pyramid(nn.Module):
     Args:
         dim: Channels that come in; a quarter, a half, all and all of them go out.
     """
+
+    learns_like_a_head = True
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -212,3 +214,14 @@ def _quiet() -> Generator[None]:
         logging.set_verbosity(verbosity)
         if had_bar:
             logging.enable_progress_bar()
+
+
+def _variant(build: Callable[..., VisionTransformer], size: str) -> Variant:
+    return Variant(lambda drop_path: build(size, drop_path=drop_path))
+
+
+VARIANTS = {
+    f"{name}_{size}": _variant(build, size)
+    for name, build in (("dinov2", dinov2), ("dinov3", dinov3))
+    for size in SIZES
+}

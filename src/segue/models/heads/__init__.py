@@ -1,1 +1,13 @@
-"""Heads: encoder features in, class logits and the embedding before them out."""
+"""The heads by name."""
+
+from segue.models.heads.daformer import DaformerHead
+from segue.models.heads.deeplab import DeepLabV2Head, DeepLabV3PlusHead
+from segue.models.heads.head import Head
+from segue.models.heads.segformer import SegformerHead
+
+HEADS: dict[str, type[Head]] = {
+    "daformer": DaformerHead,
+    "segformer": SegformerHead,
+    "deeplab_v2": DeepLabV2Head,
+    "deeplab_v3plus": DeepLabV3PlusHead,
+}

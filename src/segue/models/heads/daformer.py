@@ -44,6 +44,7 @@ class DaformerHead(Head):
     """
 
     options: ClassVar[tuple[str, ...]] = ("channels", "context", "dropout")
+    as_attention: ClassVar[dict[str, str]] = {"context": "conv1"}
 
     def __init__(
         self,
