@@ -31,9 +31,11 @@ TINY: Tree = merge(
             "batch": 2,
             "workers": 0,
         },
-        "high_resolution": {"data": {"crop": [128, 128]}},
-        # One step counts, one fills, one learns.
-        "terms": {"instance_bank": {"warmup": 0.34, "interval": 1, "size": 12}},
+        "when": {
+            "network.multi_resolution": {"data": {"crop": [128, 128]}},
+            # One step counts, one fills, one learns.
+            "terms.instance_bank": {"terms": {"instance_bank": {"warmup": 0.34, "interval": 1, "size": 12}}},
+        },
         "run": {"log_every": 1, "draw_every": 2, "save_every": 2},
         "evaluation": {"pictures": 1},
     },

@@ -68,13 +68,41 @@ def test_later_wishes_beat_earlier_ones() -> None:
 def test_a_pair_adjusts_pieces_that_a_recipe_uses_and_adds_none() -> None:
     pair = {
         **STREET_SCENES,
-        "methods": {"self_training": {"momentum": 0.5}},
-        "terms": {"feature_distance": {"share": 7}},
+        "when": {
+            "method.name=self_training": {"method": {"momentum": 0.5}},
+            "terms.feature_distance": {"terms": {"feature_distance": {"share": 7}}},
+        },
     }
     adapted, plain, simple = (experiment(r, pair) for r in ("daformer", "source_only", "dacs"))
     assert adapted.method.momentum == 0.5
     assert adapted.terms.feature_distance is not None and adapted.terms.feature_distance.share == 7
     assert plain.terms.feature_distance is None and simple.terms.feature_distance is None
+
+
+def test_a_condition_inside_another_needs_both() -> None:
+    inner = {"terms.feature_distance": {"steps": 7}}
+    pair = {**STREET_SCENES, "when": {"method.name=self_training": {"seed": 3, "when": inner}}}
+    found = {recipe: experiment(recipe, pair) for recipe in ("daformer", "dacs", "source_only")}
+    assert {name: (one.seed, one.steps) for name, one in found.items()} == {
+        "daformer": (3, 7), "dacs": (3, 800), "source_only": (0, 800),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("when", "message"),
+    [
+        (
+            {"terms.feature_distanse": {}},
+            "unknown key 'terms.feature_distanse'; did you mean 'feature_distance'",
+        ),
+        ({"methods.momentum": {}}, "unknown key 'methods'; did you mean 'method'"),
+        ({"terms.feature_distance": 3}, "when terms.feature_distance: expected settings by name, found 3"),
+        ([1], r"when: expected settings by name, found \[1\]"),
+    ],
+)
+def test_a_condition_about_no_setting_is_refused(when: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        experiment("daformer", {**STREET_SCENES, "when": when})
 
 
 def test_terms_may_be_a_list_of_names() -> None:

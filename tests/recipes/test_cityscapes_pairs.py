@@ -114,7 +114,10 @@ def test_a_sample_trains_from_end_to_end(sample: tuple[str, Path], recipe: str, 
     name, folder = sample
     if (name, recipe) == ("cityscapes_to_dark_zurich", "target_supervised"):
         pytest.skip("Dark Zurich's training pictures come without labels: no oracle can be trained there")
-    pair = merge(CITYSCAPES_PAIRS[name], {"terms": {"sam_regularizer": {"encoder": "tiny"}}})
+    pair = merge(
+        CITYSCAPES_PAIRS[name],
+        {"when": {"terms.sam_regularizer": {"terms": {"sam_regularizer": {"encoder": "tiny"}}}}},
+    )
     wanted = ready(experiment(recipe, pair, TINY, {"data": {"root": str(folder)}}), tmp_path / "large")
     scores = train(wanted, tmp_path / "run", console=Console(file=io.StringIO()), cpu=True)
     assert scores is not None and 0 <= scores["mean_iou"] <= 1 and scores["per_class_iou"]["train"] is None

@@ -109,6 +109,19 @@ def differences(one: Experiment, other: Experiment) -> list[str]:
     return [key for key in sorted(left | right) if left.get(key) != right.get(key) and not _only_records(key)]
 
 
+def check_key(key: str) -> None:
+    """See that a dotted key names a setting, of any method.
+
+    Raises:
+        ValueError: If it names none; the message names the nearest one.
+    """
+    path = key.split(".")
+    for place, part in enumerate(path):
+        known = _known_keys(path[:place], "")
+        if part not in known:
+            raise ValueError(f"unknown key {'.'.join(path[: place + 1])!r}{nearest(part, known)}")
+
+
 def _only_records(key: str) -> bool:
     return key.startswith("run.") and key != "run.precision"
 

@@ -21,6 +21,7 @@ from segue.recipes import (
     stct,
     target_supervised,
 )
+from segue.recipes.pairs import with_pair
 from segue.recipes.published import Row, published
 
 
@@ -185,37 +186,16 @@ def experiment(
 
     Args:
         recipe: A name in RECIPES.
-        pair: Settings of the pair. What it says of methods under ``methods``, of terms under ``terms`` and of
-            sampling under ``rare_classes`` only adjusts (or leaves out) pieces that the recipe uses;
-            ``high_resolution`` is what it changes for a recipe whose network looks at two resolutions,
-            ``distilled`` for one whose student is smaller than its teacher, ``large`` for such a teacher.
+        pair: Settings of the pair, with what only some recipes need under ``when`` (see :mod:`segue.recipes.pairs`).
         wishes: The user's own differences: a YAML file, flags, ``--set``.
-        size: Which of the two networks the run is to have; None for the recipe's own.
+        size: Which of the pair's networks the run is to have; None for the recipe's own.
 
     Raises:
         ValueError: If the recipe is unknown or the merged settings are wrong.
     """
     tree = find(recipe).build()
-    pair = dict(pair)
-    high_resolution, distilled, large = (
-        pair.pop(key, {}) for key in ("high_resolution", "distilled", "large")
-    )
-    if tree.get("network", {}).get("multi_resolution") is not None:
-        pair = merge(pair, high_resolution)
-    if size == "distilled" or tree["method"].get("teacher") == "large":
-        pair = merge(pair, distilled)
-    elif size == "large":
-        pair = merge(pair, large)
-    methods, terms, sampling = (pair.pop(key, {}) for key in ("methods", "terms", "rare_classes"))
-    adjusted: Tree = dict(methods.get(tree["method"]["name"], {}))
-    for piece in ("mask", "collaborate"):
-        if tree["method"].get(piece) is None:
-            adjusted.pop(piece, None)
-    tree = merge(tree, pair, {"method": adjusted})
-    used: Tree = tree.get("terms", {})
-    tree = merge(tree, {"terms": {name: terms[name] for name in used if name in terms}})
-    if tree["data"].get("rare_classes") is not None:
-        tree = merge(tree, {"data": {"rare_classes": sampling}})
+    own_size = tree.pop("size", None)
+    tree = with_pair(tree, pair, size=size or own_size)
     for wish in wishes:
         tree = merge(tree, _terms_as_mapping(wish))
     if tree.get("reads_target_labels"):

@@ -45,16 +45,20 @@ def _pair(name: str, source: Tree, target: Tree, *, source_size: tuple[int, int]
             "crop": [512, 512],
             "batch": 2,
         },
-        "rare_classes": {"min_share": ENOUGH / (rows * columns)},
-        "distilled": {"network": {"encoder": "mit_b3"}},  # from a teacher with mit_b5
-        "high_resolution": {
-            "data": {
-                "crop": [1024, 1024],
-                "source": enlarged,
-                "target": {"resize": None},  # its own size
-                "evaluation": {"resize": None},
+        "when": {
+            "data.rare_classes": {"data": {"rare_classes": {"min_share": ENOUGH / (rows * columns)}}},
+            "size=distilled": {"network": {"encoder": "mit_b3"}},  # from a teacher with mit_b5
+            "network.multi_resolution": {
+                "data": {
+                    "crop": [1024, 1024],
+                    "source": enlarged,
+                    "target": {"resize": None},  # its own size
+                    "evaluation": {"resize": None},
+                },
+                "when": {  # a class covers four times the pixels
+                    "data.rare_classes": {"data": {"rare_classes": {"min_crop_ratio": 2.0}}}
+                },
             },
-            "rare_classes": {"min_crop_ratio": 2.0},  # a class covers four times the pixels
         },
     }
 
@@ -64,11 +68,13 @@ def _to_cityscapes(pair: Tree) -> Tree:
     return merge(
         pair,
         {
-            "methods": {"self_training": {"margins": CAR_BONNET}},
-            "high_resolution": {
-                "data": {"target": {"margins": WHOLE_PICTURE}},
-                "methods": {"self_training": {"margins": None}},
-            },
+            "when": {
+                "method.name=self_training": {
+                    "method": {"margins": CAR_BONNET},
+                    "when": {"network.multi_resolution": {"method": {"margins": None}}},
+                },
+                "network.multi_resolution": {"data": {"target": {"margins": WHOLE_PICTURE}}},
+            }
         },
     )
 
@@ -81,7 +87,9 @@ def _without_unknown(pair: Tree) -> Tree:
 
 def _from_cityscapes(pair: Tree) -> Tree:
     """MIC's view for sources that are photographs themselves (its code's mode "separate")."""
-    return merge(pair, {"methods": {"self_training": {"mask": {"pictures": "both", "augment": False}}}})
+    return merge(
+        pair, {"when": {"method.mask": {"method": {"mask": {"pictures": "both", "augment": False}}}}}
+    )
 
 
 CITYSCAPES_PAIRS: dict[str, Tree] = {
@@ -112,4 +120,4 @@ CITYSCAPES_PAIRS: dict[str, Tree] = {
         )
     ),
 }  # fmt: skip
-"""Pairs by name. ``high_resolution`` is what a recipe whose network looks at two resolutions changes of a pair."""
+"""Pairs by name."""

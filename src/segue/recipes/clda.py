@@ -5,10 +5,11 @@ from segue.recipes.daformer import daformer
 from segue.recipes.hrda import hrda
 
 DISTILLATION: Tree = {
+    "size": "distilled",  # the pair's smaller network
     "method": {
         "teacher": "large",  # f_T in the moving average's place; what it says of the target is learnt mixed
         "threshold": 0.968,  # of its confidence
-    }
+    },
 }
 
 COLLABORATION: Tree = {

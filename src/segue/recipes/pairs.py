@@ -1,10 +1,26 @@
-"""Pairs of domains: built-in ones by name, others from a YAML file or two folders."""
+"""Pairs of domains: built-in ones by name, others from a YAML file or two folders.
 
+A pair is settings like any others, and one key more. Under ``when`` stands what only some recipes need: settings by a
+condition, merged in their order wherever it holds for the recipe:
+
+    when:
+      terms.feature_distance:           # the recipe has this loss (the setting is there and not null)
+        terms: {feature_distance: {classes: [pole, sign]}}
+      method.name=self_training:        # the setting has this value
+        method: {momentum: 0.995}
+      size=large:                       # of a large teacher; size=distilled: of the network it is distilled into
+        network: {encoder: mit_b5}
+
+What stands under a condition may have a ``when`` of its own: then both must hold.
+"""
+
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, cast
 
 from segue.classes import nearest
-from segue.engine.experiment import read_yaml
-from segue.engine.tree import Tree
+from segue.engine.experiment import check_key, read_yaml
+from segue.engine.tree import Tree, merge
 from segue.recipes.cityscapes_pairs import CITYSCAPES_PAIRS
 
 STREET_SCENES: Tree = {
@@ -28,35 +44,36 @@ STREET_SCENES: Tree = {
     # From random weights in a few hundred steps: high rates from the start, a teacher that follows within ten
     # steps (2.5 % of DAFormer's run, too), and mild colour changes, as there is no time to learn from wild ones.
     "optim": {"lr": 1e-2, "head_factor": 1.0, "warmup": 0.06},
-    "methods": {
-        "self_training": {
-            "momentum": 0.9,
-            "augment": {"strength": 0.05, "blur_probability": 0.2},
-            "collaborate": {"every": 2, "momentum": 0.99, "pictures": 100},  # a run is short
-        }
-    },
-    "rare_classes": {"temperature": 0.05, "min_share": 0.0005},
-    # Random weights have no features worth keeping; SAM's are worth looking at only with published weights.
-    "terms": {
-        "feature_distance": None,
-        "sam_regularizer": {"encoder": "tiny"},
-        # Ten rows a class, and little weight: in so short a run the bank is still wrong about rare classes.
-        "instance_bank": {"size": 120, "interval": 5, "momentum": 0.9, "share": 0.1},
-    },
-    # The context sees what other recipes see, the detail twice as much of it.
-    "high_resolution": {
-        "data": {
-            "source": {"resize": [256, 512]},
-            "target": {"resize": [256, 512]},
-            "source_evaluation": {"resize": [256, 512]},
-            "evaluation": {"resize": [256, 512]},
-            "crop": [256, 256],
-        },
-        "rare_classes": {"min_crop_ratio": 2.0},
-        "evaluation": {"mode": "auto"},  # scored as other recipes are here: small pictures, in one piece
-    },
-    "large": {"network": {"encoder": "mit_nano_deep"}},  # of a teacher that is distilled
     "run": {"log_every": 20, "draw_every": 200, "save_every": 200},
+    "when": {
+        "method.name=self_training": {
+            "method": {"momentum": 0.9, "augment": {"strength": 0.05, "blur_probability": 0.2}}
+        },
+        "method.collaborate": {  # a run is short
+            "method": {"collaborate": {"every": 2, "momentum": 0.99, "pictures": 100}}
+        },
+        "data.rare_classes": {"data": {"rare_classes": {"temperature": 0.05, "min_share": 0.0005}}},
+        # Random weights have no features worth keeping; SAM's are worth looking at only with published weights.
+        "terms.feature_distance": {"terms": {"feature_distance": None}},
+        "terms.sam_regularizer": {"terms": {"sam_regularizer": {"encoder": "tiny"}}},
+        # Ten rows a class, and little weight: in so short a run the bank is still wrong about rare classes.
+        "terms.instance_bank": {
+            "terms": {"instance_bank": {"size": 120, "interval": 5, "momentum": 0.9, "share": 0.1}}
+        },
+        # The context sees what other recipes see, the detail twice as much of it.
+        "network.multi_resolution": {
+            "data": {
+                "source": {"resize": [256, 512]},
+                "target": {"resize": [256, 512]},
+                "source_evaluation": {"resize": [256, 512]},
+                "evaluation": {"resize": [256, 512]},
+                "crop": [256, 256],
+            },
+            "evaluation": {"mode": "auto"},  # scored as other recipes are here: small pictures, in one piece
+            "when": {"data.rare_classes": {"data": {"rare_classes": {"min_crop_ratio": 2.0}}}},
+        },
+        "size=large": {"network": {"encoder": "mit_nano_deep"}},
+    },
 }  # fmt: skip
 
 CLASS_FILES = ("classes.json", "classes.yaml", "classes.yml")
@@ -77,6 +94,47 @@ def pair(name: str) -> Tree:
     if name.endswith((".yaml", ".yml")):
         return read_yaml(Path(name))
     raise ValueError(f"unknown pair {name!r}{nearest(name, list(PAIRS))}; or give a YAML file")
+
+
+def with_pair(recipe: Tree, pair: Mapping[str, Any], *, size: str | None = None) -> Tree:
+    """A recipe's settings with those of a pair merged in, as far as their conditions hold.
+
+    Args:
+        recipe: What the conditions are about.
+        pair: Settings, some of them perhaps under ``when``.
+        size: What the condition ``size=...`` is compared with.
+
+    Raises:
+        ValueError: If a condition names no setting, or what it holds is no mapping.
+    """
+
+    def merged(tree: Tree, changes: Mapping[str, Any]) -> Tree:
+        changes = dict(changes)
+        inner = _mapping(changes.pop("when", {}), "when")
+        tree = merge(tree, changes)
+        for condition, more in inner.items():
+            if _holds(condition, recipe, size):
+                tree = merged(tree, _mapping(more, f"when {condition}"))
+        return tree
+
+    return merged(recipe, pair)
+
+
+def _holds(condition: str, recipe: Mapping[str, Any], size: str | None) -> bool:
+    key, has_value, value = condition.partition("=")
+    if key == "size" and has_value:
+        return size == value
+    check_key(key)
+    found: Any = recipe
+    for part in key.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return str(found) == value if has_value else found is not None
+
+
+def _mapping(value: object, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{where}: expected settings by name, found {value!r}")
+    return cast(Mapping[str, Any], value)
 
 
 def from_folders(
