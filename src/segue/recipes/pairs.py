@@ -7,6 +7,11 @@ from segue.engine.experiment import read_yaml
 from segue.engine.tree import Tree
 from segue.recipes.cityscapes_pairs import CITYSCAPES_PAIRS
 
+DOMAINS = ("source", "target", "source_evaluation", "evaluation")
+
+ENLARGED: Tree = {"size": [256, 512], "resize": [256, 512]}
+"""Rendered at that size; pictures of another one are brought to it."""
+
 STREET_SCENES: Tree = {
     "steps": 800,
     "network": {"encoder": "mit_nano", "head": "segformer", "channels": 64, "drop_path": 0.0},
@@ -43,16 +48,9 @@ STREET_SCENES: Tree = {
         # Ten rows a class, and little weight: in so short a run the bank is still wrong about rare classes.
         "instance_bank": {"size": 120, "interval": 5, "momentum": 0.9, "share": 0.1},
     },
-    # The context sees what other recipes see, the detail twice as much of it.
+    # The same streets, rendered twice as large: the context sees what other recipes see, the detail what is lost there.
     "high_resolution": {
-        "data": {
-            "source": {"resize": [256, 512]},
-            "target": {"resize": [256, 512]},
-            "source_evaluation": {"resize": [256, 512]},
-            "evaluation": {"resize": [256, 512]},
-            "crop": [256, 256],
-        },
-        "rare_classes": {"min_crop_ratio": 2.0},
+        "data": {**dict.fromkeys(DOMAINS, ENLARGED), "crop": [256, 256]},
         "evaluation": {"mode": "auto"},  # scored as other recipes are here: small pictures, in one piece
     },
     "large": {"network": {"encoder": "mit_nano_deep"}},  # of a teacher that is distilled
