@@ -140,7 +140,7 @@ def build_terms(experiment: Experiment, student: Segmenter) -> dict[str, Term]:
     terms: dict[str, Term] = {}
     if experiment.terms.feature_distance is not None:
         terms["feature_distance"] = _feature_distance(
-            experiment, experiment.terms.feature_distance, student.feature_network()
+            experiment, experiment.terms.feature_distance, _before_start(experiment, student)
         )
     if experiment.terms.instance_bank is not None:
         terms["instance_bank"] = _instance_bank(experiment, experiment.terms.instance_bank, student)
@@ -283,6 +283,14 @@ def _hybrid_pair(student: Segmenter, settings: HybridAttentionSettings | None) -
     )
 
 
+def _before_start(experiment: Experiment, student: Segmenter) -> nn.Module:
+    """The features that ``network.weights`` alone make: a network that ``network.start`` names has moved from them."""
+    if experiment.network.start is None:
+        return student.feature_network()
+    network = experiment.network.model_copy(update={"start": None})
+    return build_student(experiment.model_copy(update={"network": network})).feature_network()
+
+
 def _feature_distance(
     experiment: Experiment, settings: FeatureDistanceSettings, reference: nn.Module
 ) -> FeatureDistance:
@@ -292,7 +300,8 @@ def _feature_distance(
         names = [name for name in classes.names if name in THINGS] or list(classes.names)
     if experiment.network.weights is None:
         logger.warning(
-            "feature distance to random features: network.weights is not set, so the reference has learnt nothing"
+            "feature distance to random features: network.weights is not set, so the reference has learnt nothing;"
+            " name weights, or leave it out with --set terms.feature_distance=null"
         )
     return FeatureDistance(
         reference,
