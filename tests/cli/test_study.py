@@ -125,7 +125,9 @@ def test_teachers_are_large_and_students_small_on_every_pair() -> None:
 
 def test_a_study_prints_the_numbers_of_the_pair_that_is_run(tmp_path: Path, monkeypatch, capsys) -> None:
     """On GTA5 to Cityscapes the table's, on SYNTHIA those of recipes as they are, on the street scenes none."""
-    monkeypatch.setitem(studies.STUDIES, "numbers", Study("?", "nobody", "STCT", {"only": (STCT, ALPHA_0, FULL)}))
+    monkeypatch.setitem(
+        studies.STUDIES, "numbers", Study("?", "nobody", "STCT", {"only": (STCT, ALPHA_0, FULL)})
+    )
     monkeypatch.setattr(runner, "run", lambda jobs, **_: {job.label: Outcome({0: 0.3}) for job in jobs})
     expected = {
         "street_scenes": {"STCT": "", "alpha 0": "", "STCT + MHA": ""},
@@ -179,7 +181,9 @@ def test_stct_s_ablations_have_the_alphas_thresholds_and_ratios() -> None:
     title = "section 3.1: other ways to coordinate"
     modes = values(title, lambda m: m.coordinate and (m.coordinate.mode, m.coordinate.threshold))
     assert modes[3:] == [("threshold", share) for share in (0.5, 0.7, 0.9)]
-    shares = values("section 3.3.2: share of the other domain's keys", lambda m: m.pair and m.pair.inter_share)
+    shares = values(
+        "section 3.3.2: share of the other domain's keys", lambda m: m.pair and m.pair.inter_share
+    )
     assert shares == [0.1, 0.3, 0.5, 0.7, 0.9]
 
 

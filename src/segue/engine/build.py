@@ -117,7 +117,13 @@ def build_method(
     mask = settings.mask
     return SelfTraining(
         student,
-        teacher or EmaTeacher(student, momentum=settings.momentum, statistics=settings.teacher_statistics),
+        teacher
+        or EmaTeacher(
+            student,
+            momentum=settings.momentum,
+            statistics=settings.teacher_statistics,
+            copies_first=settings.copies_first,
+        ),
         terms,
         threshold=settings.threshold,
         mix=ClassMix(settings.class_pool) if settings.mix else None,
@@ -132,6 +138,7 @@ def build_method(
         else None,
         soft=settings.soft,
         margins=Margins(**settings.margins.model_dump()) if settings.margins else None,
+        source_mean=settings.source_mean,
     )
 
 

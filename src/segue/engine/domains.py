@@ -32,15 +32,15 @@ def open_domain(data: DataSettings, domain: DomainSettings, *, labelled: bool) -
     """
     classes = training_classes(data)
     if domain.dataset == "street_scenes":
-        from segue.data.street_scene import USUAL_SIZE, StreetScenes  # its six files are of no use to real data
+        from segue.data import street_scene  # its six files are of no use to real data
 
         if domain.domain is None:
             raise ValueError("street scenes need `domain: source` or `domain: target`")
-        return StreetScenes(
+        return street_scene.StreetScenes(
             domain.domain,
             split="val" if domain.split == "val" else "train",
             count=domain.pictures or 1000,
-            size=domain.size or USUAL_SIZE,
+            size=domain.size or street_scene.USUAL_SIZE,
             seed=domain.seed,
         )
     if domain.size is not None:

@@ -186,9 +186,9 @@ def experiment(
     Args:
         recipe: A name in RECIPES.
         pair: Settings of the pair. What it says of methods under ``methods``, of terms under ``terms`` and of
-            sampling under ``rare_classes`` only adjusts (or leaves out) pieces that the recipe uses;
-            ``high_resolution`` is what it changes for a recipe whose network looks at two resolutions,
-            ``distilled`` for one whose student is smaller than its teacher, ``large`` for such a teacher.
+            sampling under ``rare_classes`` only adjusts (or leaves out) pieces that the recipe uses: what a recipe
+            sets to None stays so. ``high_resolution`` is what it changes for a recipe whose network looks at two
+            resolutions, ``distilled`` for one whose student is smaller than its teacher, ``large`` for such a teacher.
         wishes: The user's own differences: a YAML file, flags, ``--set``.
         size: Which of the two networks the run is to have; None for the recipe's own.
 
@@ -207,10 +207,9 @@ def experiment(
     elif size == "large":
         pair = merge(pair, large)
     methods, terms, sampling = (pair.pop(key, {}) for key in ("methods", "terms", "rare_classes"))
-    adjusted: Tree = dict(methods.get(tree["method"]["name"], {}))
-    for piece in ("mask", "collaborate"):
-        if tree["method"].get(piece) is None:
-            adjusted.pop(piece, None)
+    own: Tree = {"mask": None, "collaborate": None} | tree["method"]
+    changes: Tree = methods.get(tree["method"]["name"], {})
+    adjusted = {piece: change for piece, change in changes.items() if own.get(piece, "") is not None}
     tree = merge(tree, pair, {"method": adjusted})
     used: Tree = tree.get("terms", {})
     tree = merge(tree, {"terms": {name: terms[name] for name in used if name in terms}})
