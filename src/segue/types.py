@@ -20,6 +20,8 @@ TARGET = 1
 PixelLoss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """``(logits (B,K,H,W), label (B,H,W)) -> loss (B,H,W)``, zero where the label is IGNORE."""
 
+MeanOver: TypeAlias = Literal["pixels", "labelled"]
+
 Direction: TypeAlias = Literal["bidirectional", "s2t", "t2s", "none"]
 
 Trust: TypeAlias = Callable[[Tensor, Tensor], Tensor]
@@ -151,6 +153,7 @@ class View:
         mix_mask: True where a pixel was taken from the source picture.
         loss: The per-pixel loss; None for cross-entropy.
         trust: A weight per image that is known only after the student's pass.
+        mean_over: What the segmentation loss is averaged over: all pixels, or those that have a label.
     """
 
     name: str
@@ -162,6 +165,7 @@ class View:
     loss: PixelLoss | None = None
     trust: Trust | None = None
     soft: Float[Tensor, "b k h w"] | None = None
+    mean_over: MeanOver = "pixels"
 
 
 @dataclass(frozen=True)

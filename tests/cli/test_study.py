@@ -1,19 +1,23 @@
 """A study runs each variant and seed once, survives failures and repetition, and writes its tables."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.tiny import TINY
 from typer.testing import CliRunner
 
+from segue import study as runner
 from segue.cli.main import app
 from segue.cli.study import study
+from segue.engine.experiment import differences
+from segue.engine.method_settings import SelfTrainingSettings
 from segue.engine.tree import merge
 from segue.recipes import pairs, studies
-from segue.recipes.catalogue import experiment
-from segue.recipes.studies import STUDIES, Row, Study
-from segue.study import finished_score, plan
+from segue.recipes.catalogue import RECIPES, experiment
+from segue.recipes.studies import ALPHA_0, FULL, STCT, STUDIES, Row, Study
+from segue.study import Outcome, finished_score, plan
 
 SMALL = Study(
     question="Does it run?",
@@ -62,7 +66,8 @@ def test_a_study_from_start_to_end(tmp_path: Path, capsys) -> None:
     assert set(variants["one"]["scores"]) == {"0", "1"} and variants["one"]["spread"] is not None
     assert "no hybrid attention" in variants["bad"]["failed"]["0"]
     text = (tmp_path / "study.md").read_text()
-    assert "| one | 50.0 |" in text and "| bad |  | failed |" in text
+    assert "| one |  |" in text and "50.0" not in text and "| bad |  | failed |" in text
+    assert variants["one"]["published"] is None
     models = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("model.safetensors")}
     assert len(models) == 4
     study("small", pair="tiny", seeds="0,1", out=tmp_path, jobs=1, cpu=True, only=["one", "two"])
@@ -116,6 +121,70 @@ def test_teachers_are_large_and_students_small_on_every_pair() -> None:
         for label, row in rows.items():
             found = experiment(row.recipe, pairs.PAIRS[name], row.changes, size=row.size)
             assert found.network.encoder == (large if label == "large teacher" else small), (name, label)
+
+
+def test_a_study_prints_the_numbers_of_the_pair_that_is_run(tmp_path: Path, monkeypatch, capsys) -> None:
+    """On GTA5 to Cityscapes the table's, on SYNTHIA those of recipes as they are, on the street scenes none."""
+    monkeypatch.setitem(
+        studies.STUDIES, "numbers", Study("?", "nobody", "STCT", {"only": (STCT, ALPHA_0, FULL)})
+    )
+    monkeypatch.setattr(runner, "run", lambda jobs, **_: {job.label: Outcome({0: 0.3}) for job in jobs})
+    expected = {
+        "street_scenes": {"STCT": "", "alpha 0": "", "STCT + MHA": ""},
+        "gta5_to_cityscapes": {"STCT": "56.6", "alpha 0": "51.4", "STCT + MHA": "68.0"},
+        "synthia_to_cityscapes": {"STCT": "", "alpha 0": "", "STCT + MHA": "59.8"},
+    }
+    for pair, numbers in expected.items():
+        out = tmp_path / pair
+        study("numbers", pair=pair, seeds="0", out=out, cpu=True)
+        text, record = (out / "study.md").read_text(), json.loads((out / "study.json").read_text())
+        printed = capsys.readouterr().out
+        for label, number in numbers.items():
+            assert f"| {label} | {number} | 30.0 |" in text, pair
+            assert (record["variants"][label]["published"] is None) == (not number)
+            assert not number or number in printed
+        assert "GTA5" not in text + printed
+
+
+def test_a_recipe_s_number_is_the_same_in_studies_and_rows() -> None:
+    for found in STUDIES.values():
+        if found is SMALL:
+            continue
+        for row in (row for table in found.tables.values() for row in table):
+            if row.published is not None and not (row.changes or row.needs or row.size):
+                printed = RECIPES[row.recipe].rows["gta5_to_cityscapes"].mean
+                assert row.published == pytest.approx(printed, abs=0.06), row.label
+
+
+def test_stct_is_compared_with_the_same_training_without_the_target() -> None:
+    """The paper's 51.37 is alpha = 0, and its best row has a counterpart without coordination, 67.06."""
+    main = {row.label: row for row in STUDIES["stct_mha"].tables["main"]}
+    assert STUDIES["stct_mha"].baseline == "alpha 0" and main["alpha 0"].published == 51.37
+    assert main["source only"].published is None
+    base, coordinated = (experiment("stct", TINY, main[label].changes) for label in ("alpha 0", "STCT"))
+    assert differences(base, coordinated) == ["method.coordinate.alpha"]
+    with_, without = main["from source only"], main["from source only, no coordination"]
+    assert (with_.published, without.published) == (69.18, 67.06) and with_.needs == without.needs
+    found = [experiment(row.recipe, TINY, row.changes) for row in (with_, without)]
+    assert differences(*found) == ["method.coordinate.mode"]
+
+
+def test_stct_s_ablations_have_the_alphas_thresholds_and_ratios() -> None:
+    tables = STUDIES["stct_mha_ablations"].tables
+
+    def values(title: str, read: Callable[[SelfTrainingSettings], object]) -> list[object]:
+        found = [experiment(row.recipe, TINY, row.changes).method for row in tables[title]]
+        return [read(method) for method in found if isinstance(method, SelfTrainingSettings)]
+
+    alphas = values("figure 4: alpha", lambda m: m.coordinate and m.coordinate.alpha)
+    assert alphas == [0, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-4]
+    title = "section 3.1: other ways to coordinate"
+    modes = values(title, lambda m: m.coordinate and (m.coordinate.mode, m.coordinate.threshold))
+    assert modes[3:] == [("threshold", share) for share in (0.5, 0.7, 0.9)]
+    shares = values(
+        "section 3.3.2: share of the other domain's keys", lambda m: m.pair and m.pair.inter_share
+    )
+    assert shares == [0.1, 0.3, 0.5, 0.7, 0.9]
 
 
 def test_a_score_that_is_none_is_no_score(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ def test_scores_by_hand(in_memory) -> None:
         "ignored_label": 255,
         "absent_classes": "left out",
         "scored_at": "label size",
+        "label_size": [2, 2],
         "pictures": 2,
     }
 
@@ -57,6 +58,7 @@ def test_absent_classes_count_only_if_asked_for(in_memory) -> None:
     assert evaluate(brightest, dataset, **SETTINGS).mean_iou == 0.5
     found = evaluate(brightest, dataset, absent_counts=True, **SETTINGS)
     assert found.mean_iou == 0.25
+    assert found.protocol["label_size"] == [1, 2]
     assert found.protocol["absent_classes"] == "zero if predicted"
 
 

@@ -46,10 +46,11 @@ def test_a_protocol_in_one_line() -> None:
     sliding = {
         "network": "student", "mode": "sliding", "window": [1024, 1024], "overlap": 0.5, "blend": "mean",
         "flip": True, "scales": [0.5, 1.0], "resize": None, "precision": "float32", "pictures": 500,
-        "classes": ["a"] * 19,
+        "classes": ["a"] * 19, "label_size": [1024, 2048],
     }  # fmt: skip
     assert protocol_line(sliding).split(" \N{MIDDLE DOT} ") == [
         "19 classes",
+        "labels of 1024x2048",
         "own size",
         "windows of 1024x1024, overlap 0.5, mean",
         "averaged over mirrored, 0.5, 1",

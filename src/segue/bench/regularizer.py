@@ -10,7 +10,7 @@ from segue.bench.step import Stopwatch, noise_batch, one_step, self_training
 from segue.memory import keep_memory
 from segue.methods.self_training import SelfTraining
 from segue.methods.terms.sam_regularizer import SamRegularizer
-from segue.models.build import IMAGENET
+from segue.models.build import normalisation
 from segue.models.encoders.mit import MixTransformer
 from segue.models.encoders.sam import build_sam
 from segue.models.segmenter import Segmenter
@@ -66,7 +66,7 @@ def _parts(method: SelfTraining, term: SamRegularizer, data: Batch, device: torc
 
 
 def _term(method: SelfTraining, sam: str) -> SamRegularizer:
-    mean, std = IMAGENET
+    mean, std = normalisation("mit_b0")
     frozen = build_sam(sam, None, mean=mean, std=std)
     encoder = cast(MixTransformer, cast(Segmenter, method.student).encoder)
     return SamRegularizer(

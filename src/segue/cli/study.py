@@ -45,7 +45,7 @@ def study(
         raise ValueError(f"unknown study {name!r}{nearest(name, list(STUDIES))}")
     from segue import study as runner
 
-    chosen, folder = STUDIES[name], (out or Path("runs") / "studies" / name).absolute()
+    chosen, folder = STUDIES[name].on(_name_of(pair)), (out or Path("runs") / "studies" / name).absolute()
     numbers = _seeds(seeds)
     rows = _rows(chosen, only)
     experiments = {
@@ -81,6 +81,13 @@ def _seeds(text: str) -> list[int]:
     if len(set(found)) < len(found):
         raise ValueError(f"--seeds {text}: a seed comes twice")
     return found
+
+
+def _name_of(pair: str) -> str:
+    """What the pair calls itself."""
+    from segue.recipes import pairs
+
+    return pairs.pair(pair).get("data", {}).get("pair", pair)
 
 
 def _rows(study: "Study", only: Sequence[str] | None) -> "dict[str, Row]":
@@ -162,7 +169,7 @@ def _line(row: "Row", outcome: "Outcome", reference: float | None) -> tuple[str,
 
 
 def _drawn(title: str, lines: Sequence[tuple[str, ...]]) -> Table:
-    table = Table(title=title, caption="paper: mean IoU on GTA5 to Cityscapes; here: on this pair")
+    table = Table(title=title, caption="paper: what is printed on this pair, mean IoU; empty for nothing")
     for place, heading in enumerate(HEADINGS):
         table.add_column(heading, justify="right" if place else "left")
     for line in lines:
@@ -171,7 +178,7 @@ def _drawn(title: str, lines: Sequence[tuple[str, ...]]) -> Table:
 
 
 def _markdown(study: "Study", heading: str, outcomes: "Mapping[str, Outcome]") -> str:
-    parts = [f"{study.question} ({heading}; paper: {study.paper}, on GTA5 to Cityscapes)", ""]
+    parts = [f"{study.question} ({heading}; paper: {study.paper}, where it has numbers on this pair)", ""]
     for title, lines in _tables(study, outcomes).items():
         parts += [title, "", "| " + " | ".join(HEADINGS) + " |", "|---|" + "---|" * (len(HEADINGS) - 1)]
         parts += ["| " + " | ".join(line) + " |" for line in lines] + [""]

@@ -118,7 +118,13 @@ def build_method(
     mask = settings.mask
     return SelfTraining(
         student,
-        teacher or EmaTeacher(student, momentum=settings.momentum, statistics=settings.teacher_statistics),
+        teacher
+        or EmaTeacher(
+            student,
+            momentum=settings.momentum,
+            statistics=settings.teacher_statistics,
+            copies_first=settings.copies_first,
+        ),
         terms,
         threshold=settings.threshold,
         mix=ClassMix(settings.class_pool) if settings.mix else None,
@@ -133,6 +139,7 @@ def build_method(
         else None,
         soft=settings.soft,
         margins=Margins(**settings.margins.model_dump()) if settings.margins else None,
+        source_mean=settings.source_mean,
     )
 
 
@@ -141,7 +148,7 @@ def build_terms(experiment: Experiment, student: Segmenter) -> dict[str, Term]:
     terms: dict[str, Term] = {}
     if experiment.terms.feature_distance is not None:
         terms["feature_distance"] = _feature_distance(
-            experiment, experiment.terms.feature_distance, student.feature_network()
+            experiment, experiment.terms.feature_distance, _before_start(experiment, student)
         )
     if experiment.terms.instance_bank is not None:
         terms["instance_bank"] = _instance_bank(experiment, experiment.terms.instance_bank, student)
@@ -284,6 +291,14 @@ def _hybrid_pair(student: Segmenter, settings: HybridAttentionSettings | None) -
     )
 
 
+def _before_start(experiment: Experiment, student: Segmenter) -> nn.Module:
+    """The features that ``network.weights`` alone make: a network that ``network.start`` names has moved from them."""
+    if experiment.network.start is None:
+        return student.feature_network()
+    network = experiment.network.model_copy(update={"start": None})
+    return build_student(experiment.model_copy(update={"network": network})).feature_network()
+
+
 def _feature_distance(
     experiment: Experiment, settings: FeatureDistanceSettings, reference: nn.Module
 ) -> FeatureDistance:
@@ -293,7 +308,8 @@ def _feature_distance(
         names = [name for name in classes.names if name in THINGS] or list(classes.names)
     if experiment.network.weights is None:
         logger.warning(
-            "feature distance to random features: network.weights is not set, so the reference has learnt nothing"
+            "feature distance to random features: network.weights is not set, so the reference has learnt nothing;"
+            " name weights, or leave it out with --set terms.feature_distance=null"
         )
     return FeatureDistance(
         reference,

@@ -32,12 +32,19 @@ def open_domain(data: DataSettings, domain: DomainSettings, *, labelled: bool) -
     """
     classes = training_classes(data)
     if domain.dataset == "street_scenes":
-        from segue.data.streets.dataset import StreetScenes  # its six files are of no use to real data
+        from segue.data.streets import dataset as streets  # its six files are of no use to real data
 
         if domain.domain is None:
             raise ValueError("street scenes need `domain: source` or `domain: target`")
-        split = "val" if domain.split == "val" else "train"
-        return StreetScenes(domain.domain, split=split, count=domain.pictures or 1000, seed=domain.seed)
+        return streets.StreetScenes(
+            domain.domain,
+            split="val" if domain.split == "val" else "train",
+            count=domain.pictures or 1000,
+            size=domain.size or streets.USUAL_SIZE,
+            seed=domain.seed,
+        )
+    if domain.size is not None:
+        raise ValueError(f"dataset {domain.dataset}: size is what street scenes are rendered at; use resize")
     if domain.root is None:
         raise ValueError(
             f"dataset {domain.dataset} needs a root: --set data.source.root=DIR, or --source DIR --target DIR"

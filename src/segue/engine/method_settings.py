@@ -94,6 +94,8 @@ class SelfTrainingSettings(Settings):
     soft: bool = False  # learn the teacher's probabilities instead of its label
     momentum: Share = 0.999  # alpha of the teacher's moving average
     teacher_statistics: Literal["batch", "average"] = "batch"
+    copies_first: bool = False  # after the first update the average is the student itself (DACS)
+    source_mean: Literal["pixels", "labelled"] = "pixels"  # what the source's loss is averaged over
     threshold: Share | None = (
         0.968  # tau: confidence that counts towards quality; None trusts the teacher wholly
     )

@@ -59,6 +59,7 @@ class DomainSettings(Settings):
     class_map: dict[str, str] = {}  # own class -> training class or "ignore"; "*" for the rest
     domain: Literal["source", "target"] | None = None  # street scenes
     pictures: Count | None = None  # street scenes: how many to generate
+    size: tuple[Count, Count] | None = None  # street scenes: height, width to render at; None: 128 x 256
     seed: int = 0  # street scenes
     resize: tuple[Count, Count] | None = None  # height, width before cropping and for evaluation
     margins: MarginSettings | None = None  # marked as not valid before cropping

@@ -98,6 +98,7 @@ def evaluate(
     def read(index: int) -> tuple[str, Tensor, Tensor]:
         return dataset.name(index), dataset.image(index), dataset.label(index)
 
+    sizes: set[tuple[int, int]] = set()
     for index, (name, image, label) in read_ahead(read, _share_of(len(dataset))):
         _check_label(label, classes, name)
         probability = predictor(normalised(image[None], mean=mean, std=std, device=device))
@@ -105,7 +106,9 @@ def evaluate(
             raise ValueError(
                 f"the model tells {probability.shape[1]} classes apart, the data have {len(classes)}"
             )
-        prediction = classify(probability, (label.shape[-2], label.shape[-1]))[0]
+        size = (label.shape[-2], label.shape[-1])
+        sizes.add(size)
+        prediction = classify(probability, size)[0]
         count(confusion, prediction.to(counting), label=label.to(counting))
         if watch is not None:
             watch(Compared(index, len(dataset), name, image, label, prediction.cpu()))
@@ -115,6 +118,7 @@ def evaluate(
         "ignored_label": IGNORE,
         "absent_classes": "zero if predicted" if absent_counts else "left out",
         "scored_at": "label size",
+        "label_size": _only(_of_all(sizes)),
         "pictures": len(dataset),
     }
     return scores(total(confusion), classes.names, absent_counts=absent_counts, protocol=measured)
@@ -125,6 +129,19 @@ def _share_of(pictures: int) -> range:
     if not (dist.is_available() and dist.is_initialized()):
         return range(pictures)
     return range(dist.get_rank(), pictures, dist.get_world_size())
+
+
+def _of_all(sizes: set[tuple[int, int]]) -> set[tuple[int, int]]:
+    """What all processes found."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return sizes
+    gathered: list[set[tuple[int, int]]] = [set() for _ in range(dist.get_world_size())]
+    dist.all_gather_object(gathered, sizes)
+    return set().union(*gathered)
+
+
+def _only(sizes: set[tuple[int, int]]) -> list[int] | str:
+    return list(next(iter(sizes))) if len(sizes) == 1 else "several"
 
 
 def _check_label(label: UInt8[Tensor, "h w"], classes: ClassList, name: str) -> None:

@@ -15,10 +15,12 @@ Mode = Literal["coordinated", "accuracy", "time", "threshold", "none"]
 class Coordination:
     """A weight for each target picture, known only after the student's pass.
 
-    Source: STCT + MHA, section 3.1, equations 1 and 2, and the ablation of figure 4.
+    Source: STCT + MHA, section 3.1: equation 1 and the loss stated below it, the threshold that it is set against, and
+    the ablation of figure 4.
 
     Args:
-        alpha: How fast trust grows with time: after one over alpha steps it has reached 0.63 of its end.
+        alpha: How fast trust grows with time: after one over alpha steps it has reached 0.63 of its end. With 0 it
+            stays 0, and the source alone is learnt.
         mode: "coordinated": the pseudo-accuracy times what time allows; "accuracy" and "time" are either of
             them; "threshold" trusts a picture wholly from a pseudo-accuracy on and not at all below; "none"
             trusts every picture.

@@ -13,7 +13,7 @@ from segue.methods.teacher import Teacher
 from segue.ops import quality
 from segue.ops.resize import enlarge
 from segue.ranks import mean_over_ranks
-from segue.types import Batch, Joint, Margins, Output, View
+from segue.types import Batch, Joint, Margins, MeanOver, Output, View
 
 
 class SelfTraining(Method):
@@ -36,6 +36,7 @@ class SelfTraining(Method):
         mask: Makes the masked view of a source and an unmixed target view; None for no such view.
         soft: Whether the student learns the teacher's probabilities instead of its label.
         margins: Where the teacher is distrusted.
+        source_mean: What the source's loss is averaged over, see :class:`segue.types.View`.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class SelfTraining(Method):
         mask: Callable[[View, View], View] | None = None,
         soft: bool = False,
         margins: Margins | None = None,
+        source_mean: MeanOver = "pixels",
     ) -> None:
         names = ("source", "target", "masked") if mask else ("source", "target")
         super().__init__(student, terms, view_names=names)
@@ -66,6 +68,7 @@ class SelfTraining(Method):
         self.mask = mask
         self.soft = soft
         self.margins = margins or Margins()
+        self.source_mean: MeanOver = source_mean
 
     def views(self, batch: Batch, step: int) -> Iterator[View | Joint]:
         """One step of the algorithm.
@@ -76,7 +79,7 @@ class SelfTraining(Method):
         assert batch.target is not None, "the engine gives self-training a target loader"
 
         # 1. The student learns the source; with a pair, in one pass with the target.
-        source = View("source", batch.source.image, batch.source.label)
+        source = View("source", batch.source.image, batch.source.label, mean_over=self.source_mean)
         if self.pair is None:
             yield source
 

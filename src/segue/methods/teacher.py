@@ -32,6 +32,8 @@ class EmaTeacher(nn.Module):
         statistics: How batch norms normalise. "batch": by the statistics of the batch being labelled, while the
             running ones drift along unused, as in the official code. "average": by running statistics that
             follow the student's.
+        copies_first: Whether the teacher is the student itself after the first update, as in the code of DACS; in
+            that of DAFormer and its heirs it is then the mean of the student before and after.
     """
 
     def __init__(
@@ -40,11 +42,13 @@ class EmaTeacher(nn.Module):
         *,
         momentum: float = 0.999,
         statistics: Literal["batch", "average"] = "batch",
+        copies_first: bool = False,
     ) -> None:
         super().__init__()
         self.network = copy.deepcopy(student).requires_grad_(False)
         self.momentum = momentum
         self.statistics: Literal["batch", "average"] = statistics
+        self.head_start = 1 if copies_first else 2
         self.train()
 
     def train(self, mode: bool = True) -> "EmaTeacher":
@@ -66,10 +70,11 @@ class EmaTeacher(nn.Module):
         """Move towards the student by one minus min(1 - 1 / (step + 2), momentum).
 
         Note:
-            The official code updates at the start of iteration i + 1 with min(1 - 1 / (i + 2), momentum), which
-            is this call after step i. Only parameters follow; with ``statistics="average"`` buffers do too.
+            DAFormer's code updates at the start of iteration i + 1 with min(1 - 1 / (i + 2), momentum), which is this
+            call after step i. That of DACS updates after iteration i with min(1 - 1 / (i + 1), momentum)
+            (``copies_first``). Only parameters follow; with ``statistics="average"`` buffers do too.
         """
-        share = 1.0 - min(1.0 - 1.0 / (step + 2), self.momentum)
+        share = 1.0 - min(1.0 - 1.0 / (step + self.head_start), self.momentum)
         torch._foreach_lerp_(list(self.network.parameters()), list(student.parameters()), share)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
         if self.statistics == "average":
             _follow_buffers(list(self.network.buffers()), list(student.buffers()), share)

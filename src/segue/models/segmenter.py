@@ -11,7 +11,7 @@ from segue.models.encoders.encoder import Encoder, left_out
 from segue.ops.attention import MeetingPlan
 from segue.ops.losses import cross_entropy, soft_cross_entropy
 from segue.ops.resize import enlarge
-from segue.types import HybridRules, Output, Supervised, View
+from segue.types import IGNORE, HybridRules, Output, Supervised, View
 
 
 class Segmenter(nn.Module):
@@ -85,9 +85,10 @@ def segmentation_loss(output: Output, view: View) -> Float[Tensor, ""]:
     """The loss of every supervised prediction on the part of the label that it covers, times its share.
 
     Ignored pixels and pixels of weight zero count in the mean's denominator, so a view with few trusted
-    pixels teaches little.
+    pixels teaches little; with ``mean_over="labelled"`` ignored ones do not.
 
-    Source: DAFormer (Hoyer et al., CVPR 2022), equations 1 and 3, and its official loss reduction.
+    Source: DAFormer (Hoyer et al., CVPR 2022), equations 1 and 3, and its official loss reduction. The code of DACS
+    (Tranheden et al., WACV 2021) averages over all pixels on the mixed view and over labelled ones on the source.
 
     Args:
         output: What the network predicts for the view's image.
@@ -113,5 +114,7 @@ def segmentation_loss(output: Output, view: View) -> Float[Tensor, ""]:
         loss = pixel_loss(logits, label) if soft is None else soft_cross_entropy(logits, label, soft)
         if view.weight is not None:
             loss = loss * view.weight[window]
-        total = total + part.share * loss.mean()
+        over_labelled = view.mean_over == "labelled"
+        mean = loss.sum() / (label != IGNORE).sum().clamp(min=1) if over_labelled else loss.mean()
+        total = total + part.share * mean
     return total

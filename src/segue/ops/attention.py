@@ -4,7 +4,7 @@ Two evaluations of the same function. ``DenseMeeting`` computes all scores and m
 kernels that every device has. ``SortedMeeting`` brings the tokens of a group together first and computes nothing
 else: with two equal groups this is the arithmetic of plain attention.
 
-Source: STCT + MHA, section 3.2, equations 3 to 7.
+Source: STCT + MHA, sections 3.2 and 3.3, equations 3 to 7.
 """
 
 import math

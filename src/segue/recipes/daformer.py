@@ -1,7 +1,7 @@
 """DAFormer (Hoyer et al., CVPR 2022): DACS with three devices that keep a transformer from overfitting."""
 
 from segue.engine.tree import Tree, merge
-from segue.recipes.dacs import dacs
+from segue.recipes.dacs import MIXING
 
 
 def daformer() -> Tree:
@@ -11,7 +11,7 @@ def daformer() -> Tree:
     of 512 x 512 pixels, and reports 68.3 mIoU on GTA5 to Cityscapes.
     """
     return merge(
-        dacs(),
+        MIXING,
         {
             "method": {
                 "momentum": 0.999,  # alpha

@@ -11,7 +11,8 @@ condition, merged in their order wherever it holds for the recipe:
       size=large:                       # of a large teacher; size=distilled: of the network it is distilled into
         network: {encoder: mit_b5}
 
-What stands under a condition may have a ``when`` of its own: then both must hold.
+What stands under a condition may have a ``when`` of its own: then both must hold. What a recipe sets to null, no
+condition brings back.
 """
 
 from collections.abc import Mapping
@@ -22,6 +23,11 @@ from segue.classes import nearest
 from segue.engine.experiment import check_key, read_yaml
 from segue.engine.tree import Tree, merge
 from segue.recipes.cityscapes_pairs import CITYSCAPES_PAIRS
+
+DOMAINS = ("source", "target", "source_evaluation", "evaluation")
+
+ENLARGED: Tree = {"size": [256, 512], "resize": [256, 512]}
+"""Rendered at that size; pictures of another one are brought to it."""
 
 STREET_SCENES: Tree = {
     "steps": 800,
@@ -60,17 +66,11 @@ STREET_SCENES: Tree = {
         "terms.instance_bank": {
             "terms": {"instance_bank": {"size": 120, "interval": 5, "momentum": 0.9, "share": 0.1}}
         },
-        # The context sees what other recipes see, the detail twice as much of it.
+        # The same streets, rendered twice as large: the context sees what other recipes see, the detail what is
+        # lost there.
         "network.multi_resolution": {
-            "data": {
-                "source": {"resize": [256, 512]},
-                "target": {"resize": [256, 512]},
-                "source_evaluation": {"resize": [256, 512]},
-                "evaluation": {"resize": [256, 512]},
-                "crop": [256, 256],
-            },
+            "data": {**dict.fromkeys(DOMAINS, ENLARGED), "crop": [256, 256]},
             "evaluation": {"mode": "auto"},  # scored as other recipes are here: small pictures, in one piece
-            "when": {"data.rare_classes": {"data": {"rare_classes": {"min_crop_ratio": 2.0}}}},
         },
         "size=large": {"network": {"encoder": "mit_nano_deep"}},
     },
@@ -114,7 +114,7 @@ def with_pair(recipe: Tree, pair: Mapping[str, Any], *, size: str | None = None)
         tree = merge(tree, changes)
         for condition, more in inner.items():
             if _holds(condition, recipe, size):
-                tree = merged(tree, _mapping(more, f"when {condition}"))
+                tree = merged(tree, _without_ruled_out(_mapping(more, f"when {condition}"), recipe))
         return tree
 
     return merged(recipe, pair)
@@ -129,6 +129,17 @@ def _holds(condition: str, recipe: Mapping[str, Any], size: str | None) -> bool:
     for part in key.split("."):
         found = found.get(part) if isinstance(found, Mapping) else None
     return str(found) == value if has_value else found is not None
+
+
+def _without_ruled_out(changes: Mapping[str, Any], recipe: Mapping[str, Any]) -> Tree:
+    """Changes less those of settings that the recipe sets to None."""
+    left: Tree = {}
+    for key, value in changes.items():
+        own = recipe.get(key, {})
+        if own is not None:
+            is_inner = isinstance(value, Mapping) and isinstance(own, Mapping)
+            left[key] = _without_ruled_out(cast(Tree, value), cast(Tree, own)) if is_inner else value
+    return left
 
 
 def _mapping(value: object, where: str) -> Mapping[str, Any]:

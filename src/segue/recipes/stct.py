@@ -18,7 +18,7 @@ def stct() -> Tree:
             "method": {
                 "mix": None,
                 "threshold": None,
-                "coordinate": {"mode": "coordinated", "alpha": 2e-4},  # alpha of equation 2
+                "coordinate": {"mode": "coordinated", "alpha": 2e-4},  # alpha of equation 1
             }
         },
     )
@@ -38,7 +38,7 @@ def stct_mha() -> Tree:
                     "grouping": "semantic",
                     "target_mask": "source",  # M_t := M_s
                     "direction": "bidirectional",
-                    "inter_share": 0.5,  # own and other domain alike, equation 4
+                    "inter_share": 0.5,  # own and other domain alike: equations 4 and 5
                     "stages": [1, 2, 3, 4],
                 }
             }

@@ -1,10 +1,13 @@
 """Studies: tables of variants whose differences a paper reports, to be run here beside its numbers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from segue.engine.tree import Tree
-from segue.recipes.catalogue import Size
+from segue.recipes.catalogue import Size, find
+
+PAPERS_PAIR = "gta5_to_cityscapes"
+"""The pair of the numbers that stand in these tables."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +18,8 @@ class Row:
         label: What the line is called.
         recipe: The recipe it is run with.
         changes: What differs from the recipe.
-        published: What the paper prints for it, mean IoU in percent on GTA5 to Cityscapes; None if nothing.
+        published: What the paper prints for it, mean IoU in percent on GTA5 to Cityscapes, or on the pair that
+            :meth:`on` was called with; None if nothing.
         needs: Settings that are another row's run folder, of the same seed, by that row's label.
         size: Whether the network is the pair's large one or the one that is distilled into; None for the recipe's.
     """
@@ -26,6 +30,14 @@ class Row:
     published: float | None = None
     needs: Mapping[str, str] = field(default_factory=dict[str, str])
     size: Size | None = None
+
+    def on(self, pair: str) -> "Row":
+        """The same row with what is printed for it on another pair: a recipe as it is may have a number there."""
+        if pair == PAPERS_PAIR:
+            return self
+        altered = self.changes or self.needs or self.size
+        printed = None if altered else find(self.recipe).rows.get(pair)
+        return replace(self, published=None if printed is None else printed.mean)
 
 
 @dataclass(frozen=True)
@@ -44,6 +56,11 @@ class Study:
     baseline: str
     tables: Mapping[str, tuple[Row, ...]]
 
+    def on(self, pair: str) -> "Study":
+        """The same study with what is printed on a pair; rows of which nothing is printed there have no number."""
+        tables = {title: tuple(row.on(pair) for row in rows) for title, rows in self.tables.items()}
+        return replace(self, tables=tables)
+
 
 def _pair(**changes: object) -> Tree:
     return {"method": {"pair": changes}}
@@ -54,8 +71,16 @@ def _stages(*stages: int, published: float) -> Row:
     return Row(f"stages {named}", "stct_mha", _pair(stages=list(stages)), published)
 
 
-STCT = Row("STCT", "stct", published=56.65)
-FULL = Row("STCT + MHA", "stct_mha", published=68.05)
+def _coordinate(label: str, published: float | None = None, **changes: object) -> Row:
+    return Row(label, "stct", {"method": {"coordinate": changes}}, published)
+
+
+STCT = Row("STCT", "stct", published=56.65)  # alpha 2e-4
+FULL = Row("STCT + MHA", "stct_mha", published=68.05)  # an inter share of one half
+# The paper's source-only training: the same run, in which the target's loss counts nothing from start to end.
+ALPHA_0 = _coordinate("alpha 0", 51.37, alpha=0.0)
+UNCOORDINATED = _coordinate("no coordination", 54.0, mode="none")
+PRETRAINED = {"network.start": "source only"}
 
 DAFORMER = Row("daformer", "daformer", published=68.3)
 DIDA = Row("dida", "dida", published=71.0)
@@ -171,14 +196,22 @@ STUDIES: dict[str, Study] = {
     "stct_mha": Study(
         question="Does coordination help self-training, and hybrid attention coordination?",
         paper="STCT + MHA",
-        baseline="STCT",
+        baseline="alpha 0",
         tables={
             "main": (
-                Row("source only", "source_only", published=51.37),
-                Row("no coordination", "stct", {"method": {"coordinate": {"mode": "none"}}}, 54.0),
+                ALPHA_0,
+                UNCOORDINATED,
                 STCT,
                 FULL,
-                Row("from source only", "stct_mha", published=69.18, needs={"network.start": "source only"}),
+                Row("source only", "source_only"),  # whose model the next two start from
+                Row("from source only", "stct_mha", published=69.18, needs=PRETRAINED),
+                Row(
+                    "from source only, no coordination",
+                    "stct_mha",
+                    {"method": {"coordinate": {"mode": "none"}}},
+                    published=67.06,
+                    needs=PRETRAINED,
+                ),
             )
         },
     ),
@@ -187,12 +220,28 @@ STUDIES: dict[str, Study] = {
         paper="STCT + MHA",
         baseline="STCT",
         tables={
-            "figure 4: coordination": (
-                Row("alpha 0", "stct", {"method": {"coordinate": {"alpha": 0.0}}}, 51.37),
-                Row("no coordination", "stct", {"method": {"coordinate": {"mode": "none"}}}, 54.0),
+            "figure 4: alpha": (
+                ALPHA_0,
+                _coordinate("alpha 5e-5", alpha=5e-5),
+                _coordinate("alpha 1e-4", alpha=1e-4),
                 STCT,
-                Row("accuracy only", "stct", {"method": {"coordinate": {"mode": "accuracy"}}}),
-                Row("time only", "stct", {"method": {"coordinate": {"mode": "time"}}}),
+                _coordinate("alpha 5e-4", alpha=5e-4),
+                _coordinate("alpha 1e-3", alpha=1e-3),
+                UNCOORDINATED,
+            ),
+            "section 3.1: other ways to coordinate": (
+                STCT,
+                _coordinate("accuracy only", mode="accuracy"),
+                _coordinate("time only", mode="time"),
+                *(
+                    _coordinate(f"threshold {share}", mode="threshold", threshold=share)
+                    for share in (0.5, 0.7, 0.9)
+                ),
+            ),
+            "section 3.3.2: share of the other domain's keys": (
+                *(Row(f"inter share {share}", "stct_mha", _pair(inter_share=share)) for share in (0.1, 0.3)),
+                FULL,
+                *(Row(f"inter share {share}", "stct_mha", _pair(inter_share=share)) for share in (0.7, 0.9)),
             ),
             "table 1: stages": (
                 STCT,

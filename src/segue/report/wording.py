@@ -59,7 +59,7 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]
 
 
 def protocol_line(protocol: Mapping[str, Any]) -> str:
-    """How a score was measured, in one line: classes, resolution, windows, averaging, network, pictures.
+    """How a score was measured, in one line: classes, labels, resolution, windows, averaging, network, pictures.
 
     Args:
         protocol: What stands beside the score; what is missing is left out.
@@ -68,6 +68,9 @@ def protocol_line(protocol: Mapping[str, Any]) -> str:
     words: list[str] = []
     if classes:
         words.append(f"{len(over)} of {len(classes)} classes" if over else f"{len(classes)} classes")
+    labels = protocol.get("label_size")
+    if labels:
+        words.append(f"labels of {labels if isinstance(labels, str) else _size(labels)}")
     words += _seen(protocol)
     if "flip" in protocol or "scales" in protocol:
         scales = [f"{scale:g}" for scale in protocol.get("scales", [1.0])]

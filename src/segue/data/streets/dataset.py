@@ -26,12 +26,15 @@ Split = Literal["train", "val"]
 DOMAINS: tuple[Domain, ...] = ("source", "target")
 SPLITS: tuple[Split, ...] = ("train", "val")
 
+USUAL_SIZE = (128, 256)
+"""Height and width of a scene where nobody says otherwise."""
+
 EDITION = "2"
 """To be raised with every change of what is drawn, so that caches notice."""
 
 
 def render(
-    seed: int, domain: Domain, *, size: tuple[int, int] = (128, 256)
+    seed: int, domain: Domain, *, size: tuple[int, int] = USUAL_SIZE
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Draw one street.
 
@@ -102,7 +105,7 @@ class StreetScenes(Dataset):
         *,
         split: Split = "train",
         count: int,
-        size: tuple[int, int] = (128, 256),
+        size: tuple[int, int] = USUAL_SIZE,
         seed: int = 0,
     ) -> None:
         if split not in SPLITS:
@@ -173,7 +176,7 @@ def _last(seed: int, domain: Domain, size: tuple[int, int]) -> Rendering:
 
 
 def write_folder(
-    root: Path, domain: Domain, *, split: Split, count: int, size: tuple[int, int] = (128, 256), seed: int = 0
+    root: Path, domain: Domain, *, split: Split, count: int, size: tuple[int, int] = USUAL_SIZE, seed: int = 0
 ) -> None:
     """Write scenes as a data set of files.
 

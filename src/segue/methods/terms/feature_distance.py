@@ -1,4 +1,4 @@
-"""Keep the features of things close to those of the network that training started from."""
+"""Keep the features of things close to those of the pretrained weights that training started from."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,8 @@ class FeatureDistance(Term):
     Source: DAFormer (Hoyer et al., CVPR 2022), section 3.2, equations 8 to 11.
 
     Args:
-        reference: From an image to its features as before training, usually with ImageNet weights.
+        reference: From an image to its features as ``network.weights`` make them, usually ImageNet's, and never as a
+            model does that was trained on the source.
         classes: Training ids of the classes to look at; None for all.
         num_classes: Number of training classes.
         share: The loss's part of the whole.
