@@ -1,14 +1,11 @@
 """The most memory that a piece of work needs, measured in a fresh process."""
 
 import multiprocessing
-import resource
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 
-from segue.memory import keep_memory
+from segue.memory import highest_mib, keep_memory
 
 
 def peak_mib(work: Callable[..., object], *arguments: object) -> float:
@@ -31,19 +28,4 @@ def _measured(work: Callable[..., object], arguments: tuple[object, ...]) -> flo
     work(*arguments, device)
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
-    return _highest_mib()
-
-
-def _highest_mib() -> float:
-    """The most resident memory that this process has had.
-
-    On Linux ``getrusage`` does not say that: its mark goes from parent to child and starts at the parent's size. The
-    one in /proc belongs to the memory itself, which is new with the program that the child runs.
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        marks = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
-        if "VmHWM" in marks:
-            return int(marks["VmHWM"].split()[0]) / 2**10
-    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return highest / (2**20 if sys.platform == "darwin" else 2**10)
+    return highest_mib()
