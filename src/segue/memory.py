@@ -1,7 +1,9 @@
-"""How this process treats memory that it has freed."""
+"""How this process treats memory that it has freed, and the most that it has had."""
 
 import ctypes
+import resource
 import sys
+from pathlib import Path
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4
@@ -23,3 +25,18 @@ def keep_memory() -> None:
         return
     mallopt(_M_MMAP_MAX, 0)
     mallopt(_M_TRIM_THRESHOLD, -1)
+
+
+def highest_mib() -> float:
+    """The most resident memory that this process has had so far, in MiB.
+
+    On Linux ``getrusage`` does not say that: its mark goes from parent to child and starts at the parent's size. The
+    one in /proc belongs to the memory itself, which is new with the program that a child runs.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        marks = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+        if "VmHWM" in marks:
+            return int(marks["VmHWM"].split()[0]) / 2**10
+    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return highest / (2**20 if sys.platform == "darwin" else 2**10)

@@ -1,13 +1,11 @@
 """The most memory that a piece of work needs, measured in a fresh process."""
 
 import multiprocessing
-import resource
-import sys
 from collections.abc import Callable
 
 import torch
 
-from segue.memory import keep_memory
+from segue.memory import highest_mib, keep_memory
 
 
 def peak_mib(work: Callable[..., object], *arguments: object) -> float:
@@ -30,5 +28,4 @@ def _measured(work: Callable[..., object], arguments: tuple[object, ...]) -> flo
     work(*arguments, device)
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
-    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return highest / (2**20 if sys.platform == "darwin" else 2**10)
+    return highest_mib()

@@ -1,8 +1,6 @@
 """What a run records while it trains: two files of JSON lines, and a line or a bar for the person watching."""
 
 import json
-import resource
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +9,8 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from segue.memory import highest_mib
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -80,7 +80,7 @@ class RunLog:
             "step": step,
             "seconds": round(now - self.began, 3),
             "steps_per_second": round(rate, 4),
-            "memory_mb": round(peak_memory_mb(), 1),
+            "memory_mb": round(highest_mib(), 1),
         }
         for file, row in zip(self.files, ({"step": step, **values}, timing), strict=True):
             file.write(json.dumps(row) + "\n")
@@ -98,12 +98,6 @@ class RunLog:
             highlight=False,
             soft_wrap=True,
         )
-
-
-def peak_memory_mb() -> float:
-    """The largest resident size of this process so far, in MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
 def _reopened(path: Path, start: int):

@@ -5,6 +5,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from segue.ops.dilation import dilated_depthwise
+
 
 class TokenLinear(nn.Linear):
     """A linear layer over the last axis of a channels-last grid of tokens.
@@ -29,30 +31,6 @@ class DilatedDepthwise(nn.Conv2d):
     def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Convolve every channel by itself."""
         return dilated_depthwise(input, self.weight, dilation=self.dilation[0])
-
-
-def dilated_depthwise(
-    maps: Float[Tensor, "b c h w"], weight: Float[Tensor, "c 1 3 3"], *, dilation: int
-) -> Float[Tensor, "b c h w"]:
-    """Convolve every channel by itself with a dilated 3x3 kernel; the size of the map is kept.
-
-    On a CPU the map is taken apart into ``dilation`` squared small ones of cells that far apart, and those
-    are convolved without dilation: the same numbers, three to twenty times as fast, forward and backward.
-    On maps that are small for their dilation those would be mostly padding, and the library's way is faster.
-    """
-    batch, channels, height, width = maps.shape
-    # The library's gradient is slow on maps of one or two cells a side, so there are at least three.
-    rows, columns = max(3, -(-height // dilation)), max(3, -(-width // dilation))
-    if maps.device.type != "cpu" or rows * columns * dilation**2 > 2 * height * width:
-        return F.conv2d(maps, weight, padding=dilation, dilation=dilation, groups=channels)
-    spare = (0, 0, 0, columns * dilation - width, 0, rows * dilation - height)
-    cells = F.pad(maps.permute(0, 2, 3, 1), spare).view(batch, rows, dilation, columns, dilation, channels)
-    parts = cells.permute(0, 2, 4, 1, 3, 5).reshape(batch * dilation * dilation, rows, columns, channels)
-    parts = F.conv2d(parts.permute(0, 3, 1, 2), weight, padding=1, groups=channels)
-    parts = parts.permute(0, 2, 3, 1)
-    cells = parts.reshape(batch, dilation, dilation, rows, columns, channels).permute(0, 3, 1, 4, 2, 5)
-    cells = cells.reshape(batch, rows * dilation, columns * dilation, channels)
-    return cells[:, :height, :width].permute(0, 3, 1, 2)
 
 
 class ConvNorm(nn.Module):

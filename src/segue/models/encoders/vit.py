@@ -131,7 +131,7 @@ class ChannelNorm(nn.LayerNorm):
 
     def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """A map of the same size."""
-        return super().forward(input.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return super().forward(input.permute(0, 2, 3, 1).contiguous()).permute(0, 3, 1, 2)
 
 
 def dinov2(size: str, *, drop_path: float) -> VisionTransformer:

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segue.models.layers import ConvNorm, dilated_depthwise
+from segue.models.layers import ConvNorm
+from segue.ops.dilation import dilated_depthwise
 
 DILATIONS = (1, 6, 12, 18)
 

@@ -1,0 +1,22 @@
+"""The peak of a piece of work is its own: not the size of the process that asked for it."""
+
+import torch
+
+from segue.bench.memory import peak_mib
+
+MIB = 2**20
+
+
+def fill(mebibytes: int, device: torch.device) -> None:
+    torch.ones(mebibytes * MIB, dtype=torch.uint8, device=device)
+
+
+def test_a_large_parent_does_not_show_in_the_peak() -> None:
+    ballast = torch.ones(1024 * MIB, dtype=torch.uint8)
+    small = peak_mib(fill, 1)
+    assert small < ballast.numel() / MIB, "the mark is the parent's"
+
+
+def test_what_the_work_needs_shows_in_the_peak() -> None:
+    small, large = peak_mib(fill, 1), peak_mib(fill, 300)
+    assert 250 < large - small < 350
