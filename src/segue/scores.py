@@ -119,7 +119,7 @@ class Scores:
             )
         except KeyError as error:
             reason = f"it has no {error.args[0]}"
-        except (TypeError, ValueError) as error:
+        except (AttributeError, TypeError, ValueError) as error:
             reason = str(error)
         raise ValueError(
             f"{origin} does not hold scores ({reason}): restore it, or write it again with `segue evaluate`"

@@ -31,4 +31,4 @@ def test_unfinished_runs_and_broken_numbers_are_pointed_out(make_run) -> None:
     folder = make_run("killed")
     (folder / "metrics.jsonl").write_text('{"step": 10, "loss": NaN}\n{"step": 20, "loss": 1}\n{"st')
     found = " ".join(cautions(assign_roles([RunFolder(folder)])))
-    assert "step 20 of 300" in found and "could not be read: 1" in found and "finite: in loss" in found
+    assert "step 20 of 300" in found and "skipped (1)" in found and "finite: in loss" in found

@@ -57,6 +57,13 @@ def test_the_judged_run_is_drawn_last_and_its_learning_rate_is_not_smoothed(make
     assert not any(line.faint for line in kinds["schedule"][0].lines)
 
 
+@pytest.mark.parametrize("length", [11, 12])
+def test_dots_show_logged_values_never_smoothed_ones(length: int) -> None:
+    """Curves are smoothed from twelve values on, and dotted below."""
+    (line,) = chart_of([float(i % 2) for i in range(length)]).lines
+    assert bool(line.dots) == (length < 12) == (not line.faint)
+
+
 def test_the_first_and_the_last_value_lie_on_the_edges_of_the_plot() -> None:
     (line,) = chart_of([math.sin(i) + 2 for i in range(5000)]).lines
     xs = [float(x) for x in re.findall(r"[ML](\S+) ", line.strong)]

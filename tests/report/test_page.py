@@ -110,7 +110,7 @@ def test_a_killed_run(make_run, three: list[Path], tmp_path: Path) -> None:
     killed = make_run("killed", scores=False)
     (killed / "metrics.jsonl").write_text((killed / "metrics.jsonl").read_text()[:900])
     page = check(write_report(tmp_path / "r.html", [three[0], killed], title="Killed"))
-    assert "killed stopped, or is still training" in page.text and "that could not be read" in page.text
+    assert "killed stopped, or is still training" in page.text and "unreadable lines" in page.text
     assert "no score for killed" in page.text
 
 

@@ -70,7 +70,12 @@ def test_numbers_that_are_not_finite_become_nan_and_other_values_are_dropped(tmp
         ("scores.json", '{"mean_iou": 0.5}'),
         ("experiment.yaml", "a: [1"),
         ("experiment.yaml", "just words"),
+        (
+            "scores.json",
+            '{"mean_iou": 0.5, "per_class_iou": {}, "pixels": 1, "accuracy": 0, "source_evaluation": 1}',
+        ),
         ("pictures/evaluation/index.json", "{}"),
+        ("pictures/evaluation/index.json", "[1]"),
         ("model/card.json", "\x00"),
     ],
 )

@@ -43,7 +43,9 @@ def _about_log(run: ShownRun) -> list[str]:
             f"{run.name} stopped, or is still training, at step {folder.last_step} of {folder.planned_steps}."
         )
     if folder.unread_lines:
-        found.append(f"Lines of the logs of {run.name} that could not be read: {folder.unread_lines}.")
+        found.append(
+            f"The logs of {run.name} have unreadable lines, which were skipped ({folder.unread_lines})."
+        )
     broken = sorted({key for row in folder.metrics for key, value in row.items() if math.isnan(value)})
     if broken:
         found.append(f"The curves of {run.name} have gaps where a value was not finite: in {listed(broken)}.")

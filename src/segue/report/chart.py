@@ -9,8 +9,8 @@ import numpy as np
 
 from segue.report.formatting import MINUS, count
 
-DOTTED = 12
-"""A curve of at most this many values shows each as a dot, so that a line between two is not taken for data."""
+SHORT = 12
+"""A curve of fewer values is not smoothed and shows each as a dot, so that no line is taken for data."""
 
 DRAWN = 500
 """A longer curve is drawn through about this many of its values, the first and the last among them."""
@@ -35,12 +35,12 @@ class Curve:
 
 @dataclass(frozen=True)
 class Line:
-    """A curve as it is drawn; paths are the ``d`` of an SVG path.
+    """A curve as it is drawn.
 
     Attributes:
         colour: A CSS colour.
-        faint: The path of the logged values; empty if the strong one already shows them.
-        strong: The path of the smoothed values.
+        faint: The logged values as an SVG path; empty if the strong one already shows them.
+        strong: The smoothed values as an SVG path.
         dots: Places of single values.
     """
 
@@ -55,19 +55,12 @@ class Chart:
     """One quantity over training, laid out; ticks are places and labels.
 
     Attributes:
-        WIDTH: Of the drawing, whose units all places are in.
-        HEIGHT: Of the drawing.
-        LEFT: The plot's edge; labels lie outside.
-        RIGHT: Likewise.
-        TOP: Likewise.
-        BOTTOM: Likewise.
         title: What it is called on the page.
         lines: The last one is on top.
-        x_ticks: Steps, from left to right.
-        y_ticks: Values, from the bottom upwards.
         description: For a reader who does not see the drawing.
     """
 
+    # The size of the drawing, and the edges of the plot inside it; labels lie outside.
     WIDTH: ClassVar = 300
     HEIGHT: ClassVar = 160
     LEFT: ClassVar = 46
@@ -99,14 +92,7 @@ def lay_out(title: str, curves: Sequence[Curve], description: str) -> Chart:
 
 
 def ticks(low: float, high: float, most: int, *, whole: bool = False) -> list[float]:
-    """About so many round numbers from low to high, or fewer; one if both are equal.
-
-    Args:
-        low: The lower end.
-        high: The upper end.
-        most: How many steps from one number to the next there may be.
-        whole: Whether only whole numbers may be ticks.
-    """
+    """Round numbers from low to high, whole ones if asked for, with at most so many steps between them."""
     if high <= low:
         return [low]
     rough = (high - low) / most
@@ -150,7 +136,7 @@ def _line(curve: Curve, x: Callable[[float], float], y: Callable[[float], float]
         curve.colour,
         "" if curve.smooth is curve.values else _path(places(curve.values)),
         _path(strong),
-        [place for place in strong if place is not None] if logged <= DOTTED else [],
+        [place for place in strong if place is not None] if logged < SHORT else [],
     )
 
 

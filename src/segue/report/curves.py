@@ -5,12 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from segue.report.chart import Chart, Curve, lay_out
+from segue.report.chart import SHORT, Chart, Curve, lay_out
 from segue.report.formatting import significant
 from segue.report.roles import ShownRun
-
-STEADY = 12
-"""Shorter logs are drawn as they are; longer ones are smoothed over about a twentieth of their length."""
 
 TITLES = {"loss": "sum of all losses", "lr": "learning rate"}
 
@@ -34,8 +31,8 @@ def draw_curves(runs: Sequence[ShownRun]) -> dict[str, list[Chart]]:
 
 
 def smoothed(values: np.ndarray) -> np.ndarray:
-    """A centred moving average over finite values, cut off at both ends; gaps stay gaps."""
-    if len(values) < STEADY:
+    """A centred moving average over about a twentieth of the values, cut off at both ends; gaps stay gaps."""
+    if len(values) < SHORT:
         return values
     window = np.ones(2 * max(1, len(values) // 40) + 1)
     finite = np.isfinite(values)

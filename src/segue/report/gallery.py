@@ -29,13 +29,6 @@ class GalleryItem:
     run: ShownRun | None = None
     mean_iou: float | None = None
 
-    @property
-    def alt(self) -> str:
-        """What it shows, for those who do not see it."""
-        if self.kind == "prediction":
-            return f"Prediction of {self.title} in class colours"
-        return {"photograph": "Photograph", "label": "Labels in class colours"}[self.kind]
-
 
 @dataclass(frozen=True)
 class GalleryRow:

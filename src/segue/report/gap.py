@@ -14,14 +14,7 @@ CLOSE = 30.0
 
 @dataclass(frozen=True)
 class Mark:
-    """One score on the scale.
-
-    Attributes:
-        name: Whose it is.
-        value: The mean IoU, in [0, 1].
-        x: Where it stands, in percent of the width.
-        anchor: How its label is aligned to it, as SVG's text-anchor.
-    """
+    """One mean IoU on the scale, in [0, 1]; x is in percent of the width, anchor is SVG's text-anchor."""
 
     name: str
     value: float
@@ -34,9 +27,6 @@ class Gap:
     """Three scores on one scale.
 
     Attributes:
-        source_only: Of the model that never saw the target.
-        adapted: Of the judged one.
-        oracle: Of the one trained with target labels.
         closed: The share of the gap that was closed, negative if it grew; None if there was no gap.
         is_crowded: Whether source-only and oracle are too near for labels on one line.
     """

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
+
 from segue.files import write_text
 from segue.report.cautions import cautions
 from segue.report.class_table import class_table, widest_change
@@ -11,7 +13,7 @@ from segue.report.gallery import choose_pictures, view_sheets
 from segue.report.gap import find_gap
 from segue.report.render import render
 from segue.report.roles import assign_roles, judged_run
-from segue.report.run_details import configuration, differing_settings, protocols, run_details, subtitle
+from segue.report.run_details import differing_settings, protocols, run_details, subtitle
 from segue.report.run_folder import RunFolder
 from segue.report.verdict import judge
 
@@ -66,7 +68,11 @@ def write_report(
         curves=draw_curves(shown),
         details=run_details(shown),
         settings=differing_settings(shown),
-        configurations=[(run, text) for run in shown if (text := configuration(run.folder))],
+        configurations=[
+            (run, yaml.safe_dump(run.folder.experiment, sort_keys=False, allow_unicode=True, width=100))
+            for run in shown
+            if run.folder.experiment
+        ],
     )
     write_text(out, page)
     return out

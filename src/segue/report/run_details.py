@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-import yaml
-
 from segue.report.formatting import ABSENT, count, duration, flatten, significant
 from segue.report.roles import ShownRun, judged_run
 from segue.report.run_folder import RunFolder
@@ -48,13 +46,6 @@ def protocols(runs: Sequence[ShownRun]) -> list[tuple[str, dict[str, str]]]:
     ]
     alike = found and all(protocol == found[0][1] for _, protocol in found)
     return [("", found[0][1])] if alike else found
-
-
-def configuration(folder: RunFolder) -> str:
-    """The whole configuration as YAML, in the order of the file; empty if there is none."""
-    if not folder.experiment:
-        return ""
-    return yaml.safe_dump(folder.experiment, sort_keys=False, allow_unicode=True, width=100)
 
 
 def _details(folder: RunFolder) -> dict[str, str]:

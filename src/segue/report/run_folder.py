@@ -3,7 +3,7 @@
 import json
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -63,7 +63,9 @@ class RunFolder:
             )
         self.path = path
         self.name = path.resolve().name
-        self.experiment = _experiment(path / "experiment.yaml")
+        self.experiment: dict[str, Any] = (
+            _read(path / "experiment.yaml", yaml.safe_load, dict, "mapping") or {}
+        )
         metrics, unread_metrics = _log(path / "metrics.jsonl")
         timing, unread_timing = _log(path / "timing.jsonl")
         last = {row["step"]: row for row in metrics}
@@ -73,7 +75,10 @@ class RunFolder:
         rates = _finite(timing, "steps_per_second")
         self.steps_per_second = statistics.median_high(rates) if rates else None
         self.memory_mb = max(_finite(timing, "memory_mb"), default=0.0) or None
-        self.scores, self.source_scores = _scores(path / "scores.json")
+        found = _object(path / "scores.json")
+        self.scores = None if found is None else Scores.from_json(found, path / "scores.json")
+        source = (found or {}).get("source_evaluation")
+        self.source_scores = None if source is None else Scores.from_json(source, path / "scores.json")
         self.pictures = _pictures(path)
         self.views = _views(path)
         self.card = _object(path / "model" / "card.json") or {}
@@ -113,49 +118,25 @@ class RunFolder:
         }
 
 
-def _experiment(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise _damaged(path, f"is not YAML ({' '.join(str(error).split())})") from error
-    if not isinstance(found, dict):
-        raise _damaged(path, "holds no mapping")
-    return {str(key): value for key, value in cast(dict[Any, Any], found).items()}
-
-
-def _json(path: Path) -> Any:
-    """The file's content; None if there is no such file."""
+def _read(path: Path, parse: Callable[[str], Any], kind: type, called: str) -> Any:
+    """A file's parsed content, which has to be of one kind; None if there is no such file."""
     if not path.is_file():
         return None
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise _damaged(path, f"is not JSON ({error})") from error
-
-
-def _object(path: Path) -> dict[str, Any] | None:
-    found = _json(path)
-    if found is not None and not isinstance(found, dict):
-        raise _damaged(path, "holds no JSON object")
-    return cast(dict[str, Any] | None, found)
-
-
-def _scores(path: Path) -> tuple[Scores | None, Scores | None]:
-    """On the target and on the source."""
-    found = _object(path)
-    if found is None:
-        return None, None
-    source = found.get("source_evaluation")
-    return (
-        Scores.from_json(found, path),
-        Scores.from_json(cast(dict[str, Any], source), path) if isinstance(source, dict) else None,
-    )
+        found = parse(path.read_text(encoding="utf-8"))
+    except (ValueError, yaml.YAMLError) as error:
+        raise _damaged(path, f"cannot be read ({' '.join(str(error).split())})") from error
+    if not isinstance(found, kind):
+        raise _damaged(path, f"holds no {called}")
+    return found
 
 
 def _damaged(path: Path, how: str) -> ValueError:
     return ValueError(f"{path} {how}: restore it, or remove it to report without it")
+
+
+def _object(path: Path) -> dict[str, Any] | None:
+    return _read(path, json.loads, dict, "JSON object")
 
 
 def _log(path: Path) -> tuple[list[LogRow], int]:
@@ -199,12 +180,10 @@ def _elapsed(timing: list[LogRow]) -> float | None:
 
 def _pictures(folder: Path) -> list[EvaluatedPicture]:
     path = folder / "pictures" / "evaluation" / "index.json"
-    found = _json(path)
-    if found is None:
-        return []
-    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in cast(list[Any], found)):
-        raise _damaged(path, "holds no list of objects")
-    return [_picture(folder, entry) for entry in cast(list[dict[str, Any]], found)]
+    entries = _read(path, json.loads, list, "JSON list") or []
+    if not all(isinstance(entry, dict) for entry in entries):
+        raise _damaged(path, "lists something other than objects")
+    return [_picture(folder, entry) for entry in entries]
 
 
 def _picture(folder: Path, entry: Mapping[str, Any]) -> EvaluatedPicture:
