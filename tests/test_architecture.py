@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "segue"
 FILES = sorted(PACKAGE.rglob("*.py"))
 LEVELS = [
-    {"types", "classes", "files", "memory", "ranks", "__init__"},
+    {"types", "classes", "files", "memory", "ranks", "scores", "__init__"},
     {"ops"},
     {"models", "data"},
     {"methods", "evaluate"},

@@ -6,9 +6,9 @@ import pytest
 import yaml
 
 from segue.classes import CITYSCAPES_19, SUBSETS
-from segue.evaluate.metrics import Scores
 from segue.recipes.catalogue import RECIPES
 from segue.recipes.published import FILE, Row, published, read
+from segue.scores import Scores
 
 ROWS = published().rows
 WITH_CELLS = [row for row in ROWS if row.iou is not None]

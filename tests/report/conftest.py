@@ -11,6 +11,9 @@ import yaml
 from PIL import Image
 
 from segue.classes import CITYSCAPES_19
+from segue.report.roles import ShownRun, assign_roles
+from segue.report.run_folder import RunFolder
+from segue.scores import Scores
 
 CLASSES = ("road", "sidewalk", "building", "vegetation", "sky", "car", "person", "train")
 PALETTE = np.array(CITYSCAPES_19.subset(CLASSES).colours, dtype=np.uint8)
@@ -80,16 +83,12 @@ def write_logs(folder: Path, rng: np.random.Generator, *, steps: int, losses: Se
     (folder / "timing.jsonl").write_text("\n".join(timing) + "\n")
 
 
-def write_scores(folder: Path, ious: dict[str, float | None], **more: Any) -> None:
-    counted = [iou for iou in ious.values() if iou is not None]
-    scores = {
-        "mean_iou": sum(counted) / len(counted) if counted else None,
-        "per_class_iou": ious,
-        "classes_counted": len(counted),
-        "pixels": 36864,
-        "protocol": {"network": "student", "size": [48, 96], "predictor": "whole", "ignore": 255},
-    }
-    (folder / "scores.json").write_text(json.dumps(scores | more))
+def scores_of(ious: dict[str, float | None], **more: Any) -> dict[str, Any]:
+    """What scores.json holds for these IoUs, with parts replaced."""
+    labelled = [iou for iou in ious.values() if iou is not None]
+    protocol = {"network": "student", "size": [48, 96], "predictor": "whole", "ignore": 255}
+    mean = sum(labelled) / len(labelled)
+    return Scores(mean, ious, pixels=36864, accuracy=0.5, protocol=protocol).to_json() | more
 
 
 @pytest.fixture
@@ -127,8 +126,22 @@ def make_run(tmp_path: Path) -> MakeRun:
             write_pictures(folder, rng, number=pictures, noise=1 - level)
         if scores:
             ious = {c: min(1.0, level + 0.3 * (float(rng.random()) - 0.5)) for c in classes}
-            source = {"mean_iou": 0.82, "per_class_iou": dict.fromkeys(classes, 0.82)}
-            write_scores(folder, ious | {classes[-1]: None}, source_evaluation=source)
+            source = scores_of(dict.fromkeys(classes, 0.82))
+            found = scores_of(ious | {classes[-1]: None}, source_evaluation=source)
+            (folder / "scores.json").write_text(json.dumps(found))
         return folder
+
+    return make
+
+
+@pytest.fixture
+def pair(make_run: MakeRun) -> Callable[..., list[ShownRun]]:
+    """Two runs with the given IoUs, the first one source-only unless said otherwise."""
+
+    def make(before: dict, after: dict, *, recipe: str = "source_only", **more: Any) -> list[ShownRun]:
+        folders = [make_run("first", recipe=recipe, pictures=0), make_run("second", pictures=0)]
+        for folder, ious, extra in zip(folders, (before, after), ({}, more), strict=True):
+            (folder / "scores.json").write_text(json.dumps(scores_of(ious, **extra)))
+        return assign_roles([RunFolder(folder) for folder in folders])
 
     return make

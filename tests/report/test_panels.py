@@ -11,15 +11,15 @@ from segue.report.panels import GAP, HEADING, write_panels
 
 
 def run_folder(path: Path, names: list[str], shade: int) -> Path:
-    entries = []
+    runs = []
     for name in names:
         folder = path / "pictures/evaluation" / name
         folder.mkdir(parents=True)
         for kind, value in (("image", 10), ("label", 20), ("prediction", shade)):
             Image.fromarray(np.full((20, 40, 3), value, np.uint8)).save(folder / f"{kind}.png")
-        entry = {kind: f"pictures/evaluation/{name}/{kind}.png" for kind in ("image", "label", "prediction")}
-        entries.append({"name": name, "mean_iou": 0.5, **entry})
-    (path / "pictures/evaluation/index.json").write_text(json.dumps(entries))
+        run = {kind: f"pictures/evaluation/{name}/{kind}.png" for kind in ("image", "label", "prediction")}
+        runs.append({"name": name, "mean_iou": 0.5, **run})
+    (path / "pictures/evaluation/index.json").write_text(json.dumps(runs))
     return path
 
 
@@ -34,5 +34,5 @@ def test_columns_and_rows(tmp_path: Path) -> None:
 
 def test_runs_without_a_common_picture_are_refused(tmp_path: Path) -> None:
     one, two = run_folder(tmp_path / "one", ["a"], 30), run_folder(tmp_path / "two", ["b"], 40)
-    with pytest.raises(ValueError, match="no evaluation picture in common"):
+    with pytest.raises(ValueError, match="no evaluated picture in common"):
         write_panels(tmp_path / "panels.png", [one, two])

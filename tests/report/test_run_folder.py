@@ -12,20 +12,20 @@ from segue.report.run_folder import RunFolder
 def test_reads_a_whole_run(make_run) -> None:
     run = RunFolder(make_run("daformer"))
     assert run.name == "daformer"
-    assert run.experiment is not None and run.experiment["recipe"] == "daformer"
+    assert run.experiment["recipe"] == "daformer"
     assert run.planned_steps == 300 and run.last_step == 290 and not run.is_unfinished
     assert run.scores is not None and run.scores.per_class_iou["train"] is None
-    assert run.scores.classes_counted == 7 and "train" not in run.scores.counted
-    assert run.scores.source_evaluation is not None and run.scores.source_evaluation.mean_iou == 0.82
-    assert [picture.name for picture in run.evaluation] == ["street_000", "street_001"]
+    assert len(run.scores.averaged) == 7 and "train" not in run.scores.averaged
+    assert run.source_scores is not None and run.source_scores.mean_iou == pytest.approx(0.82)
+    assert [picture.name for picture in run.pictures] == ["street_000", "street_001"]
     assert list(run.views) == [0, 100, 200]
     assert run.palette["road"] == (128, 64, 128)
 
 
 def test_an_empty_folder_is_a_run_that_has_not_begun(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
-    assert run.experiment is None and run.scores is None and run.card is None
-    assert run.metrics == [] and run.evaluation == [] and run.views == {} and run.palette == {}
+    assert run.experiment == {} and run.scores is None and run.card == {}
+    assert run.metrics == [] and run.pictures == [] and run.views == {} and run.palette == {}
     assert run.last_step is None and not run.is_unfinished
 
 
@@ -68,11 +68,14 @@ def test_numbers_that_are_not_finite_become_nan_and_other_values_are_dropped(tmp
         ("scores.json", '{"mean_iou": 0.5, "per_class'),
         ("scores.json", "[]"),
         ("scores.json", '{"mean_iou": 0.5}'),
-        ("scores.json", '{"mean_iou": 54.3, "per_class_iou": {}}'),
-        ("scores.json", '{"mean_iou": 0.5, "per_class_iou": {"road": "high"}}'),
         ("experiment.yaml", "a: [1"),
         ("experiment.yaml", "just words"),
+        (
+            "scores.json",
+            '{"mean_iou": 0.5, "per_class_iou": {}, "pixels": 1, "accuracy": 0, "source_evaluation": 1}',
+        ),
         ("pictures/evaluation/index.json", "{}"),
+        ("pictures/evaluation/index.json", "[1]"),
         ("model/card.json", "\x00"),
     ],
 )
@@ -84,18 +87,12 @@ def test_a_corrupt_file_is_named_in_one_line(make_run, file: str, content: str) 
     assert "\n" not in str(raised.value)
 
 
-def test_an_unmeasurable_mean_is_none(tmp_path: Path) -> None:
-    (tmp_path / "scores.json").write_text('{"mean_iou": NaN, "per_class_iou": {"road": null}}')
-    scores = RunFolder(tmp_path).scores
-    assert scores is not None and scores.mean_iou is None and scores.classes_counted == 0
-
-
 def test_listed_pictures_outside_the_folder_are_not_opened(make_run) -> None:
     folder = make_run("hostile")
-    entry = {"name": "x", "image": "../secret.png", "label": "/etc/hostname", "prediction": 3}
+    run = {"name": "x", "image": "../secret.png", "label": "/etc/hostname", "prediction": 3}
     (folder.parent / "secret.png").write_bytes(b"")
-    (folder / "pictures/evaluation/index.json").write_text(json.dumps([entry]))
-    (picture,) = RunFolder(folder).evaluation
+    (folder / "pictures/evaluation/index.json").write_text(json.dumps([run]))
+    (picture,) = RunFolder(folder).pictures
     assert picture.image is None and picture.label is None and picture.prediction is None
 
 

@@ -32,7 +32,7 @@ def compare(
     from segue.evaluate.saliency import evenly
     from segue.files import write_text
     from segue.memory import keep_memory
-    from segue.report.layers import draw_alignment
+    from segue.report.layer_plots import draw_alignment
 
     keep_memory()
     models = [open_model(path, device=device) for path in (one, other)]

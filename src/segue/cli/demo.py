@@ -68,7 +68,7 @@ def demo(
         [out / name for name in RUNS],
         title="From clean renders to a camera's pictures",
         names=list(RUNS),
-        summary=summary,
+        seconds=summary["seconds"],
     )
     console.rule("mean IoU on the target")
     for name, score in scores.items():

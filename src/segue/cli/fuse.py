@@ -72,7 +72,7 @@ def fuse(
     from segue.evaluate.open_members import open_members
     from segue.evaluate.policy import precedence
     from segue.memory import keep_memory
-    from segue.report.fusion import write_fusion_report
+    from segue.report.fusion_page import write_fusion_report
 
     keep_memory()
     paths, by_student = _named_paths(members, "member"), _named_paths(students or [], "--student")

@@ -32,7 +32,7 @@ def train_and_report(
     from segue.cli.tables import scores_table
     from segue.engine.stages import train
     from segue.memory import keep_memory
-    from segue.report.fusion import write_fusion_report
+    from segue.report.fusion_page import write_fusion_report
     from segue.report.page import write_report
 
     keep_memory()

@@ -40,7 +40,7 @@ def saliency(
     from segue.evaluate.saliency import evenly, measure
     from segue.files import write_text
     from segue.memory import keep_memory
-    from segue.report.layers import draw_saliency
+    from segue.report.layer_plots import draw_saliency
 
     keep_memory()
     console = Console(soft_wrap=True)

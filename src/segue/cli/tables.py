@@ -8,7 +8,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from segue.report.wording import protocol_line
+from segue.scores import protocol_line
 
 
 @dataclass(frozen=True)

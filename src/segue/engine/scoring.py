@@ -11,7 +11,6 @@ from torch import nn
 from segue.data.dataset import Dataset
 from segue.engine.domains import open_domain, training_classes
 from segue.engine.settings import DomainSettings, Experiment
-from segue.evaluate.metrics import Scores
 from segue.evaluate.pictures import PictureKeeper
 from segue.evaluate.plan import Plan
 from segue.evaluate.run import evaluate
@@ -21,6 +20,7 @@ from segue.methods.method import Method
 from segue.methods.self_training import SelfTraining
 from segue.methods.teacher import EmaTeacher
 from segue.models.build import normalisation
+from segue.scores import Scores
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 

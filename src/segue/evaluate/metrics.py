@@ -6,7 +6,6 @@ was wrongly predicted as that class still counts, as a miss of the class that th
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -14,102 +13,8 @@ from jaxtyping import Int64, Integer
 from torch import Tensor
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from segue.classes import nearest
+from segue.scores import Scores
 from segue.types import IGNORE
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What an evaluation found; IoU and accuracy are fractions in [0, 1].
-
-    Attributes:
-        mean_iou: The mean over the counted classes that have an IoU.
-        per_class_iou: By class name, in training order; None where the class is not applicable.
-        pixels: How many labelled pixels were compared.
-        accuracy: The share of them that is right.
-        protocol: How it was measured; plain values for JSON.
-        counted: The classes that the mean is over, where they are fewer than all.
-        means: Means over other sets of classes, by the name of the set; None where no class has an IoU.
-    """
-
-    mean_iou: float
-    per_class_iou: dict[str, float | None]
-    pixels: int
-    accuracy: float
-    protocol: dict[str, Any] = field(default_factory=dict)
-    counted: tuple[str, ...] | None = None
-    means: dict[str, float | None] = field(default_factory=dict[str, float | None])
-
-    @property
-    def classes_counted(self) -> int:
-        """How many classes the mean is over."""
-        names = self.per_class_iou if self.counted is None else self.counted
-        return sum(self.per_class_iou[name] is not None for name in names)
-
-    def over(self, counted: Sequence[str] | None, also: Mapping[str, Sequence[str]]) -> "Scores":
-        """The same measurement with its mean over some of the classes, and further means beside it.
-
-        Args:
-            counted: Classes of this evaluation; None for all.
-            also: Further sets of classes by name.
-
-        Raises:
-            ValueError: If a class is unknown or none of the counted ones has an IoU.
-        """
-        if counted is None and not also:
-            return self
-        chosen = None if counted is None else tuple(counted)
-        named = {name: list(names) for name, names in also.items()}
-        return replace(
-            self,
-            mean_iou=self.mean_over(list(self.per_class_iou) if chosen is None else chosen),
-            counted=chosen,
-            means={name: self._mean_or_none(names) for name, names in named.items()},
-            protocol={
-                **self.protocol,
-                "mean_over": None if chosen is None else list(chosen),
-                "means_over": named,
-            },
-        )
-
-    def _mean_or_none(self, names: Sequence[str]) -> float | None:
-        has_iou = any(self.per_class_iou.get(name) is not None for name in names)
-        return self.mean_over(names) if has_iou or not set(names) <= set(self.per_class_iou) else None
-
-    def mean_over(self, names: Sequence[str]) -> float:
-        """The mean IoU over some of the classes, as SYNTHIA's 16 and 13 of Cityscapes' 19.
-
-        Args:
-            names: Classes of this evaluation; those without an IoU are left out.
-
-        Returns:
-            A fraction in [0, 1].
-
-        Raises:
-            ValueError: If a class is unknown or none of them has an IoU.
-        """
-        unknown = [name for name in names if name not in self.per_class_iou]
-        if unknown:
-            raise ValueError(f"unknown class {unknown[0]!r}{nearest(unknown[0], list(self.per_class_iou))}")
-        found = [iou for name in names if (iou := self.per_class_iou[name]) is not None]
-        if not found:
-            raise ValueError(f"none of these classes was labelled: {', '.join(names)}; nothing to average")
-        return sum(found) / len(found)
-
-    def to_json(self) -> dict[str, Any]:
-        """What scores.json holds: plain values, None for classes that are not applicable."""
-        narrowed = {} if self.counted is None else {"counted": list(self.counted)}
-        further = {"means": dict(self.means)} if self.means else {}
-        return {
-            "mean_iou": self.mean_iou,
-            **further,
-            "per_class_iou": dict(self.per_class_iou),
-            **narrowed,
-            "classes_counted": self.classes_counted,
-            "pixels": self.pixels,
-            "accuracy": self.accuracy,
-            "protocol": dict(self.protocol),
-        }
 
 
 def empty_confusion(classes: int, *, over_ranks: bool = True) -> MulticlassConfusionMatrix:

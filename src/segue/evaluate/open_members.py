@@ -20,7 +20,8 @@ from segue.evaluate.members import (
     model_eye,
     onnx_eye,
 )  # fmt: skip
-from segue.evaluate.metrics import Scores, count, empty_confusion, scores, total
+from segue.evaluate.metrics import count, empty_confusion, scores, total
+from segue.scores import Scores
 
 
 @dataclass(frozen=True)

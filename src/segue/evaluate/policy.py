@@ -8,8 +8,8 @@ import torch
 import yaml
 
 from segue.classes import ClassList, nearest
-from segue.evaluate.metrics import Scores
 from segue.ops.fusion import choose_members
+from segue.scores import Scores
 
 
 def from_file(path: Path, classes: ClassList, members: Sequence[str]) -> tuple[int, ...]:

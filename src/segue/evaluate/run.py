@@ -10,9 +10,10 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from segue.classes import ClassList
-from segue.evaluate.metrics import Scores, count, empty_confusion, scores, total
+from segue.evaluate.metrics import count, empty_confusion, scores, total
 from segue.evaluate.predict import Predictor, classify, normalised
 from segue.evaluate.read_ahead import read_ahead
+from segue.scores import Scores
 from segue.types import IGNORE
 
 

@@ -1,102 +1,76 @@
-"""The picture part of the page: scenes with every run's prediction, worst first, and what the student saw."""
+"""The pictures on the page: evaluated ones with every run's prediction, and what the student saw."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from segue.report.lineup import Entry
-from segue.report.pictures import Picture, class_map, photograph, sheet
-from segue.report.run_folder import EvaluationPicture
+from segue.report.data_uris import EmbeddedPicture, embed_labels, embed_photograph, embed_sheet
+from segue.report.roles import ShownRun, judged_run
+from segue.report.run_folder import EvaluatedPicture
 
-SCENES = 12
-"""So many evaluation pictures are shown at most."""
+MOST = 12
+"""How many evaluated pictures are shown at most."""
 
 
 @dataclass(frozen=True)
-class Layer:
-    """One picture of a scene; it has no content if the file was missing or unreadable.
+class GalleryItem:
+    """One picture of a row.
 
     Attributes:
-        title: What it is: the photograph, the label, or the name of the run that predicted it.
+        title: "picture", "label", or the name of the run that predicted it.
         kind: "photograph", "label" or "prediction".
-        picture: Its content.
-        slot: The run colour's number, for predictions.
+        picture: None if the file was missing or unreadable.
+        run: Who predicted it.
         mean_iou: The prediction's score on this picture, in [0, 1].
-        is_judged: Whether the judged run made it.
     """
 
     title: str
     kind: str
-    picture: Picture | None
-    slot: int | None = None
+    picture: EmbeddedPicture | None
+    run: ShownRun | None = None
     mean_iou: float | None = None
-    is_judged: bool = False
-
-    @property
-    def alt(self) -> str:
-        """What it shows, for those who do not see it."""
-        if self.kind == "prediction":
-            return f"Prediction of {self.title} in class colours"
-        return {"photograph": "Photograph", "label": "Labels in class colours"}[self.kind]
 
 
 @dataclass(frozen=True)
-class Scene:
-    """One evaluation picture with everything that is known about it."""
+class GalleryRow:
+    """One evaluated picture: the photograph, its label and every run's prediction."""
 
     name: str
-    layers: list[Layer]
+    items: list[GalleryItem]
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """The scenes shown, how many there are in all, and by whose score they are ordered."""
+    """The rows shown, how many there are in all, and whose score orders them."""
 
-    scenes: list[Scene]
+    rows: list[GalleryRow]
     total: int
-    judged: str
+    ordered_by: str
 
 
-@dataclass(frozen=True)
-class Sheet:
-    """What the student of one run saw at one step."""
-
-    step: int
-    picture: Picture
-
-
-def hang(entries: Sequence[Entry]) -> Gallery:
-    """Choose and order the evaluation pictures: the judged run's worst come first, unscored ones last."""
-    judged = next(entry for entry in entries if entry.role == "judged")
-    by_run = [{picture.name: picture for picture in entry.folder.evaluation} for entry in entries]
-    leading = (
-        judged if judged.folder.evaluation else next((e for e in entries if e.folder.evaluation), judged)
-    )
-    worst_first = sorted(
-        leading.folder.evaluation, key=lambda p: (p.mean_iou is None, p.mean_iou or 0.0, p.name)
-    )
-    scenes = [_scene(picture, entries, by_run) for picture in worst_first[:SCENES]]
-    return Gallery(scenes, len(worst_first), leading.name)
+def choose_pictures(runs: Sequence[ShownRun]) -> Gallery:
+    """Those on which the judged run does worst, worst first; those without a score come last."""
+    judged = judged_run(runs)
+    kept = next((run for run in (judged, *runs) if run.folder.pictures), judged)
+    worst_first = sorted(kept.folder.pictures, key=lambda p: (p.mean_iou is None, p.mean_iou or 0.0, p.name))
+    rows = [_row(picture, runs) for picture in worst_first[:MOST]]
+    return Gallery(rows, len(worst_first), kept.name)
 
 
-def _scene(
-    leading: EvaluationPicture, entries: Sequence[Entry], by_run: Sequence[dict[str, EvaluationPicture]]
-) -> Scene:
-    palette = next((list(entry.folder.palette.values()) for entry in entries if entry.folder.palette), [])
-    layers = [
-        Layer("picture", "photograph", photograph(leading.image)),
-        Layer("label", "label", class_map(leading.label, palette)),
+def _row(chosen: EvaluatedPicture, runs: Sequence[ShownRun]) -> GalleryRow:
+    palette = next((list(run.folder.palette.values()) for run in runs if run.folder.palette), [])
+    items = [
+        GalleryItem("picture", "photograph", embed_photograph(chosen.image)),
+        GalleryItem("label", "label", embed_labels(chosen.label, palette)),
     ]
-    for entry, pictures in zip(entries, by_run, strict=True):
-        found = pictures.get(leading.name)
-        drawn = class_map(found.prediction, palette) if found else None
-        score = found.mean_iou if found else None
-        layers.append(Layer(entry.name, "prediction", drawn, entry.slot, score, entry.role == "judged"))
-    return Scene(leading.name, layers)
+    for run in runs:
+        found = next((picture for picture in run.folder.pictures if picture.name == chosen.name), None)
+        drawn = embed_labels(found.prediction, palette) if found else None
+        items.append(GalleryItem(run.name, "prediction", drawn, run, found.mean_iou if found else None))
+    return GalleryRow(chosen.name, items)
 
 
-def sheets(entry: Entry) -> list[Sheet]:
-    """What the run's student saw at the first and the last step that was drawn."""
-    steps = list(entry.folder.views)
-    chosen = dict.fromkeys((*steps[:1], *steps[-1:]))
-    drawn = ((step, sheet(entry.folder.views[step])) for step in chosen)
-    return [Sheet(step, picture) for step, picture in drawn if picture is not None]
+def view_sheets(run: ShownRun) -> list[tuple[int, EmbeddedPicture]]:
+    """What the run's student saw, by step: the first and the last step that was drawn."""
+    steps = list(run.folder.views)
+    drawn = [(step, embed_sheet(run.folder.views[step])) for step in dict.fromkeys((*steps[:1], *steps[-1:]))]
+    return [(step, picture) for step, picture in drawn if picture is not None]

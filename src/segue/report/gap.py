@@ -1,35 +1,24 @@
 """The gap between source-only and oracle, and how much of it adaptation closed, laid out for drawing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from segue.report.lineup import Entry
-from segue.report.reading import number
+from segue.report.roles import ShownRun
 
 MARGIN = 10.0
 """Percent of the drawing's width kept free at both ends, for the labels."""
 
 CLOSE = 30.0
-"""Labels on one side of the scale nearer than this, in percent of the width, go under one another."""
+"""Labels nearer than this, in percent of the width, go on lines of their own."""
 
 
 @dataclass(frozen=True)
 class Mark:
-    """One score on the scale.
-
-    Attributes:
-        name: Whose it is.
-        value: The mean IoU, in [0, 1].
-        x: Where it stands, in percent of the width.
-        slot: The run colour's number.
-        anchor: How its label is aligned to it, as SVG's text-anchor.
-    """
+    """One mean IoU on the scale, in [0, 1]; x is in percent of the width, anchor is SVG's text-anchor."""
 
     name: str
     value: float
     x: float
-    slot: int
     anchor: str
 
 
@@ -38,11 +27,8 @@ class Gap:
     """Three scores on one scale.
 
     Attributes:
-        source_only: The model that never saw the target.
-        adapted: The judged model.
-        oracle: The model trained with target labels.
         closed: The share of the gap that was closed, negative if it grew; None if there was no gap.
-        is_crowded: Whether the outer two stand too near for labels on one line.
+        is_crowded: Whether source-only and oracle are too near for labels on one line.
     """
 
     source_only: Mark
@@ -52,36 +38,23 @@ class Gap:
     is_crowded: bool
 
 
-def find_gap(entries: Sequence[Entry], summary: Mapping[str, Any] | None) -> Gap | None:
-    """Lay the gap out from the summary, or else from the runs; None if one of the three scores is missing."""
-    roles = {entry.role: entry for entry in entries}
-    baseline, judged, oracle = roles.get("baseline"), roles.get("judged"), roles.get("oracle")
-    names = [entry.name if entry else "" for entry in (baseline, judged, oracle)]
-    defaults = ("source-only", "adapted", "oracle")
-    if summary is not None:
-        values = [number(summary.get(key)) for key in ("source_only", "adapted", "oracle")]
-        return _lay_out([name or default for name, default in zip(names, defaults, strict=True)], values)
-    if baseline is None or not baseline.is_source_only:
+def find_gap(runs: Sequence[ShownRun]) -> Gap | None:
+    """Lay the gap out; None unless source-only, judged run and oracle all have a score."""
+    scored = {run.role: (run.name, run.mean_iou) for run in runs if run.mean_iou is not None}
+    if not runs[0].is_source_only or not {"baseline", "judged", "oracle"} <= set(scored):
         return None
-    return _lay_out(names, [entry.mean_iou if entry else None for entry in (baseline, judged, oracle)])
-
-
-def _lay_out(names: Sequence[str], values: Sequence[float | None]) -> Gap | None:
-    known = [value for value in values if value is not None and 0 <= value <= 1]
-    if len(known) != 3:
-        return None
-    low, span = min(known), max(known) - min(known) or 1.0
-    xs = [MARGIN + (100 - 2 * MARGIN) * (value - low) / span for value in known]
+    values = [scored[role][1] for role in ("baseline", "judged", "oracle")]
+    low, span = min(values), max(values) - min(values) or 1.0
     source_only, adapted, oracle = (
-        Mark(names[i], known[i], round(xs[i], 2), i, _anchor(xs[i])) for i in range(3)
+        _mark(scored[role][0], value, MARGIN + (100 - 2 * MARGIN) * (value - low) / span)
+        for role, value in zip(("baseline", "judged", "oracle"), values, strict=True)
     )
     gap = oracle.value - source_only.value
     closed = (adapted.value - source_only.value) / gap if gap > 0 else None
-    return Gap(source_only, adapted, oracle, closed, abs(xs[2] - xs[0]) < CLOSE)
+    return Gap(source_only, adapted, oracle, closed, abs(oracle.x - source_only.x) < CLOSE)
 
 
-def _anchor(x: float) -> str:
-    """Labels near an end grow inwards."""
-    if x < 1.5 * MARGIN:
-        return "start"
-    return "end" if x > 100 - 1.5 * MARGIN else "middle"
+def _mark(name: str, value: float, x: float) -> Mark:
+    # Labels near an end grow inwards.
+    anchor = "start" if x < 1.5 * MARGIN else "end" if x > 100 - 1.5 * MARGIN else "middle"
+    return Mark(name, value, round(x, 2), anchor)

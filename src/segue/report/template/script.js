@@ -1,8 +1,8 @@
 "use strict";
 (() => {
   const viewer = document.getElementById("viewer");
-  const scenes = [...document.querySelectorAll(".scene")].filter((scene) => scene.querySelectorAll("img").length > 1);
-  if (!viewer || !viewer.showModal || !scenes.length) return;
+  const rows = [...document.querySelectorAll(".compared")].filter((row) => row.querySelectorAll("img").length > 1);
+  if (!viewer || !viewer.showModal || !rows.length) return;
 
   const [left, right] = [viewer.querySelector("[name=left]"), viewer.querySelector("[name=right]")];
   const [slider, stage] = [viewer.querySelector("input"), viewer.querySelector(".stage")];
@@ -10,8 +10,8 @@
   stage.prepend(under, over);
   let current = 0;
 
-  const layers = () => [...scenes[current].querySelectorAll("img")];
-  const layer = (number) => layers().find((image) => image.dataset.layer === number);
+  const items = () => [...rows[current].querySelectorAll("img")];
+  const item = (number) => items().find((image) => image.dataset.item === number);
 
   const put = (target, source) => {
     target.src = source.src;
@@ -22,20 +22,20 @@
   const wipe = () => stage.style.setProperty("--seam", slider.value + "%");
 
   const draw = () => {
-    const [before, after] = [layer(left.value), layer(right.value)];
+    const [before, after] = [item(left.value), item(right.value)];
     if (before) put(over, before);
     if (after) put(under, after);
   };
 
   const fill = (select, preferred) => {
-    const images = layers();
-    select.replaceChildren(...images.map((image) => new Option(image.dataset.title, image.dataset.layer)));
-    select.value = images.some((image) => image.dataset.layer === preferred) ? preferred : images[0].dataset.layer;
+    const images = items();
+    select.replaceChildren(...images.map((image) => new Option(image.dataset.title, image.dataset.item)));
+    select.value = images.some((image) => image.dataset.item === preferred) ? preferred : images[0].dataset.item;
   };
 
   const show = (index, keepLeft, keepRight) => {
-    current = (index + scenes.length) % scenes.length;
-    viewer.querySelector("h3").textContent = scenes[current].querySelector("h3").textContent;
+    current = (index + rows.length) % rows.length;
+    viewer.querySelector("h3").textContent = rows[current].querySelector("h3").textContent;
     fill(left, keepLeft);
     fill(right, keepRight);
     draw();
@@ -43,22 +43,22 @@
 
   const open = (index, chosen) => {
     current = index;
-    const judged = scenes[index].querySelector("[data-judged]");
-    const first = layers()[0].dataset.layer;
-    const last = judged ? judged.dataset.layer : layers().at(-1).dataset.layer;
+    const judged = rows[index].querySelector("[data-judged]");
+    const first = items()[0].dataset.item;
+    const last = judged ? judged.dataset.item : items().at(-1).dataset.item;
     show(index, first, chosen && chosen !== first ? chosen : last);
     wipe();
     viewer.showModal();
     slider.focus();
   };
 
-  scenes.forEach((scene, index) => {
-    const button = scene.querySelector(".compare");
+  rows.forEach((row, index) => {
+    const button = row.querySelector(".compare");
     button.hidden = false;
     button.addEventListener("click", () => open(index));
-    for (const image of scene.querySelectorAll("img")) {
+    for (const image of row.querySelectorAll("img")) {
       image.classList.add("opens");
-      image.addEventListener("click", () => open(index, image.dataset.layer));
+      image.addEventListener("click", () => open(index, image.dataset.item));
     }
   });
 

@@ -1,47 +1,54 @@
-"""Which run plays which part on the page: what is compared with what."""
+"""Which run plays which part on the page, and in which colour it is drawn."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from segue.report.run_folder import RunFolder
+from segue.scores import Scores
 
 Role = Literal["baseline", "judged", "oracle", "other"]
 
-SLOTS = 8
-"""How many run colours the page has; further runs start over."""
-
 
 @dataclass(frozen=True)
-class Entry:
+class ShownRun:
     """One run on the page.
 
     Attributes:
         name: What the page calls it.
         folder: What is known about it.
-        role: Its part: the first run is what others are compared with; the last one that did not train
-            on target labels is judged.
-        slot: Its colour's number.
+        role: The baseline is the first run, with which the others are compared; the judged run is the last one
+            that did not train on target labels.
+        colour: A CSS colour; it follows light and dark.
     """
 
     name: str
     folder: RunFolder
     role: Role
-    slot: int
+    colour: str
+
+    @property
+    def scores(self) -> Scores | None:
+        """Its evaluation on the target."""
+        return self.folder.scores
 
     @property
     def mean_iou(self) -> float | None:
         """Its score on the target, in [0, 1]."""
-        return self.folder.scores.mean_iou if self.folder.scores else None
+        return self.scores.mean_iou if self.scores else None
+
+    @property
+    def ious(self) -> dict[str, float | None]:
+        """By class, on the target; empty without an evaluation."""
+        return self.scores.per_class_iou if self.scores else {}
 
     @property
     def is_source_only(self) -> bool:
         """Whether it never saw the target, by its recipe or its name."""
-        recipe = (self.folder.experiment or {}).get("recipe")
-        return "sourceonly" in {_plain(str(recipe)), _plain(self.name)}
+        return "sourceonly" in {_plain(str(self.folder.experiment.get("recipe"))), _plain(self.name)}
 
 
-def line_up(folders: Sequence[RunFolder], names: Sequence[str] | None = None) -> list[Entry]:
+def assign_roles(folders: Sequence[RunFolder], names: Sequence[str] | None = None) -> list[ShownRun]:
     """Give every run its name, part and colour.
 
     Args:
@@ -49,7 +56,7 @@ def line_up(folders: Sequence[RunFolder], names: Sequence[str] | None = None) ->
         names: What to call them; their folders' names by default.
 
     Returns:
-        One entry a run, in the same order.
+        The runs in the same order; exactly one of them is the judged one.
 
     Raises:
         ValueError: If there is no run, or names and runs differ in number.
@@ -61,19 +68,32 @@ def line_up(folders: Sequence[RunFolder], names: Sequence[str] | None = None) ->
         raise ValueError(f"{len(folders)} runs but {len(called)} names: give one name a run")
     oracle = next((i for i, name in enumerate(called) if _is_oracle(folders[i], name)), None)
     judged = max((i for i in range(len(called)) if i != oracle), default=0)
-    entries: list[Entry] = []
+    runs: list[ShownRun] = []
     for i, (name, folder) in enumerate(zip(called, folders, strict=True)):
         role: Role = (
             "judged" if i == judged else "oracle" if i == oracle else "baseline" if i == 0 else "other"
         )
-        others = sum(entry.role == "other" for entry in entries)
-        slot = {"baseline": 0, "judged": 1, "oracle": 2}.get(role, 3 + others % (SLOTS - 3))
-        entries.append(Entry(name, folder, role, slot))
-    return entries
+        others = sum(run.role == "other" for run in runs)
+        runs.append(ShownRun(name, folder, role, _hue(others) if role == "other" else f"var(--{role})"))
+    return runs
+
+
+def judged_run(runs: Sequence[ShownRun]) -> ShownRun:
+    """The run that the verdict is about."""
+    return next(run for run in runs if run.role == "judged")
+
+
+def _hue(number: int) -> str:
+    """A colour unlike those of the first so many other runs and of the named roles, however many there are."""
+    # Steps of the golden ratio spread any number of hues evenly; those near the judged run's (186) and the
+    # oracle's (72) are left out.
+    place = 240 * ((0.27 + 0.618034 * number) % 1)
+    hue = (216 + place + (60 if place >= 186 else 0)) % 360
+    return f"oklch(var(--run-lightness) .14 {hue:.0f})"
 
 
 def _distinct_names(folders: Sequence[RunFolder]) -> list[str]:
-    """Folder names; with their parent's name where two are alike."""
+    """Folder names, with their parent's name where two are alike."""
     names = [folder.name for folder in folders]
     return [
         name if names.count(name) == 1 else f"{folder.path.resolve().parent.name}/{name}"

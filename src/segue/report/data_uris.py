@@ -1,4 +1,4 @@
-"""Pictures as data URIs: photographs as JPEG, class maps as PNG with exact colours, none wider than shown."""
+"""Pictures as data URIs, none larger than shown: photographs as JPEG, labels as PNG with exact colours."""
 
 import base64
 import io
@@ -8,15 +8,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from segue.classes import Colour
+
 WIDTH = 512
-"""Evaluation pictures are shown at most this wide, in pixels."""
+"""The greatest width of an evaluated picture, in pixels."""
 
 SHEET_WIDTH = 1280
-"""Sheets of what the student saw are shown at most this wide, in pixels."""
+"""The greatest width of a sheet of what the student saw, in pixels."""
 
 
 @dataclass(frozen=True)
-class Picture:
+class EmbeddedPicture:
     """A picture that needs no file any more; its size is in pixels."""
 
     uri: str
@@ -24,13 +26,8 @@ class Picture:
     height: int
 
 
-def photograph(given: Path | np.ndarray | None, *, width: int = WIDTH) -> Picture | None:
-    """A photograph, scaled down smoothly; None if there is no readable picture.
-
-    Args:
-        given: A file, or RGB bytes (H,W,3).
-        width: The greatest width, in pixels.
-    """
+def embed_photograph(given: Path | np.ndarray | None, *, width: int = WIDTH) -> EmbeddedPicture | None:
+    """A photograph from a file or from RGB bytes (H,W,3), scaled smoothly; None if it cannot be read."""
     image = Image.fromarray(given) if isinstance(given, np.ndarray) else _opened(given)
     if image is None:
         return None
@@ -38,18 +35,13 @@ def photograph(given: Path | np.ndarray | None, *, width: int = WIDTH) -> Pictur
     return _encoded(image, "jpeg", quality=86, optimize=True)
 
 
-def class_map(
-    path: Path | None, palette: list[tuple[int, int, int]], *, width: int = WIDTH
-) -> Picture | None:
-    """A coloured class map, scaled down without mixing colours; grey ids get the palette's colours.
+def embed_labels(path: Path | None, palette: list[Colour], *, width: int = WIDTH) -> EmbeddedPicture | None:
+    """Labels in the classes' colours, scaled without mixing them; None if the file cannot be read.
 
     Args:
         path: A PNG in the classes' colours, or of class ids.
         palette: The classes' colours in order; only used for ids.
         width: The greatest width, in pixels.
-
-    Returns:
-        The picture; None if there is no readable one.
     """
     image = _opened(path)
     if image is None:
@@ -60,12 +52,12 @@ def class_map(
     return _encoded(_with_palette(image), "png", optimize=True)
 
 
-def sheet(path: Path | None, *, width: int = SHEET_WIDTH) -> Picture | None:
-    """Photographs and class maps in one drawing, as JPEG or PNG, whichever is smaller; None if unreadable."""
+def embed_sheet(path: Path | None) -> EmbeddedPicture | None:
+    """Photographs and labels on one sheet, as JPEG or PNG, whichever is smaller; None if unreadable."""
     image = _opened(path)
     if image is None:
         return None
-    image = _at_most(image.convert("RGB"), width, Image.Resampling.LANCZOS)
+    image = _at_most(image.convert("RGB"), SHEET_WIDTH, Image.Resampling.LANCZOS)
     exact, compact = _encoded(image, "png", optimize=True), _encoded(image, "jpeg", quality=88, optimize=True)
     return min(exact, compact, key=lambda picture: len(picture.uri))
 
@@ -88,7 +80,7 @@ def _at_most(image: Image.Image, width: int, resampling: Image.Resampling) -> Im
 
 
 def _with_palette(image: Image.Image) -> Image.Image:
-    """One byte a pixel if there are at most 256 colours, which class maps have."""
+    """One byte a pixel if there are at most 256 colours, as labels have."""
     numbers = np.asarray(image).astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
     colours, index = np.unique(numbers, return_inverse=True)
     if len(colours) > 256:
@@ -98,8 +90,8 @@ def _with_palette(image: Image.Image) -> Image.Image:
     return small
 
 
-def _encoded(image: Image.Image, kind: str, **options: int | bool) -> Picture:
+def _encoded(image: Image.Image, kind: str, **options: int | bool) -> EmbeddedPicture:
     written = io.BytesIO()
     image.save(written, format=kind, **options)
     text = base64.b64encode(written.getvalue()).decode("ascii")
-    return Picture(f"data:image/{kind};base64,{text}", image.width, image.height)
+    return EmbeddedPicture(f"data:image/{kind};base64,{text}", image.width, image.height)

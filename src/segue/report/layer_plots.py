@@ -1,9 +1,10 @@
-"""Drawings of a network's layers: what each is worth, and whose layers see alike."""
+"""Plots of a network's layers as PNG: what each is worth, and how alike those of two networks are."""
 
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
 from segue.files import write_bytes
@@ -19,19 +20,18 @@ def draw_saliency(
     stages: Sequence[Sequence[str]],
     title: str,
 ) -> None:
-    """A bar for each layer, those that the network can do without in grey.
+    """Draw a bar for each layer, grey for those that the network can do without.
 
     Args:
         path: The PNG to write.
-        losses: Points of mean IoU lost without a layer.
-        non_salient: Their names.
-        stages: The layers' names by stage; a line parts one stage from the next.
+        losses: Points of mean IoU lost without a layer, by its name.
+        non_salient: The names of the grey ones.
+        stages: All names by stage; a line parts one stage from the next.
         title: The heading.
     """
     figure = Figure(figsize=(max(6.0, 0.22 * len(losses) + 2), 3.4), layout="constrained")
     axes = figure.subplots()
-    grey = set(non_salient)
-    colours = [GREY if name in grey else BLUE for name in losses]
+    colours = [GREY if name in non_salient else BLUE for name in losses]
     axes.bar(range(len(losses)), list(losses.values()), color=colours, width=0.8)
     axes.axhline(0, color=INK, linewidth=0.6)
     start = 0
@@ -43,14 +43,11 @@ def draw_saliency(
             color=INK, transform=axes.get_xaxis_transform(),
         )  # fmt: skip
         start += len(stage)
-    step = max(1, len(losses) // 26)
-    places = range(0, len(losses), step)
-    axes.set_xticks(list(places), [list(losses)[at].removeprefix("block") for at in places], fontsize=7)
+    _name_layers(axes.xaxis, list(losses), most=26)
     axes.set_ylabel("points of mean IoU lost without it")
     axes.set_xlabel("block (stage.number); grey: non-salient")
     axes.set_title(title, fontsize=10, loc="left", pad=18)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    axes.spines[["top", "right"]].set_visible(False)
     _write(figure, path)
 
 
@@ -62,7 +59,7 @@ def draw_alignment(
     columns: Sequence[str],
     names: tuple[str, str],
 ) -> None:
-    """A heat map of how alike the layers of two networks are.
+    """Draw a heat map of how alike the layers of two networks are.
 
     Args:
         path: The PNG to write.
@@ -76,15 +73,19 @@ def draw_alignment(
     axes = figure.subplots()
     drawn = axes.imshow(values, vmin=0, vmax=1, cmap="magma", aspect="auto", origin="lower")
     for axis, layers, name in ((axes.yaxis, rows, names[0]), (axes.xaxis, columns, names[1])):
-        step = max(1, len(layers) // 20)
-        places = list(range(0, len(layers), step))
-        axis.set_ticks(places, [layers[at].removeprefix("block") for at in places], fontsize=7)
+        _name_layers(axis, layers, most=20)
         axis.set_label_text(name)
     figure.colorbar(drawn, label="linear CKA")
     _write(figure, path)
 
 
+def _name_layers(axis: Axis, layers: Sequence[str], *, most: int) -> None:
+    """Name every n-th layer, so that about the given number of names fits."""
+    places = list(range(0, len(layers), max(1, len(layers) // most)))
+    axis.set_ticks(places, [layers[place].removeprefix("block") for place in places], fontsize=7)
+
+
 def _write(figure: Figure, path: Path) -> None:
-    held = io.BytesIO()
-    figure.savefig(held, format="png", dpi=150)
-    write_bytes(path, held.getvalue())
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=150)
+    write_bytes(path, content.getvalue())

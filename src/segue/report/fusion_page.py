@@ -1,0 +1,60 @@
+"""The page about a fusion: who was believed for which class and why, how far members agree, pictures."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segue.classes import Colour
+from segue.files import write_text
+from segue.report.data_uris import embed_labels, embed_photograph
+from segue.report.render import render
+
+MOST = 6
+"""How many pictures are shown at most, evenly spread over all."""
+
+
+def write_fusion_report(
+    out: Path, *, pictures: Callable[[str], Path | np.ndarray | None] | None = None
+) -> Path:
+    """Write ``report.html`` beside ``fusion.json``.
+
+    Args:
+        out: The folder that ``segue fuse`` wrote.
+        pictures: The photograph of a name, a file or RGB bytes (H,W,3); None if there is none.
+
+    Returns:
+        The file written.
+    """
+    account: dict[str, Any] = json.loads((out / "fusion.json").read_text(encoding="utf-8"))
+    described: dict[str, Any] = json.loads((out / "classes.json").read_text(encoding="utf-8"))
+    colours: list[Colour] = [(red, green, blue) for red, green, blue in described["colours"]]
+    # Values beyond the classes are ignored pixels: black.
+    palette = [*colours, *[(0, 0, 0)] * (256 - len(colours))]
+    index = out / "index"
+    names = sorted(path.relative_to(index).with_suffix("").as_posix() for path in index.rglob("*.png"))
+    most = min(MOST, len(names))
+    chosen = [names[place * len(names) // most] for place in range(most)]
+    page = render(
+        "fusion.html.j2",
+        title=f"Fusion of {len(account['members'])} members",
+        account=account,
+        colours=colours,
+        # Without a pixel every share is zero.
+        pixels=max(account["pixels"], 1),
+        why="certainty" if "certainty" in account else "IoU",
+        reasons=account.get("certainty") or account.get("iou") or [],
+        pictures=[
+            (
+                name,
+                embed_photograph(pictures(name) if pictures else None),
+                embed_labels(index / f"{name}.png", palette),
+            )
+            for name in chosen
+        ],
+    )
+    path = out / "report.html"
+    write_text(path, page)
+    return path

@@ -1,0 +1,182 @@
+"""What an evaluation measured: computed by ``evaluate``, kept in ``scores.json``, read back by the report."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+from segue.classes import nearest
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One evaluation; IoU and accuracy are fractions in [0, 1].
+
+    Attributes:
+        mean_iou: The mean over the counted classes that have an IoU.
+        per_class_iou: By class name, in training order; None where the class was nowhere labelled.
+        pixels: How many labelled pixels were compared.
+        accuracy: The share of them that is right.
+        protocol: How it was measured; plain values for JSON.
+        counted: The classes that the mean is over, where they are fewer than all.
+        means: Means over other sets of classes, by the name of the set; None where no class has an IoU.
+    """
+
+    mean_iou: float
+    per_class_iou: dict[str, float | None]
+    pixels: int
+    accuracy: float
+    protocol: dict[str, Any] = field(default_factory=dict)
+    counted: tuple[str, ...] | None = None
+    means: dict[str, float | None] = field(default_factory=dict[str, float | None])
+
+    @property
+    def averaged(self) -> tuple[str, ...]:
+        """The classes that the mean is over: counted, and labelled somewhere."""
+        names = self.per_class_iou if self.counted is None else self.counted
+        return tuple(name for name in names if self.per_class_iou.get(name) is not None)
+
+    def over(self, counted: Sequence[str] | None, also: Mapping[str, Sequence[str]]) -> "Scores":
+        """The same measurement with its mean over some of the classes, and further means beside it.
+
+        Args:
+            counted: Classes of this evaluation; None for all.
+            also: Further sets of classes by name.
+
+        Raises:
+            ValueError: If a class is unknown or none of the counted ones has an IoU.
+        """
+        if counted is None and not also:
+            return self
+        chosen = None if counted is None else tuple(counted)
+        named = {name: list(names) for name, names in also.items()}
+        return replace(
+            self,
+            mean_iou=self.mean_over(list(self.per_class_iou) if chosen is None else chosen),
+            counted=chosen,
+            means={name: self._mean_or_none(names) for name, names in named.items()},
+            protocol={
+                **self.protocol,
+                "mean_over": None if chosen is None else list(chosen),
+                "means_over": named,
+            },
+        )
+
+    def _mean_or_none(self, names: Sequence[str]) -> float | None:
+        has_iou = any(self.per_class_iou.get(name) is not None for name in names)
+        return self.mean_over(names) if has_iou or not set(names) <= set(self.per_class_iou) else None
+
+    def mean_over(self, names: Sequence[str]) -> float:
+        """The mean IoU over some of the classes, such as SYNTHIA's 16 or 13 of Cityscapes' 19.
+
+        Raises:
+            ValueError: If a class is unknown or none of them has an IoU.
+        """
+        unknown = [name for name in names if name not in self.per_class_iou]
+        if unknown:
+            raise ValueError(f"unknown class {unknown[0]!r}{nearest(unknown[0], list(self.per_class_iou))}")
+        found = [iou for name in names if (iou := self.per_class_iou[name]) is not None]
+        if not found:
+            raise ValueError(f"none of these classes was labelled: {', '.join(names)}; nothing to average")
+        return sum(found) / len(found)
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``scores.json`` holds: plain values, None for classes that were nowhere labelled."""
+        narrowed = {} if self.counted is None else {"counted": list(self.counted)}
+        further = {"means": dict(self.means)} if self.means else {}
+        return {
+            "mean_iou": self.mean_iou,
+            **further,
+            "per_class_iou": dict(self.per_class_iou),
+            **narrowed,
+            "classes_counted": len(self.averaged),
+            "pixels": self.pixels,
+            "accuracy": self.accuracy,
+            "protocol": dict(self.protocol),
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any], origin: Path | str) -> "Scores":
+        """Read back what :meth:`to_json` wrote.
+
+        Args:
+            content: The JSON object; keys that are not of the scores are ignored.
+            origin: The file that an error message names.
+
+        Raises:
+            ValueError: If something is missing or no fraction.
+        """
+        try:
+            counted = content.get("counted")
+            return cls(
+                mean_iou=_fraction(content, "mean_iou"),
+                per_class_iou=_fractions(content["per_class_iou"]),
+                pixels=int(content["pixels"]),
+                accuracy=_fraction(content, "accuracy"),
+                protocol=dict(content.get("protocol", {})),
+                counted=None if counted is None else tuple(map(str, counted)),
+                means=_fractions(content.get("means", {})),
+            )
+        except KeyError as error:
+            reason = f"it has no {error.args[0]}"
+        except (AttributeError, TypeError, ValueError) as error:
+            reason = str(error)
+        raise ValueError(
+            f"{origin} does not hold scores ({reason}): restore it, or write it again with `segue evaluate`"
+        )
+
+
+def _fraction(content: Mapping[str, Any], name: str) -> float:
+    value = content[name]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError(f"{name} is {value!r}, which is no fraction in [0, 1]")
+    return float(value)
+
+
+def _fractions(found: object) -> dict[str, float | None]:
+    if not isinstance(found, dict):
+        raise TypeError(f"{found!r} is no mapping of names to fractions")
+    content = cast(dict[str, Any], found)
+    return {name: None if value is None else _fraction(content, name) for name, value in content.items()}
+
+
+def protocol_line(protocol: Mapping[str, Any]) -> str:
+    """How a score was measured, in one line: classes, labels, resolution, windows, averaging, network, pictures.
+
+    Args:
+        protocol: What stands beside the score; what is missing is left out.
+    """
+    classes, over = protocol.get("classes"), protocol.get("mean_over")
+    words: list[str] = []
+    if classes:
+        words.append(f"{len(over)} of {len(classes)} classes" if over else f"{len(classes)} classes")
+    labels = protocol.get("label_size")
+    if labels:
+        words.append(f"labels of {labels if isinstance(labels, str) else _size(labels)}")
+    words += _seen_at(protocol)
+    if "flip" in protocol or "scales" in protocol:
+        scales = [f"{scale:g}" for scale in protocol.get("scales", [1.0])]
+        extra = (["mirrored"] if protocol.get("flip") else []) + (scales if scales != ["1"] else [])
+        words.append(f"averaged over {', '.join(extra)}" if extra else "no test-time augmentation")
+    words += [str(protocol[key]) for key in ("network", "precision") if protocol.get(key)]
+    if "pictures" in protocol:
+        words.append(f"{protocol['pictures']:,} pictures".replace(",", "\N{NARROW NO-BREAK SPACE}"))
+    return " \N{MIDDLE DOT} ".join(words)
+
+
+def _seen_at(protocol: Mapping[str, Any]) -> list[str]:
+    """What size pictures were predicted at, and in which pieces."""
+    box, window = protocol.get("resize"), protocol.get("window")
+    words = [f"fitted to {_size(box)}" if box else "own size"] if "resize" in protocol else []
+    mode = protocol.get("mode")
+    if mode == "whole":
+        words.append("whole")
+    elif mode and window:
+        windows = f"windows of {_size(window)}, overlap {protocol.get('overlap')}, {protocol.get('blend')}"
+        whole_up_to = f"whole up to {_size([2 * side for side in window])}, then "
+        words.append(whole_up_to + windows if mode == "auto" else windows)
+    return words
+
+
+def _size(sides: Sequence[int]) -> str:
+    return "x".join(str(side) for side in sides)
