@@ -40,8 +40,6 @@ STREET_SCENES: Tree = {
     "terms": {
         "feature_distance": None,
         "sam_regularizer": {"encoder": "tiny"},
-        # Ten rows a class, and little weight: in so short a run the bank is still wrong about rare classes.
-        "instance_bank": {"size": 120, "interval": 5, "momentum": 0.9, "share": 0.1},
     },
     # The context sees what other recipes see, the detail twice as much of it.
     "high_resolution": {
