@@ -248,9 +248,9 @@ def _instance_bank(
 def bank_warmup(experiment: Experiment, settings: InstanceBankSettings) -> int:
     """Steps before the bank is filled: DIDA is handed a bank that a trained network has filled.
 
-    From pretrained weights the optimiser's own warm-up is enough, 1500 of 40 000 steps. From random numbers it takes
-    half of the run, whatever its length, until features are worth remembering and the teacher worth agreeing with:
-    the loss, which no confidence weighs, would otherwise teach the student its first mistakes.
+    From pretrained weights the optimiser's own warm-up is enough, 1500 of 40 000 steps. From random numbers it is half
+    of the run, whatever its length: the loss, which unlike the target's own no quality weighs, would otherwise be at
+    its full strength long before there is something to agree on.
     """
     share = settings.warmup
     if share is None:
