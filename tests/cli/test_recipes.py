@@ -40,6 +40,12 @@ def test_settings_on_a_pair_are_a_whole_experiment() -> None:
     assert parse(tree) == experiment("source_only", pairs.STREET_SCENES)
 
 
+def test_what_a_pair_changes_of_a_recipe_is_told() -> None:
+    lines = shown("dida", "--pair", "street_scenes").splitlines()
+    assert "- method.momentum 0.9 instead of 0.999" in lines and "- terms.feature_distance left out" in lines
+    assert "The pair sets otherwise than the recipe: nothing" in shown("dida", "--pair", "gta5_to_cityscapes")
+
+
 def test_mistakes_are_told() -> None:
     with pytest.raises(ValueError, match=r"unknown recipe 'dafromer'; did you mean 'daformer'"):
         shown("dafromer")

@@ -77,6 +77,34 @@ def test_a_study_from_start_to_end(tmp_path: Path, capsys) -> None:
         study("small", pair="tiny", seeds="0", steps=3, out=tmp_path, cpu=True, only=["one"])
 
 
+def test_a_number_stands_beside_the_settings_that_it_was_printed_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the pair or the user sets otherwise is told beside the row, which then has no published number."""
+    monkeypatch.setattr(runner, "run", lambda jobs, **_: {job.label: Outcome({0: 0.5}) for job in jobs})
+
+    def lines(name: str, pair: str, *assignments: str) -> tuple[dict[str, list[str]], list[str]]:
+        study(name, pair=pair, seeds="0", out=tmp_path / pair, cpu=True, assignments=list(assignments))
+        text = (tmp_path / pair / "study.md").read_text().splitlines()
+        cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in text if line[:1] == "|"]
+        return {row[0]: row for row in cells}, [line for line in text if line[:2] == "- "]
+
+    rows, notes = lines("dida_ablations", "gta5_to_cityscapes")
+    assert rows["lambda 0.1"][1] == "69.8" and rows["lambda 0.1"][-1] == "" and not notes
+    rows, notes = lines("dida_ablations", "gta5_to_cityscapes", "terms.instance_bank.size=100")
+    assert rows["K 100"][1:3] == ["", "50.0"] and not [row for row in rows.values() if "." in row[1]]
+    assert rows["lambda 0.1"][-1] == "1" and rows["K 100"][-1] == "" and rows["K 150"][-1] == "2"
+    assert notes[:2] == [f"- {n}: terms.instance_bank.size 100 instead of {k}" for n, k in ((1, 250), (2, 150))]
+    assert notes[0][2:] in capsys.readouterr().out
+    rows, notes = lines("dida_ablations", "street_scenes")
+    assert all(row[1] == "" and row[-1] == "1" for label, row in rows.items() if row[2] == "50.0")
+    assert len(notes) == 1 and "method.momentum 0.9 instead of 0.999" in notes[0]
+    assert "terms.feature_distance left out" in notes[0]
+    variants = json.loads((tmp_path / "street_scenes" / "study.json").read_text())["variants"]
+    assert variants["dida"]["published"] is None
+    assert variants["dida"]["overridden"]["method.momentum"] == "0.9 instead of 0.999"
+
+
 def test_bad_names(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="unknown study 'smal'; did you mean 'small'"):
         study("smal")

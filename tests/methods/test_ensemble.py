@@ -1,4 +1,4 @@
-"""EnD's loss equals the follow-up code; EnD²'s is a Dirichlet likelihood; both forget the members' order."""
+"""EnD's loss equals the follow-up code; EnD²'s is a Dirichlet likelihood, to the end of its range; order is forgotten."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
+from torch import Tensor
 from torch.distributions import Dirichlet
 
 from segue.methods.ensemble import EnsembleDistillation, annealed, smoothed_log_mean
@@ -39,6 +40,36 @@ def test_the_likelihood_is_that_of_a_dirichlet_distribution() -> None:
     alpha = logits.exp().permute(0, 2, 3, 1)
     expected = -Dirichlet(alpha).log_prob(samples.permute(0, 1, 3, 4, 2)).mean(0)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def exact_gradient(logits: Tensor, mean_log: Tensor) -> Tensor:
+    """By hand in float64: the concentration times what the Dirichlet's mean log lacks."""
+    alpha = logits.double().exp()
+    return alpha * (torch.digamma(alpha) - torch.digamma(alpha.sum(1, keepdim=True)) - mean_log)
+
+
+@pytest.mark.parametrize("concentration", [-12.0, 0.0, 6.0, 12.0, 15.0, 18.0])
+def test_agreeing_members_pull_in_the_right_direction(fixtures_dir: Path, concentration: float) -> None:
+    """Nineteen classes, members nearly alike, a student near them: float32 lost 20 % at e^15 and all at e^18."""
+    torch.manual_seed(0)
+    stored = load_file(fixtures_dir / "end_student.safetensors")["logits"]
+    members = 4 * stored + 1e-3 * torch.randn(4, *stored.shape)
+    mean_log = smoothed_log_mean(members, 1.0)
+    exact = ((1 - 1e-3) * members.double().softmax(2) + 1e-3 / 19).log().mean(0)
+    torch.testing.assert_close(mean_log, exact, rtol=1e-12, atol=0.0)
+    student = (exact.log_softmax(1) + concentration).float().requires_grad_()
+    loss = dirichlet_nll(student, mean_log)
+    loss.sum().backward()
+    assert loss.dtype == torch.float32
+    expected = exact_gradient(student.detach(), exact)
+    assert float((student.grad - expected).norm() / expected.norm()) < 1e-5
+
+
+def test_unlikely_classes_are_pulled_back() -> None:
+    """A logit far below zero keeps its gradient of minus one."""
+    student = torch.tensor([3.0, -25.0]).view(1, 2, 1, 1).requires_grad_()
+    dirichlet_nll(student, torch.tensor([-0.1, -2.0]).view(1, 2, 1, 1)).sum().backward()
+    assert float(student.grad[0, 1]) == pytest.approx(-1.0, abs=1e-3)
 
 
 def test_its_gradient_by_finite_differences() -> None:

@@ -54,13 +54,19 @@ def _show(name: str, pair: str | None) -> None:
     from segue.engine.experiment import to_yaml
     from segue.recipes import pairs
     from segue.recipes.catalogue import experiment, find
+    from segue.recipes.effective import as_in_paper, overridden
 
     recipe = find(name)
     if pair is None:
         own = yaml.safe_dump(recipe.build(), sort_keys=False, allow_unicode=True)
         settings, heading = own, "What it sets; every setting on a pair: --pair NAME"
     else:
-        settings, heading = to_yaml(experiment(name, pairs.pair(pair))), f"Every setting on {pair}"
+        known = pairs.pair(pair)
+        wanted = experiment(name, known)
+        otherwise = overridden(as_in_paper(name, known), wanted)
+        said = "".join(f"\n- {key} {text}" for key, text in otherwise.items()) or " nothing"
+        heading = f"The pair sets otherwise than the recipe:{said}\n\nEvery setting on {pair}"
+        settings = to_yaml(wanted)
     parts = [
         f"{name}: {recipe.pieces}\npaper: {recipe.paper}",
         inspect.getdoc(recipe.build) or "",

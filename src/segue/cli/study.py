@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 from rich.console import Console
@@ -52,23 +52,28 @@ def study(
         label: [_experiment(row, pair, seed, steps, assignments, folder) for seed in numbers]
         for label, row in rows.items()
     }
+    overrides = _overrides(rows, pair, experiments)
     needs = {label: list(row.needs.values()) for label, row in rows.items()}
     planned = runner.plan(experiments, folder, needs)
     outcomes = runner.run(planned, workers=_workers(jobs, cpu), console=console, cpu=cpu)
     budget = next(iter(experiments.values()))[0].steps
     heading = f"{name} on {pair}: {budget} steps, seeds {', '.join(str(seed) for seed in numbers)}"
-    write_text(
-        folder / "study.json", json.dumps(_record(name, pair, budget, rows, outcomes), indent=2) + "\n"
-    )
-    write_text(folder / "study.md", _markdown(chosen, heading, outcomes))
-    for title, lines in _tables(chosen, outcomes).items():
+    record = _record(name, pair, budget, rows, outcomes, overrides)
+    write_text(folder / "study.json", json.dumps(record, indent=2) + "\n")
+    write_text(folder / "study.md", _markdown(chosen, heading, outcomes, overrides))
+    for title, lines in _tables(chosen, outcomes, overrides).items():
         console.print(_drawn(f"{heading}\n{title}", lines))
+    for line in _notes(overrides):
+        console.print(line, markup=False, highlight=False)
     failed = [label for label, outcome in outcomes.items() if outcome.failed]
     if failed:
         raise ValueError(f"{', '.join(failed)} failed; the same command tries them again")
 
 
-HEADINGS = ("variant", "paper", "here", "± seeds", "to baseline", "runs")
+HEADINGS = ("variant", "paper", "here", "± seeds", "to baseline", "runs", "set otherwise")
+
+Overrides: TypeAlias = Mapping[str, Mapping[str, str]]
+"""By row, the settings that are not as the recipe and the row have them, and what they are instead."""
 
 
 def _seeds(text: str) -> list[int]:
@@ -117,6 +122,36 @@ def _experiment(
     return experiment(row.recipe, pairs.pair(pair), row.changes, budget, *wishes, size=row.size)
 
 
+def _overrides(
+    rows: "Mapping[str, Row]", pair: str, experiments: "Mapping[str, Sequence[Experiment]]"
+) -> Overrides:
+    """What the pair, the flags and ``--set`` change of each row."""
+    from segue.recipes import pairs
+    from segue.recipes.effective import as_in_paper, overridden
+
+    known = pairs.pair(pair)
+    return {
+        label: overridden(
+            as_in_paper(row.recipe, known, row.changes, size=row.size), experiments[label][0], but=row.needs
+        )
+        for label, row in rows.items()
+    }
+
+
+def _notes(overrides: Overrides) -> list[str]:
+    """What is set otherwise, in as many lines as there are different sets of rows that share it."""
+    return [f"{number}: {', '.join(items)}" for number, items in enumerate(_shared(overrides).values(), 1)]
+
+
+def _shared(overrides: Overrides) -> dict[tuple[str, ...], list[str]]:
+    """Settings by the rows that have them alike."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for item in dict.fromkeys(item for settings in overrides.values() for item in settings.items()):
+        having = tuple(label for label, settings in overrides.items() if item in settings.items())
+        found.setdefault(having, []).append(" ".join(item))
+    return found
+
+
 def _workers(jobs: int | None, cpu: bool) -> int:
     import torch
 
@@ -126,7 +161,12 @@ def _workers(jobs: int | None, cpu: bool) -> int:
 
 
 def _record(
-    name: str, pair: str, steps: int, rows: "Mapping[str, Row]", outcomes: "Mapping[str, Outcome]"
+    name: str,
+    pair: str,
+    steps: int,
+    rows: "Mapping[str, Row]",
+    outcomes: "Mapping[str, Outcome]",
+    overrides: Overrides,
 ) -> dict[str, Any]:
     from segue.engine.run import versions
 
@@ -134,7 +174,8 @@ def _record(
         label: {
             "recipe": rows[label].recipe,
             "changes": rows[label].changes,
-            "published": rows[label].published,
+            "overridden": overrides[label],
+            "published": _published(rows[label], overrides),
             "scores": outcome.scores,
             "mean": outcome.mean,
             "spread": outcome.spread,
@@ -145,26 +186,39 @@ def _record(
     return {"study": name, "pair": pair, "steps": steps, "variants": variants, "versions": versions()}
 
 
-def _tables(study: "Study", outcomes: "Mapping[str, Outcome]") -> dict[str, list[tuple[str, ...]]]:
+def _published(row: "Row", overrides: Overrides) -> float | None:
+    """The paper's number, if the paper's settings are run."""
+    return None if overrides[row.label] else row.published
+
+
+def _tables(
+    study: "Study", outcomes: "Mapping[str, Outcome]", overrides: Overrides
+) -> dict[str, list[tuple[str, ...]]]:
     """The cells of every table, rows without a run left out."""
     reference = outcomes[study.baseline].mean if study.baseline in outcomes else None
     found: dict[str, list[tuple[str, ...]]] = {}
     for title, rows in study.tables.items():
-        lines = [_line(row, outcomes[row.label], reference) for row in rows if row.label in outcomes]
+        lines = [
+            _line(row, outcomes[row.label], reference, overrides) for row in rows if row.label in outcomes
+        ]
         if lines:
             found[title] = lines
     return found
 
 
-def _line(row: "Row", outcome: "Outcome", reference: float | None) -> tuple[str, ...]:
-    mean, spread = outcome.mean, outcome.spread
+def _line(
+    row: "Row", outcome: "Outcome", reference: float | None, overrides: Overrides
+) -> tuple[str, ...]:
+    mean, spread, published = outcome.mean, outcome.spread, _published(row, overrides)
+    notes = [str(number) for number, rows in enumerate(_shared(overrides), 1) if row.label in rows]
     return (
         row.label,
-        "" if row.published is None else f"{row.published:.1f}",
+        "" if published is None else f"{published:.1f}",
         "failed" if mean is None else f"{100 * mean:.1f}",
         "" if spread is None else f"{100 * spread:.1f}",
         "" if mean is None or reference is None else f"{100 * (mean - reference):+.1f}",
         str(len(outcome.scores)),
+        ", ".join(notes),
     )
 
 
@@ -177,9 +231,13 @@ def _drawn(title: str, lines: Sequence[tuple[str, ...]]) -> Table:
     return table
 
 
-def _markdown(study: "Study", heading: str, outcomes: "Mapping[str, Outcome]") -> str:
+def _markdown(
+    study: "Study", heading: str, outcomes: "Mapping[str, Outcome]", overrides: Overrides
+) -> str:
     parts = [f"{study.question} ({heading}; paper: {study.paper}, where it has numbers on this pair)", ""]
-    for title, lines in _tables(study, outcomes).items():
+    for title, lines in _tables(study, outcomes, overrides).items():
         parts += [title, "", "| " + " | ".join(HEADINGS) + " |", "|---|" + "---|" * (len(HEADINGS) - 1)]
         parts += ["| " + " | ".join(line) + " |" for line in lines] + [""]
+    if notes := _notes(overrides):
+        parts += ["Set otherwise than the recipe and the row have it:", "", *(f"- {note}" for note in notes), ""]
     return "\n".join(parts)

@@ -206,16 +206,17 @@ class InstanceBankSettings(Settings):
     """DIDA: teacher and student agree on which labelled instances a pixel is similar to."""
 
     size: Count = 250  # K: instances in all
-    temperature: Positive = 0.1  # tau
+    temperature: Annotated[float, Field(ge=0.0)] = 0.1  # tau; 0: the teacher's nearest instance alone
     share: Annotated[float, Field(ge=0.0)] = 1.0  # lambda
     beta: Share = 1.0  # how far the pseudo-label stays the class prediction; 1: instances do not correct it
     similarity: Literal["cosine", "dot", "linear"] = "cosine"
     scatter: Literal["teacher", "student_logits", "off"] = "teacher"
     update: Literal["ema", "ema_boundary", "ema_boundary_center", "fifo", "frozen"] = "ema"
-    interval: Count = 50  # steps from one update to the next
-    momentum: Share = 0.999  # mu
-    region: Literal["target", "all", "confident"] = "target"
-    warmup: Share = 1500 / 40000  # share of the steps before the bank is filled
+    interval: Count = 50  # steps of 40 000 from one update to the next; keeps its share of another run
+    momentum: Share = 0.999  # mu of 769 updates; what they leave of a row is left by however many a run has
+    region: Literal["target", "trusted", "all", "confident"] = "target"
+    # Share of the steps before the bank is filled; None: 1500 / 40 000 from pretrained weights, or else a half.
+    warmup: Share | None = None
 
 
 class ConfidenceSettings(Settings):

@@ -87,7 +87,10 @@ def smoothed_log_mean(logits: Tensor, temperature: float, *, smoothing: float = 
         smoothing: The share of the uniform distribution, so that no logarithm is without a bound.
 
     Returns:
-        (B,K,H,W).
+        (B,K,H,W), in float64 as :func:`segue.ops.losses.dirichlet_nll` needs it.
     """
-    probability = (logits / temperature).softmax(2)
-    return ((1 - smoothing) * probability + smoothing / logits.shape[2]).log().mean(0)
+    total = torch.zeros_like(logits[0], dtype=torch.float64)
+    for member in logits:  # one after the other, to hold the larger numbers of one alone
+        probability = (member.double() / temperature).softmax(1)
+        total += ((1 - smoothing) * probability + smoothing / member.shape[1]).log()
+    return total / len(logits)

@@ -13,8 +13,17 @@ TINY = 1e-10
 """Added inside the logarithm of linear similarities, as in the official code."""
 
 
+ABSENT = -1e9
+"""The logit of an instance that is not there: a softmax makes nothing of it, and nothing times it is still 0."""
+
+
 def log_similarity(
-    embedding: Float[Tensor, "n d"], bank: Float[Tensor, "k d"], *, kind: Similarity, temperature: float
+    embedding: Float[Tensor, "n d"],
+    bank: Float[Tensor, "k d"],
+    *,
+    kind: Similarity,
+    temperature: float,
+    there: Bool[Tensor, " k"] | None = None,
 ) -> Float[Tensor, "n k"]:
     """The logarithm of how a pixel's similarity is distributed over the bank.
 
@@ -26,6 +35,7 @@ def log_similarity(
         kind: "cosine" and "dot": a softmax of cosines or products over the temperature. "linear": products over
             their sum, as the released code has it, which may be negative.
         temperature: Of the softmax.
+        there: Which instances count; the others have no part, and are zero vectors. None: all count.
     """
     embedding, bank = embedding.float(), bank.float()
     if kind == "cosine":
@@ -33,7 +43,13 @@ def log_similarity(
     product = embedding @ bank.T
     if kind == "linear":
         return (product / product.sum(dim=1, keepdim=True) + TINY).log()
-    return (product / temperature).log_softmax(dim=1)
+    logits = product / temperature
+    return (logits if there is None else logits.masked_fill(~there, ABSENT)).log_softmax(dim=1)
+
+
+def nearest(similarity: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
+    """All of a pixel's similarity on the instance that it is most similar to: the limit of a temperature of 0."""
+    return torch.zeros_like(similarity).scatter_(1, similarity.argmax(dim=1, keepdim=True), 1.0)
 
 
 def scattered(
@@ -65,10 +81,10 @@ def gathered(
 
 
 def instance_loss(
-    target: Float[Tensor, "n k"], log_prediction: Float[Tensor, "n k"], counted: Bool[Tensor, " n"]
+    target: Float[Tensor, "n k"], log_prediction: Float[Tensor, "n k"], weight: Float[Tensor, " n"]
 ) -> Float[Tensor, ""]:
-    """The sum over the counted pixels of the cross-entropy between two distributions over instances."""
-    return -(target * log_prediction).sum(dim=1).masked_fill(~counted, 0.0).sum()
+    """The weighted sum over pixels of the cross-entropy between two distributions over instances."""
+    return -((target * log_prediction).sum(dim=1).masked_fill(weight == 0, 0.0) * weight).sum()
 
 
 def boundary(label: Int64[Tensor, "h w"], *, threshold: int = 2) -> Bool[Tensor, "h w"]:

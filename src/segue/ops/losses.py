@@ -1,4 +1,4 @@
-"""Losses as maps and means, in float32 whatever the precision of the pass."""
+"""Losses as maps and means, in float32 whatever the precision of the pass; one needs float64 and says why."""
 
 import torch
 import torch.nn.functional as F
@@ -42,13 +42,20 @@ def dirichlet_nll(
 
     Source: EnD² (Malinin et al., ICLR 2020), equation 8.
 
+    Note:
+        In float64. The gradient is a small difference multiplied by the concentration: where members agree, float32
+        loses 1 % of it at concentrations of e^12, a fifth at e^15, and all of it at e^18.
+
     Args:
-        logits: Logarithms of the concentrations, cut at 20.
-        mean_log: The mean over the distributions of the log of each class's probability.
+        logits: Logarithms of the concentrations, cut at -30 and 20.
+        mean_log: The mean over the distributions of the log of each class's probability, best in float64, too.
+
+    Returns:
+        In float32.
     """
-    concentration = logits.float().clamp(max=20.0).exp()
-    normaliser = torch.lgamma(concentration + 1e-8).sum(1) - torch.lgamma(concentration.sum(1))
-    return normaliser - ((concentration - 1.0) * mean_log).sum(1)
+    concentration = logits.double().clamp(-30.0, 20.0).exp()
+    normaliser = torch.lgamma(concentration).sum(1) - torch.lgamma(concentration.sum(1))
+    return (normaliser - ((concentration - 1.0) * mean_log).sum(1)).float()
 
 
 def masked_mean(values: Float[Tensor, "*shape"], mask: Bool[Tensor, "*shape"]) -> Float[Tensor, ""]:

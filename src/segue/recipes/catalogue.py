@@ -134,6 +134,9 @@ RECIPES: dict[str, Recipe] = {
         "kd + the teacher's useless layers follow the student's that attend alike",
         published="clda_daformer_student",
     ),
+    "clda_plain": Recipe(
+        clda.clda_plain, "CLDA", "clda whose student sees the target as it is, as equation 4 is written"
+    ),
     "clda_hrda": Recipe(
         clda.clda_hrda,
         "CLDA",

@@ -47,6 +47,15 @@ def clda() -> Tree:
     return merge(kd(), COLLABORATION)
 
 
+def clda_plain() -> Tree:
+    """CLDA as its equation 4 is written: the student learns the teacher's labels on the target picture itself.
+
+    The published figures are of CLDA "integrated with" DAFormer and HRDA, whose student sees the target mixed with
+    the source and in other colours; that is what the recipe ``clda`` does.
+    """
+    return merge(clda(), {"method": {"mix": None, "augment": None}})
+
+
 def clda_hrda() -> Tree:
     """CLDA with HRDA's network for teacher and student: 73.7 mIoU on GTA5 to Cityscapes, the teacher 74.6."""
     return merge(hrda(), DISTILLATION, COLLABORATION)

@@ -62,10 +62,6 @@ STREET_SCENES: Tree = {
         # Random weights have no features worth keeping; SAM's are worth looking at only with published weights.
         "terms.feature_distance": {"terms": {"feature_distance": None}},
         "terms.sam_regularizer": {"terms": {"sam_regularizer": {"encoder": "tiny"}}},
-        # Ten rows a class, and little weight: in so short a run the bank is still wrong about rare classes.
-        "terms.instance_bank": {
-            "terms": {"instance_bank": {"size": 120, "interval": 5, "momentum": 0.9, "share": 0.1}}
-        },
         # The same streets, rendered twice as large: the context sees what other recipes see, the detail what is
         # lost there.
         "network.multi_resolution": {

@@ -125,6 +125,7 @@ STUDIES: dict[str, Study] = {
                 CLDA,
                 _taught("both", "clda", 68.5, match="both"),
             ),
+            "equation 4: what the student sees of the target": (CLDA, _taught("as it is", "clda_plain")),
         },
     ),
     "regularisers": Study(
@@ -155,12 +156,20 @@ STUDIES: dict[str, Study] = {
                 _bank("lambda 2", 70.5, share=2.0),
             ),
             "temperature": (
+                _bank("tau 0, argmax", temperature=0.0),
                 _bank("tau 0.05", temperature=0.05),
                 DIDA,
                 _bank("tau 0.5", temperature=0.5),
                 _bank("tau 1", temperature=1.0),
             ),
             "instances": tuple(_bank(f"K {size}", size=size) for size in (100, 150, 200, 250, 300)),
+            "ours: when the loss begins, and where it counts": (
+                DAFORMER,
+                DIDA,
+                _bank("begins early", warmup=1500 / 40000),
+                _bank("begins early, trusted", warmup=1500 / 40000, region="trusted"),
+                _bank("all pixels", region="all"),
+            ),
         },
     ),
     "ssr_stages": Study(

@@ -6,12 +6,17 @@ import pytest
 import torch
 from rich.console import Console
 from safetensors.torch import load_file
-from tests.tiny import tiny
+from tests.tiny import TINY, tiny
 from torch import Tensor, nn
 
+from segue.engine.build import bank_pace, bank_warmup, build_method, build_student
+from segue.engine.method_settings import InstanceBankSettings
 from segue.engine.run import train
+from segue.engine.tree import merge
+from segue.methods.self_training import SelfTraining
 from segue.methods.terms.instance_bank import FROM_ONE_PICTURE, InstanceBank, quotas
 from segue.ops import instances
+from segue.recipes.catalogue import experiment
 from segue.types import Batch, Output, Source, Supervised, View
 
 Data = dict[str, Tensor]
@@ -49,9 +54,8 @@ def test_the_released_similarities_and_loss(data: Data) -> None:
         official = pixels(data[f"similarity/{name}/scattered"])
         assert torch.allclose(target, official, rtol=2e-3, atol=1e-4 * float(official.abs().max())), name
         leaf = pixels(strong).requires_grad_()
-        counted = torch.ones(len(leaf), dtype=torch.bool)
         prediction = instances.log_similarity(leaf, bank, kind="linear", temperature=1.0)
-        loss = 0.5 * instances.instance_loss(official, prediction, counted) / len(leaf)
+        loss = 0.5 * instances.instance_loss(official, prediction, torch.ones(len(leaf))) / len(leaf)
         assert float(loss.detach()) == pytest.approx(float(data[f"similarity/{name}/loss"]), rel=1e-4)
         if f"similarity/{name}/grad_strong_embedding" not in data:
             continue
@@ -116,7 +120,7 @@ def test_distributions(drawn) -> None:
 
 def test_the_loss_is_an_entropy_at_best(drawn) -> None:
     bank, _, pixel, _ = drawn
-    counted = torch.ones(30, dtype=torch.bool)
+    counted = torch.ones(30)
     log_similarity = instances.log_similarity(pixel, bank, kind="cosine", temperature=0.1)
     similarity = log_similarity.exp()
     entropy = -(similarity * log_similarity).sum()
@@ -277,6 +281,105 @@ def test_momentum(pictures) -> None:
     assert torch.allclose(fresh.features, means[fresh.labels], atol=1e-6)
 
 
+@pytest.mark.parametrize("steps", [60, 300, 800, 1234, 40_000, 100_000])
+@pytest.mark.parametrize("changes", [{"warmup": 0.0375}, {"interval": 500}, {"interval": 1}, {"warmup": 0.5}])
+def test_as_much_of_a_row_is_old_at_the_end_of_any_run(steps: int, changes: dict[str, float]) -> None:
+    """0.999 every 50 of 40 000 steps leaves 46 %: a shorter run, another interval or warm-up leaves as much."""
+    settings = InstanceBankSettings.model_validate(changes)
+    warmup = round((settings.warmup or 0.0) * steps)
+    interval, momentum = bank_pace(settings, steps, warmup)
+    updates = sum(step % interval == 0 for step in range(warmup + 1, steps))
+    assert momentum**updates == pytest.approx(0.463, abs=1e-3)
+    assert interval == max(1, round(settings.interval * steps / 40_000))
+
+
+def test_the_paper_s_run_is_paced_as_the_paper_has_it() -> None:
+    assert bank_pace(InstanceBankSettings(), 40_000, 1500) == (50, pytest.approx(0.999))
+    assert bank_pace(InstanceBankSettings(momentum=1.0), 7, 0) == (1, 1.0)
+    assert bank_pace(InstanceBankSettings(momentum=0.0), 7, 0) == (1, 0.0)
+
+
+def test_a_network_that_knows_nothing_yet_fills_no_bank(tmp_path: Path) -> None:
+    """Half of a run from random numbers, the paper's share of one that starts from weights, or what is wished."""
+    bare = merge(TINY, {"steps": 800, "terms": {"instance_bank": {"warmup": None}}})
+    start = {"network": {"start": str(tmp_path)}}
+    weights = {"network": {"weights": str(tmp_path / "encoder.safetensors")}}
+    for wish, expected in (({}, 400), (start, 30), (weights, 30), ({"terms": {"instance_bank": {"warmup": 0.1}}}, 80)):
+        wanted = experiment("dida", bare, wish)
+        assert wanted.terms.instance_bank is not None
+        assert bank_warmup(wanted, wanted.terms.instance_bank) == expected
+
+
+def test_a_built_bank_keeps_its_share_of_what_it_was_filled_with() -> None:
+    """The whole way from a recipe to a row: filled with ones, then shown zeros until the run ends."""
+    wanted = tiny("dida", {"steps": 50, "terms": {"instance_bank": {"interval": 50, "warmup": 0.1}}})
+    method = build_method(wanted, build_student(wanted))
+    assert isinstance(method, SelfTraining)
+    bank = method.terms["instance_bank"]
+    assert isinstance(bank, InstanceBank)
+    label, ones = (torch.arange(2 * 16 * 16) % bank.classes).view(2, 16, 16), torch.ones(2, 16, 16, 16)
+    for step in range(wanted.steps):
+        see(bank, step, label, ones if step <= 5 else 0 * ones)
+    assert bank.filled.all()
+    assert torch.allclose(bank.features, torch.full_like(bank.features, 0.463), atol=1e-3)
+
+
+def shown_once(pictures, **options) -> InstanceBank:
+    """A bank whose class 3 was there in the warm-up, and never again."""
+    bank = bank_of(**options)
+    see(bank, 0, *pictures)
+    rest = pictures[0].clone()
+    rest[rest == 3] = 0
+    for step in (1, 2, 3):
+        see(bank, step, rest, pictures[1])
+    return bank
+
+
+def test_a_class_seen_only_in_the_warmup_does_not_switch_the_loss_off(pictures) -> None:
+    """After the patience the rows that are there are compared, and the others say nothing."""
+    strong = torch.randn(2, 6, 8, 8, requires_grad=True)
+    waiting = shown_once(pictures, patience=100)
+    assert waiting(nn.Identity(), target_view(pictures[1]), output_of(strong)) == {}
+    bank = shown_once(pictures, patience=2)
+    assert not bank.filled.all() and torch.equal(bank.filled, bank.labels != 3)
+    assert not bank.features[~bank.filled].any()
+    (loss,) = bank(nn.Identity(), target_view(pictures[1]), output_of(strong)).values()
+    loss.backward()
+    assert strong.grad is not None and strong.grad.any() and strong.grad.isfinite().all()
+    there, cells = bank.filled, pixels(pictures[1]).abs()
+    bank.features.abs_()  # as after a ReLU, without which the released similarity has no logarithm
+    for similarity in ("cosine", "dot", "linear"):
+        whole, part = (
+            instances.log_similarity(cells, features, kind=similarity, temperature=0.1, there=mask).exp()
+            for features, mask in ((bank.features, there), (bank.features[there], None))
+        )
+        assert torch.allclose(whole[:, there], part, rtol=1e-4, atol=1e-6), similarity
+        assert whole[:, ~there].abs().max() < 1e-6, similarity
+
+
+def test_a_class_that_comes_back_late_is_filled_late(pictures) -> None:
+    bank = shown_once(pictures, patience=2)
+    before = bank.features.clone()
+    see(bank, 4, torch.full_like(pictures[0], 3), pictures[1])
+    assert bank.filled.all() and torch.equal(bank.features[bank.labels != 3], before[bank.labels != 3])
+    assert bank.features[bank.labels == 3].any(1).all()
+
+
+def test_a_temperature_of_zero_is_the_nearest_instance(pictures) -> None:
+    """The supplement's tp = 0: the teacher's similarity is one row's, and the student's can still be learnt."""
+    hard, sharp = (full_bank(pictures, temperature=temperature) for temperature in (0.0, 1e-4))
+    weak = pixels(torch.randn(2, 6, 8, 8))
+    said = hard._taught_similarity(weak)
+    assert torch.equal(said.sum(1), torch.ones(len(said))) and set(said.unique().tolist()) == {0.0, 1.0}
+    assert torch.equal(said.argmax(1), (weak @ nn.functional.normalize(hard.features).T).argmax(1))
+    assert (said - sharp._taught_similarity(weak)).abs().mean() < 1e-3  # but for near ties
+    strong = torch.randn(2, 6, 8, 8, requires_grad=True)
+    (loss,) = hard(nn.Identity(), target_view(pictures[1]), output_of(strong)).values()
+    loss.backward()
+    assert loss.isfinite() and strong.grad is not None and strong.grad.any() and strong.grad.isfinite().all()
+    assert tiny("dida", {"terms": {"instance_bank": {"temperature": 0.0}}}).terms.instance_bank is not None
+
+
 def target_view(embedding: Tensor, pasted: Tensor | None = None) -> View:
     return View("target", torch.zeros(2, 3, 16, 16), None, None, output_of(embedding), pasted)
 
@@ -295,6 +398,20 @@ def test_gradients_and_regions(pictures) -> None:
     assert torch.allclose(other, loss / 2)
     assert bank_of()(nn.Identity(), target_view(pictures[1]), output_of(strong)) == {}
     assert full_bank(pictures, share=0.0)(nn.Identity(), target_view(pictures[1]), output_of(strong)) == {}
+
+
+def test_trusted_pixels_count_as_the_target_s_own_loss_does(pictures) -> None:
+    """Half of the confidence is half of the loss; a margin is out; the mean is still over the target's pixels."""
+    plain, trusting = full_bank(pictures), full_bank(pictures, region="trusted")
+    strong, view = torch.randn(2, 6, 8, 8), target_view(pictures[1])
+    (whole,) = plain(nn.Identity(), view, output_of(strong)).values()
+    view.weight = torch.full((2, 16, 16), 0.5)
+    assert torch.allclose(trusting(nn.Identity(), view, output_of(strong))["instance"], whole / 2)
+    assert torch.allclose(plain(nn.Identity(), view, output_of(strong))["instance"], whole)
+    view.weight[:, :8] = 0
+    strong.requires_grad_()
+    trusting(nn.Identity(), view, output_of(strong))["instance"].backward()
+    assert strong.grad is not None and not strong.grad[:, :, :4].any() and strong.grad[:, :, 4:].any()
 
 
 def test_permuting_the_bank_changes_nothing(pictures) -> None:

@@ -17,6 +17,9 @@ Update = Literal["ema", "ema_boundary", "ema_boundary_center", "fifo", "frozen"]
 
 PIXELS_AT_ONCE = 8192
 
+SOFT = 0.1
+"""The student's temperature where the teacher's is 0, of which a loss has no gradient: the recipe's own."""
+
 INSERTS = 5
 """The most rows that "fifo" replaces in one update."""
 
@@ -27,9 +30,10 @@ FROM_ONE_PICTURE = 4
 class InstanceBank(Term):
     """A bank of labelled source features; teacher and student must see target pixels alike in its light.
 
-    The bank is filled from source pictures once the warm-up is over, a quota for each class that was seen by then;
-    the loss begins when it is full. The classes that the teacher believes in weigh its similarities (scatter), and
-    with ``beta`` below 1 its similarities correct the pseudo-label (gather, see :meth:`calibrated`).
+    The bank is filled from source pictures once the warm-up is over, a quota for each class that was seen by then.
+    The loss begins when it is full, or when it was waited for long enough; rows of classes that did not come again
+    are left out until they do. The classes that the teacher believes in weigh its similarities (scatter), and with
+    ``beta`` below 1 its similarities correct the pseudo-label (gather, see :meth:`calibrated`).
 
     Source: DIDA (supplement and abstract; equations rebuilt from the released code and from SimMatch).
 
@@ -42,7 +46,7 @@ class InstanceBank(Term):
         classes: How many there are.
         channels: Of the embedding.
         size: K, the number of instances in all.
-        temperature: tau.
+        temperature: tau; 0 leaves of the teacher's similarities the highest one alone, as the supplement has it.
         share: lambda, the loss's part of the whole.
         beta: How far the pseudo-label stays the class prediction; 1 turns gathering off.
         similarity: As in ``ops.instances.log_similarity``.
@@ -50,8 +54,10 @@ class InstanceBank(Term):
         update: How the bank follows: by class means of a picture, by boundary pixels, by both, or oldest out.
         interval: Steps from one update to the next.
         momentum: mu, of moving averages.
-        region: Where the loss counts: target pixels that were not pasted over, all, or confident target pixels.
+        region: Where the loss counts: on target pixels that were not pasted over; on these as far as the teacher is
+            "trusted", like the target's own loss; on "all" pixels, as released; or on "confident" target pixels.
         warmup: Steps before the bank is filled; classes are counted until then, and in the first picture after it.
+        patience: Steps after the warm-up from which the loss does not wait for a full bank any longer.
         seed: Of the bank's own draws; nobody else's random numbers depend on them.
     """
 
@@ -77,8 +83,9 @@ class InstanceBank(Term):
         update: Update = "ema",
         interval: int = 50,
         momentum: float = 0.999,
-        region: Literal["target", "all", "confident"] = "target",
+        region: Literal["target", "trusted", "all", "confident"] = "target",
         warmup: int = 1500,
+        patience: int = 1500,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -91,7 +98,8 @@ class InstanceBank(Term):
         self.similarity: instances.Similarity = similarity
         self.scatter = scatter
         self.update: Update = update
-        self.interval, self.momentum, self.region, self.warmup = interval, momentum, region, warmup
+        self.interval, self.momentum, self.region = interval, momentum, region
+        self.warmup, self.patience = warmup, patience
         self.seed = seed
         self.register_buffer("features", torch.zeros(size, channels))
         self.register_buffer("labels", torch.zeros(size, dtype=torch.int64))
@@ -102,26 +110,28 @@ class InstanceBank(Term):
         self._clock: tuple[int, bool] | None = None
 
     def forward(self, network: nn.Module, view: View, output: Output) -> dict[str, Tensor]:
-        """Remember the source; compare the two views of the target once the bank is full."""
+        """Remember the source; compare the two views of the target once the bank is ready."""
         if view.name == "source":
             self._remember(output.embedding.detach(), cast(Tensor, view.label))
             return {}
-        if not self._is_full() or self.share == 0:
+        if not self._is_ready() or self.share == 0:
             return {}
         return {"instance": self.share * self._loss(view, output)}
 
     @torch.no_grad()
     def after_step(self, batch: Batch, step: int) -> None:
         """Count the steps; whether the bank is full is looked up when it may have changed."""
-        _, full = self._now()
+        ready, (_, full) = self._is_ready(), self._now()
         self.steps.fill_(step + 1)
         may_have_filled = not full and step + 1 > self.warmup
-        self._clock = (step + 1, bool(self.filled.all()) if may_have_filled else full)
+        # The host asks in every step while the loss waits for the answer, and seldom afterwards.
+        is_asked = may_have_filled and (not ready or step % self.interval == 0)
+        self._clock = (step + 1, bool(self.filled.all()) if is_asked else full)
 
     @torch.no_grad()
     def calibrated(self, taught: Output, label: Int64[Tensor, "b h w"]) -> Int64[Tensor, "b h w"]:
-        """The pseudo-label after instances have had their say; unchanged with beta 1 or an unfinished bank."""
-        if self.beta == 1 or not self._is_full():
+        """The pseudo-label after instances have had their say; unchanged with beta 1 or before the bank is ready."""
+        if self.beta == 1 or not self._is_ready():
             return label
         grid = (taught.embedding.shape[-2], taught.embedding.shape[-1])
         probability = _pixels(enlarge(taught.logits.float(), grid)).softmax(dim=1)
@@ -129,15 +139,24 @@ class InstanceBank(Term):
         for embedding, own in zip(
             _pixels(taught.embedding).split(PIXELS_AT_ONCE), probability.split(PIXELS_AT_ONCE), strict=True
         ):
-            said = instances.gathered(self._log_similarity(embedding).exp(), self.labels, self.classes)
+            said = instances.gathered(self._taught_similarity(embedding), self.labels, self.classes)
             parts.append(self.beta * own + (1 - self.beta) * said)
         mixed = torch.cat(parts).view(len(label), *grid, self.classes).permute(0, 3, 1, 2)
         return enlarge(mixed, (label.shape[-2], label.shape[-1])).max(dim=1).indices
 
     def _log_similarity(self, embedding: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:
         return instances.log_similarity(
-            embedding, self.features, kind=self.similarity, temperature=self.temperature
+            embedding,
+            self.features,
+            kind=self.similarity,
+            temperature=self.temperature or SOFT,
+            there=None if self._now()[1] else self.filled,
         )
+
+    def _taught_similarity(self, embedding: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:
+        """What the teacher says of instances."""
+        similarity = self._log_similarity(embedding).exp()
+        return similarity if self.temperature else instances.nearest(similarity)
 
     def _loss(self, view: View, output: Output) -> Tensor:
         assert view.teacher is not None
@@ -150,6 +169,9 @@ class InstanceBank(Term):
             if self.scatter == "student_logits":
                 score = _pixels(enlarge(output.logits.detach().float(), grid))
             counted = self._counted(view, probability, grid)
+            weight = counted.float()
+            if self.region == "trusted" and view.weight is not None:
+                weight = weight * enlarge_nearest(view.weight[:, None], grid).flatten()
         total = strong.new_zeros((), dtype=torch.float32)
         for at in range(0, len(strong), PIXELS_AT_ONCE):
             part = slice(at, at + PIXELS_AT_ONCE)
@@ -157,18 +179,18 @@ class InstanceBank(Term):
             total = total + cast(
                 Tensor,
                 checkpoint(
-                    self._part, strong[part], weak[part], score[part], counted[part], use_reentrant=False
+                    self._part, strong[part], weak[part], score[part], weight[part], use_reentrant=False
                 ),
             )
         return total / counted.sum().clamp(min=1)
 
-    def _part(self, strong: Tensor, weak: Tensor, score: Tensor, counted: Tensor) -> Tensor:
+    def _part(self, strong: Tensor, weak: Tensor, score: Tensor, weight: Tensor) -> Tensor:
         """The loss of some pixels: the student's distribution against the teacher's, weighed by classes."""
         with torch.no_grad():
-            target = self._log_similarity(weak).exp()
+            target = self._taught_similarity(weak)
             if self.scatter != "off":
                 target = instances.scattered(target, score, self.labels)
-        return instances.instance_loss(target, self._log_similarity(strong), counted)
+        return instances.instance_loss(target, self._log_similarity(strong), weight)
 
     def _counted(self, view: View, probability: Tensor, grid: tuple[int, int]) -> Bool[Tensor, " n"]:
         counted = torch.ones(len(probability), dtype=torch.bool, device=probability.device)
@@ -188,10 +210,10 @@ class InstanceBank(Term):
         if step < self.warmup:
             self._count(seen)
             return
+        if self._is_ready() and self.update != "frozen" and step % self.interval == 0:
+            self._follow(_pixels(embedding[:1]), seen)
         if not full:
             self._fill(_pixels(embedding[:1]), seen.flatten())
-        elif self.update != "frozen" and step % self.interval == 0:
-            self._follow(_pixels(embedding[:1]), seen)
 
     def _count(self, label: Tensor) -> None:
         known = label.flatten().clamp(max=self.classes)
@@ -228,7 +250,8 @@ class InstanceBank(Term):
             means = torch.where(found[:, None], on_edge, means)
         means, present = from_first_rank(means), from_first_rank(present.float()) > 0
         moved = torch.lerp(means[self.labels], self.features, self.momentum)
-        self.features.copy_(torch.where(present[self.labels][:, None], moved, self.features))
+        moves = present[self.labels] & self.filled
+        self.features.copy_(torch.where(moves[:, None], moved, self.features))
 
     def _replace_oldest(self, pixels: Tensor, label: Tensor) -> None:
         """A new instance for a few of the classes that are there, in the place of their oldest."""
@@ -240,7 +263,7 @@ class InstanceBank(Term):
         chosen = found & (from_first_rank(keys).argsort().argsort() < INSERTS)
         oldest = torch.full((self.classes,), torch.iinfo(torch.int64).max, device=label.device)
         oldest.scatter_reduce_(0, self.labels, self.ages, "amin")
-        replaced = chosen[self.labels] & (self.ages == oldest[self.labels])
+        replaced = chosen[self.labels] & (self.ages == oldest[self.labels]) & self.filled
         self.features.copy_(torch.where(replaced[:, None], rows[self.labels], self.features))
         self.ages.copy_(torch.where(replaced, self.ages.max() + 1 + self.labels, self.ages))
 
@@ -255,8 +278,9 @@ class InstanceBank(Term):
             self._clock = (int(self.steps), bool(self.filled.all()))
         return self._clock
 
-    def _is_full(self) -> bool:
-        return self._now()[1]
+    def _is_ready(self) -> bool:
+        step, full = self._now()
+        return full or step >= self.warmup + self.patience
 
 
 def quotas(counts: Float[Tensor, " c"], size: int) -> Int64[Tensor, " k"]:
