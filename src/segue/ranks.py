@@ -1,10 +1,13 @@
 """Statistics that must be equal on all ranks."""
 
 from collections.abc import Iterable
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+T = TypeVar("T")
 
 
 def mean_over_ranks(value: Tensor) -> Tensor:
@@ -24,6 +27,22 @@ def from_first_rank(value: Tensor) -> Tensor:
     shared = value.clone()
     dist.broadcast(shared, src=0)
     return shared
+
+
+@torch.no_grad()
+def share_largest(value: Tensor) -> None:
+    """Put the largest value of any process into the tensor on all processes."""
+    if _several():
+        dist.all_reduce(value, op=dist.ReduceOp.MAX)
+
+
+def of_all_ranks(value: T) -> list[T]:
+    """What each process says, in their order: plain values, and only where waiting is no matter."""
+    if not _several():
+        return [value]
+    said: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(said, value)
+    return said
 
 
 @torch.no_grad()

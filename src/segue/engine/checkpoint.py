@@ -40,7 +40,7 @@ class State:
 
 
 def save(
-    folder: Path, method: nn.Module, optimizer: torch.optim.Optimizer, state: State, *, keep: int = 1
+    folder: Path, method: nn.Module, optimizer: torch.optim.Optimizer, state: State, *, keep: int = 2
 ) -> Path:
     """Write a checkpoint under ``folder`` and delete all but the newest ``keep``.
 

@@ -1,6 +1,6 @@
 """The training loop: whatever the method yields is seen once and learnt from at once."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -12,6 +12,7 @@ from rich.console import Console
 from torch import Tensor
 
 from segue.engine import checkpoint, optim
+from segue.engine.guard import Guard, kept_batches, write_batches
 from segue.engine.log import RunLog
 from segue.engine.pictures import ViewPainter
 from segue.engine.settings import Experiment
@@ -50,16 +51,28 @@ class Trainer:
         self.step = self._take_up()
         # The whole method is prepared, not the student: the layers of its terms are reduced over ranks too.
         self.module, self.optimizer = accelerator.prepare(self.method, self.plain_optimizer)
+        self.learnt = [p for group in self.plain_optimizer.param_groups for p in group["params"]]
+        self.buffers = list(self.method.buffers())
+        self.guard = Guard([*self.buffers, *_scaler_tensors(accelerator)], accelerator.device)
+        self.method.held = self.plain_optimizer.held = self.guard.held
 
-    def run(self, batches: Iterator[Batch], *, painter: ViewPainter, console: Console) -> None:
+    def run(
+        self, read: Callable[[int, int], Iterator[Batch]], *, painter: ViewPainter, console: Console
+    ) -> None:
         """Train from here to the end.
 
         Args:
-            batches: The remaining batches, ``optim.accumulate`` of them a step.
+            read: The batches from one number to before another; each step takes ``optim.accumulate`` of them.
             painter: Draws what the student sees when a picture is due.
             console: Where the first process shows progress.
+
+        Raises:
+            ValueError: If a loss or the gradient was not finite. The newest checkpoint is then of the state before
+                that step.
         """
         steps, every = self.experiment.steps, self.experiment.run
+        accumulate = self.experiment.optim.accumulate
+        batches = read(self.step * accumulate, steps * accumulate)
         with ExitStack() as stack:
             log = self._log(stack, console)
             for step in range(self.step, steps):
@@ -67,8 +80,15 @@ class Trainer:
                 is_drawn = log is not None and every.draw_every > 0 and step % every.draw_every == 0
                 values = self.update(batches, step, painter if is_drawn else None)
                 self.step = step + 1
-                self._record(log, step, values)
-                if self.step % every.save_every == 0 or self.step == steps:
+                is_logged = step % every.log_every == 0 or self.step == steps
+                is_saved = self.step % every.save_every == 0 or self.step == steps
+                if is_logged or is_saved:
+                    self._require_finite(read)
+                if log is not None:
+                    log.advance(step)
+                if log is not None and is_logged:
+                    log.write(step, _numbers(values))
+                if is_saved:
                     self.save()
 
     def update(
@@ -82,13 +102,17 @@ class Trainer:
         )
         optim.set_rates(self.plain_optimizer, factor)
         self.method.train()
+        self.guard.begin()
         values: dict[str, Tensor | float] = {"lr": settings.lr * factor}
+        watched: list[tuple[str, Tensor]] = []
         batch: Batch | None = None
         for batch in islice(batches, settings.accumulate):
             for seen in self._yielded(self.method.views(batch, step)):
                 losses: dict[str, Tensor] = self.module(seen)
                 self.accelerator.backward(torch.stack(list(losses.values())).sum() / settings.accumulate)
-                values |= {name: loss.detach() for name, loss in losses.items()} | _mean_weights(seen)
+                found = {name: loss.detach() for name, loss in losses.items()}
+                watched += found.items()
+                values |= found | _mean_weights(seen)
                 if painter is not None:
                     painter.add(seen, self.method.student)
             if painter is not None:
@@ -96,13 +120,42 @@ class Trainer:
                 painter = None
         if batch is None:
             raise RuntimeError(f"the loader ended before step {step}")
+        self.guard.settle(step, watched, self._gradients())
         if settings.clip is not None:
             self.accelerator.clip_grad_norm_(self.module.parameters(), settings.clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.method.after_step(batch, step)
-        average_over_ranks(self.method.buffers())
+        average_over_ranks(self.buffers)
         return values
+
+    def _gradients(self) -> list[Tensor]:
+        """The gradients that have to be finite.
+
+        None have to in fp16: scaled ones overflow now and then, and the scaler leaves such a step out by itself.
+        """
+        learnt = [] if self.accelerator.scaler is not None else self.learnt
+        return [gradient for parameter in learnt if (gradient := parameter.grad) is not None]
+
+    def _require_finite(self, read: Callable[[int, int], Iterator[Batch]]) -> None:
+        """Stop all processes where the run last was well, if anything was not finite since."""
+        fault = self.guard.fault()
+        if fault is None:
+            return
+        self.guard.undo()
+        self.step = step = fault.step
+        rank, accumulate = self.accelerator.process_index, self.experiment.optim.accumulate
+        if rank in fault.processes:
+            facts = {"step": step, "seed": self.experiment.seed, "process": rank, "wrong": fault.wrong[rank]}
+            again = read(step * accumulate, (step + 1) * accumulate)
+            write_batches(kept_batches(self.folder, step, rank), list(again), facts=facts)
+        if step:
+            self.save()
+        self.accelerator.wait_for_everyone()
+        if not self.accelerator.is_main_process:
+            raise SystemExit(2)  # the first process speaks for all
+        kept = kept_batches(self.folder, step, fault.processes[0])
+        raise ValueError(f"{fault}; {self._advice(kept)}")
 
     def save(self) -> None:
         """Write a checkpoint; all processes meet here."""
@@ -122,12 +175,14 @@ class Trainer:
             RunLog(self.folder, steps=steps, start=self.step, console=console, title=title)
         )
 
-    def _record(self, log: RunLog | None, step: int, values: dict[str, Tensor | float]) -> None:
-        if log is None:
-            return
-        log.advance(step)
-        if step % self.experiment.run.log_every == 0 or self.step == self.experiment.steps:
-            log.write(step, _numbers(values, step))
+    def _advice(self, kept: Path) -> str:
+        """What to do about a value that is not finite."""
+        precision = {"fp16": "run.precision=bf16 or fp32, ", "bf16": "run.precision=fp32, "}
+        return (
+            f"the pictures are in {kept}, and {self.step} good steps are kept: mend what is wrong with the pictures and"
+            " give the same command again, or start another run with a lower optim.lr,"
+            f" {precision.get(self.experiment.run.precision, '')}or optim.clip"
+        )
 
     def _take_up(self) -> int:
         newest = checkpoint.list_checkpoints(self.folder / "checkpoints")[-1:]
@@ -159,13 +214,18 @@ def _mean_weights(seen: View | Joint) -> dict[str, Tensor]:
     return {f"{view.name}/weight": view.weight.mean() for view in views if view.weight is not None}
 
 
-def _numbers(values: dict[str, Tensor | float], step: int) -> dict[str, float]:
+def _numbers(values: dict[str, Tensor | float]) -> dict[str, float]:
     """Losses as numbers, their sum first: the one copy to the host, made only when a line is written."""
     numbers = {name: float(value) for name, value in values.items()}
     losses = [value for name, value in numbers.items() if "/" in name and not name.endswith("/weight")]
-    wrong = [name for name, value in numbers.items() if not np.isfinite(value)]
-    if wrong:
-        raise ValueError(
-            f"step {step}: {', '.join(wrong)} is not finite; lower optim.lr, set optim.clip, or use run.precision=fp32"
-        )
     return {"loss": sum(losses), **numbers}
+
+
+def _scaler_tensors(accelerator: Accelerator) -> list[Tensor]:
+    """The factor of fp16's gradient scaler and its count of good steps: both move in every step."""
+    scaler = accelerator.scaler
+    if scaler is None:
+        return []
+    scaler.scale(torch.zeros((), device=accelerator.device))  # it makes them when it first scales something
+    found = (getattr(scaler, name) for name in ("_scale", "_growth_tracker"))
+    return [tensor for tensor in found if isinstance(tensor, Tensor)]

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 NORMS = (nn.LayerNorm, nn.modules.batchnorm._NormBase, nn.GroupNorm)  # pyright: ignore[reportPrivateUsage]
 
@@ -73,6 +73,29 @@ def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
         group["lr"] = group["base_lr"] * factor
 
 
-def adamw(groups: Iterable[dict[str, Any]], *, betas: tuple[float, float]) -> torch.optim.AdamW:
+class HeldAdamW(torch.optim.AdamW):
+    """AdamW that does nothing while a flag on the device is 1: parameters, moments and counters stay.
+
+    Attributes:
+        held: 0 or 1, a scalar on the parameters' device; None for plain AdamW.
+    """
+
+    held: Tensor | None = None
+
+    def step(self, closure: Any = None) -> Any:
+        """One update, or none."""
+        if self.held is None:
+            return super().step(closure)
+        # The fused kernels take such a flag from gradient scaling, which may have set its own for this update.
+        overflow: Tensor | None = getattr(self, "found_inf", None)
+        self.found_inf = self.held if overflow is None else torch.maximum(self.held, overflow)
+        try:
+            return super().step(closure)
+        finally:
+            if overflow is None:
+                del self.found_inf
+
+
+def adamw(groups: Iterable[dict[str, Any]], *, betas: tuple[float, float]) -> HeldAdamW:
     """AdamW over parameter groups, its update fused into one kernel a group."""
-    return torch.optim.AdamW(list(groups), betas=betas, fused=True)
+    return HeldAdamW(list(groups), betas=betas, fused=True)

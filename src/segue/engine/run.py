@@ -106,10 +106,9 @@ def train(
         experiments.save(experiment, folder / "experiment.yaml")
     if trainer.step:
         console.print(f"going on from step {trainer.step} of {experiment.steps} in {folder}", markup=False)
-    accumulate = experiment.optim.accumulate
     if trainer.step < experiment.steps:
         trainer.run(
-            loader.steps(trainer.step * accumulate, experiment.steps * accumulate),
+            loader.steps,
             painter=ViewPainter(folder, classes=classes, mean=mean, std=std),
             console=console,
         )

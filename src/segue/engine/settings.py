@@ -122,7 +122,7 @@ class RunSettings(Settings):
     log_every: Count = 50
     draw_every: Annotated[int, Field(ge=0)] = 1000  # 0: never
     save_every: Count = 1000
-    keep: Count = 1  # checkpoints
+    keep: Count = 2  # checkpoints: the newest, and one before it should that turn out to be a bad place
 
 
 class EvaluationSettings(Settings):

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from segue.methods.teacher import move_towards
 from segue.models.segmenter import Segmenter
 from segue.ops.likeness import Likeness, likeness
 from segue.types import Batch, Output
@@ -91,7 +92,7 @@ class CollaborativeTeacher(nn.Module):
         return self.network(image)
 
     @torch.no_grad()
-    def follow(self, student: nn.Module, batch: Batch, step: int) -> None:
+    def follow(self, student: nn.Module, batch: Batch, step: int, held: Tensor | None = None) -> None:
         """Compare attention while it is time for that, and move the chosen blocks afterwards."""
         assert isinstance(student, Segmenter) and batch.target is not None
         if self.match_from <= step <= self.match_until:
@@ -101,7 +102,7 @@ class CollaborativeTeacher(nn.Module):
         elif step > self.match_until and self.layers:
             own = self._values(self.network, self.layers)
             others = self._values(student, self.matches())
-            torch._foreach_lerp_(own, others, 1.0 - self.momentum)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
+            move_towards(own, others, 1.0 - self.momentum, held)
 
     def matches(self) -> list[str]:
         """The student's block that each chosen block follows, as far as attention was compared."""

@@ -43,9 +43,15 @@ class Method(nn.Module):
         terms: Additional losses by name.
         view_names: The views that it yields, in their order.
 
+    Attributes:
+        held: 1 from the first step on in which something was not finite, and nobody may follow the student; a
+            scalar of the engine's. None if nobody watches.
+
     Raises:
         ValueError: If a term asks for a view that the method never yields.
     """
+
+    held: Tensor | None = None
 
     def __init__(
         self,

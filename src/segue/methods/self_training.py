@@ -106,7 +106,7 @@ class SelfTraining(Method):
     def after_step(self, batch: Batch, step: int) -> None:
         """The teacher follows the student."""
         super().after_step(batch, step)
-        cast(Teacher, self.teacher).follow(self.student, batch, step)
+        cast(Teacher, self.teacher).follow(self.student, batch, step, self.held)
 
     def _label(self, taught: Output, image: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """The pseudo-label, the teacher's confidence, and its probabilities if they are to be learnt."""

@@ -16,8 +16,8 @@ class Teacher(Protocol):
         """The teacher's output on target images (B,3,H,W), without gradient."""
         ...
 
-    def follow(self, student: nn.Module, batch: Batch, step: int) -> None:
-        """Learn from the student after the update of this step."""
+    def follow(self, student: nn.Module, batch: Batch, step: int, held: Tensor | None = None) -> None:
+        """Learn from the student after the update of this step; no parameter moves while ``held`` is 1."""
         ...
 
 
@@ -66,7 +66,7 @@ class EmaTeacher(nn.Module):
         return self.network(image)
 
     @torch.no_grad()
-    def follow(self, student: nn.Module, batch: Batch, step: int) -> None:
+    def follow(self, student: nn.Module, batch: Batch, step: int, held: Tensor | None = None) -> None:
         """Move towards the student by one minus min(1 - 1 / (step + 2), momentum).
 
         Note:
@@ -75,7 +75,7 @@ class EmaTeacher(nn.Module):
             (``copies_first``). Only parameters follow; with ``statistics="average"`` buffers do too.
         """
         share = 1.0 - min(1.0 - 1.0 / (step + self.head_start), self.momentum)
-        torch._foreach_lerp_(list(self.network.parameters()), list(student.parameters()), share)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
+        move_towards(list(self.network.parameters()), list(student.parameters()), share, held)
         if self.statistics == "average":
             _follow_buffers(list(self.network.buffers()), list(student.buffers()), share)
 
@@ -97,12 +97,40 @@ class Frozen(nn.Module):
         """Whatever the network returns, without gradient."""
         return self._held[0](image)
 
-    def follow(self, student: nn.Module, batch: Batch, step: int) -> None:
+    def follow(self, student: nn.Module, batch: Batch, step: int, held: Tensor | None = None) -> None:
         """A frozen teacher follows nobody."""
 
     def _apply(self, fn, recurse: bool = True):  # pyright: ignore[reportUnknownParameterType, reportMissingParameterType]
         self._held[0]._apply(fn)
         return super()._apply(fn, recurse)
+
+
+@torch.no_grad()
+def move_towards(own: list[Tensor], others: list[Tensor], share: float, held: Tensor | None = None) -> None:
+    """Move parameters a share of the way to others, in place; not at all while a flag on the device is 1.
+
+    It is one step of gradient descent on half the squared distance, because that kernel knows such a flag, as no
+    ``lerp`` does: own - share * (own - others), with ``maximize`` for the sign of the others.
+
+    Args:
+        own: Float tensors that move.
+        others: Where to, of the same shapes.
+        share: Of the way, in [0, 1].
+        held: 0 or 1, a scalar; None for 0.
+    """
+    torch._fused_sgd_(  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
+        own,
+        others,
+        [],
+        weight_decay=1.0,
+        momentum=0.0,
+        lr=share,
+        dampening=0.0,
+        nesterov=False,
+        maximize=True,
+        is_first_step=False,
+        found_inf=held,
+    )
 
 
 def _follow_buffers(mine: list[Tensor], theirs: list[Tensor], share: float) -> None:

@@ -1,7 +1,7 @@
 """What is in force where it is not what a recipe sets: a pair's adjustments and a user's wishes, to be told."""
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, cast
 
 from segue.engine.experiment import differences
 from segue.engine.settings import Experiment
@@ -9,11 +9,8 @@ from segue.engine.tree import Tree, flatten
 from segue.recipes.catalogue import Size, experiment
 from segue.recipes.cityscapes_pairs import CITYSCAPES_PAIRS
 
-ADJUSTMENTS = ("methods", "terms", "rare_classes")
-"""What a pair may say of the pieces of recipes."""
-
-VARIANTS = ("high_resolution", "distilled", "large")
-"""Pairs within a pair."""
+PIECES = ("method", "terms", "data.rare_classes")
+"""The settings that a recipe's pieces have, which a pair may adjust under ``when``."""
 
 NEUTRAL = {
     "seed",
@@ -67,9 +64,21 @@ def overridden(own: Experiment, effective: Experiment, *, but: Collection[str] =
     return found
 
 
-def _plain(pair: Tree) -> Tree:
-    kept = {key: value for key, value in pair.items() if key not in ADJUSTMENTS}
-    return kept | {key: _plain(kept[key]) for key in VARIANTS if key in kept}
+def _plain(pair: Mapping[str, Any]) -> Tree:
+    """A pair that adjusts no piece of a recipe: its conditions keep what they say of anything else."""
+    conditions: Mapping[str, Mapping[str, Any]] = pair.get("when", {})
+    kept = {condition: _plain(_without_pieces(changes)) for condition, changes in conditions.items()}
+    return {**pair, "when": kept}
+
+
+def _without_pieces(changes: Mapping[str, Any], prefix: str = "") -> Tree:
+    left: Tree = {}
+    for key, value in changes.items():
+        if f"{prefix}{key}" in PIECES:
+            continue
+        is_inner = key != "when" and isinstance(value, Mapping)
+        left[key] = _without_pieces(cast(Tree, value), f"{prefix}{key}.") if is_inner else value
+    return left
 
 
 def _parents(key: str) -> list[str]:
