@@ -245,12 +245,12 @@ def _check(conflict: Conflict, window: int, certainty: Tensor | None, threshold:
         )
 
 
-def _most_certain(claims: UInt8[Tensor, "t n"], certainty: Float[Tensor, "k n"]) -> UInt8[Tensor, " n"]:
+def _most_certain(claims: Tensor, certainty: Tensor) -> Tensor:
     sure = _certainty_of(claims, certainty).masked_fill(claims == IGNORE, -1.0)
     return claims.gather(0, sure.max(0, keepdim=True).indices)[0]
 
 
-def _first(claims: UInt8[Tensor, "t n"], order: Sequence[int]) -> UInt8[Tensor, " n"]:
+def _first(claims: Tensor, order: Sequence[int]) -> Tensor:
     ranks = torch.full((256,), 256, dtype=torch.int64, device=claims.device)
     ranks[IGNORE] = 257  # no claim at all
     ranks[torch.tensor(list(order), device=claims.device)] = torch.arange(len(order), device=claims.device)
@@ -266,6 +266,6 @@ def _sureness(label: Tensor, certainty: Tensor, voted: Tensor, window: int) -> T
     return torch.where(voted, _certainty_of(label[None], around)[0], own)
 
 
-def _certainty_of(labels: UInt8[Tensor, "t *n"], certainty: Float[Tensor, "k *n"]) -> Float[Tensor, "t *n"]:
-    """Of the class that each label names; of any where it names none."""
+def _certainty_of(labels: Tensor, certainty: Tensor) -> Tensor:
+    """Of the class that each label (T,...) names, by class (K,...); of any where it names none."""
     return certainty.gather(0, labels.clamp(max=len(certainty) - 1).long())

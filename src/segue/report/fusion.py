@@ -11,6 +11,7 @@ import numpy as np
 from segue.files import write_text
 from segue.report.page import rendered
 from segue.report.pictures import Picture, class_map, photograph
+from segue.report.wording import percent
 
 SCENES = 6
 """So many pictures are shown at most, evenly taken."""
@@ -27,6 +28,7 @@ class ClassLine:
         reasons: Each member's certainty or IoU that decided, in [0, 1]; None where it has none; empty without.
         named: The share of all pixels that each member names so, in [0, 1].
         share: Its share of the result's pixels, in [0, 1].
+        ious: Each member's IoU on labelled pictures, in [0, 1]; None where it has none; empty if nothing is labelled.
     """
 
     name: str
@@ -35,6 +37,22 @@ class ClassLine:
     reasons: list[float | None]
     named: list[float]
     share: float
+    ious: list[float | None]
+
+
+@dataclass(frozen=True)
+class Worth:
+    """A row of what fused labels are worth on labelled pictures.
+
+    Attributes:
+        name: Whose labels they are.
+        iou: Their mean IoU, in [0, 1].
+        note: What else there is to say.
+    """
+
+    name: str
+    iou: float
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,6 +94,8 @@ def write_fusion_report(
         why="certainty" if "certainty" in account else "IoU" if "iou" in account else None,
         members=account["members"],
         lines=_lines(account, palette),
+        compared=account.get("compared"),
+        worth=_worth(account),
         agreement=_agreement(account),
         shares=_shares(account),
         scenes=[_scene(name, out, palette, pictures(name) if pictures else None) for name in chosen],
@@ -88,6 +108,8 @@ def write_fusion_report(
 def _lines(account: Mapping[str, Any], palette: Sequence[tuple[int, int, int]]) -> list[ClassLine]:
     policy: Sequence[int] | None = account["rules"]["policy"]
     table: Sequence[Sequence[float | None]] = account.get("certainty") or account.get("iou") or []
+    # Where the IoU itself decided it is there already.
+    compared = [] if "iou" in account else (account.get("compared") or {"iou": []})["iou"]
     pixels = max(account["pixels"], 1)
     return [
         ClassLine(
@@ -97,8 +119,26 @@ def _lines(account: Mapping[str, Any], palette: Sequence[tuple[int, int, int]]) 
             [row[place] for row in table],
             [row[place] / pixels for row in account["named"]],
             account["classes"][place] / pixels,
+            [row[place] for row in compared],
         )
         for place, name in enumerate(account["names"])
+    ]
+
+
+def _worth(account: Mapping[str, Any]) -> list[Worth]:
+    """The rules in use, and what they are to be compared with; empty if nothing is labelled."""
+    found: Mapping[str, Any] | None = account.get("compared")
+    if found is None:
+        return []
+    drawn: list[float] = found["random"]
+    rows = [Worth("used", found["used"], account.get("policy_from") or account["rules"]["kind"])]
+    rows += [Worth(f"member {name} alone", iou) for name, iou in found["members"].items()]
+    reach = f"{percent(min(drawn))} to {percent(max(drawn))}"
+    return [
+        *rows,
+        Worth("majority", found["majority"]),
+        Worth(f"mean of {len(drawn)} random policies", sum(drawn) / len(drawn), reach),
+        Worth("oracle policy", found["oracle"], "reads the labels that it is scored by"),
     ]
 
 
