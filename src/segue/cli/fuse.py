@@ -11,6 +11,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from segue.classes import ClassList
+    from segue.evaluate.account import Account
     from segue.evaluate.metrics import Scores
 
 MODEL_HINT = "a run or model folder, an .onnx file, or a folder of PNGs with class numbers"
@@ -111,24 +112,18 @@ def fuse(
     with counting("fusing", len(opened.names)) as watch:
         fused = run.run(opened.names, watch=watch)
     console = Console(soft_wrap=True)
+    worth = "no labelled target pictures (--labels): what this policy is worth is not known"
     if truth is not None and found is not None:
         beside = compare(opened, rules, truth, found)
-        about["compared"] = beside.to_json()
-        console.print(beside.lines(policy if fusion == "channel" else fusion), highlight=False, markup=False)
-    else:
-        console.print(
-            "no labelled target pictures (--labels): what this policy is worth is not known", style="dim"
-        )
+        worth, about["compared"] = beside.lines(policy if fusion == "channel" else fusion), beside.to_json()
+    console.print(worth, highlight=False, markup=False)
     run.write_account({"policy_from": policy if fusion == "channel" else None, **about})
     page = write_fusion_report(out, pictures=files.get)
     if chosen is not None:
         console.print(_table(chosen, opened.classes.names, list(paths)))
-    account = run.account
-    shares = {
-        "disputed": account.disputed, "unclaimed": account.unclaimed, "without a label": account.ignored,
-    }  # fmt: skip
-    said = ", ".join(f"{name} {100 * count / max(account.pixels, 1):.1f} %" for name, count in shares.items())
-    console.print(f"{fused} pictures fused now, of {len(opened.names)}; {said}", highlight=False)
+    console.print(
+        f"{fused} pictures fused now, of {len(opened.names)}; {_shares(run.account)}", highlight=False
+    )
     console.print(f"labels  {out / 'index'}\nreport  {page}", highlight=False)
 
 
@@ -169,6 +164,13 @@ def _policy(
         table = [student_certainty(students[name], classes) for name in names]
         return policy.by_certainty(table), {"certainty": table}
     return policy.from_file(Path(wanted), classes, names), {}
+
+
+def _shares(account: "Account") -> str:
+    shares = {
+        "disputed": account.disputed, "unclaimed": account.unclaimed, "without a label": account.ignored,
+    }  # fmt: skip
+    return ", ".join(f"{name} {100 * count / max(account.pixels, 1):.1f} %" for name, count in shares.items())
 
 
 def _table(policy: Sequence[int], names: Sequence[str], members: Sequence[str]) -> Table:
