@@ -64,7 +64,7 @@ def ready(wanted: Experiment, folder: Path) -> Experiment:
         for seed, name in enumerate(("one", "two")):
             write_model(wanted, folder / name, seed=seed)
         members = {name: str(folder / name) for name in ("one", "two")}
-        return revise(wanted, {"method": {"ensemble": {"members": members, "student_share": 0.4}}})
+        return revise(wanted, {"method": {"ensemble": {"members": members, "students": {"share": 0.4}}}})
     if isinstance(settings, EnsembleDistillationSettings):
         for seed, name in enumerate(("one", "two")):
             write_model(wanted, folder / name, seed=seed)

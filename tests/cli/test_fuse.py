@@ -215,6 +215,36 @@ def test_policies(tmp_path: Path) -> None:
     assert "nobody is believed for car, sky" in str(lost.exception)
 
 
+def test_labels_put_other_policies_beside_the_one_in_use(tmp_path: Path) -> None:
+    """They are measured by and change nothing: the same labels and the same policy as without them."""
+    one, two = write_labels(tmp_path / "one", 1), write_labels(tmp_path / "two", 2)
+    arguments = ("fuse", f"one={one}", f"two={two}", "--policy", "random:3", "--out")
+    with_labels = run(*arguments, tmp_path / "with", "--labels", two)
+    without = run(*arguments, tmp_path / "without")
+    for part in (
+        "used: random:3",
+        "best member: two",
+        "100.0",
+        "majority",
+        "5 random policies",
+        "oracle policy",
+    ):
+        assert part in with_labels.output
+    assert "what this policy is worth is not known" in without.output and "--labels" in without.output
+    measured, blind = (
+        json.loads((tmp_path / out / "fusion.json").read_text()) for out in ("with", "without")
+    )
+    compared = measured.pop("compared")
+    assert measured == blind and compared["oracle"] == compared["members"]["two"] == 1.0
+    for name in ("a", "b"):
+        assert (
+            read(tmp_path / f"with/index/{name}.png") == read(tmp_path / f"without/index/{name}.png")
+        ).all()
+    page, plain = ((tmp_path / out / "report.html").read_text() for out in ("with", "without"))
+    assert "What it is worth" in page and "member two alone" in page and "IoU one" in page
+    assert "What it is worth" not in plain and "IoU one" not in plain
+
+
 def test_members_that_do_not_fit(tmp_path: Path) -> None:
     one, two = write_labels(tmp_path / "one", 1), write_labels(tmp_path / "two", 2)
 

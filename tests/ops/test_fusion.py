@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -110,6 +111,43 @@ def test_precedence_equals_the_pre_release(official) -> None:
                 order=rows[:, 0].tolist(),
             )  # fmt: skip
             assert torch.equal(fused.label, tensors[f"{name}/precedence/{case}_thr0"]), (name, case)
+
+
+def test_precedence_with_a_threshold_equals_the_pre_release(official) -> None:
+    """A claim counts if its own certainty is high enough: the surest neighbourhood does not help, and the next wins."""
+    tensors, _ = official
+    for name in ("gta", "synthia"):
+        for case, source in (("official", "official"), ("reversed", "official_reversed")):
+            rows = tensors[f"{name}/channel/{source}_thr0/list"]
+            policy, percent = as_policy(rows), tensors[f"{name}/certainty"]
+            planes = torch.stack([percent[t, ..., c].float() / 100 for c, t in enumerate(policy)])
+            fused = channel_wise(
+                tensors[f"{name}/labels"], policy, conflict="order", unclaimed="ignore",
+                order=rows[:, 0].tolist(), certainty=planes, threshold=0.9,
+            )  # fmt: skip
+            assert torch.equal(fused.label, tensors[f"{name}/precedence/{case}_thr90"]), (name, case)
+
+
+@pytest.mark.parametrize(("own", "around"), [(1.0, 0.0), (0.0, 1.0)])
+def test_a_threshold_looks_at_whoever_decided(own: float, around: float) -> None:
+    """The neighbourhood's mean where the neighbourhood decided, the class's own certainty at the pixel elsewhere."""
+    disputed = torch.ones(2, 1, 5, 5, dtype=torch.uint8)
+    disputed[1] = 0
+    disputed[1, 0, 2, 2] = 2  # member 0 is believed for 1 and claims it, member 1 for 2 and claims that
+    unclaimed = disputed.clone()
+    unclaimed[:, 0, 2, 2] = torch.tensor([[2], [0]]).T  # what neither of the two is believed for
+    planes = torch.full((3, 1, 5, 5), around)
+    planes[..., 2, 2] = own
+
+    def kept(labels: Tensor, **rules: Any) -> bool:
+        fused = channel_wise(labels, [0, 0, 1], certainty=planes, threshold=0.9, **rules)
+        return int(fused.label[0, 2, 2]) != IGNORE
+
+    of_its_own, of_the_window = own > 0.9, (24 * around + own) / 25 > 0.9
+    assert kept(disputed, conflict="order", unclaimed="ignore") == of_its_own
+    assert kept(disputed, conflict="certainty") == of_its_own
+    assert kept(unclaimed, unclaimed="majority") == of_its_own
+    assert kept(disputed, unclaimed="majority") == kept(unclaimed, conflict="order") == of_the_window
 
 
 def members(seed: int, count: int = 3, classes: int = 4) -> Tensor:

@@ -1,6 +1,7 @@
 """``segue fuse``: many members' predictions, one label for every picture."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,7 +11,8 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from segue.classes import ClassList
-    from segue.evaluate.members import Member
+    from segue.evaluate.account import Account
+    from segue.scores import Scores
 
 MODEL_HINT = "a run or model folder, an .onnx file, or a folder of PNGs with class numbers"
 
@@ -45,7 +47,10 @@ def fuse(
             "--student", help="NAME=FOLDER: what the member's distilled student labelled with `segue label`."
         ),
     ] = None,
-    labels: Annotated[Path | None, typer.Option(help="Labelled target pictures, for --policy truth.")] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Labels of these pictures, to measure by: other policies beside this one."),
+    ] = None,
     conflict: Annotated[
         Literal["neighbourhood", "certainty", "order", "ignore"], typer.Option(help="Of several claims.")
     ] = "neighbourhood",
@@ -68,8 +73,9 @@ def fuse(
     from segue.data.class_map import read_class_list
     from segue.data.picture import read_image
     from segue.engine.experiment import read_yaml
-    from segue.evaluate.fusing import Fusion, FusionRules
-    from segue.evaluate.open_members import open_members
+    from segue.evaluate.comparison import compare, score_members
+    from segue.evaluate.fusing import Fusion, FusionRules, check_members
+    from segue.evaluate.open_members import open_members, open_truth
     from segue.evaluate.policy import precedence
     from segue.memory import keep_memory
     from segue.report.fusion_page import write_fusion_report
@@ -89,11 +95,15 @@ def fuse(
         maps=own_maps,
         device=choose_device(device),
     )
-    chosen, about = (None, {}) if fusion != "channel" else _policy(
-        policy, opened.members, opened.classes, opened.names, by_student, labels
-    )  # fmt: skip
     first = None if order is None else precedence(order.split(","), opened.classes)
-    rules = FusionRules(fusion, chosen, conflict, unclaimed, window, first, threshold)
+    rules = FusionRules(fusion, None, conflict, unclaimed, window, first, threshold)
+    check_members(opened.members, rules)
+    truth = None if labels is None else open_truth(labels, opened.classes)
+    found = None if truth is None else score_members(opened, truth)
+    chosen, about = (None, {}) if fusion != "channel" else _policy(
+        policy, [member.name for member in opened.members], opened.classes, by_student, found
+    )  # fmt: skip
+    rules = replace(rules, policy=chosen)
     made = {
         "members": {name: str(path.absolute()) for name, path in paths.items()}, "maps": own_maps,
         "pictures": None if pictures is None else str(pictures.absolute()),
@@ -101,32 +111,32 @@ def fuse(
     run = Fusion(opened.members, opened.classes, rules, out, made)
     with counting("fusing", len(opened.names)) as watch:
         fused = run.run(opened.names, watch=watch)
+    console = Console(soft_wrap=True)
+    worth = "no labelled target pictures (--labels): what this policy is worth is not known"
+    if truth is not None and found is not None:
+        beside = compare(opened, rules, truth, found)
+        worth, about["compared"] = beside.lines(policy if fusion == "channel" else fusion), beside.to_json()
+    console.print(worth, highlight=False, markup=False)
     run.write_account({"policy_from": policy if fusion == "channel" else None, **about})
     page = write_fusion_report(out, pictures=files.get)
-    console = Console(soft_wrap=True)
     if chosen is not None:
         console.print(_table(chosen, opened.classes.names, list(paths)))
-    account = run.account
-    shares = {
-        "disputed": account.disputed, "unclaimed": account.unclaimed, "without a label": account.ignored,
-    }  # fmt: skip
-    said = ", ".join(f"{name} {100 * count / max(account.pixels, 1):.1f} %" for name, count in shares.items())
-    console.print(f"{fused} pictures fused now, of {len(opened.names)}; {said}", highlight=False)
+    console.print(
+        f"{fused} pictures fused now, of {len(opened.names)}; {_shares(run.account)}", highlight=False
+    )
     console.print(f"labels  {out / 'index'}\nreport  {page}", highlight=False)
 
 
 def _policy(
     wanted: str,
-    members: "Sequence[Member]",
+    names: Sequence[str],
     classes: "ClassList",
-    pictures: Sequence[str],
     students: Mapping[str, Path],
-    labels: Path | None,
+    found: "Sequence[Scores] | None",
 ) -> "tuple[tuple[int, ...], dict[str, object]]":
     from segue.evaluate import policy
-    from segue.evaluate.open_members import labelled_scores, student_certainty
+    from segue.evaluate.open_members import student_certainty
 
-    names = [member.name for member in members]
     kind, _, rest = wanted.partition(":")
     if kind == "uniform":
         if rest not in names:
@@ -137,12 +147,11 @@ def _policy(
             raise ValueError(f"--policy {wanted}: write it as random:SEED")
         return policy.at_random(classes, names, int(rest)), {}
     if wanted == "truth":
-        if labels is None:
+        if found is None:
             raise ValueError("--policy truth needs --labels: labelled target pictures; it is an oracle")
         Console().print(
             "This policy reads target labels: it is an oracle, for measuring only.", style="yellow"
         )
-        found = labelled_scores(members, classes, pictures, labels)
         table = [[one.per_class_iou[name] for name in classes.names] for one in found]
         return policy.by_truth(found, classes), {"iou": table}
     if wanted == "certainty":
@@ -155,6 +164,13 @@ def _policy(
         table = [student_certainty(students[name], classes) for name in names]
         return policy.by_certainty(table), {"certainty": table}
     return policy.from_file(Path(wanted), classes, names), {}
+
+
+def _shares(account: "Account") -> str:
+    shares = {
+        "disputed": account.disputed, "unclaimed": account.unclaimed, "without a label": account.ignored,
+    }  # fmt: skip
+    return ", ".join(f"{name} {100 * count / max(account.pixels, 1):.1f} %" for name, count in shares.items())
 
 
 def _table(policy: Sequence[int], names: Sequence[str], members: Sequence[str]) -> Table:

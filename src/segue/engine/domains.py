@@ -9,6 +9,7 @@ from segue.classes import ClassList, class_list
 from segue.data.dataset import Dataset
 from segue.data.folder import ImageFolder
 from segue.data.named_labels import open_named_labels
+from segue.data.part import Part
 from segue.data.published import open_published
 from segue.engine.settings import DataSettings, DomainSettings
 
@@ -30,6 +31,9 @@ def open_domain(data: DataSettings, domain: DomainSettings, *, labelled: bool) -
         ValueError: If the settings do not say enough, or the data are not as they say.
         FileNotFoundError: If a folder is missing.
     """
+    if domain.part is not None:
+        whole = open_domain(data, domain.model_copy(update={"part": None}), labelled=labelled)
+        return Part(whole, *domain.part)
     classes = training_classes(data)
     if domain.dataset == "street_scenes":
         from segue.data.streets import dataset as streets  # its six files are of no use to real data

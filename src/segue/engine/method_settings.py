@@ -7,6 +7,9 @@ from pydantic import Field, model_validator
 
 from segue.engine.setting import Count, MarginSettings, Positive, Settings, Share
 
+Percentile = Annotated[float, Field(ge=0.0, lt=100.0)]
+"""Of the loss, below which pixels are left out; 0 keeps all."""
+
 
 class AugmentSettings(Settings):
     """Colour changes of what the student sees of the target (DACS, DAFormer)."""
@@ -134,6 +137,19 @@ class RoundSettings(Settings):
     every: Count = 4  # pixels from one that thresholds are found by to the next
 
 
+class MemberStudentSettings(Settings):
+    """A member's own student, of whom nothing is wanted but how certain it is of each class."""
+
+    share: Positive = 0.5  # of the run's steps; above 1 for more
+    start: Literal["start", "weights"] | Path = (
+        "start"  # network.start, network.weights alone, or another network
+    )
+    pictures: Literal["all", "halves"] = "all"  # halves: learns one half, says how certain it is of the other
+    # Both make a student learn the rare and the hard, and so less sure of all it names: off.
+    weights: ClassWeightSettings | None = None
+    percentile: Percentile = 0.0
+
+
 class EnsembleSettings(Settings):
     """Ensemble distillation: members, a policy, fused labels, one student."""
 
@@ -147,7 +163,7 @@ class EnsembleSettings(Settings):
     window: Count = 5  # kappa
     order: list[str] | None = None  # classes by precedence, the first one wins
     threshold: Share = 0.0  # certainty below which a label is dropped
-    student_share: Share = 0.5  # of the steps, for each member's own student, whose certainty decides
+    students: MemberStudentSettings = MemberStudentSettings()  # one of each member; their certainty decides
 
 
 class OfflineSettings(Settings):
@@ -157,9 +173,7 @@ class OfflineSettings(Settings):
     labels: Path | None = None  # folder of label PNGs by picture name, with classes.json
     source: bool = False  # learn the source, too
     weights: ClassWeightSettings | None = None
-    percentile: Annotated[float, Field(ge=0.0, lt=100.0)] = (
-        0.0  # of the loss, below which pixels are left out
-    )
+    percentile: Percentile = 0.0
     rounds: RoundSettings | None = None
     ensemble: EnsembleSettings | None = None
 

@@ -63,6 +63,15 @@ class DomainSettings(Settings):
     seed: int = 0  # street scenes
     resize: tuple[Count, Count] | None = None  # height, width before cropping and for evaluation
     margins: MarginSettings | None = None  # marked as not valid before cropping
+    part: tuple[Annotated[int, Field(ge=0)], Count] | None = (
+        None  # [0, 2]: every second picture from the first
+    )
+
+    @model_validator(mode="after")
+    def _the_part_is_one_of_them(self) -> "DomainSettings":
+        if self.part is not None and self.part[0] >= self.part[1]:
+            raise ValueError(f"part {list(self.part)}: parts count from 0, so the last is {self.part[1] - 1}")
+        return self
 
 
 class RareClassSettings(Settings):

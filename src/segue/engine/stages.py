@@ -20,15 +20,23 @@ from segue.data.dataset import Dataset
 from segue.engine import experiment as experiments
 from segue.engine import run
 from segue.engine.domains import open_domain, training_classes
-from segue.engine.method_settings import EnsembleSettings, OfflineSettings, RoundSettings
+from segue.engine.method_settings import (
+    EnsembleSettings,
+    MemberStudentSettings,
+    OfflineSettings,
+    RoundSettings,
+)
 from segue.engine.settings import Experiment
 from segue.evaluate import policy
+from segue.evaluate.comparison import compare, score_members
+from segue.evaluate.eyes import model_eye
 from segue.evaluate.fusing import Fusion, FusionRules, check_members
 from segue.evaluate.labelling import Eye, Rule, class_balanced, confidences, label_pictures, most_probable
-from segue.evaluate.members import model_eye
-from segue.evaluate.open_members import OpenedMembers, open_members, student_certainty
+from segue.evaluate.members import OpenedMembers
+from segue.evaluate.open_members import open_members, predicts, student_certainty
 from segue.evaluate.unify import unify
 from segue.files import write_text
+from segue.models.weights import model_folder
 from segue.ops.balance import class_thresholds
 
 RESULTS = ("model", "scores.json", "metrics.jsonl", "timing.jsonl", "pictures", "class_statistics.json")
@@ -82,7 +90,7 @@ class Stages:
         self.state = PartialState(cpu=cpu, timeout=run.PATIENCE)
         self.device = self.state.device or torch.device("cpu")
         self.target: Dataset = open_domain(experiment.data, experiment.data.target, labelled=False)
-        self.pictures = {self.target.name(index): index for index in range(len(self.target))}
+        self.pictures = _by_name(self.target)
 
     def rounds(self, settings: RoundSettings) -> dict[str, Any] | None:
         """Label with the last model what it is surest of, class by class, train on it, and again.
@@ -127,7 +135,8 @@ class Stages:
         unified = self._unify(settings, members) if is_open or not rules.needs_probabilities else {}
         about: dict[str, Any] = {}
         if is_open:
-            certainty = [self._certainty(name, labels, classes) for name, labels in unified.items()]
+            self._warn_of_a_head_start(settings)
+            certainty = [self._certainty(settings.students, labels, classes) for labels in unified.values()]
             rules, about = replace(rules, policy=policy.by_certainty(certainty)), {"certainty": certainty}
         self._say("fusing the members' labels")
         if not rules.needs_probabilities:
@@ -135,17 +144,25 @@ class Stages:
         fused = self.folder / "fused"
         fusion = Fusion(members.members, classes, rules, fused, _origin(settings))
         self._shared(lambda share: fusion.run(members.names, share=share))
+        about["compared"] = self._compare(settings, rules)
         if self.state.is_main_process:
-            fusion.write_account({"policy_from": str(settings.policy), **about})
+            fusion.write_account({"policy_from": _policy_from(settings), **about})
         scores = self._train_on(fused, self.folder / "student", start=self.experiment.network.start)
         self._keep(self.folder / "student")
         return scores
 
-    def _open(self, paths: Mapping[str, Path], maps: Mapping[str, Mapping[str, str]]) -> OpenedMembers:
+    def _open(
+        self,
+        paths: Mapping[str, Path],
+        maps: Mapping[str, Mapping[str, str]],
+        dataset: Dataset | None = None,
+    ) -> OpenedMembers:
+        """Members of the target's pictures, or of another data set's."""
+        seen = dataset or self.target
         return open_members(
             paths,
-            pictures=self.pictures,
-            read=self.target.image,
+            pictures=_by_name(seen),
+            read=seen.image,
             classes=training_classes(self.experiment.data),
             maps=maps,
             device=self.device,
@@ -168,12 +185,14 @@ class Stages:
             settings.threshold,
         )
 
-    def _unify(self, settings: EnsembleSettings, members: OpenedMembers) -> dict[str, Path]:
+    def _unify(
+        self, settings: EnsembleSettings, members: OpenedMembers, name: str = "labels"
+    ) -> dict[str, Path]:
         """Every member's labels, in a folder of its own; each picture is predicted by one process."""
         folders: dict[str, Path] = {}
         for member in members.members:
-            self._say(f"labels of member {member.name}")
-            folders[member.name] = out = self.folder / "members" / member.name / "labels"
+            self._say(f"{name} of member {member.name}")
+            folders[member.name] = out = self.folder / "members" / member.name / name
             made = {
                 "member": str(settings.members[member.name]),
                 "map": settings.maps.get(member.name, {}),
@@ -182,22 +201,71 @@ class Stages:
             self._shared(lambda share, task=task: task(share=share))
         return folders
 
-    def _certainty(self, name: str, labels: Path, classes: ClassList) -> list[float | None]:
+    def _certainty(
+        self, settings: MemberStudentSettings, labels: Path, classes: ClassList
+    ) -> list[float | None]:
         """How certain of each class a student is that knows one member's labels alone."""
-        method = self.experiment.method
-        assert isinstance(method, OfflineSettings) and method.ensemble is not None
-        steps = max(1, round(method.ensemble.student_share * self.experiment.steps))
-        self._say(f"a student of member {name} says how certain it is")
         own = labels.parent
-        self._train_on(labels, own, start=self.experiment.network.start, steps=steps)
-        self._label(model_eye(own / "model", self.device), own / "certainty", most_probable())
+        self._say(f"a student of member {own.name} says how certain it is")
+        changes: dict[str, Any] = {
+            "steps": max(1, round(settings.share * self.experiment.steps)),
+            "method": settings.model_dump(mode="json", include={"weights", "percentile"}),
+        }
+        pictures = self.pictures
+        if settings.pictures == "halves":
+            changes["data"] = {"target": {"part": [0, 2]}}
+            pictures = {name: place for name, place in pictures.items() if place % 2}
+        self._train_on(labels, own, start=self._start_of_students(settings), changes=changes)
+        eye = model_eye(own / "model", self.device)
+        self._label(eye, own / "certainty", most_probable(), pictures)
         return student_certainty(own / "certainty", classes)
 
-    def _label(self, eye: Eye, out: Path, rule: Rule) -> None:
-        self._shared(
-            lambda share: label_pictures(
-                eye, self.pictures, out, rule=rule, read=self.target.image, share=share
+    def _start_of_students(self, settings: MemberStudentSettings) -> Path | None:
+        if isinstance(settings.start, Path):
+            return settings.start
+        return self.experiment.network.start if settings.start == "start" else None
+
+    def _warn_of_a_head_start(self, settings: EnsembleSettings) -> None:
+        start = self._start_of_students(settings.students)
+        for name, path in settings.members.items():
+            if start is not None and path.is_dir() and model_folder(path) == model_folder(start):
+                self._say(
+                    f"students start from member {name}: its own one has least to learn, and is surest; start them from"
+                    " a network that is no member, --set method.ensemble.students.start=weights or =RUN"
+                )
+
+    def _compare(self, settings: EnsembleSettings, rules: FusionRules) -> dict[str, Any] | None:
+        """What these rules are worth beside others on the pair's labelled pictures; nothing is decided by it."""
+        data = self.experiment.data
+        if data.evaluation is None:
+            self._say("no labelled target pictures (data.evaluation): what this policy is worth is not known")
+            return None
+        labelled = open_domain(data, data.evaluation, labelled=True)
+        silent = [name for name, path in settings.members.items() if not predicts(path)]
+        if silent:
+            self._say(
+                f"member {silent[0]} is a folder of labels, which has none of the labelled pictures: what this policy"
+                " is worth is not known; `segue fuse --labels` compares folders"
             )
+            return None
+        members = self._open(settings.members, settings.maps, labelled)
+        if not replace(rules, threshold=0.0).needs_probabilities:
+            members = self._open(self._unify(settings, members, "evaluation"), {}, labelled)
+        if not self.state.is_main_process:
+            return None
+        places, counted = _by_name(labelled), self.experiment.evaluation.classes
+
+        def truth(name: str) -> torch.Tensor:
+            return labelled.label(places[name])
+
+        found = score_members(members, truth, counted=counted)
+        beside = compare(members, rules, truth, found, counted=counted)
+        self._say(beside.lines(_policy_from(settings) or settings.kind))
+        return beside.to_json()
+
+    def _label(self, eye: Eye, out: Path, rule: Rule, pictures: Mapping[str, int]) -> None:
+        self._shared(
+            lambda share: label_pictures(eye, pictures, out, rule=rule, read=self.target.image, share=share)
         )
 
     def _shared(self, task: Callable[[tuple[int, int]], object]) -> None:
@@ -213,18 +281,16 @@ class Stages:
             return
         eye = model_eye(model, self.device)
         found = confidences(eye, self.pictures, read=self.target.image, every=every)
-        self._label(eye, out, class_balanced(class_thresholds(found, portion)))
+        self._label(eye, out, class_balanced(class_thresholds(found, portion)), self.pictures)
 
     def _train_on(
-        self, labels: Path, folder: Path, *, start: Path | None, steps: int | None = None
+        self, labels: Path, folder: Path, *, start: Path | None, changes: Mapping[str, Any] | None = None
     ) -> dict[str, Any] | None:
-        changes: dict[str, Any] = {
+        offline: dict[str, Any] = {
             "method": {"labels": str(labels), "rounds": None, "ensemble": None},
             "network": {"start": None if start is None else str(start)},
         }
-        if steps is not None:
-            changes["steps"] = steps
-        stage = experiments.revise(self.experiment, changes)
+        stage = experiments.revise(self.experiment, offline, changes or {})
         return run.train(stage, folder, console=self.console, cpu=self.cpu)
 
     def _begin(self) -> None:
@@ -242,6 +308,14 @@ class Stages:
     def _say(self, text: str) -> None:
         if self.state.is_main_process:
             self.console.print(text, highlight=False)
+
+
+def _policy_from(settings: EnsembleSettings) -> str | None:
+    return str(settings.policy) if settings.kind == "channel" else None
+
+
+def _by_name(dataset: Dataset) -> dict[str, int]:
+    return {dataset.name(index): index for index in range(len(dataset))}
 
 
 def _origin(settings: EnsembleSettings) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,31 +11,9 @@ from torch import Tensor
 from segue.classes import ClassList
 from segue.data.layout import find_files
 from segue.data.named_labels import CLASS_FILES, NamedLabels, open_named_labels, own_classes, own_table
+from segue.evaluate.eyes import model_eye, onnx_eye
 from segue.evaluate.labelling import Eye
-from segue.evaluate.members import (
-    FolderMember,
-    Member,
-    ModelMember,
-    model_eye,
-    onnx_eye,
-)  # fmt: skip
-from segue.evaluate.metrics import count, empty_confusion, scores, total
-from segue.scores import Scores
-
-
-@dataclass(frozen=True)
-class OpenedMembers:
-    """Members that fit together.
-
-    Attributes:
-        members: In the order given.
-        classes: Of the result.
-        names: The pictures that all of them have.
-    """
-
-    members: list[Member]
-    classes: ClassList
-    names: list[str]
+from segue.evaluate.members import FolderMember, Member, ModelMember, OpenedMembers
 
 
 def open_members(
@@ -116,41 +93,17 @@ def student_certainty(folder: Path, classes: ClassList) -> list[float | None]:
     return [certainty[name] for name in classes.names]
 
 
-def labelled_scores(
-    members: Sequence[Member], classes: ClassList, pictures: Sequence[str], labels: Path
-) -> list[Scores]:
-    """Each member's scores on labelled pictures.
+def open_truth(folder: Path, classes: ClassList) -> NamedLabels:
+    """Labels of pictures, by name, to measure by.
 
     Args:
-        members: To be scored.
-        classes: The fused classes, which the labels have, too.
-        pictures: Names.
-        labels: Folder of label PNGs of the same names; without a class list their values are places of the classes.
+        folder: Label PNGs; without a class list their values are places of the classes.
+        classes: The fused classes.
 
     Raises:
         FileNotFoundError: If there is no such folder.
-        ValueError: If a label is missing, or of another size than a member's.
+        ValueError: If it has a class without a counterpart.
     """
-    truth = _truth(labels, classes)
-    confusions = [empty_confusion(len(classes), over_ranks=False) for _ in members]
-    for name in pictures:
-        label = truth(name)
-        for member, confusion in zip(members, confusions, strict=True):
-            # What a member leaves open is wrong as far as its IoU is concerned: any other class will do.
-            own = member.label(name)
-            if own.shape != label.shape:
-                raise ValueError(
-                    f"{name}: the label in {labels} is {label.shape[1]}x{label.shape[0]}, member {member.name}'s"
-                    f" {own.shape[1]}x{own.shape[0]} pixels (width x height)"
-                )
-            left_open = own == 255
-            own = own.masked_fill(left_open, 0)
-            own[left_open] = (label[left_open] == 0).to(own.dtype)
-            count(confusion, own.long(), label=label.long())
-    return [scores(total(confusion), classes.names) for confusion in confusions]
-
-
-def _truth(folder: Path, classes: ClassList) -> NamedLabels:
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder of labels")
     if any((folder / file).is_file() for file in CLASS_FILES):
@@ -160,14 +113,18 @@ def _truth(folder: Path, classes: ClassList) -> NamedLabels:
     return NamedLabels(files, own_table(classes, classes, {}, str(folder)), str(folder))
 
 
+def predicts(path: Path) -> bool:
+    """Whether a member is a network, which can be asked about any picture, and no folder of labels."""
+    return path.suffix == ".onnx" or (path / "card.json").is_file() or (path / "experiment.yaml").is_file()
+
+
 def _eye(name: str, path: Path, device: torch.device) -> Eye | None:
     """How a member looks at pictures; None if it is a folder of label files."""
     if path.suffix == ".onnx":
         return onnx_eye(path)
     if not path.is_dir():
         raise FileNotFoundError(f"member {name}: {path} is neither a folder nor an .onnx file")
-    is_model = (path / "card.json").is_file() or (path / "experiment.yaml").is_file()
-    return model_eye(path, device) if is_model else None
+    return model_eye(path, device) if predicts(path) else None
 
 
 def _common(members: Sequence[Member], pictures: Mapping[str, Any]) -> list[str]:

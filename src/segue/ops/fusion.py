@@ -86,7 +86,8 @@ def channel_wise(
     Note:
         The official code names an unclaimed pixel without a claim in its window class 0, and counts the zeros
         around a picture in the certainty of disputed pixels; here such a pixel is ignored, and means are over
-        the picture alone.
+        the picture alone. By "order" a claim below the threshold does not count, so that the next one wins, as in
+        the pre-release of that code.
 
     Args:
         labels: Of each member, unified: only the winning class counts. IGNORE abstains.
@@ -98,7 +99,8 @@ def channel_wise(
         window: Side of the neighbourhood in pixels, odd.
         order: Classes by precedence, the first one wins; None for the order of their numbers.
         certainty: For each class, the probability that the believed member gives it, in [0, 1].
-        threshold: Certainty below which a label is dropped; 0 keeps all.
+        threshold: Certainty below which a label is dropped; 0 keeps all. It is the class's mean in the window
+            where the neighbourhood decided, and that at the pixel itself elsewhere.
 
     Raises:
         ValueError: If the window is even, or certainty is needed and not given.
@@ -115,10 +117,13 @@ def channel_wise(
             label = label | disputed * IGNORE
         case "certainty":
             at = disputed.bool()
-            label[at] = _most_certain(claims_of(labels, policy), cast(Tensor, certainty), at)
+            label[at] = _most_certain(claims_of(labels, policy)[:, at], cast(Tensor, certainty)[:, at])
         case "order":
             at = disputed.bool()
-            label[at] = _first(claims_of(labels, policy), order or range(len(policy)), at)
+            claims = claims_of(labels, policy)[:, at]
+            if threshold > 0:
+                claims[_certainty_of(claims, cast(Tensor, certainty)[:, at]) < threshold] = IGNORE
+            label[at] = _first(claims, order or range(len(policy)))
     match unclaimed:
         case "neighbourhood":
             label = _choose(nobody, cast(Tensor, tally.voted), label)
@@ -127,7 +132,8 @@ def channel_wise(
         case "ignore":
             pass
     if threshold > 0:
-        label[_certainty_of(label, count, cast(Tensor, certainty), window) < threshold] = IGNORE
+        voted = disputed * (conflict == "neighbourhood") + nobody * (unclaimed == "neighbourhood")
+        label[_sureness(label, cast(Tensor, certainty), voted.bool(), window) < threshold] = IGNORE
     return Fused(label, count)
 
 
@@ -239,26 +245,27 @@ def _check(conflict: Conflict, window: int, certainty: Tensor | None, threshold:
         )
 
 
-def _most_certain(claims: Tensor, certainty: Tensor, at: Tensor) -> Tensor:
-    there = claims[:, at].long()
-    sure = certainty[:, at].gather(0, there.clamp(max=len(certainty) - 1))
-    sure = sure.masked_fill(there == IGNORE, -1.0)
-    return there.gather(0, sure.max(0, keepdim=True).indices)[0].to(torch.uint8)
+def _most_certain(claims: Tensor, certainty: Tensor) -> Tensor:
+    sure = _certainty_of(claims, certainty).masked_fill(claims == IGNORE, -1.0)
+    return claims.gather(0, sure.max(0, keepdim=True).indices)[0]
 
 
-def _first(claims: Tensor, order: Sequence[int], at: Tensor) -> Tensor:
+def _first(claims: Tensor, order: Sequence[int]) -> Tensor:
     ranks = torch.full((256,), 256, dtype=torch.int64, device=claims.device)
     ranks[IGNORE] = 257  # no claim at all
     ranks[torch.tensor(list(order), device=claims.device)] = torch.arange(len(order), device=claims.device)
-    there = claims[:, at].long()
-    return there.gather(0, ranks[there].min(0, keepdim=True).indices)[0].to(torch.uint8)
+    return claims.gather(0, ranks[claims.long()].min(0, keepdim=True).indices)[0]
 
 
-def _certainty_of(label: Tensor, count: Tensor, certainty: Tensor, window: int) -> Tensor:
-    """Of the one believed member where there is one claim, the window's mean elsewhere."""
-    place = label.clamp(max=len(certainty) - 1).long()[None]
-    own = certainty.gather(0, place)[0]
-    if bool((count == 1).all()):
+def _sureness(label: Tensor, certainty: Tensor, voted: Tensor, window: int) -> Tensor:
+    """Of the class that every pixel got: the window's mean where the neighbourhood voted, its own elsewhere."""
+    own = _certainty_of(label[None], certainty)[0]
+    if not bool(voted.any()):
         return own
-    pooled = F.avg_pool2d(certainty.float(), window, stride=1, padding=window // 2, count_include_pad=False)
-    return torch.where(count == 1, own, pooled.gather(0, place)[0])
+    around = F.avg_pool2d(certainty.float(), window, stride=1, padding=window // 2, count_include_pad=False)
+    return torch.where(voted, _certainty_of(label[None], around)[0], own)
+
+
+def _certainty_of(labels: Tensor, certainty: Tensor) -> Tensor:
+    """Of the class that each label (T,...) names, by class (K,...); of any where it names none."""
+    return certainty.gather(0, labels.clamp(max=len(certainty) - 1).long())

@@ -1,7 +1,7 @@
 """The page about a fusion: who was believed for which class and why, how far members agree, pictures."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from segue.classes import Colour
 from segue.files import write_text
 from segue.report.data_uris import embed_labels, embed_photograph
+from segue.report.formatting import percent
 from segue.report.render import render
 
 MOST = 6
@@ -29,6 +30,7 @@ def write_fusion_report(
         The file written.
     """
     account: dict[str, Any] = json.loads((out / "fusion.json").read_text(encoding="utf-8"))
+    compared: dict[str, Any] | None = account.get("compared")
     described: dict[str, Any] = json.loads((out / "classes.json").read_text(encoding="utf-8"))
     colours: list[Colour] = [(red, green, blue) for red, green, blue in described["colours"]]
     # Values beyond the classes are ignored pixels: black.
@@ -46,6 +48,10 @@ def write_fusion_report(
         pixels=max(account["pixels"], 1),
         why="certainty" if "certainty" in account else "IoU",
         reasons=account.get("certainty") or account.get("iou") or [],
+        # Where the IoU itself decided, it stands there already.
+        ious=[] if compared is None or "iou" in account else compared["iou"],
+        compared=compared,
+        worth=[] if compared is None else _worth(account, compared),
         pictures=[
             (
                 name,
@@ -58,3 +64,16 @@ def write_fusion_report(
     path = out / "report.html"
     write_text(path, page)
     return path
+
+
+def _worth(account: Mapping[str, Any], compared: Mapping[str, Any]) -> list[tuple[str, float, str]]:
+    """Whose labels, their mean IoU on labelled pictures, and a note: what is used, then its peers."""
+    drawn: list[float] = compared["random"]
+    reach = f"{percent(min(drawn))} to {percent(max(drawn))}"
+    return [
+        ("used", compared["used"], account.get("policy_from") or account["rules"]["kind"]),
+        *((f"member {name} alone", iou, "") for name, iou in compared["members"].items()),
+        ("majority", compared["majority"], ""),
+        (f"mean of {len(drawn)} random policies", sum(drawn) / len(drawn), reach),
+        ("oracle policy", compared["oracle"], "reads the labels that it is scored by"),
+    ]
