@@ -15,13 +15,17 @@ from tests.tiny import ready, tiny
 from segue.data.prior import dataset_prior
 from segue.engine import experiment as experiments
 from segue.engine import rounds
-from segue.engine.domains import open_domain
+from segue.engine.build import build_loader, build_student
+from segue.engine.domains import open_domain, training_classes
 from segue.engine.loop import Trainer
 from segue.engine.method_settings import OfflineSettings
+from segue.engine.pictures import ViewPainter
 from segue.engine.rounds import Balance, fine_tuning, round_seed
 from segue.engine.settings import Experiment
 from segue.engine.stages import train
 from segue.evaluate import labelling
+from segue.methods.offline import OfflineTraining
+from segue.types import View
 
 QUIET = Console(file=io.StringIO())
 UNSCORED = {"data": {"evaluation": None, "source_evaluation": None}}
@@ -67,8 +71,6 @@ def test_what_would_be_ignored_is_refused() -> None:
     with pytest.raises(ValueError, match="rounds decide on soft, mining and source_share themselves"):
         tiny("cbst", {"method": {"source_share": 0.5}})
     with pytest.raises(ValueError, match="unknown class 'poel'"):
-        from segue.engine.build import build_loader
-
         wrong = tiny("cbst", {"method": {"rounds": None, "mining": {"classes": ["poel"]}}})
         source, target = (
             open_domain(wrong.data, domain, labelled=True)
@@ -98,6 +100,19 @@ def test_fine_tuning_leaves_the_starts_statistics_alone(frozen: bool, tmp_path: 
     for number in (1, 2):
         rows = (folder / f"round{number}" / "metrics.jsonl").read_text().splitlines()
         assert [json.loads(row)["lr"] for row in rows] == pytest.approx([2e-3] * 3)
+
+
+def test_drawing_a_step_does_not_wake_frozen_statistics(tmp_path: Path) -> None:
+    """A picture drawn in the middle of a step of several batches leaves every layer in the mode it was in."""
+    network = build_student(tiny("cbst"))
+    method = OfflineTraining(network, frozen_statistics=True)
+    method.train()
+    modes = [module.training for module in network.modules()]
+    classes = training_classes(tiny("cbst").data)
+    painter = ViewPainter(tmp_path, classes=classes, mean=(0, 0, 0), std=(1, 1, 1))
+    painter.add(View("target", torch.zeros(1, 3, 64, 64), torch.zeros(1, 64, 64, dtype=torch.int64)), network)
+    assert [module.training for module in network.modules()] == modes
+    assert True in modes and False in modes
 
 
 @pytest.mark.slow
