@@ -29,6 +29,7 @@ from segue.types import View
 
 QUIET = Console(file=io.StringIO())
 UNSCORED = {"data": {"evaluation": None, "source_evaluation": None}}
+MEAN, STD = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 BALANCE = Balance({"road": 0.5, "pole": 1.0, "car": 0.4}, {"road": 9000, "pole": 3, "car": 997})
 
 
@@ -109,8 +110,8 @@ def test_drawing_a_step_does_not_wake_frozen_statistics(tmp_path: Path) -> None:
     method.train()
     modes = [module.training for module in network.modules()]
     classes = training_classes(tiny("cbst").data)
-    painter = ViewPainter(tmp_path, classes=classes, mean=(0, 0, 0), std=(1, 1, 1))
-    painter.add(View("target", torch.zeros(1, 3, 64, 64), torch.zeros(1, 64, 64, dtype=torch.int64)), network)
+    painter = ViewPainter(tmp_path, classes=classes, mean=MEAN, std=STD)
+    painter.add(View("target", torch.zeros(1, 3, 64, 64), torch.zeros(1, 64, 64).long()), network)
     assert [module.training for module in network.modules()] == modes
     assert True in modes and False in modes
 
