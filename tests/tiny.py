@@ -59,7 +59,9 @@ def ready(wanted: Experiment, folder: Path) -> Experiment:
         return revise(wanted, {"method": wish})
     if isinstance(settings, OfflineSettings) and settings.rounds is not None:
         write_model(wanted, folder)
-        return revise(wanted, {"network": {"start": str(folder)}, "method": {"rounds": {"count": 2}}})
+        # Two rounds of the pair's three steps, with half of the source.
+        rounds = {"count": 2, "epochs": None, "source_portion": 0.5, "source_most": 0.5}
+        return revise(wanted, {"network": {"start": str(folder)}, "method": {"rounds": rounds}})
     if isinstance(settings, OfflineSettings) and settings.ensemble is not None:
         for seed, name in enumerate(("one", "two")):
             write_model(wanted, folder / name, seed=seed)

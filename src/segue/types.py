@@ -17,8 +17,9 @@ SOURCE = 0
 TARGET = 1
 """The target domain's label for a domain classifier."""
 
-PixelLoss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
-"""``(logits (B,K,H,W), label (B,H,W)) -> loss (B,H,W)``, zero where the label is IGNORE."""
+PixelLoss: TypeAlias = Callable[..., Tensor]
+"""``(logits (B,K,H,W), label (B,H,W)) -> loss (B,H,W)``, zero where the label is IGNORE; where a view has
+probabilities to learn, they (B,K,H,W) are a third argument."""
 
 MeanOver: TypeAlias = Literal["pixels", "labelled"]
 
@@ -65,12 +66,14 @@ class Sample:
         label: Training class ids, IGNORE where unlabelled; None for target pictures.
         valid: False where the picture has no content; None where all of it has.
         name: The picture's name relative to its data set, without extension.
+        soft: Probabilities as bytes that are learnt in the label's place; None for the label.
     """
 
     image: UInt8[Tensor, "3 h w"]
     label: UInt8[Tensor, "h w"] | None
     valid: Bool[Tensor, "h w"] | None
     name: str
+    soft: UInt8[Tensor, "h w k"] | None = None
 
 
 @dataclass
@@ -91,17 +94,22 @@ class Target:
         valid: False where a picture has no content; None where all of it has.
         offline: Pseudo-labels made by an earlier stage; None in online methods.
         names: The pictures' names.
+        soft: Their probabilities, if these are to be learnt.
     """
 
     image: Float[Tensor, "b 3 h w"]
     valid: Bool[Tensor, "b h w"] | None
     offline: Int64[Tensor, "b h w"] | None
     names: list[str]
+    soft: Float[Tensor, "b k h w"] | None = None
 
 
 @dataclass
 class Batch:
-    """What one training step receives, on the device. Supervised recipes have no target half."""
+    """What one training step receives, on the device. Supervised recipes have no target half.
+
+    Where the domains share one batch, either half may hold any number of pictures, none included.
+    """
 
     source: Source
     target: Target | None
@@ -151,7 +159,7 @@ class View:
         weight: How far each pixel's loss counts, in [0, 1]; None for 1 everywhere.
         teacher: The teacher's output on the unmixed target images.
         mix_mask: True where a pixel was taken from the source picture.
-        loss: The per-pixel loss; None for cross-entropy.
+        loss: The per-pixel loss; None for cross-entropy with the label, or with ``soft``.
         trust: A weight per image that is known only after the student's pass.
         mean_over: What the segmentation loss is averaged over: all pixels, or those that have a label.
     """

@@ -163,3 +163,63 @@ def test_numbers_out_of_range_are_refused(bad: dict) -> None:
 def test_margins_that_leave_nothing_are_refused(bad: dict) -> None:
     with pytest.raises(ValueError, match="margins"):
         Margins(**bad)
+
+
+def spotted(height: int, width: int, spots: list[tuple[int, int, int]]) -> Sample:
+    """Class 0 but for single pixels (row, column, class); red is the row, green the column."""
+    sample = whole(height, width)
+    label = torch.zeros(height, width, dtype=torch.uint8)
+    for row, column, name in spots:
+        label[row, column] = name
+    return Sample(sample.image, label, None, "spotted")
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 49), st.integers(0, 79), st.floats(0.5, 1.5), st.integers(0, 99))
+def test_a_mined_pixel_is_in_the_middle_as_far_as_the_border_allows(
+    row: int, column: int, factor: float, seed: int
+) -> None:
+    crop = RandomCrop((20, 30), fill=FILL, scale=(factor, factor), flip=0.0, mined=[3], mine_chance=1.0)
+    place = crop._place(50, 80, numbers(seed), (row, column))
+    for axis, pixel in ((place.rows, row), (place.columns, column)):
+        middle = pixel * axis.resized // axis.length - axis.start
+        if axis.resized <= axis.size:
+            assert axis.start == 0
+        elif middle != axis.size // 2:
+            assert axis.start == (0 if middle < axis.size // 2 else axis.resized - axis.size)
+    piece = crop(spotted(50, 80, [(row, column, 3)]), numbers(seed))
+    assert piece.label is not None
+    assert factor < 1 or bool((piece.label == 3).any())
+
+
+def test_mining_chooses_among_the_classes_that_are_there_and_not_always() -> None:
+    crop = RandomCrop((9, 9), fill=FILL, flip=0.0, mined=[3, 4, 5], mine_chance=0.8)
+    sample = spotted(60, 60, [(10, 10, 3), (50, 50, 5), (50, 10, 6)])
+    generator = numbers()
+    middles = [int(crop(sample, generator).label[4, 4]) for _ in range(1000)]
+    assert {name: round(middles.count(name) / 1000, 1) for name in (3, 4, 5, 6)} == {
+        3: 0.4,
+        4: 0,
+        5: 0.4,
+        6: 0,
+    }
+
+
+def test_without_a_mined_class_pieces_are_cut_anywhere() -> None:
+    crop = RandomCrop((9, 9), fill=FILL, mined=[7], mine_chance=1.0)
+    sample = spotted(60, 60, [(10, 10, 3)])
+    corners = {
+        (int(piece.image[0, 0, 0]), int(piece.image[1].min()))
+        for piece in (crop(sample, numbers(s)) for s in range(40))
+    }
+    assert len(corners) > 30
+
+
+def test_recipes_without_mining_draw_what_they_drew() -> None:
+    plain, unused = (
+        RandomCrop((9, 9), fill=FILL, scale=(0.5, 1.5), **more) for more in ({}, {"mine_chance": 0.8})
+    )
+    for seed in range(5):
+        assert torch.equal(
+            plain(whole(40, 50), numbers(seed)).image, unused(whole(40, 50), numbers(seed)).image
+        )

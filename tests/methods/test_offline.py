@@ -1,6 +1,8 @@
-"""Training on offline labels: class weights, hard pixels and CRST's regulariser equal the official code."""
+"""Training on offline labels: class weights, hard pixels, CRST's losses on mixed batches and soft labels equal the
+official code; frozen statistics stay."""
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -73,10 +75,15 @@ def test_nothing_labelled_costs_nothing() -> None:
     assert loss == 0 and torch.isfinite(logits.grad).all()
 
 
-def confidence(logits: Tensor, label: Tensor, share: float) -> Tensor:
+def confidence(
+    logits: Tensor,
+    label: Tensor,
+    share: float,
+    kind: Literal["divergence", "entropy", "squares"] = "divergence",
+) -> Tensor:
     output = Output(logits, [], logits, [Supervised(logits)])
     view = View("target", torch.zeros(len(label), 3, *label.shape[1:]), label)
-    return ConfidenceRegularizer(share=share)(nn.Identity(), view, output)["confidence"]
+    return ConfidenceRegularizer(share=share, kind=kind)(nn.Identity(), view, output)["confidence"]
 
 
 def test_the_regulariser_is_the_published_formula_up_to_a_constant(crst: dict[str, Tensor]) -> None:
@@ -109,6 +116,77 @@ def test_the_regulariser_is_least_for_a_uniform_prediction() -> None:
     torch.testing.assert_close(other.grad * 9, other.detach().softmax(1) - 0.25)
 
 
+@pytest.mark.parametrize("kind", ["entropy", "squares"])
+def test_the_other_regularisers(kind: Literal["entropy", "squares"]) -> None:
+    """MRENT is the negative entropy and MRL2 the sum of squares, both 0 for a uniform prediction."""
+    torch.manual_seed(0)
+    logits, label = torch.randn(2, 4, 3, 3), torch.randint(0, 4, (2, 3, 3))
+    label[0] = IGNORE
+    p = logits[1].softmax(0)
+    expected = {
+        "entropy": torch.log(torch.tensor(4.0))
+        - torch.distributions.Categorical(p.permute(1, 2, 0)).entropy(),
+        "squares": (p * p).sum(0) - 0.25,
+    }[kind]
+    torch.testing.assert_close(confidence(logits, label, 2.0, kind), 2 * expected.mean())
+    assert confidence(torch.zeros(2, 4, 3, 3), label, 1.0, kind).abs() < 1e-6
+
+
+class Given(nn.Module):
+    """A student that predicts what it is given."""
+
+    def __init__(self, logits: Tensor) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(logits)
+
+    def forward(self, image: Tensor) -> Output:
+        return Output(self.logits, [], self.logits, [Supervised(self.logits)])
+
+
+def mixed(crst: dict[str, Tensor]) -> tuple[Batch, Tensor]:
+    """The fixture's batch as the loader gives it, and the order of its pictures there."""
+    target = crst["is_target"].bool()
+    label, soft = crst["label"].long(), crst["soft_label"]
+    image = torch.zeros(len(label), 3, *label.shape[1:])
+    batch = Batch(
+        Source(image[~target], label[~target], ["", ""]),
+        Target(image[target], None, label[target], ["", ""], soft[target]),
+    )
+    return batch, torch.cat([(~target).nonzero(), target.nonzero()]).flatten()
+
+
+@pytest.mark.parametrize("case", ["hard/once", "hard/off", "soft/released"])
+def test_a_mixed_batch_costs_what_the_official_code_says(crst: dict[str, Tensor], case: str) -> None:
+    """One mean over the labelled pixels of both domains, the regulariser over the target's; hard and soft labels.
+
+    The fixture's soft labels of source pictures are taken as they are, so that they can be compared.
+    """
+    batch, order = mixed(crst)
+    assert batch.target is not None
+    if case.startswith("hard"):
+        batch.target.soft = None
+    method = OfflineTraining(
+        Given(crst["logits"][order]),
+        {"confidence": ConfidenceRegularizer(share=0.1)} if case == "hard/once" else {},
+        source=True,
+    )
+    (view,) = method.views(batch, 0)
+    if case.startswith("soft"):
+        assert isinstance(view, View) and view.soft is not None and view.label is not None
+        hot = F.one_hot(batch.source.label.clamp(max=18), 19).permute(0, 3, 1, 2).float()
+        hot = hot * (batch.source.label != IGNORE)[:, None]
+        assert torch.equal(view.soft[:2], hot)
+        view.soft = crst["soft_label"][order]
+        assert torch.equal(view.label == IGNORE, view.soft.sum(1) == 0)
+    loss = torch.stack(list(method(view).values())).sum()
+    loss.backward()
+    constant = 0.1 * torch.log(torch.tensor(19.0)) if case == "hard/once" else 0.0
+    torch.testing.assert_close(loss.detach() + constant, crst[f"{case}/f32/loss"], rtol=1e-5, atol=1e-6)
+    assert isinstance(method.student, Given)
+    expected = crst[f"{case}/f32/grad"][order]
+    torch.testing.assert_close(method.student.logits.grad, expected, rtol=1e-3, atol=1e-7)
+
+
 @pytest.mark.parametrize("source", [True, False])
 def test_views_and_what_is_learnt(source: bool) -> None:
     torch.manual_seed(0)
@@ -117,20 +195,71 @@ def test_views_and_what_is_learnt(source: bool) -> None:
     image, label = torch.randn(1, 3, 64, 64), torch.randint(0, 4, (1, 64, 64))
     valid = torch.ones(1, 64, 64, dtype=torch.bool)
     valid[:, :32] = False
-    batch = Batch(Source(image, label, [""]), Target(image, valid, label, [""]))
-    seen = list(method.views(batch, 0))
-    assert (
-        tuple(view.name for view in seen)
-        == method.view_names
-        == (("source",) if source else ()) + ("target",)
-    )
-    assert (seen[-1].label[:, :32] == IGNORE).all()
-    losses = method(seen[-1])
-    assert set(losses) == {"target/segmentation", "target/confidence"}
-    # The mean is over the labelled half alone.
+    batch = Batch(Source(image.flip(3), label.flip(2), [""]), Target(image, valid, label, [""]))
+    (view,) = method.views(batch, 0)
+    assert isinstance(view, View) and view.label is not None
+    assert (view.name,) == method.view_names and len(view.image) == len(view.label) == 1 + source
+    assert (view.label[-1:, :32] == IGNORE).all() and torch.equal(view.image[-1:], image)
+    if source:
+        assert torch.equal(view.label[:1], label.flip(2)) and torch.equal(view.image[:1], image.flip(3))
+        assert view.mix_mask is not None and view.mix_mask.float().mean((1, 2)).tolist() == [1.0, 0.0]
+    assert set(method(view)) == {"target/segmentation", "target/confidence"}
+    # The mean is over the labelled part alone, the regulariser's over the target's.
     network.eval()
     with torch.no_grad():
-        logits = F.interpolate(network(image).logits, (64, 64), mode="bilinear")
-        expected = F.cross_entropy(logits, seen[-1].label, ignore_index=IGNORE)
-        found = method(View("target", image, seen[-1].label, loss=seen[-1].loss))["target/segmentation"]
-    torch.testing.assert_close(found, expected)
+        logits = F.interpolate(network(view.image).logits, (64, 64), mode="bilinear")
+        found = method(view)
+    expected = F.cross_entropy(logits, view.label, ignore_index=IGNORE)
+    torch.testing.assert_close(found["target/segmentation"], expected)
+    torch.testing.assert_close(found["target/confidence"], confidence(logits[-1:], view.label[-1:], 0.1))
+
+
+def test_a_batch_may_lack_either_domain() -> None:
+    image, label = torch.randn(2, 3, 8, 8), torch.randint(0, 4, (2, 8, 8))
+    valid, soft = torch.ones(2, 8, 8, dtype=torch.bool), torch.rand(2, 4, 8, 8).softmax(1)
+    method = OfflineTraining(
+        Given(torch.randn(2, 4, 8, 8)), {"confidence": ConfidenceRegularizer()}, source=True
+    )
+    for count in (0, 2):  # of the source's pictures
+        batch = Batch(
+            Source(image[:count], label[:count], [""] * count),
+            Target(
+                image[count:],
+                valid[count:],
+                label[count:],
+                [""] * (2 - count),
+                soft[:2] if not count else None,
+            ),
+        )
+        (view,) = method.views(batch, 0)
+        losses = method(view)
+        assert all(torch.isfinite(loss) for loss in losses.values())
+        assert (losses["target/confidence"] == 0) == (count == 2)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_frozen_statistics_are_neither_moved_nor_taken_from_the_batch(frozen: bool) -> None:
+    torch.manual_seed(0)
+    network = build_segmenter("mobilenet_v2", "segformer", num_classes=4, channels=8, dropout=0.0)
+    method = OfflineTraining(network, source=True, frozen_statistics=frozen)
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        assert norm.running_mean is not None
+        norm.running_mean.normal_(std=0.1)
+    before = {name: value.clone() for name, value in network.named_buffers()}
+    image, label = torch.randn(2, 3, 64, 64), torch.randint(0, 4, (2, 64, 64))
+    batch = Batch(Source(image, label, ["", ""]), Target(image.flip(0), None, label, ["", ""]))
+    method.train()  # as the loop does before every step
+    (view,) = method.views(batch, 0)
+    assert isinstance(view, View)
+    losses = method(view)
+    network.eval()
+    with torch.no_grad():
+        fixed = method(view)
+    moved = [name for name, value in network.named_buffers() if not torch.equal(value, before[name])]
+    assert norms and (moved == []) == frozen
+    # What is normalised by fixed statistics is predicted as in evaluation mode.
+    close = torch.isclose(losses["target/segmentation"], fixed["target/segmentation"], rtol=1e-4)
+    assert bool(close) == frozen
+    losses["target/segmentation"].backward()
+    assert all(norm.weight.grad is not None for norm in norms)

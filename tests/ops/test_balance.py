@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from torch import Tensor
 
-from segue.ops.balance import balanced_label, class_thresholds, hardest, regularised_soft_label
+from segue.ops.balance import (
+    balanced_label,
+    class_thresholds,
+    hardest,
+    rare_classes,
+    regularised_soft_label,
+)
 from segue.types import IGNORE
 
 
@@ -43,6 +49,36 @@ def test_thresholds_and_labels_equal_the_official_code(cbst) -> None:
         else:
             label = balanced_label(probability, found)
         assert torch.equal(label, tensors[f"case/{case}/label"]), case
+
+
+def test_mined_classes_equal_the_official_code(cbst) -> None:
+    """Their order is only defined where shares differ, as the official one is not stable."""
+    tensors, about = cbst
+    pixels = tensors["pixels_per_class"].long()
+    for case, settings in about.items():
+        found = rare_classes(pixels, settings.get("mine_port", 1e-3))
+        official = tensors[f"case/{case}/mine_id"].tolist()
+        assert sorted(found) == sorted(official), case
+        assert pixels[found].tolist() == pixels[official].tolist(), case
+    assert rare_classes(pixels, 0.0) == []
+
+
+def test_thresholds_and_labels_with_a_spatial_prior_equal_the_official_code(cbst) -> None:
+    """The prior is multiplied to the probabilities before anything else.
+
+    The original code's vectors of confidences hold one more zero than CRST's, which are followed otherwise.
+    """
+    tensors, _ = cbst
+    product = tensors["probabilities"].permute(0, 3, 1, 2) * tensors["original/spatial_prior"]
+    sure, label = product.max(1)
+    zero = torch.zeros(1)
+    values = [
+        torch.cat([*(sure[i][label[i] == name][::4] for i in range(len(label))), zero]) for name in range(19)
+    ]
+    found = class_thresholds(values, 0.2)
+    official = tensors["original/cb_prior_p20/threshold"].float()
+    assert torch.equal(found, torch.where(official == 0, 1.0, official))
+    assert torch.equal(balanced_label(product, found), tensors["original/cb_prior_p20/label"])
 
 
 def test_a_share_of_every_class_is_kept(cbst) -> None:

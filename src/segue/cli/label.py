@@ -59,9 +59,8 @@ def label(
     rule = most_probable(threshold)
     if portion is not None:
         with counting("looking for thresholds", len(found)) as watch:
-            rule = class_balanced(
-                class_thresholds(confidences(eye, found, read=read_image, watch=watch), portion)
-            )
+            sure, _ = confidences(eye, found, read=read_image, watch=watch)
+            rule = class_balanced(class_thresholds(sure, portion))
     how = {
         "model": str(model.absolute()), "weights": digest(model), "pictures": str(pictures.absolute()),
         "threshold": threshold, "portion": portion, "soft": soft,

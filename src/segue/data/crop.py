@@ -1,6 +1,6 @@
 """Random resizing, cropping and mirroring of a picture together with its label and its valid area."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
@@ -25,7 +25,8 @@ class RandomCrop:
     pipeline runs again while the crop holds too little of it; after ten looks the next draw is taken.
 
     Source: DAFormer (Hoyer et al., CVPR 2022), section 3.3, and its official training pipeline; the valid
-        area as in HRDA (Hoyer et al., ECCV 2022), which marks it on the whole picture before cropping.
+        area as in HRDA (Hoyer et al., ECCV 2022), which marks it on the whole picture before cropping; mining
+        as in the code of CBST (Zou et al., ECCV 2018) and CRST.
 
     Args:
         size: The piece's rows and columns, in pixels.
@@ -40,6 +41,9 @@ class RandomCrop:
         min_crop_ratio: How much of that many pixels the crop must exceed (0.5 in DAFormer, 2 in HRDA, whose
             pictures are enlarged).
         margins: Borders without content, marked invalid.
+        mined: Classes around which a labelled piece is cut; it is one of those that the picture has, and any of its
+            pixels becomes the piece's centre, as far as the picture's border allows.
+        mine_chance: How often, in [0, 1]; other pieces are cut anywhere.
 
     Raises:
         ValueError: If a number is outside its range.
@@ -58,6 +62,8 @@ class RandomCrop:
         min_share: float = 0.0,
         min_crop_ratio: float = 0.5,
         margins: Margins | None = None,
+        mined: Sequence[int] = (),
+        mine_chance: float = 0.0,
     ) -> None:
         if min(size) < 1 or (resize is not None and min(resize) < 1):
             raise ValueError(f"crop {size}, resize {resize}: rows and columns are at least 1")
@@ -79,6 +85,8 @@ class RandomCrop:
         self.min_share = min_share
         self.min_crop_ratio = min_crop_ratio
         self.margins = margins or Margins()
+        self.mined = tuple(mined)
+        self.mine_chance = mine_chance
 
     def __call__(self, sample: Sample, generator: Generator, *, wanted: int | None = None) -> Sample:
         """A random piece of a picture.
@@ -107,12 +115,18 @@ class RandomCrop:
                 " (width x height): make them the same size"
             )
         image = place.cut_image(sample.image, self.fill)
-        return Sample(image, label, place.cut(self._valid(sample), outside=False), sample.name)
+        valid = place.cut(self._valid(sample), outside=False)
+        soft = None if sample.soft is None else place.cut(sample.soft, outside=0)
+        return Sample(image, label, valid, sample.name, soft)
 
     def _place_labelled(
         self, label: UInt8[Tensor, "h w"], generator: Generator, wanted: int | None
     ) -> tuple[Placement, UInt8[Tensor, "a b"]]:
         height, width = label.shape
+        centre = self._mined_pixel(label, generator)
+        if centre is not None:
+            place = self._place(height, width, generator, centre)
+            return place, place.cut(label, outside=IGNORE)
         needed = self.min_share * height * width * self.min_crop_ratio
 
         def draw() -> tuple[Placement, Tensor]:
@@ -128,15 +142,35 @@ class RandomCrop:
             return draw_balanced()
         return _first(draw_balanced, lambda piece: int((piece[1] == wanted).sum()) > needed)
 
-    def _place(self, height: int, width: int, generator: Generator) -> Placement:
+    def _mined_pixel(self, label: UInt8[Tensor, "h w"], generator: Generator) -> tuple[int, int] | None:
+        """Row and column of any pixel of any mined class that the label has; None to cut anywhere."""
+        if not self.mined or _uniform(generator) >= self.mine_chance:
+            return None
+        counts = torch.bincount(label.flatten(), minlength=256)
+        present = [name for name in self.mined if counts[name] > 0]
+        if not present:
+            return None
+        pixels = (label == present[_below(len(present), generator)]).nonzero()
+        row, column = pixels[_below(len(pixels), generator)].tolist()
+        return row, column
+
+    def _place(
+        self, height: int, width: int, generator: Generator, centre: tuple[int, int] | None = None
+    ) -> Placement:
         rows, columns = height, width
         if self.resize is not None:
             rows, columns = fitted((height, width), self.resize) if self.keep_ratio else self.resize
         if self.scale != (1.0, 1.0):
             factor = self.scale[0] + (self.scale[1] - self.scale[0]) * _uniform(generator)
             rows, columns = _rounded(rows * factor), _rounded(columns * factor)
-        down = Axis(height, rows, _offset(rows - self.size[0], generator), self.size[0])
-        across = Axis(width, columns, _offset(columns - self.size[1], generator), self.size[1])
+        if centre is None:
+            top = _offset(rows - self.size[0], generator)
+            left = _offset(columns - self.size[1], generator)
+        else:
+            top = _centred(centre[0] * rows // height, self.size[0], rows)
+            left = _centred(centre[1] * columns // width, self.size[1], columns)
+        down = Axis(height, rows, top, self.size[0])
+        across = Axis(width, columns, left, self.size[1])
         return Placement(down, across, mirrored=_uniform(generator) < self.flip)
 
     def _valid(self, sample: Sample) -> Bool[Tensor, "h w"]:
@@ -168,7 +202,16 @@ def _uniform(generator: Generator) -> float:
 
 
 def _offset(room: int, generator: Generator) -> int:
-    return int(torch.randint(0, room + 1, (), generator=generator)) if room > 0 else 0
+    return _below(room + 1, generator) if room > 0 else 0
+
+
+def _below(count: int, generator: Generator) -> int:
+    return int(torch.randint(0, count, (), generator=generator))
+
+
+def _centred(pixel: int, size: int, side: int) -> int:
+    """Where a piece begins whose centre is a pixel, moved inwards where it would leave the picture."""
+    return max(0, min(pixel - size // 2, side - size))
 
 
 def _rounded(side: float) -> int:

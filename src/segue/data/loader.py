@@ -1,6 +1,5 @@
 """Endless batches of both domains, each a pure function of seed, step, rank and slot."""
 
-import hashlib
 import os
 import signal
 import sys
@@ -17,11 +16,13 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from segue.data.dataset import Dataset
-from segue.data.sampler import Sampler, UniformSampler
+from segue.data.deck import Deck
+from segue.data.sampler import Sampler, UniformSampler, seeded
 from segue.types import Batch, Sample, Source, Target
 
 OfflineLabel = Callable[[str], Tensor]
-"""``name -> label (h, w) uint8``: the pseudo-label that an earlier stage made for a target picture."""
+"""``name -> label (h, w) uint8``: the pseudo-label that an earlier stage made for a target picture; soft ones are
+probabilities (h, w, k) as bytes, 255 for 1."""
 
 
 @runtime_checkable
@@ -39,6 +40,7 @@ class Half(NamedTuple):
     image: UInt8[Tensor, "b h w 3"]
     label: UInt8[Tensor, "b h w"] | None
     valid: Tensor
+    soft: UInt8[Tensor, "b h w k"] | None
     names: list[str]
 
 
@@ -52,6 +54,7 @@ class Domain:
         sampler: Draws pictures.
         label: The label of a picture by its index; None for a domain without.
         name: The domain's name; its random numbers are independent of the other domain's.
+        soft: The probabilities of a picture's classes by its index; None without.
     """
 
     dataset: Dataset
@@ -59,6 +62,7 @@ class Domain:
     sampler: Sampler
     label: Callable[[int], Tensor] | None
     name: str
+    soft: Callable[[int], Tensor] | None = None
 
 
 @dataclass
@@ -76,37 +80,62 @@ class Steps(TorchDataset["tuple[Half, Half | None] | Failure"]):
         domains: Source, and target if there is one.
         seed: The run's seed.
         slots: The slots of this rank's share, numbered over all ranks.
+        deck: Deals the slots to the domains; None gives every domain all of them.
+        together: Slots of a step over all ranks.
     """
 
-    def __init__(self, domains: list[Domain], *, seed: int, slots: range) -> None:
+    def __init__(
+        self, domains: list[Domain], *, seed: int, slots: range, deck: Deck | None, together: int
+    ) -> None:
         self.domains = domains
         self.seed = seed
         self.slots = slots
+        self.deck = deck
+        self.together = together
 
     def __getitem__(self, step: int) -> "tuple[Half, Half | None] | Failure":
         """Read one step's batch; a bad file becomes a Failure."""
         try:
-            halves = [self._half(domain, step) for domain in self.domains]
+            samples = self._samples(step)
         except (ValueError, OSError) as error:
             return Failure(not isinstance(error, ValueError), " ".join(str(error).split()))
+        some = next(sample for half in samples for sample in half)
+        halves = [_half(half, some.image) for half in samples]
         return halves[0], halves[1] if len(halves) > 1 else None
 
-    def _half(self, domain: Domain, step: int) -> Half:
-        samples = [self._sample(domain, step, slot) for slot in self.slots]
-        labels = [sample.label for sample in samples if sample.label is not None]
-        return Half(
-            torch.stack([sample.image.permute(1, 2, 0) for sample in samples]),
-            torch.stack(labels) if labels else None,
-            torch.stack([sample.valid for sample in samples if sample.valid is not None]),
-            [sample.name for sample in samples],
-        )
+    def _samples(self, step: int) -> list[list[Sample]]:
+        if self.deck is None:
+            return [[self._sample(domain, step, slot) for slot in self.slots] for domain in self.domains]
+        found: list[list[Sample]] = [[] for _ in self.domains]
+        first = step * self.together
+        dealt = self.deck.deal(range(first + self.slots.start, first + self.slots.stop))
+        for slot, (domain, picture) in zip(self.slots, dealt, strict=True):
+            found[domain].append(self._sample(self.domains[domain], step, slot, picture))
+        return found
 
-    def _sample(self, domain: Domain, step: int, slot: int) -> Sample:
+    def _sample(self, domain: Domain, step: int, slot: int, picture: int | None = None) -> Sample:
         generator = slot_generator(self.seed, domain.name, step, slot)
-        index, wanted = domain.sampler.draw(generator)
+        index, wanted = domain.sampler.draw(generator) if picture is None else (picture, None)
         label = None if domain.label is None else domain.label(index)
-        whole = Sample(domain.dataset.image(index), label, None, domain.dataset.name(index))
+        soft = None if domain.soft is None else domain.soft(index)
+        whole = Sample(domain.dataset.image(index), label, None, domain.dataset.name(index), soft)
         return domain.transform(whole, generator, wanted=wanted)
+
+
+def _half(samples: list[Sample], like: Tensor) -> Half:
+    """The samples of one domain; a domain that was dealt none of the slots has tensors of no picture."""
+    if not samples:
+        empty = torch.empty(0, *like.shape[1:], dtype=torch.uint8)
+        return Half(empty[..., None].expand(-1, -1, -1, 3), empty, empty.bool(), None, [])
+    labels = [sample.label for sample in samples if sample.label is not None]
+    soft = [sample.soft for sample in samples if sample.soft is not None]
+    return Half(
+        torch.stack([sample.image.permute(1, 2, 0) for sample in samples]),
+        torch.stack(labels) if labels else None,
+        torch.stack([sample.valid for sample in samples if sample.valid is not None]),
+        torch.stack(soft) if soft else None,
+        [sample.name for sample in samples],
+    )
 
 
 class Loader:
@@ -131,6 +160,9 @@ class Loader:
         rank: This process among those that train together.
         world: How many train together.
         offline: Pseudo-labels of target pictures by name, from an earlier stage.
+        soft: Their probabilities, if these are to be learnt.
+        deck: Deals ``batch`` pictures a step and rank to the two domains, in place of the samplers; None reads as
+            many of each.
 
     Raises:
         ValueError: If the batch is empty, the rank is outside the world, or a data set is empty.
@@ -153,6 +185,8 @@ class Loader:
         rank: int = 0,
         world: int = 1,
         offline: OfflineLabel | None = None,
+        soft: OfflineLabel | None = None,
+        deck: Deck | None = None,
     ) -> None:
         if batch < 1 or workers < 0 or not 0 <= rank < world:
             raise ValueError(
@@ -162,10 +196,13 @@ class Loader:
         sampler = source_sampler or UniformSampler(len(source))
         domains = [Domain(source, source_transform, sampler, source.label, "source")]
         if target is not None:
-            label = None if offline is None else OfflineByIndex(target, offline)
+            label, probability = (by and OfflineByIndex(target, by) for by in (offline, soft))
             transform = target_transform or source_transform
-            domains.append(Domain(target, transform, UniformSampler(len(target)), label, "target"))
-        self.batches = Steps(domains, seed=seed, slots=range(rank * batch, (rank + 1) * batch))
+            domains.append(
+                Domain(target, transform, UniformSampler(len(target)), label, "target", probability)
+            )
+        slots = range(rank * batch, (rank + 1) * batch)
+        self.batches = Steps(domains, seed=seed, slots=slots, deck=deck, together=batch * world)
         self.device = torch.device(device)
         self.workers = workers
         self.mean = torch.tensor(mean, device=self.device).view(3, 1, 1)
@@ -229,10 +266,16 @@ class Loader:
             return Batch(labelled, None)
         offline = None if target.label is None else self._label(target.label)
         valid = target.valid.to(self.device, non_blocking=True)
-        return Batch(labelled, Target(self._normalised(target.image), valid, offline, target.names))
+        soft = None if target.soft is None else self._probability(target.soft)
+        return Batch(labelled, Target(self._normalised(target.image), valid, offline, target.names, soft))
 
     def _label(self, label: UInt8[Tensor, "b h w"]) -> Tensor:
         return label.to(self.device, non_blocking=True).long()
+
+    def _probability(self, soft: UInt8[Tensor, "b h w k"]) -> Float[Tensor, "b k h w"]:
+        """Bytes as probabilities that sum to one again; zero in the padding, where no label is."""
+        found = soft.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float()
+        return found / found.sum(1, keepdim=True).clamp(min=1)
 
     def _normalised(self, image: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b 3 h w"]:
         """Bytes travel, a quarter of the size; channels stay last in memory, which convolutions prefer."""
@@ -260,9 +303,7 @@ def _cores() -> int:
 
 def slot_generator(seed: int, domain: str, step: int, slot: int) -> torch.Generator:
     """The random numbers of one picture of one step; any two are independent, neighbours too."""
-    text = f"{seed}/{domain}/{step}/{slot}".encode()
-    number = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1
-    return torch.Generator().manual_seed(number)
+    return seeded(f"{seed}/{domain}/{step}/{slot}")
 
 
 def _prepare_worker(_: int) -> None:

@@ -65,7 +65,7 @@ class Placement:
     mirrored: bool
 
     def cut(self, values: Tensor, *, outside: int) -> Tensor:
-        """The piece of a map (h, w): the nearest value at each pixel, ``outside`` in the padding."""
+        """The piece of a map (h, w) or (h, w, k): the nearest value at each pixel, ``outside`` in the padding."""
         shown = values.numpy()[self.rows.nearest()][:, self.columns.nearest()]
         return torch.from_numpy(self._framed(shown, outside))
 

@@ -1,5 +1,6 @@
 """Which picture comes next: every one equally often, or pictures with rare classes more often."""
 
+import hashlib
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -16,6 +17,12 @@ class Sampler(Protocol):
     def draw(self, generator: Generator) -> tuple[int, int | None]:
         """A picture's index, and the class that it was drawn for, if any."""
         ...
+
+
+def seeded(key: str) -> Generator:
+    """Random numbers that follow from a text; those of any two texts are independent."""
+    number = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") >> 1
+    return torch.Generator().manual_seed(number)
 
 
 class UniformSampler:

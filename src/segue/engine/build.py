@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from segue.classes import THINGS
 from segue.data.crop import RandomCrop
 from segue.data.dataset import Dataset
+from segue.data.deck import Deck
 from segue.data.loader import Loader
 from segue.data.sampler import RareClassSampler, Sampler, UniformSampler
 from segue.data.statistics import class_statistics
@@ -101,9 +102,10 @@ def build_method(
         return OfflineTraining(
             student,
             terms,
-            source=settings.source,
+            source=settings.source_share is not None,
             weights=weights and ClassWeights(len(experiment.data.classes), **weights.model_dump()),
             percentile=settings.percentile,
+            frozen_statistics=settings.frozen_statistics,
         )
     if isinstance(settings, EnsembleDistillationSettings):
         return EnsembleDistillation(
@@ -160,7 +162,7 @@ def build_terms(experiment: Experiment, student: Segmenter) -> dict[str, Term]:
             experiment, experiment.terms.sam_regularizer, student.encoder
         )
     if experiment.terms.confidence is not None:
-        terms["confidence"] = ConfidenceRegularizer(share=experiment.terms.confidence.share)
+        terms["confidence"] = ConfidenceRegularizer(**experiment.terms.confidence.model_dump())
     return terms
 
 
@@ -174,6 +176,7 @@ def build_loader(
     rank: int = 0,
     world: int = 1,
     offline: Callable[[str], Tensor] | None = None,
+    soft: Callable[[str], Tensor] | None = None,
 ) -> Loader:
     """The endless loader over both domains.
 
@@ -186,6 +189,7 @@ def build_loader(
         rank: This process.
         world: How many there are.
         offline: Labels of target pictures by name, made beforehand.
+        soft: Their probabilities, if these are to be learnt.
 
     Raises:
         ValueError: If a source label is wrong: all of them are read for the statistics, once.
@@ -220,6 +224,7 @@ def build_loader(
             scale=data.scale,
             flip=data.flip,
             margins=Margins(**data.target.margins.model_dump()) if data.target.margins else None,
+            **_mining(experiment),
         ),
         source_sampler=sampler,
         batch=data.batch,
@@ -231,7 +236,25 @@ def build_loader(
         rank=rank,
         world=world,
         offline=offline,
+        soft=soft,
+        deck=_deck(experiment, source, target),
     )
+
+
+def _mining(experiment: Experiment) -> dict[str, Any]:
+    settings = experiment.method
+    if not isinstance(settings, OfflineSettings) or settings.mining is None:
+        return {}
+    classes = training_classes(experiment.data)
+    mined = [classes.index(name) for name in settings.mining.classes]
+    return {"mined": mined, "mine_chance": settings.mining.chance}
+
+
+def _deck(experiment: Experiment, source: Dataset, target: Dataset | None) -> Deck | None:
+    settings = experiment.method
+    if not isinstance(settings, OfflineSettings) or settings.source_share is None or target is None:
+        return None
+    return Deck(len(source), len(target), share=settings.source_share, seed=experiment.seed)
 
 
 def _instance_bank(

@@ -128,13 +128,31 @@ class ClassWeightSettings(Settings):
 
 
 class RoundSettings(Settings):
-    """CBST: label, train, label again."""
+    """CBST and CRST: label, fine-tune, label again."""
 
     count: Count = 3
     portion: Share = 0.2  # p_0: of each class's pixels that are labelled in the first round
     step: Share = 0.05  # more in each further round
     most: Share = 0.5
     every: Count = 4  # pixels from one that thresholds are found by to the next
+    flip: bool = True  # labels come from the mean over the mirror image
+    scales: Annotated[list[Positive], Field(min_length=1)] = [0.9]  # and over these sizes
+    alpha: Positive | None = None  # of LRENT's soft labels; None for hard ones
+    prior: Share | None = None  # CBST-SP: side of the smoothing, of the height; None expects classes anywhere
+    source_portion: Share = 0.03  # of the source's pictures that are learnt with the target's
+    source_step: Share = 0.0025  # more in each further round
+    source_most: Share = 0.06
+    epochs: Count | None = 2  # how often a round learns each picture; None: it takes the run's steps
+    rate: Positive = 0.2  # of optim.lr, by which the source was learnt; held, as there is no warm-up or decay
+    rare: Share = 1e-3  # of all pixels: classes predicted on fewer are mined
+    mine: Share = 0.8  # how often a target picture is cut around one of them
+
+
+class MiningSettings(Settings):
+    """Pieces of target pictures are cut around pixels with an offline label of these classes."""
+
+    classes: Annotated[list[str], Field(min_length=1)]
+    chance: Share = 0.8
 
 
 class MemberStudentSettings(Settings):
@@ -171,7 +189,10 @@ class OfflineSettings(Settings):
 
     name: Literal["offline"] = "offline"
     labels: Path | None = None  # folder of label PNGs by picture name, with classes.json
-    source: bool = False  # learn the source, too
+    soft: bool = False  # learn the probabilities that are stored beside the labels
+    source_share: Share | None = None  # of the source's pictures, in common batches; None: the target alone
+    mining: MiningSettings | None = None
+    frozen_statistics: bool = False  # batch norms keep the statistics of the network that is started from
     weights: ClassWeightSettings | None = None
     percentile: Percentile = 0.0
     rounds: RoundSettings | None = None
@@ -182,6 +203,10 @@ class OfflineSettings(Settings):
         if sum(origin is not None for origin in (self.labels, self.rounds, self.ensemble)) > 1:
             raise ValueError(
                 "labels, rounds and ensemble exclude each other: each says where labels come from"
+            )
+        if self.rounds is not None and (self.soft or self.mining or self.source_share is not None):
+            raise ValueError(
+                "rounds decide on soft, mining and source_share themselves: set method.rounds instead"
             )
         return self
 
@@ -236,7 +261,8 @@ class InstanceBankSettings(Settings):
 class ConfidenceSettings(Settings):
     """CRST: pseudo-labels are not learnt to certainty."""
 
-    share: Annotated[float, Field(ge=0.0)] = 0.1  # lambda of MRKLD
+    share: Annotated[float, Field(ge=0.0)] = 0.1  # lambda
+    kind: Literal["divergence", "entropy", "squares"] = "divergence"  # MRKLD, MRENT, MRL2
 
 
 class TermSettings(Settings):

@@ -35,14 +35,15 @@ class ViewPainter:
     @torch.no_grad()
     def add(self, seen: View | Joint, student: nn.Module) -> None:
         """Draw a view with a fresh prediction of the student in evaluation mode; random numbers stay untouched."""
-        was_training = student.training
+        modes = [(module, module.training) for module in student.modules()]
         student.eval()
         for view in seen.views if isinstance(seen, Joint) else [seen]:
             size = (view.image.shape[-2], view.image.shape[-1])
             prediction = enlarge(student(view.image).logits.float(), size).argmax(1)
             sheet = draw_view(view, prediction, palette=self.classes.colours, mean=self.mean, std=self.std)
             self.sheets.append(Image.fromarray(sheet))
-        student.train(was_training)
+        for module, mode in modes:  # one by one: what a method keeps in evaluation mode must not wake up
+            module.training = mode
 
     def save(self, step: int) -> None:
         """Write what was collected, one sheet below the other."""

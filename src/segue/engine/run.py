@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import accelerate
 import torch
@@ -26,6 +26,7 @@ from segue.engine.method_settings import OfflineSettings, SelfTrainingSettings, 
 from segue.engine.pictures import ViewPainter
 from segue.engine.scoring import plan, score_run, scored_network
 from segue.engine.settings import Experiment
+from segue.evaluate.labelling import soft_labels
 from segue.methods.collaborative import CollaborativeTeacher
 from segue.methods.self_training import SelfTraining
 from segue.models.build import normalisation
@@ -35,6 +36,9 @@ DISTRIBUTED = DistributedDataParallelKwargs(
     find_unused_parameters=True,  # a view does not use the layers of every term
     broadcast_buffers=False,  # the loop averages them instead
 )
+
+LabelByName: TypeAlias = Callable[[str], Tensor]
+"""A target picture's offline label, or its probabilities."""
 
 PATIENCE = timedelta(hours=6)
 """How long processes wait for one that measures, labels or fuses what the others have no part in."""
@@ -77,7 +81,7 @@ def train(
     for dataset in (source, target, *_evaluation_domains(experiment)):
         if dataset is not None:
             dataset.check()
-    offline = _offline_labels(experiment, target)
+    offline, soft = _offline_labels(experiment, target)
 
     torch.manual_seed(experiment.seed)
     student = build_student(experiment)
@@ -91,6 +95,7 @@ def train(
         rank=accelerator.process_index,
         world=accelerator.num_processes,
         offline=offline,
+        soft=soft,
     )
     teacher = None
     if large is not None and target is not None:
@@ -119,16 +124,19 @@ def train(
     return score_run(experiment, folder, trainer.method, accelerator=accelerator)
 
 
-def _offline_labels(experiment: Experiment, target: Dataset | None) -> Callable[[str], Tensor] | None:
+def _offline_labels(experiment: Experiment, target: Dataset | None) -> tuple[LabelByName | None, ...]:
+    """The target's labels and their probabilities, as far as they are learnt."""
     settings = experiment.method
     if not isinstance(settings, OfflineSettings):
-        return None
+        return None, None
     if settings.labels is None or target is None:
         raise ValueError(
             f"recipe {experiment.recipe} trains on labels made beforehand: name their folder with"
             " --set method.labels=DIR"
         )
-    return open_offline(experiment.data, settings.labels, target)
+    labels = open_offline(experiment.data, settings.labels, target)
+    soft = soft_labels(settings.labels, training_classes(experiment.data)) if settings.soft else None
+    return labels, soft
 
 
 def _save_models(experiment: Experiment, folder: Path, trainer: Trainer) -> None:

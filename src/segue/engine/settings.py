@@ -119,7 +119,7 @@ class OptimSettings(Settings):
     betas: tuple[Share, Share] = (0.9, 0.999)
     warmup: Share = 1500 / 40000  # share of the steps
     warmup_start: Share = 1e-6  # first factor
-    power: Positive = 1.0
+    power: Annotated[float, Field(ge=0.0)] = 1.0  # 0 holds the rate
     clip: Positive | None = None  # largest gradient norm
     accumulate: Count = 1  # batches a step
 
@@ -187,6 +187,18 @@ class Experiment(Settings):
         if method.soft and bank.beta < 1:
             raise ValueError(
                 "terms.instance_bank.beta below 1 corrects hard pseudo-labels, and method.soft has none of them"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_draws_the_source(self) -> "Experiment":
+        deals = isinstance(self.method, OfflineSettings) and (
+            self.method.rounds is not None or self.method.source_share is not None
+        )
+        if deals and self.data.rare_classes is not None:
+            raise ValueError(
+                "data.rare_classes draws the source's pictures, and this method learns each of a share of them alike:"
+                " set data.rare_classes=null"
             )
         return self
 

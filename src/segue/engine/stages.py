@@ -14,11 +14,14 @@ from typing import Any
 import torch
 from accelerate import PartialState
 from rich.console import Console
+from safetensors.torch import load_file, save
+from torch import Tensor
 
 from segue.classes import ClassList
 from segue.data.dataset import Dataset
+from segue.data.prior import dataset_prior
 from segue.engine import experiment as experiments
-from segue.engine import run
+from segue.engine import rounds, run
 from segue.engine.domains import open_domain, training_classes
 from segue.engine.method_settings import (
     EnsembleSettings,
@@ -26,18 +29,18 @@ from segue.engine.method_settings import (
     OfflineSettings,
     RoundSettings,
 )
+from segue.engine.rounds import Balance
 from segue.engine.settings import Experiment
 from segue.evaluate import policy
 from segue.evaluate.comparison import compare, score_members
 from segue.evaluate.eyes import model_eye
 from segue.evaluate.fusing import Fusion, FusionRules, check_members
-from segue.evaluate.labelling import Eye, Rule, class_balanced, confidences, label_pictures, most_probable
+from segue.evaluate.labelling import Eye, Rule, label_pictures, most_probable
 from segue.evaluate.members import OpenedMembers
 from segue.evaluate.open_members import open_members, predicts, student_certainty
 from segue.evaluate.unify import unify
-from segue.files import write_text
+from segue.files import write_bytes, write_text
 from segue.models.weights import model_folder
-from segue.ops.balance import class_thresholds
 
 RESULTS = ("model", "scores.json", "metrics.jsonl", "timing.jsonl", "pictures", "class_statistics.json")
 
@@ -93,9 +96,10 @@ class Stages:
         self.pictures = _by_name(self.target)
 
     def rounds(self, settings: RoundSettings) -> dict[str, Any] | None:
-        """Label with the last model what it is surest of, class by class, train on it, and again.
+        """Label with the last model what it is surest of, class by class, fine-tune it on that, and again.
 
-        Source: CBST (Zou et al., ECCV 2018), algorithm 1; CRST with the confidence regulariser.
+        Source: CBST (Zou et al., ECCV 2018), algorithm 1; CRST (Zou et al., ICCV 2019) with soft labels or the
+        confidence regulariser; lengths, rates and shares as in the code of CRST.
         """
         model = self.experiment.network.start
         if model is None:
@@ -104,15 +108,24 @@ class Stages:
                 " one for example"
             )
         self._begin()
+        data = self.experiment.data
+        source = open_domain(data, data.source, labelled=True)
+        prior = None if settings.prior is None else self._prior(source, settings.prior)
         scores: dict[str, Any] | None = None
         for number in range(settings.count):
-            portion = min(settings.most, settings.portion + number * settings.step)
+            share = 100 * rounds.portion(settings, number)
+            self._say(f"round {number + 1} of {settings.count}: {share:.0f} % of every class are labelled")
             stage = self.folder / f"round{number + 1}"
-            self._say(
-                f"round {number + 1} of {settings.count}: {100 * portion:.0f} % of every class are labelled"
+            balance = self._label_balanced(model, stage / "labels", settings, number, prior)
+            changed = rounds.fine_tuning(
+                self.experiment,
+                settings,
+                number,
+                balance,
+                pictures=(len(source), len(self.target)),
+                processes=self.state.num_processes,
             )
-            self._label_balanced(model, stage / "labels", portion, settings.every)
-            scores = self._train_on(stage / "labels", stage, start=model)
+            scores = self._train_on(stage / "labels", stage, start=model, changes=changed)
             model = stage / "model"
         self._keep(self.folder / f"round{settings.count}")
         return scores
@@ -276,12 +289,33 @@ class Stages:
             task((0, 1))
         self.state.wait_for_everyone()
 
-    def _label_balanced(self, model: Path, out: Path, portion: float, every: int) -> None:
-        if (out / "statistics.json").is_file():
-            return
-        eye = model_eye(model, self.device)
-        found = confidences(eye, self.pictures, read=self.target.image, every=every)
-        self._label(eye, out, class_balanced(class_thresholds(found, portion)), self.pictures)
+    def _prior(self, source: Dataset, side: float) -> Tensor:
+        """Where the source has its classes; its labels are read once, by the first process."""
+        path = self.folder / "prior.safetensors"
+        if self.state.is_main_process and not path.is_file():
+            self._say("counting where the source has its classes")
+            write_bytes(path, save({"prior": dataset_prior(source, side=side)}))
+        self.state.wait_for_everyone()
+        return load_file(path)["prior"]
+
+    def _label_balanced(
+        self, model: Path, out: Path, settings: RoundSettings, number: int, prior: Tensor | None
+    ) -> Balance:
+        """What the first process measured decides for all, and for whoever goes on after an interruption."""
+        is_labelled = (out / "statistics.json").is_file()  # before anybody can have written it
+        eye = rounds.round_eye(model, settings, prior, self.device)
+        if self.state.is_main_process and rounds.kept(out) is None:
+            share = rounds.portion(settings, number)
+            found = rounds.measure(
+                eye, self.pictures, read=self.target.image, every=settings.every, portion=share
+            )
+            rounds.keep(found, out)
+        self.state.wait_for_everyone()
+        balance = rounds.kept(out)
+        assert balance is not None, "the first process wrote it"
+        if not is_labelled:
+            self._label(eye, out, balance.rule(settings.alpha), self.pictures)
+        return balance
 
     def _train_on(
         self, labels: Path, folder: Path, *, start: Path | None, changes: Mapping[str, Any] | None = None

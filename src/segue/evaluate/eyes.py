@@ -17,19 +17,20 @@ from segue.models.weights import load_model, model_folder
 from segue.ops.resize import enlarge
 
 
-def model_eye(folder: Path, device: torch.device) -> Eye:
+def model_eye(folder: Path, device: torch.device, **looks: Any) -> Eye:
     """A trained model with the way of predicting that its card names.
 
     Args:
         folder: A model folder, or a run folder with one in it.
         device: Where it is to predict.
+        looks: What of that way is another: ``flip``, ``scales``, see :class:`segue.evaluate.plan.Plan`.
 
     Raises:
         FileNotFoundError: If there is no model.
         ValueError: If it is damaged.
     """
     network, card = load_model(model_folder(folder))
-    how = Plan.from_protocol(card.prediction)
+    how = replace(Plan.from_protocol(card.prediction), **looks)
     if device.type != "cuda":
         how = replace(how, dtype=None)
     colours = [(red, green, blue) for red, green, blue in card.colours]

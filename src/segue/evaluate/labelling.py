@@ -2,7 +2,8 @@
 
 A folder of labels holds ``index/NAME.png`` (class ids, 255 where nothing is said), ``confidence/NAME.png`` (the
 probability of the predicted class, 255 is 1), with ``soft`` also ``soft/NAME.npz`` (all probabilities as bytes, at a
-quarter of the size), ``classes.json``, ``made.json`` (how), and, once every picture is labelled, ``statistics.json``.
+quarter of the size; soft labels in full size), ``classes.json``, ``made.json`` (how), and, once every picture is
+labelled, ``statistics.json``.
 """
 
 import io
@@ -12,12 +13,12 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int64, UInt8
 from PIL import Image
 from torch import Tensor
 
@@ -26,18 +27,30 @@ from segue.data.picture import read_label
 from segue.evaluate.predict import Predictor, normalised
 from segue.evaluate.read_ahead import read_ahead
 from segue.files import write_bytes, write_text
-from segue.ops.balance import balanced_label
+from segue.ops.balance import balanced_label, regularised_soft_label
 from segue.ops.draw import grey
 from segue.types import IGNORE
 
-Rule: TypeAlias = Callable[[Tensor], Tensor]
-"""``probability (K,H,W) -> label (H,W)``, uint8, IGNORE where nothing is said."""
+Rule: TypeAlias = Callable[[Tensor], "Labels"]
+"""From probabilities (K,H,W)."""
 
 Handle = TypeVar("Handle")
 """What a picture is read by: a file, or its number in a data set."""
 
 SOFT_SHRINK = 4
 """By what the sides of stored probabilities are divided."""
+
+
+class Labels(NamedTuple):
+    """What is said of a picture.
+
+    Attributes:
+        hard: Class ids, IGNORE where nothing is said.
+        soft: Probabilities that are to be learnt in their place; None for the ids.
+    """
+
+    hard: UInt8[Tensor, "h w"]
+    soft: Float[Tensor, "k h w"] | None = None
 
 
 @dataclass(frozen=True)
@@ -72,16 +85,29 @@ class Eye:
 def most_probable(threshold: float = 0.0) -> Rule:
     """The class of highest probability, IGNORE where that is below a threshold."""
 
-    def rule(probability: Tensor) -> Tensor:
+    def rule(probability: Tensor) -> Labels:
         sure, label = probability.max(0)
-        return label.to(torch.uint8).masked_fill(sure < threshold, IGNORE)
+        return Labels(label.to(torch.uint8).masked_fill(sure < threshold, IGNORE))
 
     return rule
 
 
-def class_balanced(thresholds: Float[Tensor, " k"]) -> Rule:
-    """CBST's rule, see :func:`segue.ops.balance.balanced_label`."""
-    return lambda probability: balanced_label(probability[None], thresholds.to(probability.device))[0]
+def class_balanced(thresholds: Float[Tensor, " k"], *, alpha: float | None = None) -> Rule:
+    """CBST's rule, see :func:`segue.ops.balance.balanced_label`.
+
+    Args:
+        thresholds: Of each class.
+        alpha: For soft labels, see :func:`segue.ops.balance.regularised_soft_label`; None for hard ones.
+    """
+
+    def rule(probability: Tensor) -> Labels:
+        limits = thresholds.to(probability.device)
+        if alpha is None:
+            return Labels(balanced_label(probability[None], limits)[0])
+        soft, label = regularised_soft_label(probability[None], limits, alpha=alpha)
+        return Labels(label[0], soft[0])
+
+    return rule
 
 
 def label_pictures(
@@ -102,9 +128,9 @@ def label_pictures(
         eye: Who looks.
         pictures: Files, or numbers, by name; slashes in a name become folders.
         out: The folder of labels.
-        rule: From probabilities to a label.
+        rule: From probabilities to labels; soft ones are stored beside the ids, in full size.
         read: Opens one.
-        soft: Whether all probabilities are stored, too.
+        soft: Whether the probabilities are stored, small, where the rule makes no soft labels of them.
         share: Which part of how many is to be labelled: one of several processes or machines.
         made: See :func:`describe`.
         watch: Called after every picture.
@@ -123,11 +149,13 @@ def label_pictures(
     waiting = [name for name in mine if not (out / "index" / f"{name}.png").is_file()]
     for name, image in read_ahead(lambda name: read(pictures[name]), waiting):
         probability = eye(image)
-        label, sure = rule(probability).cpu(), probability.amax(0)
-        if soft:
+        label, sure = rule(probability), probability.amax(0)
+        if label.soft is not None:
+            write_bytes(out / "soft" / f"{name}.npz", packed(label.soft, shrink=1))
+        elif soft:
             write_bytes(out / "soft" / f"{name}.npz", packed(probability))
         write_bytes(out / "confidence" / f"{name}.png", png(grey(sure)))
-        write_bytes(out / "index" / f"{name}.png", png(label.numpy()))
+        write_bytes(out / "index" / f"{name}.png", png(label.hard.cpu().numpy()))
         if watch is not None:
             watch(name)
     if all((out / "index" / f"{name}.png").is_file() for name in pictures):
@@ -211,10 +239,10 @@ def confidences(
     read: Callable[[Handle], UInt8[Tensor, "3 h w"]],
     every: int = 4,
     watch: Callable[[object], None] | None = None,
-) -> list[Float[Tensor, " _"]]:
-    """The confidence of every so manieth pixel of each predicted class, over all pictures.
+) -> tuple[list[Float[Tensor, " _"]], Int64[Tensor, " k"]]:
+    """What is predicted, over all pictures: how confidently, and how often.
 
-    Source: CBST and CRST, whose code takes every fourth pixel of a class, row by row.
+    Source: CBST and CRST, whose code takes every fourth pixel of a class, row by row, for the confidence.
 
     Args:
         eye: Who looks.
@@ -224,22 +252,24 @@ def confidences(
         watch: Called after every picture.
 
     Returns:
-        By class.
+        By class the confidence of every so manieth pixel that is predicted as it, and the number of all these pixels.
     """
     found: list[list[Tensor]] = [[] for _ in eye.classes.names]
+    pixels = torch.zeros(len(found), dtype=torch.int64)
     for name, image in read_ahead(lambda name: read(pictures[name]), pictures):
         sure, label = (part.flatten().cpu() for part in eye(image).max(0))
+        pixels += torch.bincount(label, minlength=len(found))
         for place, values in enumerate(found):
             values.append(sure[label == place][::every])
         if watch is not None:
             watch(name)
-    return [torch.cat(values) if values else torch.zeros(0) for values in found]
+    return [torch.cat(values) if values else torch.zeros(0) for values in found], pixels
 
 
-def packed(probability: Float[Tensor, "k h w"]) -> bytes:
-    """Probabilities as compressed bytes, at a quarter of the size."""
+def packed(probability: Float[Tensor, "k h w"], *, shrink: int = SOFT_SHRINK) -> bytes:
+    """Probabilities as compressed bytes, the sides divided by ``shrink``."""
     height, width = probability.shape[-2:]
-    size = (max(1, height // SOFT_SHRINK), max(1, width // SOFT_SHRINK))
+    size = (max(1, height // shrink), max(1, width // shrink))
     small = F.interpolate(probability[None].float(), size, mode="area")[0]
     content = io.BytesIO()
     np.savez_compressed(
@@ -256,12 +286,43 @@ def unpacked(path: Path) -> Float[Tensor, "k h w"]:
     Raises:
         ValueError: If the file is damaged.
     """
+    small, size = _stored(path)
+    return F.interpolate(small[None].float() / 255, size, mode="bilinear", align_corners=False)[0]
+
+
+def soft_labels(folder: Path, classes: ClassList) -> Callable[[str], UInt8[Tensor, "h w k"]]:
+    """The soft labels of a folder, by picture: probabilities as bytes, 255 for 1.
+
+    Raises:
+        FileNotFoundError: If there are none.
+        ValueError: If their classes are others; later, if a file is missing, damaged or not in full size.
+    """
+    if not (folder / "soft").is_dir():
+        raise FileNotFoundError(f"{folder}: no soft labels in it (soft/NAME.npz); set method.soft=false")
+    own = json.loads((folder / "classes.json").read_text(encoding="utf-8")).get("classes")
+    if own != list(classes.names):
+        raise ValueError(f"{folder}: soft labels of other classes than the pair's, which have to be the same")
+
+    def read(picture: str) -> Tensor:
+        path = folder / "soft" / f"{picture}.npz"
+        stored, size = _stored(path)
+        if stored.shape[1:] != size:
+            raise ValueError(
+                f"{path}: probabilities of a smaller size, not soft labels; set method.soft=false"
+            )
+        return stored.permute(1, 2, 0)
+
+    return read
+
+
+def _stored(path: Path) -> tuple[UInt8[Tensor, "k rows columns"], tuple[int, int]]:
+    """Bytes as they were stored, and the size of the picture."""
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as content:
-            small, size = torch.from_numpy(content["probability"]), tuple(content["size"].tolist())
+            height, width = content["size"].tolist()
+            return torch.from_numpy(content["probability"]), (height, width)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path}: not stored probabilities ({error}); label that picture again") from error
-    return F.interpolate(small[None].float() / 255, size, mode="bilinear", align_corners=False)[0]
 
 
 def png(picture: np.ndarray) -> bytes:

@@ -161,6 +161,26 @@ def resized(predictor: Predictor, size_of: Callable[[tuple[int, int]], tuple[int
     return predict
 
 
+def weighed(predictor: Predictor, maps: Float[Tensor, "k rows columns"]) -> Predictor:
+    """Probabilities times maps of the classes, which are enlarged to the images: a spatial prior.
+
+    The products are no probabilities any more; they are compared with one another and with thresholds alone.
+
+    Args:
+        predictor: Predicts the probabilities.
+        maps: In [0, 1], see :func:`segue.ops.prior.spatial_prior`.
+
+    Returns:
+        A predictor.
+    """
+
+    def predict(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
+        size = (image.shape[-2], image.shape[-1])
+        return predictor(image) * enlarge(maps[None].to(image.device), size)
+
+    return predict
+
+
 def fitting(small: Predictor, large: Predictor, *, largest: tuple[int, int]) -> Predictor:
     """One predictor for images up to a size, another one for images that are higher or wider.
 

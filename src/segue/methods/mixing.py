@@ -34,14 +34,8 @@ class ClassMix:
             mix_mask=mask,
             soft=None
             if target.soft is None
-            else mixing.paste(mask, _one_hot(source.label, target.soft), target.soft),
+            else mixing.paste(mask, mixing.one_hot(source.label, target.soft), target.soft),
         )
-
-
-def _one_hot(label: Tensor, like: Tensor) -> Tensor:
-    """A label as probabilities; those of an ignored pixel, which no loss counts, are zero."""
-    classes = torch.arange(like.shape[1], device=label.device).view(-1, 1, 1)
-    return (label.unsqueeze(1) == classes).to(like.dtype)
 
 
 class StrongAugment:

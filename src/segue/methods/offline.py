@@ -7,9 +7,13 @@ from torch import Tensor, nn
 
 from segue.methods.method import Method, Term
 from segue.ops.balance import hardest, present_pixels
-from segue.ops.losses import cross_entropy
+from segue.ops.losses import cross_entropy, soft_cross_entropy
+from segue.ops.mixing import one_hot
 from segue.ranks import mean_over_ranks
-from segue.types import IGNORE, Batch, Joint, View
+from segue.types import IGNORE, Batch, Joint, PixelLoss, Source, View
+
+BATCH_NORM = nn.modules.batchnorm._BatchNorm  # pyright: ignore[reportPrivateUsage]
+"""Every norm that keeps statistics of batches."""
 
 
 class ClassWeights(nn.Module):
@@ -47,17 +51,20 @@ class ClassWeights(nn.Module):
 
 
 class OfflineTraining(Method):
-    """The student learns the target's offline labels, with the source beside them or without.
+    """The student learns the target's offline labels, alone or in common batches with the source.
 
-    Source: CBST (Zou et al., ECCV 2018) and CRST (Zou et al., ICCV 2019) train on both; ensemble distillation on
+    Source: CBST (Zou et al., ECCV 2018) and CRST (Zou et al., ICCV 2019) learn both, with one mean over the
+    labelled pixels of both, and leave the statistics of batch norms as they were; ensemble distillation learns
     the target alone, with class weights and the hardest fifth of the pixels.
 
     Args:
         student: The network that is trained.
         terms: Additional losses.
-        source: Whether the source is learnt, too.
-        weights: Weighs the classes of the target; None for all alike.
-        percentile: Target pixels whose loss is below this percentile of the batch's are left out; 0 keeps all.
+        source: Whether the batch's source pictures are learnt, too.
+        weights: Weighs the classes; None for all alike.
+        percentile: Pixels whose loss is below this percentile of the batch's are left out; 0 keeps all.
+        frozen_statistics: Whether the student's batch norms normalise by the statistics that it came with, and
+            leave them.
     """
 
     def __init__(
@@ -68,54 +75,87 @@ class OfflineTraining(Method):
         source: bool = False,
         weights: ClassWeights | None = None,
         percentile: float = 0.0,
+        frozen_statistics: bool = False,
     ) -> None:
-        super().__init__(student, terms, view_names=("source", "target") if source else ("target",))
+        super().__init__(student, terms, view_names=("target",))
         self.source = source
         self.weights = weights
         self.percentile = percentile
+        self.frozen_statistics = frozen_statistics
 
     def views(self, batch: Batch, step: int) -> Iterator[View | Joint]:
         """One step of the algorithm.
 
         Yields:
-            The source view if it is learnt, then the target with its offline label.
+            The target's pictures with their offline label, and among them those of the source.
         """
-        assert batch.target is not None and batch.target.offline is not None, (
-            "the engine gives offline labels"
-        )
+        view = _target(batch)
         if self.source:
-            yield View("source", batch.source.image, batch.source.label, loss=_over_labelled(None, 0.0))
-        label = batch.target.offline
-        if batch.target.valid is not None:
-            label = label.masked_fill(~batch.target.valid, IGNORE)
-        weights = None if self.weights is None else self.weights(label)
-        yield View("target", batch.target.image, label, loss=_over_labelled(weights, self.percentile))
+            view = _together(batch.source, view)
+        assert view.label is not None
+        view.loss = self._over_labelled(None if self.weights is None else self.weights(view.label))
+        yield view
+
+    def train(self, mode: bool = True) -> "OfflineTraining":
+        """As everywhere; batch norms whose statistics are frozen stay in evaluation mode."""
+        super().train(mode)
+        if self.frozen_statistics:
+            for module in self.student.modules():
+                if isinstance(module, BATCH_NORM):
+                    module.eval()
+        return self
+
+    def _over_labelled(self, weights: Tensor | None) -> PixelLoss:
+        def loss(logits: Tensor, label: Tensor, soft: Tensor | None = None) -> Tensor:
+            return labelled_loss(logits, label, weights, self.percentile, soft)
+
+        return loss
 
 
-def labelled_loss(logits: Tensor, label: Tensor, weights: Tensor | None, percentile: float) -> Tensor:
+def _target(batch: Batch) -> View:
+    """The target's pictures with what an earlier stage said of them, where they have content."""
+    target = batch.target
+    assert target is not None and target.offline is not None, "the engine gives offline labels"
+    label = target.offline if target.valid is None else target.offline.masked_fill(~target.valid, IGNORE)
+    return View("target", target.image, label, soft=target.soft)
+
+
+def _together(source: Source, target: View) -> View:
+    """Pictures of both domains in one batch; the mix mask tells them apart."""
+    assert target.label is not None
+    label = torch.cat([source.label, target.label])
+    is_source = torch.arange(len(label), device=label.device) < len(source.label)
+    soft = target.soft
+    return View(
+        target.name,
+        torch.cat([source.image, target.image]),
+        label,
+        mix_mask=is_source[:, None, None].expand_as(label),
+        soft=None if soft is None else torch.cat([one_hot(source.label, soft), soft]),
+    )
+
+
+def labelled_loss(
+    logits: Tensor, label: Tensor, weights: Tensor | None, percentile: float, soft: Tensor | None = None
+) -> Tensor:
     """Cross-entropy whose mean over all pixels is the weighted mean over those that are labelled and hard.
 
-    Source: the code of ensemble distillation; a batch without a labelled pixel costs 0.
+    Source: the code of CRST and of ensemble distillation; a batch without a labelled pixel costs 0 (in CRST's
+    code it is NaN).
 
     Args:
         logits: (B,K,H,W).
         label: (B,H,W).
         weights: Of each class; None for one.
         percentile: As :func:`segue.ops.balance.hardest`, of the weighted loss.
+        soft: Probabilities (B,K,H,W) that are learnt in the label's place; None for the label.
 
     Returns:
         (B,H,W).
     """
-    loss = cross_entropy(logits, label)
+    loss = cross_entropy(logits, label) if soft is None else soft_cross_entropy(logits, label, soft)
     counted = torch.ones_like(loss) if weights is None else weights[label.clamp(max=len(weights) - 1)]
     loss = loss * counted
     kept = hardest(loss, label, percentile=percentile) != IGNORE
     total = (counted * kept).sum().clamp(min=1)  # one labelled pixel weighs at least 1
     return loss * kept * (loss.numel() / total)
-
-
-def _over_labelled(weights: Tensor | None, percentile: float):
-    def loss(logits: Tensor, label: Tensor) -> Tensor:
-        return labelled_loss(logits, label, weights, percentile)
-
-    return loss

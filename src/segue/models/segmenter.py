@@ -98,20 +98,17 @@ def segmentation_loss(output: Output, view: View) -> Float[Tensor, ""]:
         The sum over the predictions.
 
     Raises:
-        ValueError: If the view has no label, or both a loss and probabilities.
+        ValueError: If the view has no label.
     """
     if view.label is None:
         raise ValueError(f"view {view.name!r} has no label: no segmentation loss can be computed on it")
-    if view.soft is not None and view.loss is not None:
-        raise ValueError(f"view {view.name!r} has probabilities to learn and a loss of its own: give one")
-    pixel_loss = view.loss or cross_entropy
+    pixel_loss = view.loss or (cross_entropy if view.soft is None else soft_cross_entropy)
     total = output.logits.new_zeros((), dtype=torch.float32)
     for part in output.supervised:
         window = (..., *part.window) if part.window else ...
         label = view.label[window]
         logits = enlarge(part.logits.float(), (label.shape[-2], label.shape[-1]))
-        soft = None if view.soft is None else view.soft[window]
-        loss = pixel_loss(logits, label) if soft is None else soft_cross_entropy(logits, label, soft)
+        loss = pixel_loss(logits, label, *(() if view.soft is None else (view.soft[window],)))
         if view.weight is not None:
             loss = loss * view.weight[window]
         over_labelled = view.mean_over == "labelled"

@@ -68,6 +68,16 @@ def regularised_soft_label(
     return soft, label
 
 
+def rare_classes(pixels: Int64[Tensor, " k"], below: float) -> list[int]:
+    """The classes of which fewer than a share of all pixels are predicted, the rarest first; absent ones count.
+
+    Source: the code of CRST, which mines them.
+    """
+    share = pixels.double() / pixels.sum().clamp(min=1)
+    order = share.argsort(stable=True)
+    return order[share[order] < below].tolist()
+
+
 def present_pixels(label: Int64[Tensor, "b h w"], classes: int) -> Int64[Tensor, " k"]:
     """How many pixels of a batch have each class."""
     return torch.bincount(label.flatten(), minlength=256)[:classes]

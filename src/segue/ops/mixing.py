@@ -3,7 +3,7 @@
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 VALUES = 256
@@ -55,3 +55,9 @@ def class_mask(label: Int64[Tensor, "b h w"], chosen: Bool[Tensor, "b 256"]) -> 
 def paste(mask: Bool[Tensor, "b h w"], source: Tensor, target: Tensor) -> Tensor:
     """Source where the mask is true, target elsewhere; for (B,H,W) maps and (B,C,H,W) images."""
     return torch.where(mask if source.ndim == mask.ndim else mask.unsqueeze(1), source, target)
+
+
+def one_hot(label: Int64[Tensor, "b h w"], like: Float[Tensor, "c k h w"]) -> Float[Tensor, "b k h w"]:
+    """A label as probabilities of the classes that ``like`` has; those of an ignored pixel are zero."""
+    classes = torch.arange(like.shape[1], device=label.device).view(-1, 1, 1)
+    return (label.unsqueeze(1) == classes).to(like.dtype)

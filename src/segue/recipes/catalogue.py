@@ -1,13 +1,13 @@
 """The recipes by name, and how a recipe, a pair and a user's wishes become one experiment."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from segue.classes import nearest
 from segue.engine.experiment import parse
 from segue.engine.settings import Experiment
-from segue.engine.tree import Tree, merge
+from segue.engine.tree import Tree, flatten, merge
 from segue.recipes import (
     clda,
     dacs,
@@ -149,8 +149,14 @@ RECIPES: dict[str, Recipe] = {
         "rounds: label the surest pixels of every class, train on them, again",
         published="cbst",
     ),
+    "cbst_sp": Recipe(
+        offline.cbst_sp, "Zou et al., ECCV 2018", "CBST + classes are expected where the source has them"
+    ),
     "crst": Recipe(
         offline.crst, "Zou et al., ICCV 2019", "CBST + a regulariser against certainty", published="mrkld"
+    ),
+    "crst_lrent": Recipe(
+        offline.crst_lrent, "Zou et al., ICCV 2019", "CBST with soft pseudo-labels", published="lrent"
     ),
     "ensemble": Recipe(
         offline.ensemble,
@@ -201,9 +207,19 @@ def experiment(
     tree = with_pair(tree, pair, size=size or own_size)
     for wish in wishes:
         tree = merge(tree, _terms_as_mapping(wish))
+    if tree["method"].get("rounds") is not None:
+        tree = _counted_in_steps(tree, wishes)
     if tree.get("reads_target_labels"):
         tree["data"] = target_supervised.with_target_as_source(tree["data"])
     return parse(merge(tree, {"recipe": recipe}))
+
+
+def _counted_in_steps(tree: Tree, wishes: Sequence[Mapping[str, Any]]) -> Tree:
+    """Who names steps, and no epochs, wants rounds of so many steps."""
+    names = [name for wish in wishes for name in flatten(wish)]
+    if "steps" not in names or "method.rounds.epochs" in names:
+        return tree
+    return merge(tree, {"method": {"rounds": {"epochs": None}}})
 
 
 def _terms_as_mapping(wish: Mapping[str, Any]) -> Tree:

@@ -107,7 +107,42 @@ SMALL = Row("small student alone", "daformer", published=68.1, size="distilled")
 CLDA = _taught("clda", "clda", 69.5)
 
 
+def _rounds(label: str, recipe: str, published: float | None = None, **changes: object) -> Row:
+    """A row that begins with the run of the row "source only"."""
+    return Row(label, recipe, changes, published, {"network.start": "source only"})
+
+
 STUDIES: dict[str, Study] = {
+    "self_training_rounds": Study(
+        question="What do rounds of self-training bring, and what keeps them from confirming their own mistakes?",
+        paper="CBST, CRST",
+        baseline="cbst",
+        tables={
+            "main": (
+                Row("source only", "source_only", published=33.4),
+                _rounds("cbst", "cbst", 45.9),
+                _rounds("cbst_sp", "cbst_sp"),
+                _rounds("crst", "crst", 47.1),
+                _rounds("crst_lrent", "crst_lrent"),
+            ),
+            "regularisers": (
+                _rounds("crst", "crst", 47.1),
+                _rounds("crst entropy", "crst", terms={"confidence": {"kind": "entropy"}}),
+                _rounds("crst squares", "crst", terms={"confidence": {"kind": "squares"}}),
+            ),
+            "pieces": (
+                _rounds("cbst", "cbst", 45.9),
+                _rounds("moving statistics", "cbst", method={"frozen_statistics": False}),
+                _rounds("no mining", "cbst", method={"rounds": {"mine": 0.0}}),
+                _rounds("one scale", "cbst", data={"scale": [1.0, 1.0]}),
+                _rounds("labels of one look", "cbst", method={"rounds": {"flip": False, "scales": [1.0]}}),
+                _rounds("the source's rate", "cbst", method={"rounds": {"rate": 1.0}}),
+                _rounds(
+                    "half the source", "cbst", method={"rounds": {"source_portion": 0.5, "source_most": 0.5}}
+                ),
+            ),
+        },
+    ),
     "clda": Study(
         question="Does a small student gain from a large teacher, and more if the teacher learns from it?",
         paper="CLDA",

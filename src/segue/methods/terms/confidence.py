@@ -1,6 +1,7 @@
 """CRST's regulariser: pseudo-labels are learnt, but not to certainty."""
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -9,31 +10,50 @@ from segue.methods.method import Term
 from segue.ops.resize import enlarge
 from segue.types import IGNORE, Output, View
 
+Kind = Literal["divergence", "entropy", "squares"]
+
 
 class ConfidenceRegularizer(Term):
-    """The divergence of a uniform distribution from the prediction, on pseudo-labelled pixels.
+    """How far the prediction is from certain of nothing, on pseudo-labelled pixels of the target.
 
-    Source: CRST (Zou et al., ICCV 2019), section 4.2, MRKLD: the mean over the classes of the negative log
-    probability, here less log K, so that a uniform prediction costs 0.
+    Source: CRST (Zou et al., ICCV 2019), section 4.2 and table 1; constants are such that a uniform prediction
+    costs 0.
 
     Note:
         The released script multiplies by the share twice (0.01 for 0.1); here it is multiplied once, as published.
 
     Args:
         share: The loss's share.
+        kind: "divergence": of the prediction from the uniform one, the mean over the classes of the negative log
+            probability (MRKLD); "entropy": its negative entropy (MRENT); "squares": the sum of its squares (MRL2).
     """
 
     view_names = ("target",)
 
-    def __init__(self, *, share: float = 0.1) -> None:
+    def __init__(self, *, share: float = 0.1, kind: Kind = "divergence") -> None:
         super().__init__()
         self.share = share
+        self.kind: Kind = kind
 
     def forward(self, network: nn.Module, view: View, output: Output) -> dict[str, Tensor]:
         """The mean over the labelled pixels; 0 without any."""
         assert view.label is not None
         logits = enlarge(output.logits.float(), (view.label.shape[-2], view.label.shape[-1]))
         counts = view.label != IGNORE
-        divergence = -torch.log_softmax(logits, 1).mean(1) - math.log(logits.shape[1])
-        kept = torch.where(counts, divergence, torch.zeros_like(divergence))
+        if view.mix_mask is not None:
+            counts = counts & ~view.mix_mask
+        certainty = _certainty(torch.log_softmax(logits, 1), self.kind)
+        kept = torch.where(counts, certainty, torch.zeros_like(certainty))
         return {"confidence": self.share * kept.sum() / counts.sum().clamp(min=1)}
+
+
+def _certainty(log_probability: Tensor, kind: Kind) -> Tensor:
+    """Of each pixel (B,H,W), from log probabilities (B,K,H,W); 0 for a uniform prediction."""
+    classes = log_probability.shape[1]
+    match kind:
+        case "divergence":
+            return -log_probability.mean(1) - math.log(classes)
+        case "entropy":
+            return (log_probability.exp() * log_probability).sum(1) + math.log(classes)
+        case "squares":
+            return log_probability.exp().square().sum(1) - 1 / classes
