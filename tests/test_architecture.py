@@ -68,7 +68,7 @@ def test_lower_levels_do_not_import_upper_ones_nor_siblings_each_other(path: Pat
         assert LEVEL[part(name)] < max(LEVEL[own], 1), f"{module(path)} imports {name}"
 
 
-def test_there_is_no_import_cycle_and_no_chain_longer_than_nine() -> None:
+def test_there_is_no_import_cycle_and_no_chain_longer_than_ten() -> None:
     depth: dict[str, int] = {}
 
     def measure(name: str, above: tuple[str, ...]) -> int:
@@ -81,7 +81,7 @@ def test_there_is_no_import_cycle_and_no_chain_longer_than_nine() -> None:
         return depth[name]
 
     # The command imports every verb; the chain that counts is below it.
-    assert max(measure(name, ()) for name in MODULES if not name.startswith("segue.cli")) <= 9
+    assert max(measure(name, ()) for name in MODULES if not name.startswith("segue.cli")) <= 10
 
 
 @pytest.mark.parametrize("path", FILES, ids=module)

@@ -241,7 +241,7 @@ def test_labels_put_other_policies_beside_the_one_in_use(tmp_path: Path) -> None
             read(tmp_path / f"with/index/{name}.png") == read(tmp_path / f"without/index/{name}.png")
         ).all()
     page, plain = ((tmp_path / out / "report.html").read_text() for out in ("with", "without"))
-    assert "What it is worth" in page and "member two alone" in page and "IoU one" in page
+    assert "What it is worth" in page and "member two alone" in page and "IoU of one" in page
     assert "What it is worth" not in plain and "IoU one" not in plain
 
 

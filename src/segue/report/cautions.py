@@ -23,8 +23,9 @@ def _about_measuring(runs: Sequence[ShownRun]) -> list[str]:
         found.append(
             "The means are over different classes and cannot be compared; the rows of the table can."
         )
-    if scored and scored[0].counted is not None:
-        left_out = [name for name in scored[0].per_class_iou if name not in scored[0].counted]
+    counted = scored[0].counted if scored else None
+    left_out = [] if counted is None else [name for name in scored[0].per_class_iou if name not in counted]
+    if left_out:
         found.append(f"The pair's protocol leaves {listed(left_out)} out of the mean.")
     if len({scores.pixels for scores in scored}) > 1:
         found.append(

@@ -41,7 +41,7 @@ class Line:
         colour: A CSS colour.
         faint: The logged values as an SVG path; empty if the strong one already shows them.
         strong: The smoothed values as an SVG path.
-        dots: Places of single values.
+        dots: Places of values that are shown singly.
     """
 
     colour: str
@@ -132,23 +132,22 @@ def _line(curve: Curve, x: Callable[[float], float], y: Callable[[float], float]
         return [(x(step), y(value)) if math.isfinite(value) else None for step, value in shown]
 
     strong = places(curve.smooth)
+    around = zip([None, *strong], strong, [*strong[1:], None], strict=False)
     return Line(
         curve.colour,
         "" if curve.smooth is curve.values else _path(places(curve.values)),
         _path(strong),
-        [place for place in strong if place is not None] if logged < SHORT else [],
+        # No line shows a value between two gaps.
+        [place for before, place, after in around if place and (logged < SHORT or not (before or after))],
     )
 
 
 def _path(places: Sequence[tuple[float, float] | None]) -> str:
     """Through all places; None lifts the pen."""
-    drawn: list[str] = []
-    for before, place in zip([None, *places], places, strict=False):
-        if place is not None:
-            # The line of no length at the start shows a place between two gaps, by its round ends.
-            command, ends = ("M", "h0") if before is None else ("L", "")
-            drawn.append(f"{command}{place[0]:g} {place[1]:g}{ends}")
-    return "".join(drawn)
+    steps = zip([None, *places], places, strict=False)
+    return "".join(
+        f"{'L' if before else 'M'}{place[0]:g} {place[1]:g}" for before, place in steps if place is not None
+    )
 
 
 def _label(value: float, *, largest: float) -> str:

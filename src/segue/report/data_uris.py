@@ -41,7 +41,7 @@ def embed_labels(path: Path | None, palette: list[Colour], *, width: int = WIDTH
     Args:
         path: A PNG in the classes' colours, or of class ids.
         palette: The classes' colours in order; only used for ids.
-        width: The greatest width, in pixels.
+        width: At most, in pixels.
     """
     image = _opened(path)
     if image is None:

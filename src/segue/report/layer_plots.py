@@ -25,9 +25,9 @@ def draw_saliency(
     Args:
         path: The PNG to write.
         losses: Points of mean IoU lost without a layer, by its name.
-        non_salient: The names of the grey ones.
-        stages: All names by stage; a line parts one stage from the next.
-        title: The heading.
+        non_salient: Names of the layers drawn in grey.
+        stages: The names of each stage; a line parts one stage from the next.
+        title: Written above.
     """
     figure = Figure(figsize=(max(6.0, 0.22 * len(losses) + 2), 3.4), layout="constrained")
     axes = figure.subplots()
@@ -59,14 +59,9 @@ def draw_alignment(
     columns: Sequence[str],
     names: tuple[str, str],
 ) -> None:
-    """Draw a heat map of how alike the layers of two networks are.
+    """Draw a heat map of how alike the layers of two networks are, from 0 to 1.
 
-    Args:
-        path: The PNG to write.
-        values: In [0, 1], a row for each layer of the first network.
-        rows: The first network's layers.
-        columns: The second network's layers.
-        names: What the networks are called.
+    ``values`` has a row for each layer of the first network, a column for each of the second.
     """
     size = (min(12.0, 3.5 + 0.16 * len(columns)), min(12.0, 2.5 + 0.16 * len(rows)))
     figure = Figure(figsize=size, layout="constrained")

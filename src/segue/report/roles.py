@@ -84,7 +84,7 @@ def judged_run(runs: Sequence[ShownRun]) -> ShownRun:
 
 
 def _hue(number: int) -> str:
-    """A colour unlike those of the first so many other runs and of the named roles, however many there are."""
+    """The colour of the n-th other run, unlike those before it and those of the named roles."""
     # Steps of the golden ratio spread any number of hues evenly; those near the judged run's (186) and the
     # oracle's (72) are left out.
     place = 240 * ((0.27 + 0.618034 * number) % 1)

@@ -59,9 +59,10 @@ def _without_comparison(judged: ShownRun, mean_iou: float) -> Verdict:
     said = [f"On the target, {judged.name} reaches {percent(mean_iou)}% mean IoU.", *_further_means(judged)]
     source = judged.folder.source_scores
     if source is not None:
+        more = "more" if source.mean_iou >= mean_iou else "less"
         said.append(
-            f"On labelled source pictures it reaches {percent(source.mean_iou)}%: "
-            f"moving to the target costs it {percent(source.mean_iou - mean_iou)} points."
+            f"On labelled source pictures it reaches {percent(source.mean_iou)}%, "
+            f"{percent(abs(source.mean_iou - mean_iou))} points {more}."
         )
     if not judged.is_source_only:
         said.append("To see whether adapting helped, report it beside a source-only run, given first.")
