@@ -151,6 +151,8 @@ class View:
         mix_mask: True where a pixel was taken from the source picture.
         loss: The per-pixel loss; None for cross-entropy.
         trust: A weight per image that is known only after the student's pass.
+        moves_statistics: Whether the student's running batch statistics follow this view; it is normalised by its
+            own batch either way.
     """
 
     name: str
@@ -162,6 +164,7 @@ class View:
     loss: PixelLoss | None = None
     trust: Trust | None = None
     soft: Float[Tensor, "b k h w"] | None = None
+    moves_statistics: bool = True
 
 
 @dataclass(frozen=True)
