@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-import torch.distributed as dist
 from jaxtyping import UInt8
 from torch import Tensor
 
@@ -13,6 +12,7 @@ from segue.classes import ClassList
 from segue.evaluate.metrics import Scores, count, empty_confusion, scores, total
 from segue.evaluate.predict import Predictor, classify, normalised
 from segue.evaluate.read_ahead import read_ahead
+from segue.ranks import own_share
 from segue.types import IGNORE
 
 
@@ -98,7 +98,7 @@ def evaluate(
     def read(index: int) -> tuple[str, Tensor, Tensor]:
         return dataset.name(index), dataset.image(index), dataset.label(index)
 
-    for index, (name, image, label) in read_ahead(read, _share_of(len(dataset))):
+    for index, (name, image, label) in read_ahead(read, own_share(len(dataset))):
         _check_label(label, classes, name)
         probability = predictor(normalised(image[None], mean=mean, std=std, device=device))
         if probability.shape[1] != len(classes):
@@ -118,13 +118,6 @@ def evaluate(
         "pictures": len(dataset),
     }
     return scores(total(confusion), classes.names, absent_counts=absent_counts, protocol=measured)
-
-
-def _share_of(pictures: int) -> range:
-    """The pictures of this process: every one belongs to exactly one."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return range(pictures)
-    return range(dist.get_rank(), pictures, dist.get_world_size())
 
 
 def _check_label(label: UInt8[Tensor, "h w"], classes: ClassList, name: str) -> None:
