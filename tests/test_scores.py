@@ -65,6 +65,7 @@ def test_a_protocol_in_one_line() -> None:
         "network": "student", "mode": "sliding", "window": [1024, 1024], "overlap": 0.5, "blend": "mean",
         "flip": True, "scales": [0.5, 1.0], "resize": None, "precision": "float32", "pictures": 500,
         "classes": ["a"] * 19, "label_size": [1024, 2048],
+        "batch_statistics": "of 367 target pictures",
     }  # fmt: skip
     assert protocol_line(sliding).split(" \N{MIDDLE DOT} ") == [
         "19 classes",
@@ -74,6 +75,7 @@ def test_a_protocol_in_one_line() -> None:
         "averaged over mirrored, 0.5, 1",
         "student",
         "float32",
+        "batch statistics: of 367 target pictures",
         "500 pictures",
     ]
     plain = {

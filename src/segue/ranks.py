@@ -12,11 +12,16 @@ T = TypeVar("T")
 
 def mean_over_ranks(value: Tensor) -> Tensor:
     """The mean of a statistic over all processes; the value itself when there is one process."""
+    return sum_over_ranks(value) / dist.get_world_size() if _several() else value
+
+
+def sum_over_ranks(value: Tensor) -> Tensor:
+    """The sum of what all processes counted; the value itself when there is one process."""
     if not _several():
         return value
     total = value.clone()
     dist.all_reduce(total)
-    return total / dist.get_world_size()
+    return total
 
 
 @torch.no_grad()
@@ -59,6 +64,16 @@ def average_over_ranks(tensors: Iterable[Tensor]) -> None:
     pieces = flat.split([tensor.numel() for tensor in own])
     for tensor, piece in zip(own, pieces, strict=True):
         tensor.copy_(piece.view_as(tensor))
+
+
+def is_first_rank() -> bool:
+    """Whether this process is the one that writes and prints."""
+    return not _several() or dist.get_rank() == 0
+
+
+def own_share(items: int) -> range:
+    """Which of so many items this process works on: every one belongs to exactly one process."""
+    return range(dist.get_rank(), items, dist.get_world_size()) if _several() else range(items)
 
 
 def _several() -> bool:

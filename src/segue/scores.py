@@ -159,6 +159,8 @@ def protocol_line(protocol: Mapping[str, Any]) -> str:
         extra = (["mirrored"] if protocol.get("flip") else []) + (scales if scales != ["1"] else [])
         words.append(f"averaged over {', '.join(extra)}" if extra else "no test-time augmentation")
     words += [str(protocol[key]) for key in ("network", "precision") if protocol.get(key)]
+    if protocol.get("batch_statistics"):
+        words.append(f"batch statistics: {protocol['batch_statistics']}")
     if "pictures" in protocol:
         words.append(f"{protocol['pictures']:,} pictures".replace(",", "\N{NARROW NO-BREAK SPACE}"))
     return " \N{MIDDLE DOT} ".join(words)

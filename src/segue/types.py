@@ -162,6 +162,8 @@ class View:
         loss: The per-pixel loss; None for cross-entropy with the label, or with ``soft``.
         trust: A weight per image that is known only after the student's pass.
         mean_over: What the segmentation loss is averaged over: all pixels, or those that have a label.
+        moves_statistics: Whether the student's running batch statistics follow this view; it is normalised by its
+            own batch either way.
     """
 
     name: str
@@ -174,6 +176,7 @@ class View:
     trust: Trust | None = None
     soft: Float[Tensor, "b k h w"] | None = None
     mean_over: MeanOver = "pixels"
+    moves_statistics: bool = True
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,14 @@ def test_cards_that_do_not_fit(saved, change, message):
         load_model(folder)
 
 
+def test_cards_of_earlier_versions_hold_what_training_left(saved):
+    folder, _ = saved
+    content = json.loads((folder / "card.json").read_text())
+    del content["batch_statistics"]
+    (folder / "card.json").write_text(json.dumps(content))
+    assert load_model(folder)[1].batch_statistics == "as trained"
+
+
 @pytest.mark.parametrize("wrapper", [None, "state_dict", "model"])
 def test_encoder_from_a_pytorch_file(tmp_path, wrapper):
     source, encoder = build_encoder("mit_nano"), build_encoder("mit_nano")

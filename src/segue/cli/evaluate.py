@@ -26,6 +26,12 @@ def evaluate(
         Path | None, typer.Option("--map", help="YAML: class of the labels -> class of the model, or ignore.")
     ] = None,
     teacher: Annotated[bool, typer.Option("--teacher", help="The run's teacher, not its student.")] = False,
+    statistics: Annotated[
+        Literal["trained", "target"] | None,
+        typer.Option(
+            help="Batch statistics as training left them, or of the target's training pictures; by default those saved."
+        ),
+    ] = None,
     mode: Annotated[
         Literal["auto", "whole", "sliding"] | None,
         typer.Option(help="In one pass, by windows of the training size, or by each picture's size (auto)."),
@@ -50,6 +56,7 @@ def evaluate(
     keep_memory()
     opened = open_model(model, teacher=teacher, device=device, mode=mode, flip=flip, scales=scales)
     dataset = _labelled(opened, data, split=split, classes=classes, class_map=class_map)
+    opened = _settled(opened, statistics, teacher=teacher)
     network = "teacher" if teacher else "student"
     with counting("evaluating", len(dataset)) as watch:
         found = run.evaluate(
@@ -59,7 +66,7 @@ def evaluate(
             mean=opened.card.mean,
             std=opened.card.std,
             device=opened.device,
-            protocol={"network": network, **opened.plan.protocol()},
+            protocol={"network": network, "batch_statistics": opened.statistics, **opened.plan.protocol()},
             watch=watch,
         )
     settings = opened.experiment
@@ -70,6 +77,20 @@ def evaluate(
     Console().print(scores_table(found.to_json(), title=f"{network} of {model} on {where}"), soft_wrap=True)
     if json_file is not None:
         write_text(json_file, json.dumps(found.to_json(), indent=2) + "\n")
+
+
+def _settled(
+    opened: "Opened", statistics: 'Literal["trained", "target"] | None', *, teacher: bool
+) -> "Opened":
+    """The model with the batch statistics asked for, or a teacher with those that its run scored it with."""
+    from segue.cli.statistics import with_statistics
+
+    if statistics is None and teacher and opened.experiment is not None:
+        statistics = "target" if opened.experiment.network.statistics == "target" else None
+    if statistics is None:
+        return opened
+    with Console(stderr=True).status("looking at target pictures for batch statistics"):
+        return with_statistics(opened, statistics, teacher=teacher)
 
 
 def _labelled(

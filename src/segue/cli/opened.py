@@ -8,6 +8,7 @@ import torch
 
 from segue.classes import ClassList, class_list
 from segue.evaluate.plan import Mode, Plan
+from segue.models.batch_norms import AS_TRAINED, batch_norms
 from segue.models.segmenter import Segmenter
 from segue.models.tensor_files import read_state
 from segue.models.weights import MODEL_FILE, Card, load_model
@@ -29,6 +30,8 @@ class Opened:
         device: Where it is.
         plan: How pictures are predicted.
         experiment: The settings of the run it belongs to; None for a model folder without a run.
+        run: The folder of that run.
+        statistics: Whose batch statistics it has, as protocols call them; None without batch norms.
     """
 
     network: Segmenter
@@ -36,6 +39,8 @@ class Opened:
     device: torch.device
     plan: Plan
     experiment: "Experiment | None"
+    run: Path | None = None
+    statistics: str | None = None
 
     @property
     def classes(self) -> ClassList:
@@ -72,15 +77,17 @@ def open_model(
     if teacher and own_teacher is not None and (own_teacher / MODEL_FILE).is_file():
         folder, teacher = own_teacher, False
     network, card = load_model(folder)
+    statistics = card.batch_statistics if batch_norms(network) else None
     if teacher:
         _load_teacher(network, run or path)
+        statistics = statistics and AS_TRAINED
     settings, how = (None, Plan.from_protocol(card.prediction)) if run is None else _settings(run)
     if chosen.type != "cuda":
         # Half precision is there to save a GPU's memory and time; on a processor it can be far slower.
         how = replace(how, dtype=None)
     given = {"mode": mode, "flip": flip, "scales": None if scales is None else parse_scales(scales)}
     how = replace(how, **{name: value for name, value in given.items() if value is not None})
-    return Opened(network.to(chosen), card, chosen, how, settings)
+    return Opened(network.to(chosen), card, chosen, how, settings, run, statistics)
 
 
 def choose_device(name: str | None) -> torch.device:

@@ -73,7 +73,7 @@ def build_student(experiment: Experiment) -> Segmenter:
 
 def network_arguments(experiment: Experiment) -> dict[str, Any]:
     """What ``build_segmenter`` is called with; a model's card keeps it."""
-    network = experiment.network.model_dump(exclude={"weights", "start", "checkpoint_stages"})
+    network = experiment.network.model_dump(exclude={"weights", "start", "checkpoint_stages", "statistics"})
     if network["multi_resolution"] is not None:
         share = network["multi_resolution"]["detail"]
         network["multi_resolution"]["detail"] = [round(share * side) for side in experiment.data.crop]
@@ -94,6 +94,18 @@ def build_method(
         teacher: A large teacher; None for the student's moving average.
         members: Whom ensemble distillation learns from.
     """
+    method = _method(experiment, student, teacher, members)
+    if experiment.network.statistics == "domain":
+        method.separate_statistics()
+    return method
+
+
+def _method(
+    experiment: Experiment,
+    student: Segmenter,
+    teacher: CollaborativeTeacher | Frozen | None,
+    members: Sequence[Segmenter],
+) -> Method:
     settings = experiment.method
     terms = build_terms(experiment, student)
     bank = terms.get("instance_bank")
@@ -138,7 +150,11 @@ def build_method(
         coordinate=_coordination(experiment, settings.coordinate),
         pair=_hybrid_pair(student, settings.pair),
         mask=MaskedConsistency(
-            mask.block, mask.ratio, pictures=mask.pictures, augment=augment if mask.augment else None
+            mask.block,
+            mask.ratio,
+            pictures=mask.pictures,
+            augment=augment if mask.augment else None,
+            moves_statistics=mask.moves_statistics,
         )
         if mask
         else None,

@@ -27,6 +27,7 @@ class MaskSettings(Settings):
     ratio: Share = 0.7  # r: share of the blocks that is hidden
     pictures: Literal["target", "both"] = "target"
     augment: bool = True  # colour changes of its own
+    moves_statistics: bool = False  # whether running batch statistics follow it, as in the official code
 
 
 class CoordinationSettings(Settings):

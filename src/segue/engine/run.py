@@ -24,11 +24,10 @@ from segue.engine.large_teacher import build_large_teacher, load_large_teacher, 
 from segue.engine.loop import Trainer, seed_step
 from segue.engine.method_settings import OfflineSettings, SelfTrainingSettings, SourceOnlySettings
 from segue.engine.pictures import ViewPainter
-from segue.engine.scoring import plan, score_run, scored_network
+from segue.engine.scoring import of_teacher, plan, score_run, scored_network, taught_teacher
 from segue.engine.settings import Experiment
+from segue.engine.statistics import settle_statistics
 from segue.evaluate.labelling import soft_labels
-from segue.methods.collaborative import CollaborativeTeacher
-from segue.methods.self_training import SelfTraining
 from segue.models.build import normalisation
 from segue.models.weights import Card, load_model, model_folder, save_model
 
@@ -77,8 +76,10 @@ def train(
     data = experiment.data
     source = open_domain(data, data.source, labelled=True)
     adapts = not isinstance(experiment.method, SourceOnlySettings)
-    target = open_domain(data, data.target, labelled=False) if adapts else None
-    for dataset in (source, target, *_evaluation_domains(experiment)):
+    looks = adapts or experiment.network.statistics == "target"
+    pictures = open_domain(data, data.target, labelled=False) if looks else None
+    target = pictures if adapts else None
+    for dataset in (source, pictures, *_evaluation_domains(experiment)):
         if dataset is not None:
             dataset.check()
     offline, soft = _offline_labels(experiment, target)
@@ -117,11 +118,12 @@ def train(
             painter=ViewPainter(folder, classes=classes, mean=mean, std=std),
             console=console,
         )
+    statistics = settle_statistics(experiment, trainer.method, device=accelerator.device)
     if accelerator.is_main_process:
-        _save_models(experiment, folder, trainer)
+        _save_models(experiment, folder, trainer, statistics)
     accelerator.wait_for_everyone()  # whoever goes on may read the model
     seed_step(experiment.seed, experiment.steps, accelerator.process_index)
-    return score_run(experiment, folder, trainer.method, accelerator=accelerator)
+    return score_run(experiment, folder, trainer.method, accelerator=accelerator, statistics=statistics)
 
 
 def _offline_labels(experiment: Experiment, target: Dataset | None) -> tuple[LabelByName | None, ...]:
@@ -139,7 +141,7 @@ def _offline_labels(experiment: Experiment, target: Dataset | None) -> tuple[Lab
     return labels, soft
 
 
-def _save_models(experiment: Experiment, folder: Path, trainer: Trainer) -> None:
+def _save_models(experiment: Experiment, folder: Path, trainer: Trainer, statistics: str | None) -> None:
     """The student, and a teacher that learnt from it."""
     data = experiment.data
     mean, std = normalisation(experiment.network.encoder)
@@ -154,13 +156,18 @@ def _save_models(experiment: Experiment, folder: Path, trainer: Trainer) -> None
         recipe=experiment.recipe,
         step=trainer.step,
         versions=versions(),
+        batch_statistics=statistics,
     )
     save_model(folder / "model", trainer.method.student, card)
-    settings, method = experiment.method, trainer.method
-    if isinstance(method, SelfTraining) and isinstance(method.teacher, CollaborativeTeacher):
+    settings, teacher = experiment.method, taught_teacher(trainer.method)
+    if teacher is not None:
         assert isinstance(settings, SelfTrainingSettings) and settings.teacher_model is not None
         _, before = load_model(model_folder(settings.teacher_model))
-        save_model(folder / "teacher", method.teacher.network, replace(card, network=before.network))
+        save_model(
+            folder / "teacher",
+            teacher,
+            replace(card, network=before.network, batch_statistics=of_teacher(statistics)),
+        )
 
 
 def versions() -> dict[str, str]:

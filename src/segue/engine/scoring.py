@@ -1,6 +1,7 @@
 """Scores of a finished run: its network on labelled pictures, with the protocol beside every number."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from segue.methods.collaborative import CollaborativeTeacher
 from segue.methods.method import Method
 from segue.methods.self_training import SelfTraining
 from segue.methods.teacher import EmaTeacher
+from segue.models.batch_norms import AS_TRAINED, DOMAIN_SPECIFIC
 from segue.models.build import normalisation
 from segue.scores import Scores
 
@@ -26,7 +28,7 @@ PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def score_run(
-    experiment: Experiment, folder: Path, method: Method, *, accelerator: Accelerator
+    experiment: Experiment, folder: Path, method: Method, *, accelerator: Accelerator, statistics: str | None
 ) -> dict[str, Any] | None:
     """Score what training made on the pair's labelled pictures, and write ``scores.json``.
 
@@ -35,6 +37,7 @@ def score_run(
         folder: The run folder; pictures for the report go there too.
         method: After training.
         accelerator: Device and processes; each picture is predicted by one of them.
+        statistics: What the protocol calls the networks' batch statistics; None without batch norms.
 
     Returns:
         The target's scores, with the source's under ``source_evaluation`` if there are any and those of a teacher
@@ -47,14 +50,17 @@ def score_run(
         return None
     dataset = open_domain(data, data.evaluation, labelled=True)
     keeper = PictureKeeper(folder, classes=training_classes(data), count=experiment.evaluation.pictures)
-    scores = score(experiment, network, dataset, data.evaluation, device=device, watch=keeper).to_json()
+    score = partial(_score, experiment, device=device, statistics=statistics)
+    scores = score(network, dataset, data.evaluation, watch=keeper).to_json()
     if data.source_evaluation is not None:
         source = open_domain(data, data.source_evaluation, labelled=True)
-        found = score(experiment, network, source, data.source_evaluation, device=device)
+        with method.statistics_of("source"):
+            found = score(network, source, data.source_evaluation)
         scores["source_evaluation"] = found.to_json()
-    if isinstance(method, SelfTraining) and isinstance(method.teacher, CollaborativeTeacher):
-        network = method.teacher.network
-        found = score(experiment, network, dataset, data.evaluation, device=device, called="large teacher")
+    teacher = taught_teacher(method)
+    if teacher is not None:
+        score = partial(score, statistics=of_teacher(statistics), called="large teacher")
+        found = score(teacher, dataset, data.evaluation)
         scores["teacher"] = found.to_json()
     keeper.write()
     if accelerator.is_main_process:
@@ -63,13 +69,14 @@ def score_run(
     return scores
 
 
-def score(
+def _score(
     experiment: Experiment,
     network: nn.Module,
     dataset: Dataset,
     domain: DomainSettings,
     *,
     device: torch.device,
+    statistics: str | None,
     watch: PictureKeeper | None = None,
     called: str | None = None,
 ) -> Scores:
@@ -83,7 +90,11 @@ def score(
         mean=mean,
         std=std,
         device=device,
-        protocol={"network": called or experiment.evaluation.network, **how.protocol()},
+        protocol={
+            "network": called or experiment.evaluation.network,
+            "batch_statistics": statistics,
+            **how.protocol(),
+        },
         watch=watch,
     )
     return found.over(experiment.evaluation.classes, experiment.evaluation.also)
@@ -115,3 +126,15 @@ def scored_network(experiment: Experiment, method: Method) -> nn.Module:
     if isinstance(method, SelfTraining) and isinstance(method.teacher, EmaTeacher | CollaborativeTeacher):
         return method.teacher.network
     raise ValueError(f"evaluation.network=teacher: {experiment.recipe} has no teacher; use student")
+
+
+def taught_teacher(method: Method) -> nn.Module | None:
+    """The large teacher that learnt from its student; None if the method has none."""
+    if isinstance(method, SelfTraining) and isinstance(method.teacher, CollaborativeTeacher):
+        return method.teacher.network
+    return None
+
+
+def of_teacher(statistics: str | None) -> str | None:
+    """What a large teacher's batch statistics are called; while it teaches, pictures of neither domain move them."""
+    return AS_TRAINED if statistics == DOMAIN_SPECIFIC else statistics

@@ -44,6 +44,9 @@ class NetworkSettings(Settings):
     weights: Path | None = None  # of the encoder; None starts from random numbers
     start: Path | None = None  # a run or model folder whose whole network training starts from
     checkpoint_stages: list[int] = []  # of the encoder: computed again for the gradient, to save memory
+    # Whose batch statistics the saved and the scored network keep: as the training steps left them ("trained"),
+    # estimated again on the target's training pictures ("target"), or the target's own from the start ("domain").
+    statistics: Literal["trained", "target", "domain"] = "trained"
 
 
 class DomainSettings(Settings):
@@ -199,6 +202,14 @@ class Experiment(Settings):
             raise ValueError(
                 "data.rare_classes draws the source's pictures, and this method learns each of a share of them alike:"
                 " set data.rare_classes=null"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _domains_have_views(self) -> "Experiment":
+        if self.network.statistics == "domain" and isinstance(self.method, SourceOnlySettings):
+            raise ValueError(
+                "network.statistics=domain: method source_only never sees the target while it trains; choose target"
             )
         return self
 

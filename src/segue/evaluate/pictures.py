@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch.distributed as dist
 from PIL import Image
 
 from segue.classes import ClassList
@@ -15,6 +14,7 @@ from segue.evaluate.metrics import picture_mean_iou
 from segue.evaluate.run import Compared
 from segue.files import write_bytes, write_text
 from segue.ops.draw import Picture, colourise
+from segue.ranks import is_first_rank, of_all_ranks
 
 LONGEST = 768
 """The longest side of a kept picture, in pixels: a report holds dozens."""
@@ -63,8 +63,8 @@ class PictureKeeper:
 
         With several processes all of them have to call it; the first one writes.
         """
-        kept = _from_all_ranks(self._kept)
-        if kept is None:
+        kept = [picture for part in of_all_ranks(self._kept) for picture in part]
+        if not is_first_rank():
             return
         kept.sort(key=lambda picture: (picture.mean_iou is None, picture.mean_iou, picture.index))
         final = self._folder / "pictures" / "evaluation"
@@ -94,12 +94,3 @@ def _png(picture: Picture, size: tuple[int, int], resampling: Image.Resampling) 
     content = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(picture)).resize(size, resampling).save(content, "PNG")
     return content.getvalue()
-
-
-def _from_all_ranks(kept: list[_Kept]) -> list[_Kept] | None:
-    """Everything that was kept, on the first process; None on the others."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return kept
-    gathered: list[list[_Kept]] = [[] for _ in range(dist.get_world_size())]
-    dist.all_gather_object(gathered, kept)
-    return [picture for part in gathered for picture in part] if dist.get_rank() == 0 else None

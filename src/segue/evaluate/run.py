@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-import torch.distributed as dist
 from jaxtyping import UInt8
 from torch import Tensor
 
@@ -13,6 +12,7 @@ from segue.classes import ClassList
 from segue.evaluate.metrics import count, empty_confusion, scores, total
 from segue.evaluate.predict import Predictor, classify, normalised
 from segue.evaluate.read_ahead import read_ahead
+from segue.ranks import of_all_ranks, own_share
 from segue.scores import Scores
 from segue.types import IGNORE
 
@@ -100,7 +100,7 @@ def evaluate(
         return dataset.name(index), dataset.image(index), dataset.label(index)
 
     sizes: set[tuple[int, int]] = set()
-    for index, (name, image, label) in read_ahead(read, _share_of(len(dataset))):
+    for index, (name, image, label) in read_ahead(read, own_share(len(dataset))):
         _check_label(label, classes, name)
         probability = predictor(normalised(image[None], mean=mean, std=std, device=device))
         if probability.shape[1] != len(classes):
@@ -119,26 +119,10 @@ def evaluate(
         "ignored_label": IGNORE,
         "absent_classes": "zero if predicted" if absent_counts else "left out",
         "scored_at": "label size",
-        "label_size": _only(_of_all(sizes)),
+        "label_size": _only(set().union(*of_all_ranks(sizes))),
         "pictures": len(dataset),
     }
     return scores(total(confusion), classes.names, absent_counts=absent_counts, protocol=measured)
-
-
-def _share_of(pictures: int) -> range:
-    """The pictures of this process: every one belongs to exactly one."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return range(pictures)
-    return range(dist.get_rank(), pictures, dist.get_world_size())
-
-
-def _of_all(sizes: set[tuple[int, int]]) -> set[tuple[int, int]]:
-    """What all processes found."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return sizes
-    gathered: list[set[tuple[int, int]]] = [set() for _ in range(dist.get_world_size())]
-    dist.all_gather_object(gathered, sizes)
-    return set().union(*gathered)
 
 
 def _only(sizes: set[tuple[int, int]]) -> list[int] | str:

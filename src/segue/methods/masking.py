@@ -24,6 +24,8 @@ class MaskedConsistency:
         ratio: The share of blocks that are hidden.
         pictures: "target" to mask the target, "both" to mask half a batch of each domain.
         augment: Changes the colours before masking; None for no change.
+        moves_statistics: Whether the student's running batch statistics follow the masked pictures. They do in the
+            official code, so that the student is scored by statistics of pictures that are mostly hidden.
     """
 
     def __init__(
@@ -33,11 +35,13 @@ class MaskedConsistency:
         *,
         pictures: Literal["target", "both"] = "target",
         augment: Callable[[Tensor], Tensor] | None = None,
+        moves_statistics: bool = False,
     ) -> None:
         self.block = float(block)
         self.ratio = ratio
         self.pictures: Literal["target", "both"] = pictures
         self.augment = augment
+        self.moves_statistics = moves_statistics
 
     def __call__(self, source: View, target: View) -> View:
         """The masked view of an unmixed target view, or of both."""
@@ -46,7 +50,14 @@ class MaskedConsistency:
         count, _, height, width = image.shape
         block = self.block if self.block >= 1 else self.block * height
         visible = keep_mask((count, height, width), block, self.ratio, device=image.device)
-        return View("masked", image * visible[:, None], seen.label, seen.weight, soft=seen.soft)
+        return View(
+            "masked",
+            image * visible[:, None],
+            seen.label,
+            seen.weight,
+            soft=seen.soft,
+            moves_statistics=self.moves_statistics,
+        )
 
 
 def _half_of_each(source: View, target: View) -> View:

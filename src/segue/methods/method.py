@@ -1,11 +1,13 @@
 """The two nouns of every algorithm here: a method yields views, a term is one more loss on a view."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import cast
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 
+from segue.models.batch_norms import RunningStatistics, batch_norms, statistics_kept
 from segue.models.segmenter import segmentation_loss
 from segue.types import IGNORE, Batch, Joint, Output, View
 
@@ -64,6 +66,8 @@ class Method(nn.Module):
         self.view_names = view_names
         self.student = student
         self.terms = nn.ModuleDict(dict(terms or {}))
+        self.source_statistics: RunningStatistics | None = None
+        self._norms = batch_norms(student)
         for name, term in (terms or {}).items():
             strange = [view for view in term.view_names if view not in self.view_names]
             if strange:
@@ -101,9 +105,12 @@ class Method(nn.Module):
         views = seen.views if isinstance(seen, Joint) else [seen]
         outputs = self._see(seen)
         losses: dict[str, Tensor] = {}
-        for view, output in zip(views, outputs, strict=True):
-            _settle_trust(view, output)
-            found = self._losses(view, output)
+        for view in views:
+            # Terms may decode the view once more, so they are in it, too.
+            with self._moving(view):
+                output = next(outputs)
+                _settle_trust(view, output)
+                found = self._losses(view, output)
             if not found:
                 raise ValueError(
                     f"view {view.name!r} has neither a label nor a term: nothing can be learnt from it"
@@ -111,11 +118,32 @@ class Method(nn.Module):
             losses |= {f"{view.name}/{name}": loss for name, loss in found.items()}
         return losses
 
-    def _see(self, seen: View | Joint) -> list[Output]:
+    def separate_statistics(self) -> None:
+        """From now on source views move running batch statistics of their own: the student's are the target's alone.
+
+        Source: domain-specific batch normalisation (Chang et al., CVPR 2019), section 3.2, with one scale and shift for
+        both domains.
+        """
+        self.source_statistics = RunningStatistics(self._norms)
+
+    def statistics_of(self, domain: Literal["source", "target"]) -> AbstractContextManager[None]:
+        """Within, the student uses and moves the running batch statistics of a domain, where it has its own."""
+        if domain == "target" or self.source_statistics is None:
+            return nullcontext()
+        return self.source_statistics.lent_to(self._norms)
+
+    def _moving(self, view: View) -> AbstractContextManager[None]:
+        if not view.moves_statistics:
+            return statistics_kept(self._norms)
+        return self.statistics_of("source" if view.name == "source" else "target")
+
+    def _see(self, seen: View | Joint) -> Iterator[Output]:
+        """The output of each view in turn, made when it is asked for."""
         if isinstance(seen, Joint):
-            together = cast(Callable[..., list[Output]], self.student.together)
-            return together([view.image for view in seen.views], seen.groups, seen.rules)
-        return [self.student(seen.image)]
+            together = cast(Callable[..., Iterator[Output]], self.student.together)
+            yield from together([view.image for view in seen.views], seen.groups, seen.rules)
+        else:
+            yield self.student(seen.image)
 
     def _losses(self, view: View, output: Output) -> dict[str, Tensor]:
         losses: dict[str, Tensor] = {}

@@ -91,7 +91,7 @@ class MultiResolution(Segmenter):
             fused = enlarge(fused, (image.shape[-2], image.shape[-1]))[..., : size[0], : size[1]]
         return Output(fused, features, embedding, [Supervised(fused)])
 
-    def together(self, images: list[Tensor], groups: Tensor | None, rules: HybridRules) -> list[Output]:
+    def together(self, images: list[Tensor], groups: Tensor | None, rules: HybridRules) -> Iterator[Output]:
         """Predict source and target pictures in passes in which their tokens meet, at either resolution.
 
         Source and target are seen in detail through the same window, and so are the groups.
@@ -100,16 +100,17 @@ class MultiResolution(Segmenter):
             images: Sources and targets (B,3,H,W), in this order.
             groups: As in ``types.Joint``.
             rules: Who looks at whom.
+
+        Yields:
+            The source's output, then the target's.
         """
         both = self._on_grid(torch.cat(images))
         window = self.draw_window((both.shape[-2], both.shape[-1]))
         inside = None if groups is None else groups[(..., *window)]
         context = self.encoder.together(shrunk(both, self.shrinks), MeetingPlan(groups, rules))
         detail = self.encoder.together(both[(..., *window)], MeetingPlan(inside, rules))
-        return [
-            self._trained(far, near, window)
-            for far, near in zip(by_domain(context), by_domain(detail), strict=True)
-        ]
+        for far, near in zip(by_domain(context), by_domain(detail), strict=True):
+            yield self._trained(far, near, window)
 
     def _trained(
         self, context_features: list[Tensor], detail_features: list[Tensor], window: Window

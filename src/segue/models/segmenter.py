@@ -39,22 +39,24 @@ class Segmenter(nn.Module):
         logits, embedding = cast(tuple[Tensor, Tensor], self.head(features))
         return Output(logits, features, embedding, [Supervised(logits)])
 
-    def together(self, images: list[Tensor], groups: Tensor | None, rules: HybridRules) -> list[Output]:
+    def together(self, images: list[Tensor], groups: Tensor | None, rules: HybridRules) -> Iterator[Output]:
         """Predict source and target pictures in one pass in which their tokens meet.
 
-        The head sees either domain by itself, so that its batch statistics stay those of one domain.
+        The head sees either domain by itself, when its output is asked for, so that its batch statistics stay those
+        of one domain.
 
         Args:
             images: Sources and targets (B,3,H,W), in this order.
             groups: As in ``types.Joint``.
             rules: Who looks at whom.
+
+        Yields:
+            The source's output, then the target's.
         """
         features = self.encoder.together(torch.cat(images), MeetingPlan(groups, rules))
-        outputs: list[Output] = []
         for own in by_domain(features):
             logits, embedding = cast(tuple[Tensor, Tensor], self.head(own))
-            outputs.append(Output(logits, own, embedding, [Supervised(logits)]))
-        return outputs
+            yield Output(logits, own, embedding, [Supervised(logits)])
 
     def without_each_layer(self, image: Tensor) -> Iterator[tuple[str | None, Tensor]]:
         """The logits with each of the encoder's blocks in turn left out, then the network's own.

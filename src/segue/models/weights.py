@@ -12,6 +12,7 @@ from safetensors.torch import save
 from torch import nn
 
 from segue.files import write_bytes, write_text
+from segue.models.batch_norms import AS_TRAINED
 from segue.models.build import build_segmenter
 from segue.models.encoders.encoder import Encoder
 from segue.models.segmenter import Segmenter
@@ -19,6 +20,9 @@ from segue.models.tensor_files import check_fit, read_state
 
 MODEL_FILE = "model.safetensors"
 CARD_FILE = "card.json"
+
+LATER = {"batch_statistics"}
+"""What cards of earlier versions do not say."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class Card:
         recipe: The recipe that trained it.
         step: Training steps done.
         versions: Versions of the software that wrote it.
+        batch_statistics: Whose batch statistics the weights hold, see ``batch_norms``; None without batch norms.
     """
 
     classes: Sequence[str]
@@ -46,6 +51,7 @@ class Card:
     recipe: str
     step: int
     versions: Mapping[str, str] = field(default_factory=dict[str, str])
+    batch_statistics: str | None = AS_TRAINED
 
 
 def save_model(folder: Path, segmenter: nn.Module, card: Card) -> None:
@@ -145,7 +151,7 @@ def _read_card(path: Path) -> Card:
     except ValueError as error:
         raise ValueError(f"{path}: damaged ({error}); copy or export the model again") from error
     expected = {entry.name for entry in fields(Card)}
-    if not isinstance(content, dict) or content.keys() != expected:
+    if not isinstance(content, dict) or expected - LATER != content.keys() - LATER:
         raise ValueError(
             f"{path}: not a model card; it must have exactly the keys {', '.join(sorted(expected))}"
         )

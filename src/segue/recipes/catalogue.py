@@ -53,6 +53,9 @@ class Recipe:
 
 RECIPES: dict[str, Recipe] = {
     "source_only": Recipe(source_only.source_only, "-", "supervised on the source"),
+    "adabn": Recipe(
+        source_only.adabn, "Li et al., 2016", "source_only + batch statistics of the target's pictures"
+    ),
     "target_supervised": Recipe(
         target_supervised.target_supervised,
         "-",

@@ -228,6 +228,7 @@ STUDIES: dict[str, Study] = {
         tables={
             "recipes": (
                 Row("source_only", "source_only"),
+                Row("adabn", "adabn"),
                 Row("dacs", "dacs", published=52.1),
                 Row("daformer", "daformer", published=68.3),
                 Row("daformer_mic", "daformer_mic", published=70.6),

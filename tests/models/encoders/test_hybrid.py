@@ -119,7 +119,7 @@ def test_two_resolutions_meet_through_one_window() -> None:
         "mit_nano", "segformer", num_classes=5, channels=8, multi_resolution={"detail": (64, 64)}
     ).train()
     images = list(pictures((128, 128)).chunk(2))
-    outputs = network.together(images, groups((128, 128)), HybridRules())
+    outputs = list(network.together(images, groups((128, 128)), HybridRules()))
     windows = [output.supervised[1].window for output in outputs]
     assert windows[0] == windows[1] is not None
     torch.stack([output.logits.mean() for output in outputs]).sum().backward()

@@ -1,16 +1,16 @@
 """Train the student on a second decoding, of features that have looked at those of a frozen SAM encoder."""
 
 import contextlib
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from typing import Literal, cast
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from segue.methods.method import Term
 from segue.methods.teacher import Frozen
+from segue.models.batch_norms import batch_norms, statistics_kept
 from segue.models.segmenter import segmentation_loss
 from segue.types import Output, Supervised, View
 
@@ -72,7 +72,9 @@ class SamRegularizer(Term):
         """The segmentation loss of what the head makes of the changed features."""
         seen = self.fused(output.features, cast(Tensor, self.sam(view.image)))
         head = cast(nn.Module, network.head)
-        with _statistics_kept(head) if self.bn_update == "plain_only" else contextlib.nullcontext():
+        with (
+            statistics_kept(batch_norms(head)) if self.bn_update == "plain_only" else contextlib.nullcontext()
+        ):
             logits: Tensor = head(seen)[0]
         regularised = Output(logits, seen, logits, [Supervised(logits)])
         return {"sam": self.share * segmentation_loss(regularised, view)}
@@ -126,21 +128,3 @@ class CrossAttention(nn.Module):
 
     def _split(self, tokens: Tensor) -> Tensor:
         return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-
-
-@contextlib.contextmanager
-def _statistics_kept(head: nn.Module) -> Generator[None]:
-    """Batch norms normalise by the batch as before, but leave their running statistics alone."""
-    norms = [module for module in head.modules() if isinstance(module, nn.BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
-    counters = [norm.num_batches_tracked.clone() for norm in norms if norm.num_batches_tracked is not None]
-    for norm in norms:
-        norm.momentum = 0.0
-    try:
-        yield
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-        tracked = [norm.num_batches_tracked for norm in norms if norm.num_batches_tracked is not None]
-        if tracked:
-            torch._foreach_copy_(tracked, counters)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from segue.models.batch_norms import is_watched
 from segue.models.layers import ConvNorm
 from segue.ops.dilation import dilated_depthwise
 
@@ -32,7 +33,7 @@ class SeparableConvNorm(nn.Module):
 
     def forward(self, maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
         """A map of the same size."""
-        if _keeps_everything():
+        if _keeps_everything() or is_watched(self.depthwise_conv.bn):
             return self.pointwise_conv(self.depthwise_conv(maps))
         return _conv_norm_of_parts(self.pointwise_conv, self._deep_parts(maps))
 

@@ -1,0 +1,79 @@
+"""The running statistics of a network's batch norms: whose pictures move them, and what is said of them."""
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import TypeAlias, cast
+
+from torch import Tensor, nn
+
+AS_TRAINED = "as trained"
+DOMAIN_SPECIFIC = "domain-specific"
+"""What cards and protocols call statistics that nobody changed after training, and those kept for each domain."""
+
+BatchNorm: TypeAlias = nn.modules.batchnorm._BatchNorm  # pyright: ignore[reportPrivateUsage]
+
+KEPT = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def of_target(pictures: int) -> str:
+    """What cards and protocols call statistics that were estimated again."""
+    return f"of {pictures} target pictures"
+
+
+def batch_norms(network: nn.Module) -> list[BatchNorm]:
+    """The norms of a network that keep running statistics, encoder and heads alike."""
+    return [
+        module
+        for module in network.modules()
+        if isinstance(module, BatchNorm) and module.running_mean is not None
+    ]
+
+
+def is_watched(norm: BatchNorm) -> bool:
+    """Whether somebody looks at what goes through a norm, which then has to be called as a module."""
+    return bool(norm._forward_hooks)  # pyright: ignore[reportPrivateUsage]
+
+
+@contextmanager
+def statistics_kept(norms: Sequence[BatchNorm]) -> Generator[None]:
+    """Within, norms in training mode normalise by the batch as before, but leave their running statistics alone."""
+    tracking = [norm.track_running_stats for norm in norms]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm, tracks in zip(norms, tracking, strict=True):
+            norm.track_running_stats = tracks
+
+
+class RunningStatistics(nn.Module):
+    """Another set of running statistics, which a network's norms can use in the place of their own.
+
+    Args:
+        norms: Whose statistics are copied to begin with.
+    """
+
+    def __init__(self, norms: Sequence[BatchNorm]) -> None:
+        super().__init__()
+        for place, norm in enumerate(norms):
+            for name in KEPT:
+                self.register_buffer(f"{name}_{place}", cast(Tensor, getattr(norm, name)).clone())
+
+    @contextmanager
+    def lent_to(self, norms: Sequence[BatchNorm]) -> Generator[None]:
+        """Within, the norms normalise by these in evaluation mode, and move these in training mode.
+
+        Args:
+            norms: Those that were copied.
+        """
+        own = [[getattr(norm, name) for name in KEPT] for norm in norms]
+        for place, norm in enumerate(norms):
+            for name in KEPT:
+                setattr(norm, name, getattr(self, f"{name}_{place}"))
+        try:
+            yield
+        finally:
+            for norm, values in zip(norms, own, strict=True):
+                for name, value in zip(KEPT, values, strict=True):
+                    setattr(norm, name, value)

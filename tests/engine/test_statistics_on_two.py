@@ -1,0 +1,72 @@
+"""Two processes estimate batch statistics as one does, and keep those of each domain equal while they train."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState, PartialState
+from rich.console import Console
+from safetensors.torch import load_file
+from tests.engine.test_processes import on_two
+from tests.tiny import tiny, write_model
+
+from segue.engine.settings import Experiment
+from segue.engine.stages import train
+from segue.engine.statistics import as_on_target
+from segue.models.batch_norms import batch_norms
+from segue.models.weights import load_model
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="gloo over spawn is tested on POSIX systems"),
+]
+
+
+def estimated(wanted: Experiment, folder: Path) -> list[torch.Tensor]:
+    network, _ = load_model(folder)
+    assert as_on_target(wanted, network, device=torch.device("cpu")) == "of 11 target pictures"
+    return [value for norm in batch_norms(network) for value in (norm.running_mean, norm.running_var)]
+
+
+def estimate(rank: int, wanted: Experiment, folder: Path) -> None:
+    PartialState(cpu=True)
+    torch.save(estimated(wanted, folder), folder / f"{rank}.pt")
+
+
+def keep_training(rank: int, wanted: Experiment, folder: Path) -> None:
+    train(wanted, folder / "run", console=Console(quiet=True), cpu=True)
+
+
+def test_two_processes_estimate_what_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eleven pictures are three batches, two of which are the first process's."""
+    wanted = tiny(
+        "source_only", {"network": {"encoder": "mobilenet_v2"}, "data": {"target": {"pictures": 11}}}
+    )
+    write_model(wanted, tmp_path)
+    on_two(estimate, wanted, tmp_path, monkeypatch=monkeypatch)
+    alone = estimated(wanted, tmp_path)
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
+    for one, mine, other in zip(alone, first, second, strict=True):
+        assert torch.equal(mine, other)
+        assert torch.allclose(one, mine, rtol=1e-6, atol=1e-9)  # sums in another order, in float64
+
+
+@pytest.mark.parametrize("statistics", ["target", "domain"])
+def test_a_run_on_two_processes_ends(
+    statistics: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for a sum that another one never makes; the saved statistics are those that were scored."""
+    AcceleratorState._reset_state()
+    PartialState._reset_state()
+    on_two(
+        keep_training,
+        tiny("daformer", {"network": {"statistics": statistics}}),
+        tmp_path,
+        monkeypatch=monkeypatch,
+    )
+    said = json.loads((tmp_path / "run/model/card.json").read_text())
+    assert said["batch_statistics"] == {"target": "of 6 target pictures"}.get(statistics, "domain-specific")
+    kept = load_file(tmp_path / "run/checkpoints/0000003/method.safetensors")
+    assert any(name.startswith("source_statistics.") for name in kept) == (statistics == "domain")
