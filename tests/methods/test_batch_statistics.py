@@ -1,4 +1,4 @@
-"""Whose pictures move the student's running batch statistics: never masked ones, and by domain if they are kept apart."""
+"""Whose pictures move the student's running batch statistics: never masked ones, and by domain if kept apart."""
 
 from collections.abc import Iterator
 
