@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from segue.data.street_scene import StreetScenes
 from tests.tiny import tiny
 
 from segue.data.part import Part
+from segue.data.streets.dataset import StreetScenes
 from segue.engine.domains import open_domain
 from segue.engine.experiment import revise
 

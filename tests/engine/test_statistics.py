@@ -167,7 +167,7 @@ def test_statistics_by_domain_need_target_views() -> None:
 
 
 def test_target_labels_are_not_read_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from segue.data.street_scene import StreetScenes
+    from segue.data.streets.dataset import StreetScenes
 
     asked: set[str] = set()
     label = StreetScenes.label

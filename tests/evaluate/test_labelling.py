@@ -7,12 +7,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
-from segue.data.street_scene import StreetScenes
 from tests.tiny import tiny, write_model
 from torch import Tensor
 
 from segue.classes import class_list
 from segue.data.picture import read_label
+from segue.data.streets.dataset import StreetScenes
 from segue.engine import rounds
 from segue.engine.method_settings import RoundSettings
 from segue.evaluate.labelling import (

@@ -1,0 +1,124 @@
+"""Batch statistics as trained against those of the target, on finished runs: scores, and measures without labels.
+
+    python benchmarks/batch_statistics.py runs/studies/daformer_family/*/seed*
+
+Every run is scored twice with the same weights. Beside the score stand measures that need no label, taken on the
+target's training pictures; the last lines say how often each of them prefers the statistics that score better. Labels
+are read for the score alone. A run needs its last checkpoint if its model was saved with statistics of the target.
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from segue.cli.opened import Opened, open_model
+from segue.cli.statistics import with_statistics
+from segue.engine.domains import open_domain
+from segue.evaluate.predict import Predictor
+from segue.evaluate.run import evaluate
+from segue.evaluate.unlabelled import Unlabelled, look
+from segue.memory import keep_memory
+
+BOTH = ("trained", "target")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A run with one kind of statistics."""
+
+    mean_iou: float
+    seen: Unlabelled
+
+
+MEASURES = {
+    "low entropy": lambda measured: -measured.seen.entropy,
+    "steady when smaller": lambda measured: measured.seen.steadiness,
+    "agrees with teacher": lambda measured: measured.seen.agreement,
+}
+"""What is better the higher it is, without labels; None where a run has no teacher."""
+
+
+def measure(run: Path, *, device: str | None, pictures: int) -> dict[str, Measured]:
+    """Both kinds of statistics on one run.
+
+    Raises:
+        ValueError: If the run has no labelled target pictures, or no batch norms.
+    """
+    return {kind: _measured(run, kind, device=device, pictures=pictures) for kind in BOTH}
+
+
+def _measured(run: Path, kind: str, *, device: str | None, pictures: int) -> Measured:
+    opened = with_statistics(open_model(run, device=device), kind)
+    settings = opened.experiment
+    if settings is None or settings.data.evaluation is None:
+        raise ValueError(f"{run}: not a run with labelled target pictures")
+    if opened.statistics is None:
+        raise ValueError(f"{run}: its network has no batch norms, so there is nothing to compare")
+    how = {"mean": opened.card.mean, "std": opened.card.std, "device": opened.device}
+    predictor = opened.plan.predictor(opened.network)
+    labelled = open_domain(settings.data, settings.data.evaluation, labelled=True)
+    found = evaluate(predictor, labelled, classes=opened.classes, **how)
+    found = found.over(settings.evaluation.classes, settings.evaluation.also)
+    target = open_domain(settings.data, settings.data.target, labelled=False)
+    other = _teacher(run, opened, device)
+    seen = look(predictor, target, classes=len(opened.classes), other=other, most=pictures, **how)
+    return Measured(found.mean_iou, seen)
+
+
+def _teacher(run: Path, opened: Opened, device: str | None) -> Predictor | None:
+    """The run's own teacher as its training left it; None if there is none."""
+    try:
+        teacher = open_model(run, teacher=True, device=device)
+    except ValueError:
+        return None
+    return opened.plan.predictor(teacher.network)
+
+
+def prefers_better(found: Sequence[dict[str, Measured]], name: str) -> tuple[int, int]:
+    """How often a measure prefers what scores better, and how often it was taken."""
+    right = counted = 0
+    for one in found:
+        trained, target = (MEASURES[name](one[kind]) for kind in BOTH)
+        if trained is None or target is None:
+            continue
+        counted += 1
+        right += (target > trained) == (one["target"].mean_iou > one["trained"].mean_iou)
+    return right, counted
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure the runs that are named and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("runs", nargs="+", type=Path, help="run folders")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1; a GPU if there is one")
+    parser.add_argument(
+        "--pictures", type=int, default=100, help="target pictures for measures without labels"
+    )
+    given = parser.parse_args(arguments)
+    keep_memory()
+    table = Table("run", "statistics", "mean IoU", *MEASURES)
+    found: list[dict[str, Measured]] = []
+    for run in given.runs:
+        found.append(measure(run, device=given.device, pictures=given.pictures))
+        for kind, one in found[-1].items():
+            agreement = "" if one.seen.agreement is None else f"{100 * one.seen.agreement:.1f}"
+            cells = (f"{one.seen.entropy:.3f}", f"{100 * one.seen.steadiness:.1f}", agreement)
+            table.add_row(str(run) if kind == "trained" else "", kind, f"{100 * one.mean_iou:.1f}", *cells)
+    console = Console(soft_wrap=True)
+    console.print(table)
+    gains = [one["target"].mean_iou - one["trained"].mean_iou for one in found]
+    console.print(
+        f"target statistics instead of trained: {100 * sum(gains) / len(gains):+.1f} points on average"
+    )
+    for name in MEASURES:
+        right, counted = prefers_better(found, name)
+        if counted:
+            console.print(f"{name}: prefers what scores better in {right} of {counted} runs", highlight=False)
+
+
+if __name__ == "__main__":
+    main()
