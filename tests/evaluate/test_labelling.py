@@ -15,6 +15,7 @@ from segue.data.picture import read_label
 from segue.data.streets.dataset import StreetScenes
 from segue.engine import rounds
 from segue.engine.method_settings import RoundSettings
+from segue.evaluate.eyes import model_eye
 from segue.evaluate.labelling import (
     Eye,
     class_balanced,
@@ -23,7 +24,6 @@ from segue.evaluate.labelling import (
     most_probable,
     soft_labels,
 )
-from segue.evaluate.members import model_eye
 from segue.evaluate.predict import weighed
 from segue.ops.balance import balanced_label, class_thresholds, regularised_soft_label
 from segue.types import IGNORE

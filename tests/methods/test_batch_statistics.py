@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""Whose pictures move running batch statistics: never masked ones, and either domain's own if they are kept apart."""
-=======
 """Whose pictures move the student's running batch statistics: never masked ones, and by domain if kept apart."""
->>>>>>> w/stats
 
 from collections.abc import Iterator
 
