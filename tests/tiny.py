@@ -11,7 +11,7 @@ from segue.engine.experiment import revise
 from segue.engine.method_settings import EnsembleDistillationSettings, OfflineSettings, SelfTrainingSettings
 from segue.engine.scoring import plan
 from segue.engine.settings import Experiment
-from segue.engine.tree import Tree, merge
+from segue.trees import Tree, merge
 from segue.models.build import normalisation
 from segue.models.weights import Card, save_model
 from segue.recipes.catalogue import experiment

@@ -13,7 +13,7 @@ from segue.cli.main import app
 from segue.cli.study import study
 from segue.engine.experiment import differences
 from segue.engine.method_settings import SelfTrainingSettings
-from segue.engine.tree import merge
+from segue.trees import merge
 from segue.recipes import pairs, studies
 from segue.recipes.catalogue import RECIPES, experiment
 from segue.recipes.studies import ALPHA_0, FULL, STCT, STUDIES, Row, Study

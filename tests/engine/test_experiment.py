@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segue.engine import experiment as experiments
-from segue.engine.tree import merge
+from segue.trees import merge
 from segue.recipes.catalogue import RECIPES, experiment
 from segue.recipes.pairs import STREET_SCENES
 

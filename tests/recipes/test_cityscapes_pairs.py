@@ -13,7 +13,7 @@ from tests.tiny import ready
 from segue.cli.data import make_sample
 from segue.data.published_layouts import LAYOUTS
 from segue.engine.stages import train
-from segue.engine.tree import merge
+from segue.trees import merge
 from segue.recipes.catalogue import RECIPES, experiment
 from segue.recipes.cityscapes_pairs import CITYSCAPES_PAIRS
 

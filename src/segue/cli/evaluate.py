@@ -97,7 +97,7 @@ def _labelled(
     opened: "Opened", data: Path | None, *, split: str | None, classes: Path | None, class_map: Path | None
 ) -> "Dataset":
     from segue.data.folder import ImageFolder
-    from segue.engine.experiment import read_yaml
+    from segue.trees import read_yaml
 
     settings = opened.experiment
     own = None if settings is None else settings.data.evaluation

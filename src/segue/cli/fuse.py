@@ -72,7 +72,7 @@ def fuse(
     from segue.cli.progress import counting
     from segue.data.class_map import read_class_list
     from segue.data.picture import read_image
-    from segue.engine.experiment import read_yaml
+    from segue.trees import read_yaml
     from segue.evaluate.comparison import compare, score_members
     from segue.evaluate.fusing import Fusion, FusionRules, check_members
     from segue.evaluate.open_members import open_members, open_truth

@@ -8,9 +8,9 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from segue.classes import nearest
-from segue.engine.setting import Settings
+from segue.settings import Settings
 from segue.engine.settings import Experiment
-from segue.engine.tree import Entries, Tree, flatten, merge
+from segue.trees import Entries, Tree, flatten, merge, read_yaml
 from segue.files import write_text
 
 METHOD_NAMES = frozenset({"self_training", "source_only", "offline", "ensemble_distillation"})
@@ -40,25 +40,6 @@ def parse(tree: Mapping[str, Any], *, origin: str = "configuration") -> Experime
         return Experiment.model_validate(tree)
     except ValidationError as error:
         raise ValueError(f"{origin}: {_explain(error)}") from None
-
-
-def read_yaml(path: Path) -> Tree:
-    """A YAML file that holds a mapping.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not YAML or holds something other than a mapping.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{path}: not readable as YAML: {reason}") from None
-    if not isinstance(tree, dict):
-        raise ValueError(f"{path}: expected a mapping of settings, found {type(tree).__name__}")
-    return cast(Tree, tree)
 
 
 def parse_assignments(assignments: Sequence[str]) -> Tree:

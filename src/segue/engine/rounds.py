@@ -13,7 +13,7 @@ from torch import Tensor
 from segue.data.deck import epoch_steps
 from segue.engine.method_settings import RoundSettings
 from segue.engine.settings import Experiment
-from segue.engine.tree import Tree
+from segue.trees import Tree
 from segue.evaluate.eyes import model_eye
 from segue.evaluate.labelling import Eye, Rule, class_balanced, confidences
 from segue.evaluate.predict import weighed

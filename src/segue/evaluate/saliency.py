@@ -14,6 +14,7 @@ from segue.evaluate.metrics import iou_per_class
 from segue.evaluate.predict import Predictor, evaluating, normalised
 from segue.models.segmenter import Segmenter
 from segue.ops.resize import enlarge, fitted
+from segue.ranks import own_share, sum_over_ranks
 from segue.types import IGNORE
 
 Against = Literal["truth", "source", "pseudo", "agreement"]
@@ -127,8 +128,7 @@ def measure(
     device: torch.device,
     resize: tuple[int, int] | None = None,
     most: int = 500,
-    share: tuple[int, int] = (0, 1),
-    total: Callable[[Tensor], Tensor] = lambda counts: counts,
+    over_ranks: bool = False,
     watch: Callable[[], None] | None = None,
 ) -> Saliency:
     """Predict pictures with each layer left out in turn, and score every such network.
@@ -148,8 +148,7 @@ def measure(
         device: Where to predict.
         resize: The box that pictures are fitted into; None keeps their size.
         most: How many pictures are enough; they are taken evenly.
-        share: Which part of how many this process predicts.
-        total: Sums what all processes counted.
+        over_ranks: Whether each picture is predicted by one of all processes, which then all have to call this.
         watch: Called after every picture.
 
     Returns:
@@ -166,7 +165,7 @@ def measure(
     confusion = torch.zeros(len(names) + 1, classes, classes, dtype=torch.int64, device=device)
     chosen = evenly(len(pictures), most)
     with evaluating(network):
-        for index in chosen[share[0] :: share[1]]:
+        for index in [chosen[place] for place in own_share(len(chosen))] if over_ranks else chosen:
             image = fitted_image(
                 normalised(pictures.image(index)[None], mean=mean, std=std, device=device), resize
             )
@@ -178,7 +177,7 @@ def measure(
             confusion += _confusions(predictions, label, classes)
             if watch is not None:
                 watch()
-    scored = [_mean_iou(matrix) for matrix in total(confusion)]
+    scored = [_mean_iou(matrix) for matrix in (sum_over_ranks(confusion) if over_ranks else confusion)]
     whole = scored.pop()
     losses = {name: 100 * (whole - score) for name, score in zip(names, scored, strict=True)}
     stages = [list(stage) for stage in network.encoder.layers]

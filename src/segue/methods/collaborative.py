@@ -1,14 +1,15 @@
 """CLDA's teacher: a large trained network, of whose blocks the useless ones learn from the small student."""
 
 import random
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from segue.methods.teacher import move_towards
+from segue.evaluate.predict import evaluating
+from segue.methods.teacher import Teacher
 from segue.models.segmenter import Segmenter
 from segue.ops.likeness import Likeness, likeness
 from segue.types import Batch, Output
@@ -21,7 +22,7 @@ COMPARED = ("channel", "token", "both")
 """Ways of matching that look at attention."""
 
 
-class CollaborativeTeacher(nn.Module):
+class CollaborativeTeacher(Teacher):
     """Labels the target, and takes over blocks of its student in the place of its own non-salient ones.
 
     From ``match_from`` to ``match_until`` it is watched which of the student's blocks attends most as each chosen
@@ -33,7 +34,7 @@ class CollaborativeTeacher(nn.Module):
     Args:
         network: The trained teacher; it is changed.
         student: The network that is trained; its encoder has blocks of the same shapes.
-        layers: The chosen blocks of the teacher's encoder.
+        layers: The chosen blocks of the teacher's encoder; they may be chosen later.
         match: How their matches are found: by the likeness of attention maps over "channel", "token" or "both",
             or else at "random", or at the same relative depth ("index"); always within a stage.
         captured: Whether attention is compared after its output projection or before.
@@ -54,7 +55,7 @@ class CollaborativeTeacher(nn.Module):
         self,
         network: Segmenter,
         student: Segmenter,
-        layers: Sequence[str],
+        layers: Sequence[str] = (),
         *,
         match: Match = "channel",
         captured: Captured = "projected",
@@ -66,9 +67,7 @@ class CollaborativeTeacher(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.candidates = exchangeable(network, student, layers)
         self.network = network.requires_grad_(False)
-        self.layers = tuple(layers)
         self.match: Match = match
         self.captured: Captured = captured
         self.update: Update = update
@@ -77,10 +76,24 @@ class CollaborativeTeacher(nn.Module):
         self.every = every
         self.momentum = momentum
         self.seed = seed
+        self.choose(student, layers)
+        self.train()
+
+    def choose(self, student: Segmenter, layers: Sequence[str]) -> None:
+        """Say which blocks follow the student, before the first step.
+
+        Raises:
+            ValueError: If blocks of the student's do not fit in their place.
+        """
+        self.candidates = exchangeable(self.network, student, layers)
+        self.layers = tuple(layers)
         self._matches: list[str] | None = None
         widest = max((len(names) for names in self.candidates.values()), default=0)
         self.register_buffer("scores", torch.zeros(len(self.layers), widest))
-        self.train()
+
+    def learner(self) -> nn.Module:
+        """The large network."""
+        return self.network
 
     def train(self, mode: bool = True) -> "CollaborativeTeacher":
         """The teacher is always in evaluation mode."""
@@ -222,7 +235,7 @@ def attention_maps(
         _watch(network.encoder.get_submodule(f"{name}.attn"), name, found, captured) for name in layers
     ]
     try:
-        with _evaluating(network):
+        with evaluating(network):
             network.feature_network()(image)
     finally:
         for handle in handles:
@@ -242,16 +255,6 @@ def _watch(
     if captured == "projected":
         return attention.register_forward_hook(after)
     return attention.get_submodule("proj").register_forward_pre_hook(before)
-
-
-@contextmanager
-def _evaluating(network: nn.Module) -> Generator[None]:
-    was_training = network.training
-    network.eval()
-    try:
-        yield
-    finally:
-        network.train(was_training)
 
 
 def _same_depth(name: str, stages: Sequence[Sequence[str]], depth: int) -> int:

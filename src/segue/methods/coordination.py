@@ -6,10 +6,25 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from segue.methods.context import PAPER_STEPS, Context
 from segue.ops.quality import agreement
+from segue.settings import NotNegative, Settings, Share
 from segue.types import Trust
 
 Mode = Literal["coordinated", "accuracy", "time", "threshold", "none"]
+
+
+class CoordinationSettings(Settings):
+    """STCT: how far each target picture is trusted."""
+
+    alpha: NotNegative = 2e-4  # at 40 000 steps; the ramp keeps its share of a shorter run
+    mode: Mode = "coordinated"
+    threshold: Share = 0.5  # of the mode "threshold": pseudo-accuracy from which a picture is trusted
+
+    def build(self, context: Context) -> "Coordination":
+        """With a ramp that takes the same share of a run of any length."""
+        alpha = self.alpha * PAPER_STEPS / context.steps
+        return Coordination(alpha, mode=self.mode, threshold=self.threshold)
 
 
 class Coordination:

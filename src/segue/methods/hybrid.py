@@ -1,15 +1,42 @@
 """How to align: source and target in one pass of the student, in which their tokens meet in groups."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
+from segue.methods.context import Context
 from segue.ops import groups
-from segue.types import HybridRules, Joint, View
+from segue.settings import Settings, Stage
+from segue.types import Direction, HybridRules, Joint, View
 
 Grouping = Literal["none", "random", "hvh", "hvr", "cutout", "semantic"]
 TargetMask = Literal["source", "pseudo", "mixed"]
+
+
+class HybridAttentionSettings(Settings):
+    """MHA: source and target in one pass, in which their tokens meet."""
+
+    grouping: Grouping = "semantic"
+    scattered: Annotated[int, Field(ge=0)] = 0  # k: classes torn apart by semantic grouping
+    target_mask: TargetMask = "source"
+    direction: Direction = "bidirectional"
+    inter_share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5  # rho: how much the other domain's keys count
+    groups_itself: bool = True  # a domain that does not look over still looks within its group
+    stages: list[Stage] = [1, 2, 3, 4]
+    resample: Literal["step", "stage", "block"] = "step"  # how often groups are drawn
+
+    def build(self, context: Context) -> "HybridPair":
+        """For the stages and blocks of the student's encoder."""
+        depths = getattr(context.student.encoder, "depths", ())
+        return HybridPair(
+            self.grouping,
+            scattered=self.scattered,
+            target_mask=self.target_mask,
+            draws={"step": 1, "stage": len(depths), "block": sum(depths)}[self.resample],
+            rules=HybridRules(self.direction, self.inter_share, self.groups_itself, tuple(self.stages)),
+        )
 
 
 class HybridPair:

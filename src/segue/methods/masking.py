@@ -7,7 +7,28 @@ import torch
 from torch import Tensor
 
 from segue.ops.masking import keep_mask
+from segue.settings import Positive, Settings, Share
 from segue.types import View
+
+
+class MaskSettings(Settings):
+    """MIC's masked view."""
+
+    block: Positive = 1 / 16  # b: pixels from 1 on, below that a share of the crop's height
+    ratio: Share = 0.7  # r: share of the blocks that is hidden
+    pictures: Literal["target", "both"] = "target"
+    augment: bool = True  # colour changes of its own
+    moves_statistics: bool = False  # whether running batch statistics follow it, as in the official code
+
+    def build(self, augment: Callable[[Tensor], Tensor] | None) -> "MaskedConsistency":
+        """With the colour changes of the method, if there are any and they are wanted."""
+        return MaskedConsistency(
+            self.block,
+            self.ratio,
+            pictures=self.pictures,
+            augment=augment if self.augment else None,
+            moves_statistics=self.moves_statistics,
+        )
 
 
 class MaskedConsistency:

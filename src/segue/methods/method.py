@@ -1,24 +1,75 @@
-"""The two nouns of every algorithm here: a method yields views, a term is one more loss on a view."""
+"""The two nouns of every algorithm here: a method yields views, a term is one more loss on a view.
 
-from collections.abc import Callable, Iterator, Mapping
+Each is built by settings of its own, which stand in its file: a method's are a :class:`MethodSettings`, a term's a
+:class:`TermSettings`. The engine asks these, and never knows a piece by its name.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal, cast
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
+from segue.methods.context import Context, Preparation, Trained
+from segue.methods.stages import Stages
 from segue.models.batch_norms import RunningStatistics, batch_norms, statistics_kept
 from segue.models.segmenter import segmentation_loss
+from segue.settings import Settings
 from segue.types import IGNORE, Batch, Joint, Output, View
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """Parameters that learn by an optimiser of their own, as a discriminator does.
+
+    Attributes:
+        optimizer: Over these parameters, at its full rates.
+        schedule: From the step and the length of the run to the factor on every rate.
+    """
+
+    optimizer: torch.optim.Optimizer
+    schedule: Callable[[int, int], float] = lambda step, steps: 1.0
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a method wants to be read of the two domains.
+
+    Attributes:
+        target: Whether it looks at target pictures.
+        labels: The folder of offline labels of the target's pictures; None for none.
+        soft: Whether the probabilities that are stored beside those labels are learnt.
+        source_share: The share of the source's pictures that come in common batches with the target's; None for
+            batches of their own.
+        mined: Classes whose offline labels target crops are cut around.
+        mine_chance: How often they are.
+    """
+
+    target: bool = True
+    labels: Path | None = None
+    soft: bool = False
+    source_share: float | None = None
+    mined: Sequence[str] = ()
+    mine_chance: float = 0.0
 
 
 class Term(nn.Module):
     """An additional loss on a picture that the student has just seen.
 
     Subclasses say in ``view_names`` on which views they are called.
+
+    Attributes:
+        step: Updates so far.
+        calibrated: From the teacher's output and the pseudo-label to a better pseudo-label; None for a term that
+            knows none.
     """
 
     view_names: tuple[str, ...] = ()
+    step: int = 0
+    calibrated: Callable[[Output, Tensor], Tensor] | None = None
 
     def forward(self, network: nn.Module, view: View, output: Output) -> dict[str, Tensor]:
         """Named scalar losses, already multiplied by their share.
@@ -32,6 +83,30 @@ class Term(nn.Module):
 
     def after_step(self, batch: Batch, step: int) -> None:
         """Called once after the optimiser's update; most terms have nothing to do."""
+
+    def optimisations(self) -> dict[str, Optimisation]:
+        """By name, what of the term does not learn by the student's optimiser; most terms have nothing of their own."""
+        return {}
+
+
+class TermSettings(Settings):
+    """The settings of a term, and how it is built."""
+
+    def check(self, method: "MethodSettings") -> None:
+        """See that the term goes with a method.
+
+        Raises:
+            ValueError: If it does not.
+        """
+
+    def build(self, context: Context) -> Term:
+        """The term.
+
+        Raises:
+            ValueError: If it does not fit the run.
+            OSError: If a file that it needs is missing.
+        """
+        raise NotImplementedError
 
 
 class Method(nn.Module):
@@ -87,11 +162,15 @@ class Method(nn.Module):
         """
         raise NotImplementedError
 
+    def begin(self, step: int) -> None:
+        """Called once before the views of a step: terms are told which it is."""
+        for term in self._own_terms():
+            term.step = step
+
     def after_step(self, batch: Batch, step: int) -> None:
         """Called once after the optimiser's update of this step: the teacher follows the student."""
-        for term in self.terms.children():
-            if isinstance(term, Term):
-                term.after_step(batch, step)
+        for term in self._own_terms():
+            term.after_step(batch, step)
 
     def forward(self, seen: View | Joint) -> dict[str, Tensor]:
         """Train the student on what was yielded: one pass, the supervised losses, the terms of these views.
@@ -117,6 +196,31 @@ class Method(nn.Module):
                 )
             losses |= {f"{view.name}/{name}": loss for name, loss in found.items()}
         return losses
+
+    def optimisations(self) -> dict[str, Optimisation]:
+        """By name, what does not learn by the student's optimiser: what the terms have, unless a method has more."""
+        return {
+            f"{name}.{own}": one
+            for name, term in self.terms.named_children()
+            for own, one in cast(Term, term).optimisations().items()
+        }
+
+    def prepare(self, preparation: Preparation) -> None:
+        """Called once before the first step, also of a run that is taken up; most methods have nothing to prepare."""
+
+    def trained(self) -> dict[str, Trained]:
+        """The networks that are left behind, by the folder that each is saved in; "model" is the run's result."""
+        return {"model": Trained(self.student)}
+
+    def scored(self, network: Literal["student", "teacher"]) -> nn.Module:
+        """The network that is reported.
+
+        Raises:
+            ValueError: If there is no such network.
+        """
+        if network == "student":
+            return self.student
+        raise ValueError("evaluation.network=teacher: this recipe has no teacher that learns; use student")
 
     def separate_statistics(self) -> None:
         """From now on source views move running batch statistics of their own: the student's are the target's alone.
@@ -149,10 +253,75 @@ class Method(nn.Module):
         losses: dict[str, Tensor] = {}
         if view.label is not None:
             losses["segmentation"] = segmentation_loss(output, view)
-        for term in self.terms.children():
-            if isinstance(term, Term) and view.name in term.view_names:
+        for term in self._own_terms():
+            if view.name in term.view_names:
                 losses |= term(self.student, view, output)
         return losses
+
+    def _own_terms(self) -> list[Term]:
+        return [cast(Term, term) for term in self.terms.children()]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a method wants to be read of the two domains.
+
+    Attributes:
+        target: Whether it looks at target pictures.
+        labels: The folder of offline labels of the target's pictures; None for none.
+        soft: Whether the probabilities that are stored beside those labels are learnt.
+        source_share: The share of the source's pictures that come in common batches with the target's; None for
+            batches of their own.
+        mined: Classes around whose offline labels target crops are cut.
+        mine_chance: How often they are.
+    """
+
+    target: bool = True
+    labels: Path | None = None
+    soft: bool = False
+    source_share: float | None = None
+    mined: Sequence[str] = ()
+    mine_chance: float = 0.0
+
+
+class MethodSettings(Settings):
+    """The settings of a method, how it is built, and what it needs of a run."""
+
+    name: str
+    has_teacher: ClassVar[bool] = False
+    """Whether the target's view carries what a teacher says of it."""
+    shows_domains_apart: ClassVar[bool] = True
+    """Whether each of its views shows one domain, so that batch statistics of either can be kept."""
+
+    @property
+    def deals_source(self) -> bool:
+        """Whether each picture of a part of the source is learnt equally often, here or in one of the stages."""
+        return False
+
+    def reading(self, recipe: str) -> Reading:
+        """What is to be read beside the source's pictures and labels.
+
+        Raises:
+            ValueError: If the settings do not say where it is.
+        """
+        return Reading()
+
+    def build(self, context: Context, terms: Mapping[str, Term]) -> Method:
+        """The method around the context's student.
+
+        Raises:
+            ValueError: If it does not fit the run.
+            OSError: If a file that it needs is missing.
+        """
+        raise NotImplementedError
+
+    def carry_out(self, stages: Stages) -> dict[str, Any] | None:
+        """The whole run: one training, unless the method is made of several.
+
+        Returns:
+            The scores of what the run made; None without labelled pictures.
+        """
+        return stages.train()
 
 
 def _settle_trust(view: View, output: Output) -> None:

@@ -5,7 +5,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from segue.methods.context import Context
 from segue.ops import augment, mixing
+from segue.settings import Positive, Settings, Share
 from segue.types import View
 
 
@@ -36,6 +38,19 @@ class ClassMix:
             if target.soft is None
             else mixing.paste(mask, mixing.one_hot(source.label, target.soft), target.soft),
         )
+
+
+class AugmentSettings(Settings):
+    """Colour changes of what the student sees of the target (DACS, DAFormer)."""
+
+    strength: Share = 0.2  # s: brightness, contrast, saturation and hue
+    jitter_probability: Share = 0.8
+    blur_probability: Share = 0.5
+    sigma: tuple[Positive, Positive] = (0.15, 1.15)  # of the blur, in pixels
+
+    def build(self, context: Context) -> "StrongAugment":
+        """For pictures that are normalised as the student wants them."""
+        return StrongAugment(*context.colours, **self.model_dump())
 
 
 class StrongAugment:

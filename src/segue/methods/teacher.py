@@ -1,27 +1,34 @@
 """Who labels the target: networks that are never trained by gradient."""
 
 import copy
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from segue.methods.context import Preparation, Trained
 from segue.types import Batch, Output
 
 
-class Teacher(Protocol):
-    """What a method asks of its teacher."""
+class Teacher(nn.Module):
+    """Whoever labels the target: from images (B,3,H,W) to an output, without gradient."""
 
-    def __call__(self, image: Tensor) -> Output:
-        """The teacher's output on target images (B,3,H,W), without gradient."""
-        ...
+    def learner(self) -> nn.Module | None:
+        """The network that may be reported in the student's place; None if it never learns."""
+        return None
+
+    def prepare(self, preparation: Preparation) -> None:
+        """Called once before the first step; most teachers have nothing to prepare."""
 
     def follow(self, student: nn.Module, batch: Batch, step: int, held: Tensor | None = None) -> None:
         """Learn from the student after the update of this step; no parameter moves while ``held`` is 1."""
-        ...
+
+    def trained(self) -> Trained | None:
+        """What it leaves behind; None if nobody asks for it after training."""
+        return None
 
 
-class EmaTeacher(nn.Module):
+class EmaTeacher(Teacher):
     """The exponential moving average of the student.
 
     Source: Mean Teacher (Tarvainen and Valpola, NeurIPS 2017), as the code of DAFormer uses it.
@@ -65,6 +72,10 @@ class EmaTeacher(nn.Module):
         """The teacher's output, without gradient."""
         return self.network(image)
 
+    def learner(self) -> nn.Module:
+        """The average."""
+        return self.network
+
     @torch.no_grad()
     def follow(self, student: nn.Module, batch: Batch, step: int, held: Tensor | None = None) -> None:
         """Move towards the student by one minus min(1 - 1 / (step + 2), momentum).
@@ -80,7 +91,7 @@ class EmaTeacher(nn.Module):
             _follow_buffers(list(self.network.buffers()), list(student.buffers()), share)
 
 
-class Frozen(nn.Module):
+class Frozen(Teacher):
     """A network that never changes: outside ``parameters()`` and ``state_dict()``, so no checkpoint holds it.
 
     Args:
@@ -96,9 +107,6 @@ class Frozen(nn.Module):
     def forward(self, image: Tensor) -> object:
         """Whatever the network returns, without gradient."""
         return self._held[0](image)
-
-    def follow(self, student: nn.Module, batch: Batch, step: int, held: Tensor | None = None) -> None:
-        """A frozen teacher follows nobody."""
 
     def _apply(self, fn, recurse: bool = True):  # pyright: ignore[reportUnknownParameterType, reportMissingParameterType]
         self._held[0]._apply(fn)

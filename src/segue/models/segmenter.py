@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from segue.models.encoders.encoder import Encoder, left_out
+from segue.models.heads.head import Head
 from segue.ops.attention import MeetingPlan
 from segue.ops.losses import cross_entropy, soft_cross_entropy
 from segue.ops.resize import enlarge
@@ -71,6 +72,11 @@ class Segmenter(nn.Module):
             with left_out(self.encoder.get_submodule(name)):
                 yield name, self(image).logits
         yield None, self(image).logits
+
+    @property
+    def embedding_channels(self) -> int:
+        """Channels of the map before the classifier."""
+        return cast(Head, self.head).embedding_channels
 
     def feature_network(self) -> nn.Module:
         """From an image to ``Output.features``, for whoever wants a frozen copy to compare with."""

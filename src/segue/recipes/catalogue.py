@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 from segue.classes import nearest
 from segue.engine.experiment import parse
 from segue.engine.settings import Experiment
-from segue.engine.tree import Tree, flatten, merge
+from segue.trees import Tree, flatten, merge
 from segue.recipes import (
     clda,
     dacs,

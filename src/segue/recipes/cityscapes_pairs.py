@@ -1,7 +1,7 @@
 """The pairs of the street-scene papers: their sizes, crops and margins, on the nineteen classes of Cityscapes."""
 
 from segue.classes import CITYSCAPES_19, SYNTHIA_13, SYNTHIA_16
-from segue.engine.tree import Tree, merge
+from segue.trees import Tree, merge
 
 CAR_BONNET: Tree = {"top": 15 / 512, "bottom": 120 / 512}
 """What a crop of Cityscapes at half its size does not trust the teacher in: the first 15 rows, warped by

@@ -1,6 +1,6 @@
 """CLDA: a large teacher and a small student that improve each other; and plain distillation beside it."""
 
-from segue.engine.tree import Tree, merge
+from segue.trees import Tree, merge
 from segue.recipes.daformer import daformer
 from segue.recipes.hrda import hrda
 

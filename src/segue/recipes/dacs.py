@@ -1,6 +1,6 @@
 """DACS (Tranheden et al., WACV 2021): self-training on pictures mixed across domains."""
 
-from segue.engine.tree import Tree, merge
+from segue.trees import Tree, merge
 
 MIXING: Tree = {"method": {"name": "self_training", "threshold": 0.968, "mix": "class_mix"}}  # tau
 """What DACS and all that is built on it share."""

@@ -1,6 +1,6 @@
 """DAFormer (Hoyer et al., CVPR 2022): DACS with three devices that keep a transformer from overfitting."""
 
-from segue.engine.tree import Tree, merge
+from segue.trees import Tree, merge
 from segue.recipes.dacs import MIXING
 
 

@@ -1,6 +1,6 @@
 """DIDA: agreement on instances beside agreement on classes."""
 
-from segue.engine.tree import Tree, merge
+from segue.trees import Tree, merge
 from segue.recipes.daformer import daformer
 
 

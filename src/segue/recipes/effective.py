@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from segue.engine.experiment import differences
 from segue.engine.settings import Experiment
-from segue.engine.tree import Tree, flatten
+from segue.trees import Tree, flatten
 from segue.recipes.catalogue import Size, experiment
 from segue.recipes.cityscapes_pairs import CITYSCAPES_PAIRS
 

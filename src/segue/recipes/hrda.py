@@ -1,6 +1,6 @@
 """HRDA (Hoyer et al., ECCV 2022): high resolution where it helps, context where it is needed."""
 
-from segue.engine.tree import Tree, merge
+from segue.trees import Tree, merge
 from segue.recipes.daformer import daformer
 
 

@@ -1,6 +1,6 @@
 """MIC (Hoyer et al., CVPR 2023): consistency of what is seen whole and what is seen in parts."""
 
-from segue.engine.tree import Tree, merge
+from segue.trees import Tree, merge
 from segue.recipes.daformer import daformer
 from segue.recipes.hrda import hrda
 

@@ -1,6 +1,6 @@
 """Recipes that train on labels made beforehand: CBST and CRST in rounds, ensemble distillation."""
 
-from segue.engine.tree import Tree, merge
+from segue.trees import Tree, merge
 
 
 def cbst() -> Tree:

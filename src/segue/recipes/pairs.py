@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from segue.classes import nearest
-from segue.engine.experiment import check_key, read_yaml
-from segue.engine.tree import Tree, merge
+from segue.engine.experiment import check_key
+from segue.trees import Tree, merge, read_yaml
 from segue.recipes.cityscapes_pairs import CITYSCAPES_PAIRS
 
 DOMAINS = ("source", "target", "source_evaluation", "evaluation")

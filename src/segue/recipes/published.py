@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from segue.classes import CITYSCAPES_19, SUBSETS, nearest
-from segue.engine.experiment import read_yaml
+from segue.trees import read_yaml
 
 FILE = Path(__file__).with_suffix(".yaml")
 

@@ -1,6 +1,6 @@
 """The lower bounds of every comparison: no target picture while training, or none at all."""
 
-from segue.engine.tree import Tree, merge
+from segue.trees import Tree, merge
 
 
 def source_only() -> Tree:

@@ -1,6 +1,6 @@
 """SSR: SAM as a strong regulariser, at training time alone."""
 
-from segue.engine.tree import Tree, merge
+from segue.trees import Tree, merge
 from segue.recipes.daformer import daformer
 from segue.recipes.dida import dida
 from segue.recipes.mic import daformer_mic

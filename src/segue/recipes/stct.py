@@ -1,6 +1,6 @@
 """STCT + MHA: when to align, and how."""
 
-from segue.engine.tree import Tree, merge
+from segue.trees import Tree, merge
 from segue.recipes.daformer import daformer
 
 

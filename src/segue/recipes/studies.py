@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from segue.engine.tree import Tree
+from segue.trees import Tree
 from segue.recipes.catalogue import Size, find
 
 PAPERS_PAIR = "gta5_to_cityscapes"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from segue.engine.tree import Tree, merge
+from segue.trees import Tree, merge
 
 
 def target_supervised() -> Tree:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from segue.engine.build import bank_pace, bank_warmup, build_method, build_student
 from segue.engine.method_settings import InstanceBankSettings
 from segue.engine.run import train
-from segue.engine.tree import merge
+from segue.trees import merge
 from segue.methods.self_training import SelfTraining
 from segue.methods.terms.instance_bank import FROM_ONE_PICTURE, InstanceBank, quotas
 from segue.ops import instances

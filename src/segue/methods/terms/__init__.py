@@ -1,1 +1,14 @@
-"""Additional losses on a picture that the student has just seen."""
+"""Additional losses on a picture that the student has just seen: their settings by name, in the order of their building."""
+
+from segue.methods.method import TermSettings
+from segue.methods.terms.confidence import ConfidenceSettings
+from segue.methods.terms.feature_distance import FeatureDistanceSettings
+from segue.methods.terms.instance_bank import InstanceBankSettings
+from segue.methods.terms.sam_regularizer import SamRegularizerSettings
+
+TERMS: dict[str, type[TermSettings]] = {
+    "feature_distance": FeatureDistanceSettings,
+    "instance_bank": InstanceBankSettings,
+    "sam_regularizer": SamRegularizerSettings,
+    "confidence": ConfidenceSettings,
+}

@@ -6,11 +6,26 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from segue.methods.method import Term
+from segue.methods.context import Context
+from segue.methods.method import Term, TermSettings
 from segue.ops.resize import enlarge
+from segue.settings import NotNegative
 from segue.types import IGNORE, Output, View
 
 Kind = Literal["divergence", "entropy", "squares"]
+
+
+class ConfidenceSettings(TermSettings):
+    """CRST: pseudo-labels are not learnt to certainty."""
+
+    share: NotNegative = 0.1  # lambda
+    # Divergence of the prediction from the uniform one, the mean over the classes of the negative log probability
+    # (MRKLD); its negative entropy (MRENT); the sum of its squares (MRL2).
+    kind: Kind = "divergence"
+
+    def build(self, context: Context) -> "ConfidenceRegularizer":
+        """The term."""
+        return ConfidenceRegularizer(self)
 
 
 class ConfidenceRegularizer(Term):
@@ -21,19 +36,13 @@ class ConfidenceRegularizer(Term):
 
     Note:
         The released script multiplies by the share twice (0.01 for 0.1); here it is multiplied once, as published.
-
-    Args:
-        share: The loss's share.
-        kind: "divergence": of the prediction from the uniform one, the mean over the classes of the negative log
-            probability (MRKLD); "entropy": its negative entropy (MRENT); "squares": the sum of its squares (MRL2).
     """
 
     view_names = ("target",)
 
-    def __init__(self, *, share: float = 0.1, kind: Kind = "divergence") -> None:
+    def __init__(self, settings: ConfidenceSettings) -> None:
         super().__init__()
-        self.share = share
-        self.kind: Kind = kind
+        self.settings = settings
 
     def forward(self, network: nn.Module, view: View, output: Output) -> dict[str, Tensor]:
         """The mean over the labelled pixels; 0 without any."""
@@ -42,9 +51,9 @@ class ConfidenceRegularizer(Term):
         counts = view.label != IGNORE
         if view.mix_mask is not None:
             counts = counts & ~view.mix_mask
-        certainty = _certainty(torch.log_softmax(logits, 1), self.kind)
+        certainty = _certainty(torch.log_softmax(logits, 1), self.settings.kind)
         kept = torch.where(counts, certainty, torch.zeros_like(certainty))
-        return {"confidence": self.share * kept.sum() / counts.sum().clamp(min=1)}
+        return {"confidence": self.settings.share * kept.sum() / counts.sum().clamp(min=1)}
 
 
 def _certainty(log_probability: Tensor, kind: Kind) -> Tensor:

@@ -1,15 +1,41 @@
 """Keep the features of things close to those of the pretrained weights that training started from."""
 
+import logging
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from segue.methods.method import Term
+from segue.classes import THINGS
+from segue.methods.context import Context
+from segue.methods.method import Term, TermSettings
 from segue.methods.teacher import Frozen
 from segue.ops import losses
 from segue.ops.resize import shrink_label
+from segue.settings import NotNegative, Share
 from segue.types import Output, View
+
+logger = logging.getLogger(__name__)
+
+
+class FeatureDistanceSettings(TermSettings):
+    """DAFormer's distance to the features that training started from."""
+
+    classes: list[str] | None = None  # None: Cityscapes' things that the class list has, or all classes
+    share: NotNegative = 0.005  # lambda
+    min_share: Share = 0.75  # r: part of a feature cell that one class must cover for the cell to count
+
+    def build(self, context: Context) -> "FeatureDistance":
+        """The distance to what ``network.weights`` alone make of a picture."""
+        if context.network.weights is None:
+            logger.warning(
+                "feature distance to random features: network.weights is not set, so the reference has learnt nothing;"
+                " name weights, or leave it out with --set terms.feature_distance=null"
+            )
+        known = context.classes
+        names = self.classes or [name for name in known.names if name in THINGS] or known.names
+        chosen = [known.index(name) for name in names]
+        return FeatureDistance(self, context.reference(), classes=chosen, num_classes=len(known))
 
 
 class FeatureDistance(Term):
@@ -21,9 +47,6 @@ class FeatureDistance(Term):
         reference: From an image to its features as ``network.weights`` make them, usually ImageNet's, and never as a
             model does that was trained on the source.
         classes: Training ids of the classes to look at; None for all.
-        num_classes: Number of training classes.
-        share: The loss's part of the whole.
-        min_share: Part of a feature cell that one class must cover for the cell to count.
     """
 
     view_names: tuple[str, ...] = ("source",)
@@ -31,18 +54,16 @@ class FeatureDistance(Term):
 
     def __init__(
         self,
+        settings: FeatureDistanceSettings,
         reference: nn.Module,
         *,
         classes: Sequence[int] | None,
         num_classes: int,
-        share: float = 0.005,
-        min_share: float = 0.75,
     ) -> None:
         super().__init__()
+        self.settings = settings
         self.reference = Frozen(reference)
         self.num_classes = num_classes
-        self.share = share
-        self.min_share = min_share
         wanted = torch.zeros(256, dtype=torch.bool)
         wanted[list(range(num_classes) if classes is None else classes)] = True
         self.register_buffer("wanted", wanted, persistent=False)
@@ -53,6 +74,6 @@ class FeatureDistance(Term):
         features = output.features[-1]
         reference: Tensor = self.reference(view.image)[-1]
         size = (features.shape[-2], features.shape[-1])
-        cells = shrink_label(view.label, size, num_classes=self.num_classes, min_share=self.min_share)
+        cells = shrink_label(view.label, size, num_classes=self.num_classes, min_share=self.settings.min_share)
         distance = losses.feature_distance(features, reference)
-        return {"feature_distance": self.share * losses.masked_mean(distance, self.wanted[cells])}
+        return {"feature_distance": self.settings.share * losses.masked_mean(distance, self.wanted[cells])}

@@ -1,5 +1,6 @@
 """Two views of a pixel must agree on which labelled instances it is similar to."""
 
+from dataclasses import dataclass
 from typing import Literal, cast
 
 import torch
@@ -7,13 +8,13 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from segue.methods.method import Term
+from segue.methods.context import PAPER_STEPS, Context
+from segue.methods.method import MethodSettings, Term, TermSettings
 from segue.ops import instances
 from segue.ops.resize import enlarge, enlarge_nearest
 from segue.ranks import from_first_rank
+from segue.settings import Count, NotNegative, Share
 from segue.types import Batch, Output, View
-
-Update = Literal["ema", "ema_boundary", "ema_boundary_center", "fifo", "frozen"]
 
 PIXELS_AT_ONCE = 8192
 
@@ -25,6 +26,93 @@ INSERTS = 5
 
 FROM_ONE_PICTURE = 4
 """The most rows of a class that are filled from one picture: a quota is to be more than one thing seen once."""
+
+
+BANK_UPDATES = 769
+"""How often DIDA's bank is updated in a run of 40 000 steps: every 50 steps after a warm-up of 1500."""
+
+WARMUP = 1500 / PAPER_STEPS
+"""The share of the papers' runs in which the rate warms up."""
+
+
+class InstanceBankSettings(TermSettings):
+    """DIDA: teacher and student agree on which labelled instances a pixel is similar to."""
+
+    size: Count = 250  # K: instances in all
+    temperature: NotNegative = 0.1  # tau; 0: the teacher's nearest instance alone, as in the supplement
+    share: NotNegative = 1.0  # lambda
+    beta: Share = 1.0  # how far the pseudo-label stays the class prediction; 1: instances do not correct it
+    similarity: instances.Similarity = "cosine"
+    # What weighs similarities: the teacher's probabilities, the student's raw logits, or nothing.
+    scatter: Literal["teacher", "student_logits", "off"] = "teacher"
+    # How the bank follows: by class means of a picture, by boundary pixels, by both, by replacing the oldest, or not.
+    update: Literal["ema", "ema_boundary", "ema_boundary_center", "fifo", "frozen"] = "ema"
+    interval: Count = 50  # steps of 40 000 from one update to the next; keeps its share of another run
+    momentum: Share = 0.999  # mu of 769 updates; what they leave of a row is left by however many a run has
+    # Where the loss counts: target pixels that were not pasted over; those as far as the teacher is trusted; all
+    # pixels, as released; confident target pixels.
+    region: Literal["target", "trusted", "all", "confident"] = "target"
+    # Share of the steps before the bank is filled; None: 1500 / 40 000 from pretrained weights, or else a half.
+    warmup: Share | None = None
+
+    def check(self, method: MethodSettings) -> None:
+        """The bank compares the student with a teacher, and corrects hard labels."""
+        if not method.has_teacher:
+            raise ValueError(
+                f"terms.instance_bank compares a student with its teacher, and method {method.name} has none"
+            )
+        if getattr(method, "soft", False) and self.beta < 1:
+            raise ValueError(
+                "terms.instance_bank.beta below 1 corrects hard pseudo-labels, and method.soft has none of them"
+            )
+
+    def build(self, context: Context) -> "InstanceBank":
+        """An empty bank that is filled and updated at the pace of the run."""
+        pace = self.pace(context.steps, is_pretrained=context.is_pretrained)
+        channels = context.student.embedding_channels
+        return InstanceBank(self, pace, classes=len(context.classes), channels=channels, seed=context.seed)
+
+    def pace(self, steps: int, *, is_pretrained: bool) -> "Pace":
+        """When the bank is filled, and how it follows, such that as much of it is old at the end as in the papers' run.
+
+        DIDA is handed a bank that a trained network has filled. From pretrained weights the optimiser's own warm-up is
+        enough. From random numbers it is half of the run, whatever its length: the loss, which unlike the target's own
+        no quality weighs, would otherwise be at its full strength long before there is something to agree on.
+
+        In the papers' run a row of a class that is in every picture is updated 769 times by 0.999, so that 46 % of it
+        is what it was filled with. In a run of another length the interval keeps its share of the steps, and where
+        that, the warm-up or a wish changes the number of updates, the momentum makes up for it.
+
+        Source: DIDA's released code for both values; the scaling is ours.
+
+        Args:
+            steps: The length of the run.
+            is_pretrained: Whether the student starts from anything but random numbers.
+        """
+        share = (WARMUP if is_pretrained else 0.5) if self.warmup is None else self.warmup
+        warmup = round(share * steps)
+        interval = max(1, round(self.interval * steps / PAPER_STEPS))
+        updates = (steps - 1) // interval - warmup // interval
+        return Pace(
+            warmup, interval, self.momentum ** (BANK_UPDATES / max(1, updates)), round(WARMUP * steps)
+        )
+
+
+@dataclass(frozen=True)
+class Pace:
+    """When a bank is filled, and how it follows.
+
+    Attributes:
+        warmup: Steps before it is filled; classes are counted until then, and in the first picture after it.
+        interval: Steps from one update to the next.
+        momentum: What an update leaves of a row.
+        patience: Steps after the warm-up from which the loss does not wait for a full bank any longer.
+    """
+
+    warmup: int = 1500
+    interval: int = 50
+    momentum: float = 0.999
+    patience: int = 1500
 
 
 class InstanceBank(Term):
@@ -43,22 +131,11 @@ class InstanceBank(Term):
         ``scatter="student_logits"`` reproduces the first two, the others are not reproduced.
 
     Args:
-        classes: How many there are.
         channels: Of the embedding.
-        size: K, the number of instances in all.
-        temperature: tau; 0 leaves of the teacher's similarities the highest one alone, as the supplement has it.
-        share: lambda, the loss's part of the whole.
-        beta: How far the pseudo-label stays the class prediction; 1 turns gathering off.
-        similarity: As in ``ops.instances.log_similarity``.
-        scatter: What weighs similarities: the teacher's probabilities, the student's raw logits, or nothing.
-        update: How the bank follows: by class means of a picture, by boundary pixels, by both, or oldest out.
-        interval: Steps from one update to the next.
-        momentum: mu, of moving averages.
-        region: Where the loss counts: on target pixels that were not pasted over; on these as far as the teacher is
-            "trusted", like the target's own loss; on "all" pixels, as released; or on "confident" target pixels.
-        warmup: Steps before the bank is filled; classes are counted until then, and in the first picture after it.
-        patience: Steps after the warm-up from which the loss does not wait for a full bank any longer.
         seed: Of the bank's own draws; nobody else's random numbers depend on them.
+
+    Raises:
+        ValueError: If there are more classes than instances.
     """
 
     view_names: tuple[str, ...] = ("source", "target")
@@ -67,71 +144,45 @@ class InstanceBank(Term):
     filled: Tensor
     ages: Tensor
     counts: Tensor
-    steps: Tensor
 
     def __init__(
-        self,
-        *,
-        classes: int,
-        channels: int,
-        size: int = 250,
-        temperature: float = 0.1,
-        share: float = 1.0,
-        beta: float = 1.0,
-        similarity: instances.Similarity = "cosine",
-        scatter: Literal["teacher", "student_logits", "off"] = "teacher",
-        update: Update = "ema",
-        interval: int = 50,
-        momentum: float = 0.999,
-        region: Literal["target", "trusted", "all", "confident"] = "target",
-        warmup: int = 1500,
-        patience: int = 1500,
-        seed: int = 0,
+        self, settings: InstanceBankSettings, pace: Pace, *, classes: int, channels: int, seed: int = 0
     ) -> None:
         super().__init__()
+        size = settings.size
         if size < classes:
             raise ValueError(
                 f"a bank of {size} instances cannot hold {classes} classes: take at least as many"
             )
-        self.classes, self.size = classes, size
-        self.temperature, self.share, self.beta = temperature, share, beta
-        self.similarity: instances.Similarity = similarity
-        self.scatter = scatter
-        self.update: Update = update
-        self.interval, self.momentum, self.region = interval, momentum, region
-        self.warmup, self.patience = warmup, patience
-        self.seed = seed
+        self.settings, self.pace, self.classes, self.seed = settings, pace, classes, seed
         self.register_buffer("features", torch.zeros(size, channels))
         self.register_buffer("labels", torch.zeros(size, dtype=torch.int64))
         self.register_buffer("filled", torch.zeros(size, dtype=torch.bool))
         self.register_buffer("ages", torch.zeros(size, dtype=torch.int64))
         self.register_buffer("counts", torch.zeros(classes, dtype=torch.float64))
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
-        self._clock: tuple[int, bool] | None = None
+        self._full: bool | None = None
 
     def forward(self, network: nn.Module, view: View, output: Output) -> dict[str, Tensor]:
         """Remember the source; compare the two views of the target once the bank is ready."""
         if view.name == "source":
             self._remember(output.embedding.detach(), cast(Tensor, view.label))
             return {}
-        if not self._is_ready() or self.share == 0:
+        if not self._is_ready() or self.settings.share == 0:
             return {}
-        return {"instance": self.share * self._loss(view, output)}
+        return {"instance": self.settings.share * self._loss(view, output)}
 
     @torch.no_grad()
     def after_step(self, batch: Batch, step: int) -> None:
-        """Count the steps; whether the bank is full is looked up when it may have changed."""
-        ready, (_, full) = self._is_ready(), self._now()
-        self.steps.fill_(step + 1)
-        may_have_filled = not full and step + 1 > self.warmup
+        """Whether the bank is full is looked up when it may have changed."""
+        may_have_filled = not self._is_full() and step >= self.pace.warmup
         # The host asks in every step while the loss waits for the answer, and seldom afterwards.
-        is_asked = may_have_filled and (not ready or step % self.interval == 0)
-        self._clock = (step + 1, bool(self.filled.all()) if is_asked else full)
+        if may_have_filled and (not self._is_ready() or step % self.pace.interval == 0):
+            self._full = None
 
     @torch.no_grad()
     def calibrated(self, taught: Output, label: Int64[Tensor, "b h w"]) -> Int64[Tensor, "b h w"]:
         """The pseudo-label after instances have had their say; unchanged with beta 1 or before the bank is ready."""
-        if self.beta == 1 or not self._is_ready():
+        if self.settings.beta == 1 or not self._is_ready():
             return label
         grid = (taught.embedding.shape[-2], taught.embedding.shape[-1])
         probability = _pixels(enlarge(taught.logits.float(), grid)).softmax(dim=1)
@@ -140,7 +191,7 @@ class InstanceBank(Term):
             _pixels(taught.embedding).split(PIXELS_AT_ONCE), probability.split(PIXELS_AT_ONCE), strict=True
         ):
             said = instances.gathered(self._taught_similarity(embedding), self.labels, self.classes)
-            parts.append(self.beta * own + (1 - self.beta) * said)
+            parts.append(self.settings.beta * own + (1 - self.settings.beta) * said)
         mixed = torch.cat(parts).view(len(label), *grid, self.classes).permute(0, 3, 1, 2)
         return enlarge(mixed, (label.shape[-2], label.shape[-1])).max(dim=1).indices
 
@@ -148,15 +199,15 @@ class InstanceBank(Term):
         return instances.log_similarity(
             embedding,
             self.features,
-            kind=self.similarity,
-            temperature=self.temperature or SOFT,
-            there=None if self._now()[1] else self.filled,
+            kind=self.settings.similarity,
+            temperature=self.settings.temperature or SOFT,
+            there=None if self._is_full() else self.filled,
         )
 
     def _taught_similarity(self, embedding: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:
         """What the teacher says of instances."""
         similarity = self._log_similarity(embedding).exp()
-        return similarity if self.temperature else instances.nearest(similarity)
+        return similarity if self.settings.temperature else instances.nearest(similarity)
 
     def _loss(self, view: View, output: Output) -> Tensor:
         assert view.teacher is not None
@@ -166,11 +217,11 @@ class InstanceBank(Term):
         with torch.no_grad():
             probability = _pixels(enlarge(view.teacher.logits.float(), grid)).softmax(dim=1)
             score = probability
-            if self.scatter == "student_logits":
+            if self.settings.scatter == "student_logits":
                 score = _pixels(enlarge(output.logits.detach().float(), grid))
             counted = self._counted(view, probability, grid)
             weight = counted.float()
-            if self.region == "trusted" and view.weight is not None:
+            if self.settings.region == "trusted" and view.weight is not None:
                 weight = weight * enlarge_nearest(view.weight[:, None], grid).flatten()
         total = strong.new_zeros((), dtype=torch.float32)
         for at in range(0, len(strong), PIXELS_AT_ONCE):
@@ -188,29 +239,29 @@ class InstanceBank(Term):
         """The loss of some pixels: the student's distribution against the teacher's, weighed by classes."""
         with torch.no_grad():
             target = self._taught_similarity(weak)
-            if self.scatter != "off":
+            if self.settings.scatter != "off":
                 target = instances.scattered(target, score, self.labels)
         return instances.instance_loss(target, self._log_similarity(strong), weight)
 
     def _counted(self, view: View, probability: Tensor, grid: tuple[int, int]) -> Bool[Tensor, " n"]:
         counted = torch.ones(len(probability), dtype=torch.bool, device=probability.device)
-        if self.region == "all":
+        if self.settings.region == "all":
             return counted
         if view.mix_mask is not None:
             pasted = enlarge_nearest(view.mix_mask[:, None].float(), grid)[:, 0].flatten() > 0
             counted &= ~pasted
-        return counted & (probability.max(dim=1).values >= 0.968) if self.region == "confident" else counted
+        return counted & (probability.max(dim=1).values >= 0.968) if self.settings.region == "confident" else counted
 
     @torch.no_grad()
     def _remember(self, embedding: Float[Tensor, "b d h w"], label: Int64[Tensor, "b h w"]) -> None:
         """Fill or update the bank from the first picture of the first process, so that all processes agree."""
-        step, full = self._now()
+        step, full = self.step, self._is_full()
         grid = (embedding.shape[-2], embedding.shape[-1])
         seen = enlarge_nearest(label[:1, None].float(), grid)[0, 0].long()
-        if step < self.warmup:
+        if step < self.pace.warmup:
             self._count(seen)
             return
-        if self._is_ready() and self.update != "frozen" and step % self.interval == 0:
+        if self._is_ready() and self.settings.update != "frozen" and step % self.pace.interval == 0:
             self._follow(_pixels(embedding[:1]), seen)
         if not full:
             self._fill(_pixels(embedding[:1]), seen.flatten())
@@ -225,8 +276,8 @@ class InstanceBank(Term):
             self._count(label)  # without a warm-up nothing was counted before
             if not bool(self.counts.any()):
                 return
-            self.labels.copy_(quotas(self.counts, self.size))
-            self.ages.copy_(torch.arange(1, self.size + 1))
+            self.labels.copy_(quotas(self.counts, self.settings.size))
+            self.ages.copy_(torch.arange(1, self.settings.size + 1))
         place, found = instances.distinct_pixels(
             label, self.labels, ~self.filled, self.classes, most=FROM_ONE_PICTURE, generator=self._dice(label)
         )
@@ -236,20 +287,20 @@ class InstanceBank(Term):
 
     def _follow(self, pixels: Tensor, label: Int64[Tensor, "h w"]) -> None:
         flat = label.flatten()
-        if self.update == "fifo":
+        if self.settings.update == "fifo":
             self._replace_oldest(pixels, flat)
             return
         means, present = instances.class_means(pixels, flat, self.classes)
-        if self.update != "ema":
+        if self.settings.update != "ema":
             every = torch.arange(self.classes, device=flat.device)
             edge = torch.where(instances.boundary(label).flatten(), flat, torch.full_like(flat, self.classes))
             place, found = instances.draw_pixels(edge, every, self.classes, self._dice(edge))
             on_edge = pixels[place].float()
-            if self.update == "ema_boundary_center":
+            if self.settings.update == "ema_boundary_center":
                 on_edge = (on_edge + means) / 2
             means = torch.where(found[:, None], on_edge, means)
         means, present = from_first_rank(means), from_first_rank(present.float()) > 0
-        moved = torch.lerp(means[self.labels], self.features, self.momentum)
+        moved = torch.lerp(means[self.labels], self.features, self.pace.momentum)
         moves = present[self.labels] & self.filled
         self.features.copy_(torch.where(moves[:, None], moved, self.features))
 
@@ -269,18 +320,16 @@ class InstanceBank(Term):
 
     def _dice(self, like: Tensor) -> torch.Generator:
         """Random numbers of this step's own: with a weight of 0 a run is the run without a bank."""
-        step, _ = self._now()
-        return torch.Generator(like.device).manual_seed(1_000_003 * self.seed + step)
+        return torch.Generator(like.device).manual_seed(1_000_003 * self.seed + self.step)
 
-    def _now(self) -> tuple[int, bool]:
-        """Steps so far, and whether the bank is full; read from the buffers after a resume."""
-        if self._clock is None:
-            self._clock = (int(self.steps), bool(self.filled.all()))
-        return self._clock
+    def _is_full(self) -> bool:
+        """As it was when it was last looked up; the device is waited for only then."""
+        if self._full is None:
+            self._full = bool(self.filled.all())
+        return self._full
 
     def _is_ready(self) -> bool:
-        step, full = self._now()
-        return full or step >= self.warmup + self.patience
+        return self._is_full() or self.step >= self.pace.warmup + self.pace.patience
 
 
 def quotas(counts: Float[Tensor, " c"], size: int) -> Int64[Tensor, " k"]:

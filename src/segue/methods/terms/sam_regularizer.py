@@ -1,18 +1,55 @@
 """Train the student on a second decoding, of features that have looked at those of a frozen SAM encoder."""
 
 import contextlib
+import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal, cast
 
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segue.methods.method import Term
+from segue.methods.context import Context
+from segue.methods.method import Term, TermSettings
 from segue.methods.teacher import Frozen
 from segue.models.batch_norms import batch_norms, statistics_kept
+from segue.models.encoders.sam import build_sam
 from segue.models.segmenter import segmentation_loss
+from segue.settings import Count, NotNegative, Stage
 from segue.types import Output, Supervised, View
+
+
+logger = logging.getLogger(__name__)
+
+
+class SamRegularizerSettings(TermSettings):
+    """SSR: a second decoding, of features that have looked at SAM's."""
+
+    encoder: Literal["vit_b", "vit_l", "vit_h", "tiny"] = "vit_b"
+    weights: Path | None = None  # a Hugging Face folder or the official .pth; None: random, for tests alone
+    image_size: Count | None = None  # side of what SAM sees, in pixels; None for its own, 1024
+    stages: list[Stage] = [1, 2, 3, 4]  # whose maps look at SAM's (S0 to S3); the others pass unchanged
+    share: NotNegative = 1.0  # of the second decoding's loss
+    zero_init: bool = False  # start with features that SAM's do not change (off in the official code)
+    # Whether the decoder's running statistics also see the changed features, as in the official code, or only those
+    # that inference uses.
+    bn_update: Literal["both", "plain_only"] = "both"
+    mask_branch: bool = False  # decode MIC's masked view twice, too
+
+    def build(self, context: Context) -> "SamRegularizer":
+        """The term with a frozen SAM."""
+        if self.weights is None:
+            logger.warning(
+                "features of a random SAM: terms.sam_regularizer.weights is not set, so SAM has learnt nothing"
+            )
+        mean, std = context.colours
+        sam = build_sam(self.encoder, self.weights, image_size=self.image_size, mean=mean, std=std)
+        encoder = context.student.encoder
+        heads = getattr(encoder, "heads", (1, 2, 4, 8))
+        return SamRegularizer(
+            self, sam, sam_channels=sam.channels, channels=encoder.out_channels, heads=heads
+        )
 
 
 class SamRegularizer(Term):
@@ -26,43 +63,28 @@ class SamRegularizer(Term):
 
     Args:
         sam: From a normalised image to SAM's map; held outside parameters and state.
-        sam_channels: Channels of that map.
         channels: Of the student's four maps.
         heads: Of the four cross-attentions.
-        stages: Which maps look at SAM's, from 1; the others pass unchanged.
-        share: The second prediction's share of the loss.
-        zero_init: Start with features that look at SAM's without being changed by them (off in the official code).
-        bn_update: "both": the decoder's running statistics also see the changed features, as in the official
-            code; "plain_only" leaves them to the features that inference uses.
-        views: The views that are decoded twice.
     """
-
-    view_names: tuple[str, ...] = ("source", "target")
 
     def __init__(
         self,
+        settings: SamRegularizerSettings,
         sam: nn.Module,
         *,
         sam_channels: int,
         channels: Sequence[int],
         heads: Sequence[int] = (1, 2, 5, 8),
-        stages: Sequence[int] = (1, 2, 3, 4),
-        share: float = 1.0,
-        zero_init: bool = False,
-        bn_update: Literal["both", "plain_only"] = "both",
-        views: tuple[str, ...] = ("source", "target"),
     ) -> None:
         super().__init__()
-        self.view_names = views
+        self.settings = settings
+        self.view_names = ("source", "target", "masked") if settings.mask_branch else ("source", "target")
         self.sam = Frozen(sam)
-        self.stages = tuple(stages)
-        self.share = share
-        self.bn_update: Literal["both", "plain_only"] = bn_update
         self.embedding_layer = nn.ModuleList(SamProjection(sam_channels, width) for width in channels)
         self.fusion_layer = nn.ModuleList(
             CrossAttention(width, count) for width, count in zip(channels, heads, strict=True)
         )
-        if zero_init:
+        if settings.zero_init:
             for layer in self.fusion_layer:
                 projection = cast(nn.Linear, layer.proj)
                 nn.init.zeros_(projection.weight)
@@ -73,11 +95,11 @@ class SamRegularizer(Term):
         seen = self.fused(output.features, cast(Tensor, self.sam(view.image)))
         head = cast(nn.Module, network.head)
         with (
-            statistics_kept(batch_norms(head)) if self.bn_update == "plain_only" else contextlib.nullcontext()
+            statistics_kept(batch_norms(head)) if self.settings.bn_update == "plain_only" else contextlib.nullcontext()
         ):
             logits: Tensor = head(seen)[0]
         regularised = Output(logits, seen, logits, [Supervised(logits)])
-        return {"sam": self.share * segmentation_loss(regularised, view)}
+        return {"sam": self.settings.share * segmentation_loss(regularised, view)}
 
     def fused(self, features: Sequence[Tensor], sam: Float[Tensor, "b d h w"]) -> list[Tensor]:
         """The four maps after looking at SAM's; those of other stages are the same tensors.
@@ -88,7 +110,7 @@ class SamRegularizer(Term):
         """
         tokens = sam.flatten(2).transpose(1, 2)
         seen = list(features)
-        for stage in self.stages:
+        for stage in self.settings.stages:
             at = stage - 1
             seen[at] = self.fusion_layer[at](features[at], self.embedding_layer[at](tokens))
         return seen

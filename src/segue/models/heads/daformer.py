@@ -58,6 +58,7 @@ class DaformerHead(Head):
         super().__init__()
         if context not in FUSIONS:
             raise ValueError(f"unknown context {context!r}{nearest(context, list(FUSIONS))}")
+        self.embedding_channels = channels
         embeddings: list[nn.Module] = [LevelEmbedding(width, channels) for width in in_channels]
         if context == "sepaspp_bottleneck":
             narrow = nn.Conv2d(in_channels[-1], channels, 1)

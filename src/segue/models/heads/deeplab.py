@@ -53,6 +53,7 @@ class DeepLabV2Head(Head):
         super().__init__()
         if context not in BRANCHES:
             raise ValueError(f"unknown context {context!r}{nearest(context, list(BRANCHES))}")
+        self.embedding_channels = in_channels[-1]
         self.aspp_modules = nn.ModuleList(
             _classifier(in_channels[-1], num_classes, dilation) for dilation in BRANCHES[context]
         )
@@ -92,6 +93,7 @@ class DeepLabV3PlusHead(Head):
         self, in_channels: Sequence[int], num_classes: int, *, channels: int = 512, dropout: float = 0.1
     ) -> None:
         super().__init__()
+        self.embedding_channels = channels
         self.image_pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), ConvNorm(in_channels[-1], channels))
         self.aspp_modules = nn.ModuleList(
             pyramid_branch(in_channels[-1], channels, dilation, separable=True) for dilation in PYRAMID

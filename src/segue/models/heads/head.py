@@ -12,10 +12,12 @@ class Head(nn.Module):
         stride: Pixels a cell of the logits spans.
         learns_like_a_head: Whether a module's parameters learn at the head's rate; any module may say so.
         options: Which of ``build_segmenter``'s arguments "channels", "context" and "dropout" it has.
+        embedding_channels: Channels of the embedding.
         as_attention: Options that differ where such a head weighs two resolutions.
     """
 
     stride: ClassVar[int] = 4
     learns_like_a_head: ClassVar[bool] = True
     options: ClassVar[tuple[str, ...]] = ("channels", "dropout")
+    embedding_channels: int
     as_attention: ClassVar[dict[str, str]] = {}

@@ -30,6 +30,7 @@ class SegformerHead(Head):
         self, in_channels: Sequence[int], num_classes: int, *, channels: int = 256, dropout: float = 0.1
     ) -> None:
         super().__init__()
+        self.embedding_channels = channels
         self.linear_c = nn.ModuleList(LevelEmbedding(width, channels) for width in in_channels)
         self.linear_fuse = ConvNorm(len(in_channels) * channels, channels)
         self.dropout = nn.Dropout2d(dropout)

@@ -1,7 +1,10 @@
-"""Nested mappings of plain values: what recipes return and settings are made of."""
+"""Nested mappings of plain values: what recipes return, YAML files hold and settings are made of."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, cast
+
+import yaml
 
 Tree = dict[str, Any]
 
@@ -32,3 +35,22 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> Tree:
         name = f"{prefix}{key}"
         flat |= flatten(cast(Tree, value), f"{name}.") if isinstance(value, Mapping) else {name: value}
     return flat
+
+
+def read_yaml(path: Path) -> Tree:
+    """A YAML file that holds a mapping.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not YAML or holds something other than a mapping.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path}: not readable as YAML: {reason}") from None
+    if not isinstance(tree, dict):
+        raise ValueError(f"{path}: expected a mapping of settings, found {type(tree).__name__}")
+    return cast(Tree, tree)

@@ -1,12 +1,16 @@
 """What every group of settings is, and the numbers that settings are made of."""
 
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
+NotNegative = Annotated[float, Field(ge=0.0)]
 Count = Annotated[int, Field(ge=1)]
+Stage: TypeAlias = Annotated[int, Field(ge=1, le=4)]
+"""A stage of an encoder."""
+
 Colour = tuple[int, int, int]
 
 

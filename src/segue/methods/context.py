@@ -1,0 +1,118 @@
+"""What a piece of a method may know of the run that it is built for, and what it may prepare before training."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from segue.classes import ClassList
+from segue.data.dataset import Dataset
+from segue.models.build import normalisation
+from segue.models.segmenter import Segmenter
+from segue.models.settings import NetworkSettings
+from segue.models.student import build_student
+from segue.models.weights import Card
+
+PAPER_STEPS = 40_000
+"""The length of the papers' runs, in which they state rates and intervals of steps."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """The run that a piece is built for.
+
+    Attributes:
+        recipe: Its recipe's name, for messages.
+        steps: Its length.
+        seed: Of everything random in it.
+        classes: What is told apart.
+        crop: Height and width of training crops.
+        network: The settings of the network that is trained.
+        student: That network with its starting weights.
+        terms: The names of the run's additional losses.
+    """
+
+    recipe: str
+    steps: int
+    seed: int
+    classes: ClassList
+    crop: tuple[int, int]
+    network: NetworkSettings
+    student: Segmenter
+    terms: tuple[str, ...] = ()
+
+    @property
+    def colours(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+        """Mean and standard deviation by which the student's pictures are normalised, in grey levels."""
+        return normalisation(self.network.encoder)
+
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether the student starts from anything but random numbers."""
+        return self.network.weights is not None or self.network.start is not None
+
+    def reference(self) -> nn.Module:
+        """The features that ``network.weights`` alone make: a network that ``network.start`` names has moved on."""
+        if self.network.start is None:
+            return self.student.feature_network()
+        before = self.network.model_copy(update={"start": None})
+        return build_student(before, classes=len(self.classes), crop=self.crop).feature_network()
+
+    def check_model(self, card: Card, path: Path) -> None:
+        """See that a trained model can teach the student.
+
+        Raises:
+            ValueError: If it was trained on other classes, or takes colours differently.
+        """
+        if list(card.classes) != list(self.classes.names):
+            raise ValueError(
+                f"{path}: the teacher was trained on other classes ({', '.join(card.classes)}) than this pair has"
+                f" ({', '.join(self.classes.names)})"
+            )
+        if (tuple(card.mean), tuple(card.std)) != self.colours:
+            raise ValueError(
+                f"{path}: the teacher's encoder takes colours differently from {self.network.encoder}; choose a student"
+                " encoder of the same family"
+            )
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What a method may use before its first step.
+
+    Attributes:
+        folder: The run folder.
+        source: Labelled pictures.
+        target: Unlabelled pictures; None for a method that looks at none.
+        resize: By domain, the box that its pictures are fitted into; None for their own size.
+        device: Where networks are to work.
+    """
+
+    folder: Path
+    source: Dataset
+    target: Dataset | None
+    resize: Mapping[str, tuple[int, int] | None]
+    device: torch.device
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network that a method leaves behind.
+
+    Attributes:
+        network: As it is after the last step.
+        called: What scores call it.
+        arguments: Of ``build_segmenter``, where it is not built like the student.
+        sees_pictures: Whether pictures of the two domains moved its batch statistics.
+    """
+
+    network: nn.Module
+    called: str = "student"
+    arguments: Mapping[str, object] | None = None
+    sees_pictures: bool = True
+
+    def card(self, card: Card) -> Card:
+        """The student's card, changed for this network."""
+        return card if self.arguments is None else replace(card, network=self.arguments)
