@@ -46,6 +46,9 @@ def fuse(
         ),
     ] = None,
     labels: Annotated[Path | None, typer.Option(help="Labelled target pictures, for --policy truth.")] = None,
+    labels_map: Annotated[
+        Path | None, typer.Option(help="YAML: class of --labels -> class of the result, or ignore.")
+    ] = None,
     conflict: Annotated[
         Literal["neighbourhood", "certainty", "order", "ignore"], typer.Option(help="Of several claims.")
     ] = "neighbourhood",
@@ -90,7 +93,8 @@ def fuse(
         device=choose_device(device),
     )
     chosen, about = (None, {}) if fusion != "channel" else _policy(
-        policy, opened.members, opened.classes, opened.names, by_student, labels
+        policy, opened.members, opened.classes, opened.names, by_student, labels,
+        {} if labels_map is None else read_yaml(labels_map),
     )  # fmt: skip
     first = None if order is None else precedence(order.split(","), opened.classes)
     rules = FusionRules(fusion, chosen, conflict, unclaimed, window, first, threshold)
@@ -122,6 +126,7 @@ def _policy(
     pictures: Sequence[str],
     students: Mapping[str, Path],
     labels: Path | None,
+    labels_map: Mapping[str, str],
 ) -> "tuple[tuple[int, ...], dict[str, object]]":
     from segue.evaluate import policy
     from segue.evaluate.open_members import labelled_scores, student_certainty
@@ -142,7 +147,7 @@ def _policy(
         Console().print(
             "This policy reads target labels: it is an oracle, for measuring only.", style="yellow"
         )
-        found = labelled_scores(members, classes, pictures, labels)
+        found = labelled_scores(members, classes, pictures, labels, labels_map)
         table = [[one.per_class_iou[name] for name in classes.names] for one in found]
         return policy.by_truth(found, classes), {"iou": table}
     if wanted == "certainty":

@@ -11,7 +11,13 @@ from torch import Tensor
 
 from segue.classes import ClassList
 from segue.data.layout import find_files
-from segue.data.named_labels import CLASS_FILES, NamedLabels, open_named_labels, own_classes, own_table
+from segue.data.named_labels import (
+    NamedLabels,
+    labels_class_file,
+    open_named_labels,
+    own_classes,
+    own_table,
+)  # fmt: skip
 from segue.evaluate.labelling import Eye
 from segue.evaluate.members import (
     FolderMember,
@@ -116,7 +122,11 @@ def student_certainty(folder: Path, classes: ClassList) -> list[float | None]:
 
 
 def labelled_scores(
-    members: Sequence[Member], classes: ClassList, pictures: Sequence[str], labels: Path
+    members: Sequence[Member],
+    classes: ClassList,
+    pictures: Sequence[str],
+    labels: Path,
+    class_map: Mapping[str, str] | None = None,
 ) -> list[Scores]:
     """Each member's scores on labelled pictures.
 
@@ -124,13 +134,15 @@ def labelled_scores(
         members: To be scored.
         classes: The fused classes, which the labels have, too.
         pictures: Names.
-        labels: Folder of label PNGs of the same names; without a class list their values are places of the classes.
+        labels: Folder of label PNGs of the same names; without a class list, its own or its data set's, their values
+            are places of the classes.
+        class_map: From the labels' own class names to the fused ones or "ignore".
 
     Raises:
         FileNotFoundError: If there is no such folder.
         ValueError: If a label is missing, or of another size than a member's.
     """
-    truth = _truth(labels, classes)
+    truth = _truth(labels, classes, class_map or {})
     confusions = [empty_confusion(len(classes), over_ranks=False) for _ in members]
     for name in pictures:
         label = truth(name)
@@ -149,14 +161,16 @@ def labelled_scores(
     return [scores(total(confusion), classes.names) for confusion in confusions]
 
 
-def _truth(folder: Path, classes: ClassList) -> NamedLabels:
+def _truth(folder: Path, classes: ClassList, class_map: Mapping[str, str]) -> NamedLabels:
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder of labels")
-    if any((folder / file).is_file() for file in CLASS_FILES):
-        return open_named_labels(folder, classes, {}, origin=str(folder))
+    if labels_class_file(folder) is not None:
+        return open_named_labels(
+            folder, classes, class_map, origin=str(folder), place="the file of --labels-map"
+        )
     index = folder / "index"
     files = find_files(index if index.is_dir() else folder)
-    return NamedLabels(files, own_table(classes, classes, {}, str(folder)), str(folder))
+    return NamedLabels(files, own_table(classes, classes, class_map, str(folder)), str(folder))
 
 
 def _eye(name: str, path: Path, device: torch.device) -> Eye | None:
