@@ -54,7 +54,6 @@ logger = logging.getLogger(__name__)
 
 PAPER_STEPS = 40_000
 """The length of the papers' runs, in which rates per step are stated."""
-
 BANK_UPDATES = 769
 """How often DIDA's bank is updated in a run of that length: every 50 steps after a warm-up of 1500."""
 
@@ -214,9 +213,8 @@ def build_loader(
     mean, std = normalisation(experiment.network.encoder)
     rare = data.rare_classes
     sampler: Sampler = UniformSampler(len(source))
-    if (
-        rare is not None or data.source.dataset != "street_scenes"
-    ):  # counting reads every label: bad ones are found here
+    # Counting reads every label: bad ones are found here.
+    if rare is not None or data.source.dataset != "street_scenes":
         statistics = class_statistics(source, cache=statistics_cache)
         if rare is not None:
             sampler = RareClassSampler(statistics, temperature=rare.temperature, min_share=rare.min_share)
