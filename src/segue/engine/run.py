@@ -26,7 +26,7 @@ from segue.engine.method_settings import OfflineSettings, SelfTrainingSettings, 
 from segue.engine.pictures import ViewPainter
 from segue.engine.scoring import plan, score_run, scored_network
 from segue.engine.settings import Experiment
-from segue.evaluate.labelling import soft_labels
+from segue.evaluate.labelling import open_soft_labels
 from segue.methods.collaborative import CollaborativeTeacher
 from segue.methods.self_training import SelfTraining
 from segue.models.build import normalisation
@@ -136,7 +136,7 @@ def _offline_labels(experiment: Experiment, target: Dataset | None) -> tuple[Lab
             " --set method.labels=DIR"
         )
     labels = open_offline(experiment.data, settings.labels, target)
-    soft = soft_labels(settings.labels, training_classes(experiment.data)) if settings.soft else None
+    soft = open_soft_labels(settings.labels, training_classes(experiment.data)) if settings.soft else None
     return labels, soft
 
 
