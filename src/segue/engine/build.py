@@ -71,7 +71,7 @@ def build_student(experiment: Experiment) -> Segmenter:
 
 
 def network_arguments(experiment: Experiment) -> dict[str, Any]:
-    """What ``build_segmenter`` is called with; a model's card keeps it."""
+    """What ``build_segmenter`` is called with."""
     network = experiment.network.model_dump(exclude={"weights", "start", "checkpoint_stages", "statistics"})
     if network["multi_resolution"] is not None:
         share = network["multi_resolution"]["detail"]
@@ -90,7 +90,7 @@ def build_method(
     Args:
         experiment: The run.
         student: The network that is trained.
-        teacher: A large teacher; None for the student's moving average.
+        teacher: A large one; None for the student's moving average.
         members: Whom ensemble distillation learns from.
     """
     method = _method(experiment, student, teacher, members)
@@ -259,8 +259,7 @@ def _mining(experiment: Experiment) -> dict[str, Any]:
     settings = experiment.method
     if not isinstance(settings, OfflineSettings) or settings.mining is None:
         return {}
-    classes = training_classes(experiment.data)
-    mined = [classes.index(name) for name in settings.mining.classes]
+    mined = [training_classes(experiment.data).index(name) for name in settings.mining.classes]
     return {"mined": mined, "mine_chance": settings.mining.chance}
 
 
