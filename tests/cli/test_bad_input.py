@@ -106,7 +106,8 @@ def test_label_value_outside_the_class_list(folders: Path, segue: Run) -> None:
 
 
 def test_mask_of_0_and_255(folders: Path, segue: Run) -> None:
-    (folders / "source" / "classes.json").write_text(json.dumps(["background", "crack"]))
+    for domain in ("source", "target"):
+        (folders / domain / "classes.json").write_text(json.dumps(["background", "crack"]))
     for path in (folders / "source" / "labels").rglob("*.png"):
         Image.fromarray(np.where(np.arange(32 * 64).reshape(32, 64) % 3, 0, 255).astype(np.uint8)).save(path)
     refused(segue(*train(folders)), folders, "0/255 mask", "{0: background, 255: name}")

@@ -57,10 +57,14 @@ def test_labels_with_other_classes_need_a_map(
     data = ("--data", labelled_folder, "--split", "val")
     without = run(model_folder, *data)
     assert isinstance(without.exception, ValueError)
+    assert "add to the file of --map" in str(without.exception) and "{asphalt: '?'}" in str(without.exception)
     (tmp_path / "map.yaml").write_text("asphalt: road\n")
     found = run(model_folder, *data, "--map", tmp_path / "map.yaml")
     assert found.exit_code == 0, found.output
     (tmp_path / "other.json").write_text(json.dumps(["road", "sky"]))
+    refused = run(model_folder, *data, "--classes", tmp_path / "other.json")
+    assert "a folder's own list counts" in str(refused.exception)
+    (labelled_folder / "classes.json").unlink()
     other = run(model_folder, *data, "--classes", tmp_path / "other.json")
     assert other.exit_code == 0, other.output
     assert other.output.splitlines()[3].split() == ["car", "n/a"]

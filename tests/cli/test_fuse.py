@@ -166,7 +166,10 @@ def test_class_lists_meet_through_maps(tmp_path: Path) -> None:
     (tmp_path / "map.yaml").write_text("asphalt: road\nvan: car\nbus: car\nheaven: ignore\n")
     arguments = (f"one={one}", f"other={other}", "--fusion", "pixel", "--out", tmp_path / "fused")
     without = run("fuse", *arguments)
-    assert "other/classes.json have no training class" in str(without.exception)
+    assert (
+        "other/classes.json: 4 of its classes are no training class; add to the class map of member other"
+        in str(without.exception)
+    )
     assert not (tmp_path / "fused").exists()
     found = run("fuse", *arguments, "--map", f"other={tmp_path / 'map.yaml'}")
     assert found.exit_code == 0, found.exception

@@ -128,8 +128,6 @@ def test_broken_files_are_one_line(tmp_path: Path, name: str, text: str) -> None
     [
         ({"vehicel": "car", "*": "ignore"}, "classes.json has no class 'vehicel'; did you mean 'vehicle'?"),
         ({"vehicle": "cars", "*": "ignore"}, "neither a training class nor 'ignore'; did you mean 'car'?"),
-        ({"vehicle": "car"}, "2 classes of classes.json have no training class: tree, cart; map each"),
-        ({"vehicle": "car", "tree": "ignore"}, "('*: ignore' covers the rest); did you mean 'car'?"),
         ({"*": None}, "'*' goes to None"),
     ],
 )
@@ -137,6 +135,27 @@ def test_bad_maps_name_the_nearest_and_the_remedy(class_map: dict, words: str) -
     with pytest.raises(ValueError, match=r"^class map: ") as caught:
         label_table(own("road", "vehicle", "tree", "cart"), TRAINING, class_map)
     assert words in str(caught.value)
+
+
+def test_classes_without_counterpart_are_refused_with_the_map_to_complete() -> None:
+    classes = own("road", "vehicle", "tree", "guard rail")
+    with pytest.raises(
+        ValueError, match=r"^classes\.json: 2 of its classes are no training class; "
+    ) as caught:
+        label_table(classes, TRAINING, {"vehicle": "car"}, place="data.source.class_map")
+    said = str(caught.value)
+    assert (
+        "add to data.source.class_map, with a training class (road, car, person) or ignore for each '?'"
+        in said
+    )
+    assert "('*: ignore' covers the rest)" in said and "\n" not in said
+    written = yaml.safe_load(said[said.index("{") : said.index("}") + 1])
+    assert written == {"tree": "?", "guard rail": "?"}
+    with pytest.raises(
+        ValueError, match=r"'tree' goes to '\?', which is neither a training class nor 'ignore'"
+    ):
+        label_table(classes, TRAINING, {"vehicle": "car", **written})
+    label_table(classes, TRAINING, {"vehicle": "car", **dict.fromkeys(written, "ignore")})
 
 
 @pytest.mark.parametrize(

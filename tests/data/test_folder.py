@@ -95,6 +95,20 @@ def test_class_lists_come_from_arguments_or_the_training_classes(write_folder: W
         ImageFolder(root, classes=AB, labelled=True, label_classes="absent.yaml")
 
 
+def test_a_folders_own_list_wins_and_another_that_says_otherwise_is_refused(write_folder: Write) -> None:
+    root = write_folder(["x"], classes=["b", "a"])
+    for given in (None, ["b", "a"]):
+        folder = ImageFolder(root, classes=AB, labelled=True, label_classes=given)
+        assert folder.label(0)[:, 0].tolist() == [1, 1, 1, 0, 0, 0]
+    (root / "other.yaml").write_text("[b, c, a]")
+    for given, value in ((["a", "b"], "0 is 'b' here, but 'a'"), ("other.yaml", "1 is 'a' here, but 'c'")):
+        with pytest.raises(
+            ValueError, match=rf"classes\.json: label value {value} in .*own list counts"
+        ) as caught:
+            ImageFolder(root, classes=AB, labelled=True, label_classes=given)
+        assert "\n" not in str(caught.value)
+
+
 def test_colour_masks_are_read_by_the_colours_of_the_class_list(
     write_folder: Write, save_picture: Save
 ) -> None:
@@ -165,7 +179,8 @@ def test_the_fingerprint_follows_files_map_and_classes(write_folder: Write) -> N
     assert fingerprint() == first
     seen = {first, fingerprint(labelled=False), fingerprint(classes=class_list(["b", "a"]))}
     seen.add(fingerprint(class_map={"b": "ignore"}))
-    seen.add(fingerprint(label_classes=["b", "a"]))
+    (root / "classes.json").write_text('["b", "a"]')
+    seen.add(fingerprint())
     os.utime(root / "labels/x.png", ns=(1, 1))
     seen.add(fingerprint())
     (root / "images/y.jpg").rename(root / "images/z.jpg")

@@ -1,6 +1,7 @@
 """Labels of rounds: seen mirrored and in a scale, with a prior, soft where asked for; numbers of the official code."""
 
 import json
+import pickle
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from segue.evaluate.labelling import (
     confidences,
     label_pictures,
     most_probable,
-    soft_labels,
+    open_soft_labels,
 )
 from segue.evaluate.predict import weighed
 from segue.ops.balance import balanced_label, class_thresholds, regularised_soft_label
@@ -73,7 +74,7 @@ def test_soft_labels_are_stored_in_full_size(cbst: dict[str, Tensor], tmp_path: 
     eye, pictures = told(cbst)
     rule = class_balanced(cbst["case/lrent_p20_ds4/threshold"], alpha=0.25)
     label_pictures(eye, pictures, tmp_path, rule=rule, read=numbered)
-    read = soft_labels(tmp_path, eye.classes)
+    read = pickle.loads(pickle.dumps(open_soft_labels(tmp_path, eye.classes)))  # as it travels to a worker
     for name, number in pictures.items():
         expected = cbst["case/lrent_p20_ds4/label"][number]
         assert torch.equal(torch.from_numpy(read_label(tmp_path / "index" / f"{name}.png")), expected)
@@ -86,12 +87,12 @@ def test_probabilities_that_are_no_soft_labels_are_refused(cbst: dict[str, Tenso
     eye, pictures = told(cbst)
     label_pictures(eye, pictures, tmp_path / "small", rule=most_probable(), read=numbered, soft=True)
     with pytest.raises(ValueError, match=r"x\.npz: probabilities of a smaller size"):
-        soft_labels(tmp_path / "small", eye.classes)("x")
+        open_soft_labels(tmp_path / "small", eye.classes)("x")
     with pytest.raises(ValueError, match="other classes"):
-        soft_labels(tmp_path / "small", class_list(["a", "b"]))
+        open_soft_labels(tmp_path / "small", class_list(["a", "b"]))
     label_pictures(eye, pictures, tmp_path / "hard", rule=most_probable(), read=numbered)
     with pytest.raises(FileNotFoundError, match=r"no soft labels in it .* method\.soft=false"):
-        soft_labels(tmp_path / "hard", eye.classes)
+        open_soft_labels(tmp_path / "hard", eye.classes)
 
 
 def test_a_prior_counts_in_thresholds_and_in_labels(cbst: dict[str, Tensor], tmp_path: Path) -> None:

@@ -12,8 +12,11 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from segue.models.build import ENCODERS, HEADS, build_segmenter
+from segue.models.build import build_segmenter
+from segue.models.encoders import ENCODERS
+from segue.models.encoders.encoder import Variant
 from segue.models.encoders.resnet import ResNet
+from segue.models.heads import HEADS
 from segue.models.heads.daformer import FUSIONS
 from segue.models.heads.deeplab import BRANCHES
 
@@ -53,8 +56,8 @@ def are_alike(maps: Sequence[Tensor]) -> bool:
 @pytest.fixture(autouse=True)
 def _shallow(monkeypatch: pytest.MonkeyPatch) -> None:
     one = (1, 1, 1, 1)
-    monkeypatch.setitem(ENCODERS, "resnet50_v1c", lambda drop_path: ResNet(one))
-    monkeypatch.setitem(ENCODERS, "resnet101_caffe", lambda drop_path: ResNet(one, caffe=True))
+    monkeypatch.setitem(ENCODERS, "resnet50_v1c", Variant(lambda drop_path: ResNet(one)))
+    monkeypatch.setitem(ENCODERS, "resnet101_caffe", Variant(lambda drop_path: ResNet(one, caffe=True)))
 
 
 def watched(encoder: str, head: str, context: str | None, *, detail: bool = False) -> Watch:

@@ -20,7 +20,8 @@ def evaluate(
     ] = None,
     split: Annotated[str | None, typer.Option(help="Which part of the data: test, val, ...")] = None,
     classes: Annotated[
-        Path | None, typer.Option(help="Class list of the labels; classes.json of the data by default.")
+        Path | None,
+        typer.Option(help="Class list of the labels, if the data has no classes.json of its own."),
     ] = None,
     class_map: Annotated[
         Path | None, typer.Option("--map", help="YAML: class of the labels -> class of the model, or ignore.")
@@ -96,7 +97,7 @@ def _settled(
 def _labelled(
     opened: "Opened", data: Path | None, *, split: str | None, classes: Path | None, class_map: Path | None
 ) -> "Dataset":
-    from segue.data.folder import ImageFolder
+    from segue.cli.opened import labelled_folder
     from segue.trees import read_yaml
 
     settings = opened.experiment
@@ -106,12 +107,11 @@ def _labelled(
             "--split, --classes and --map describe a folder of labelled pictures: name it with --data"
         )
     if data is not None:
-        dataset: Dataset = ImageFolder(
+        dataset = labelled_folder(
+            opened,
             data,
-            classes=opened.classes,
-            labelled=True,
             split=split,
-            label_classes=None if classes is None else classes.absolute(),
+            classes=classes,
             class_map=None if class_map is None else read_yaml(class_map),
         )
     elif settings is not None and own is not None:

@@ -51,6 +51,9 @@ def fuse(
         Path | None,
         typer.Option(help="Labels of these pictures, to measure by: other policies beside this one."),
     ] = None,
+    labels_map: Annotated[
+        Path | None, typer.Option(help="YAML: class of --labels -> class of the result, or ignore.")
+    ] = None,
     conflict: Annotated[
         Literal["neighbourhood", "certainty", "order", "ignore"], typer.Option(help="Of several claims.")
     ] = "neighbourhood",
@@ -98,7 +101,8 @@ def fuse(
     first = None if order is None else precedence(order.split(","), opened.classes)
     rules = FusionRules(fusion, None, conflict, unclaimed, window, first, threshold)
     check_members(opened.members, rules)
-    truth = None if labels is None else open_truth(labels, opened.classes)
+    labels_classes = {} if labels_map is None else read_yaml(labels_map)
+    truth = None if labels is None else open_truth(labels, opened.classes, labels_classes)
     found = None if truth is None else score_members(opened, truth)
     chosen, about = (None, {}) if fusion != "channel" else _policy(
         policy, [member.name for member in opened.members], opened.classes, by_student, found

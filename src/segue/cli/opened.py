@@ -1,5 +1,6 @@
 """What several verbs do with a trained model: find it, load it, know how it is to predict."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,8 @@ from segue.models.tensor_files import read_state
 from segue.models.weights import MODEL_FILE, Card, load_model
 
 if TYPE_CHECKING:
-    from segue.engine.settings import Experiment
+    from segue.data.dataset import Dataset
+    from segue.engine.settings import DomainSettings, Experiment
 
 TEACHER = "teacher.network."
 """What the names of a self-training method's teacher begin with in a checkpoint."""
@@ -88,6 +90,47 @@ def open_model(
     given = {"mode": mode, "flip": flip, "scales": None if scales is None else parse_scales(scales)}
     how = replace(how, **{name: value for name, value in given.items() if value is not None})
     return Opened(network.to(chosen), card, chosen, how, settings, run, statistics)
+
+
+def labelled_folder(
+    opened: Opened,
+    folder: Path,
+    *,
+    split: str | None = None,
+    classes: Path | None = None,
+    class_map: Mapping[str, str] | None = None,
+) -> "Dataset":
+    """Labelled pictures in the model's classes, read as the model's own run reads them if it knows the folder.
+
+    Args:
+        opened: The model.
+        folder: With ``images`` and ``labels``, or a published data set of the run's pair.
+        split: Which part of it.
+        classes: A class list file of the label values, for a folder without one; None for what the run says.
+        class_map: From own class names to the model's or "ignore"; None for what the run says.
+
+    Raises:
+        ValueError: If a class has no counterpart, or the folder's own list says something else than the given one.
+    """
+    from segue.engine.domains import open_domain
+    from segue.engine.settings import DataSettings, DomainSettings
+
+    own = DomainSettings(root=folder.absolute())
+    if opened.experiment is None:
+        data = DataSettings(classes=list(opened.card.classes), source=own, target=own)
+    else:
+        data = opened.experiment.data
+        own = _known_domain(opened.experiment, folder) or own
+    given = {"label_classes": None if classes is None else classes.absolute(), "class_map": class_map}
+    changes = {name: value for name, value in given.items() if value is not None}
+    domain = own.model_copy(update={"split": split, **changes})
+    return open_domain(data, domain, labelled=True, map_place="the file of --map")
+
+
+def _known_domain(experiment: "Experiment", folder: Path) -> "DomainSettings | None":
+    data, place = experiment.data, folder.expanduser().resolve()
+    domains = (data.evaluation, data.target, data.source_evaluation, data.source)
+    return next((d for d in domains if d and d.root and (data.root / d.root).resolve() == place), None)
 
 
 def choose_device(name: str | None) -> torch.device:

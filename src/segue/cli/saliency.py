@@ -28,6 +28,9 @@ def saliency(
     data: Annotated[
         Path | None, typer.Option(help="Folder of pictures; without it those of the run's own pair.")
     ] = None,
+    class_map: Annotated[
+        Path | None, typer.Option("--map", help="YAML: class of the labels -> class of the model, or ignore.")
+    ] = None,
     pictures: Annotated[int, typer.Option(min=1, help="How many are enough.")] = 500,
     out: Annotated[
         Path | None, typer.Option(help="The JSON file; saliency.json in the folder of MODEL by default.")
@@ -50,7 +53,7 @@ def saliency(
     if (against == "pseudo") != (labeller is not None):
         raise ValueError("--against pseudo and --labeller MODEL go together")
     opened = open_model(model, device=device)
-    dataset, resize = _pictures(opened, against, data)
+    dataset, resize = _pictures(opened, against, data, class_map)
     if against == "truth":
         console.print("This reads target labels: it is an oracle, for measuring only.", style="bold yellow")
     with counting("leaving out layers", len(evenly(len(dataset), pictures))) as watch:
@@ -87,14 +90,26 @@ def saliency(
     console.print(f"{path}\n{picture}", highlight=False)
 
 
-def _pictures(opened: "Opened", against: str, data: Path | None) -> "tuple[Dataset, tuple[int, int] | None]":
+def _pictures(
+    opened: "Opened", against: str, data: Path | None, class_map: Path | None
+) -> "tuple[Dataset, tuple[int, int] | None]":
     """The pictures to measure on, and the box that they are fitted into."""
+    from segue.cli.opened import labelled_folder
     from segue.data.folder import ImageFolder
     from segue.engine.domains import open_domain
+    from segue.trees import read_yaml
 
     settings, labelled = opened.experiment, against in ("truth", "source")
-    if data is not None:
-        dataset: Dataset = ImageFolder(data, classes=opened.classes, labelled=labelled)
+    if class_map is not None and (data is None or not labelled):
+        raise ValueError(
+            "--map describes labelled pictures: it goes with --data and --against truth or source"
+        )
+    if data is not None and labelled:
+        own_map = None if class_map is None else read_yaml(class_map)
+        dataset = labelled_folder(opened, data, class_map=own_map)
+        resize = opened.plan.resize
+    elif data is not None:
+        dataset = ImageFolder(data, classes=opened.classes, labelled=False)
         resize = opened.plan.resize
     elif settings is None:
         raise ValueError("a model without a run comes with no pictures: name a folder with --data DIR")

@@ -14,7 +14,12 @@ def train(
     pair: Annotated[str | None, typer.Option(help="A built-in pair or a YAML file.")] = None,
     source: Annotated[Path | None, typer.Option(help="Folder with images/ and labels/.")] = None,
     target: Annotated[Path | None, typer.Option(help="Folder of pictures; labels are never read.")] = None,
-    classes: Annotated[Path | None, typer.Option(help="YAML or JSON list of the class names.")] = None,
+    classes: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML or JSON list of the classes to train; a folder's own list says what its label values mean."
+        ),
+    ] = None,
     evaluation: Annotated[Path | None, typer.Option(help="Labelled target pictures to score on.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file with your differences.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; default runs/RECIPE.")] = None,

@@ -22,6 +22,9 @@ IGNORED = "ignore"
 REST = "*"
 """The class map's key for every class without an entry of its own or a training class of its name."""
 
+CLASS_FILES = ("classes.json", "classes.yaml", "classes.yml")
+"""What a folder's own class list is called."""
+
 KEYS = ("classes", "ignore", "colours", "colors", "palette")
 
 HIGHEST = 65535
@@ -45,6 +48,11 @@ class LabelClasses:
     declared: bool = False
     colours: dict[int, Colour] = field(default_factory=dict)
     origin: str = "the label classes"
+
+
+def class_file(folder: Path) -> Path | None:
+    """A folder's own class list; None if it has none."""
+    return next((folder / name for name in CLASS_FILES if (folder / name).is_file()), None)
 
 
 def read_label_classes(path: Path) -> LabelClasses:
@@ -174,7 +182,9 @@ class LabelTable:
         return f"{origin}: label values {shown} are outside the class list (values {meant}); {advice}"
 
 
-def label_table(own: LabelClasses, training: ClassList, class_map: Mapping[str, str]) -> LabelTable:
+def label_table(
+    own: LabelClasses, training: ClassList, class_map: Mapping[str, str], *, place: str = "the class map"
+) -> LabelTable:
     """Work out the training class of every label value.
 
     A class goes where the map says; without an entry, to the training class of its own name; without one,
@@ -184,12 +194,14 @@ def label_table(own: LabelClasses, training: ClassList, class_map: Mapping[str, 
         own: The classes of the label files.
         training: The training classes.
         class_map: From own names to training names or ``ignore``.
+        place: Where that map is written, for messages.
 
     Returns:
         The translation.
 
     Raises:
-        ValueError: If the map names an unknown class on either side, or says nothing about an own class.
+        ValueError: If the map names an unknown class on either side, or says nothing about an own class; the message
+            holds what to write.
     """
     own_names = list(dict.fromkeys(own.names.values()))
     for name, goal in class_map.items():
@@ -204,9 +216,9 @@ def label_table(own: LabelClasses, training: ClassList, class_map: Mapping[str, 
     lost = [name for name, goal in goals.items() if goal is None]
     if lost:
         raise ValueError(
-            f"class map: {len(lost)} classes of {own.origin} have no training class: {', '.join(lost[:8])}"
-            f"{', ...' if len(lost) > 8 else ''}; map each to a training class or to {IGNORED!r}"
-            f" ('{REST}: {IGNORED}' covers the rest){nearest(lost[0], training.names)}"
+            f"{own.origin}: {len(lost)} of its classes are no training class; add to {place}, with a training class"
+            f" ({', '.join(training.names)}) or {IGNORED} for each '?': {_to_complete(lost)}"
+            f" ('{REST}: {IGNORED}' covers the rest)"
         )
     highest = max((*own.names, *own.ignored, IGNORE))
     ids = np.full(highest + 1, IGNORE, dtype=np.uint8)
@@ -216,6 +228,13 @@ def label_table(own: LabelClasses, training: ClassList, class_map: Mapping[str, 
     missing = tuple(name for name in training.names if name not in goals.values())
     masks = not own.declared and sorted(own.names) in ([0], [0, 1])
     return LabelTable(ids, own.ignored.union(own.names), missing, masks)
+
+
+def _to_complete(names: Sequence[str]) -> str:
+    """A class map of these names in YAML, on one line."""
+    return yaml.safe_dump(
+        dict.fromkeys(names, "?"), default_flow_style=True, sort_keys=False, allow_unicode=True, width=10**9
+    ).strip()
 
 
 def _goal(name: str, training: ClassList, class_map: Mapping[str, str]) -> str | None:

@@ -4,7 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from segue.classes import ClassList
-from segue.data.class_map import LabelClasses, label_table, parse_label_classes, read_label_classes
+from segue.data.class_map import (
+    LabelClasses,
+    class_file,
+    label_table,
+    parse_label_classes,
+    read_label_classes,
+)  # fmt: skip
 from segue.data.label_file import GREY_LABELS, colour_labels
 from segue.data.layout import find_files, find_folder, pair
 from segue.data.picture_files import PictureFiles
@@ -25,16 +31,18 @@ class ImageFolder(PictureFiles):
         classes: The training classes.
         labelled: Whether labels are looked for.
         split: Which part of the data set; None for all of it.
-        label_classes: The names of the label values, in order, or the path of a class list file; if None the
-            folder's own ``classes.json``, ``.yaml`` or ``.yml``, and without one the training classes.
+        label_classes: The names of the label values, in order, or the path of a class list file, of a folder without
+            a ``classes.json``, ``.yaml`` or ``.yml`` of its own; None for the training classes.
         class_map: From own class names to training names or "ignore"; see label_table.
+        map_place: Where that map is written, for messages.
         image_folder: What the folder of images is called.
         label_folder: What the folder of labels is called; None for the usual names.
         image_suffix: What image names end in before their extension, over and above the picture's name.
         label_suffix: The same for labels.
 
     Raises:
-        ValueError: If a folder holds no picture; or, from the helpers, if something in it does not fit.
+        ValueError: If a folder holds no picture, or its own class list says something else than the given one; or,
+            from the helpers, if something in it does not fit.
     """
 
     def __init__(
@@ -46,6 +54,7 @@ class ImageFolder(PictureFiles):
         split: str | None = None,
         label_classes: Sequence[str] | Path | str | None = None,
         class_map: Mapping[str, str] | None = None,
+        map_place: str = "class_map",
         image_folder: str = "images",
         label_folder: str | None = None,
         image_suffix: str = "",
@@ -67,19 +76,32 @@ class ImageFolder(PictureFiles):
             images,
             classes=classes,
             labels=labels,
-            table=label_table(own, classes, class_map or {}),
+            table=label_table(own, classes, class_map or {}, place=map_place),
             reader=colour_labels(own.colours) if own.colours else GREY_LABELS,
         )
 
 
 def _label_classes(root: Path, given: Sequence[str] | Path | str | None, training: ClassList) -> LabelClasses:
-    if isinstance(given, str | Path):
-        path = Path(given).expanduser()
-        return read_label_classes(path if path.is_absolute() or path.exists() else root / path)
-    if given is not None:
-        return parse_label_classes(list(given), "the label classes")
-    files = [root / f"classes{extension}" for extension in (".json", ".yaml", ".yml")]
-    present = next((path for path in files if path.is_file()), None)
-    if present is not None:
-        return read_label_classes(present)
-    return parse_label_classes(list(training.names), f"the training classes ({root} has no classes.json)")
+    """What the label values mean: the folder knows best, then whoever opens it."""
+    listed, own = _given(root, given), class_file(root)
+    if own is None:
+        nowhere = f"the training classes ({root} has no classes.json)"
+        return listed or parse_label_classes(list(training.names), nowhere)
+    found = read_label_classes(own)
+    if listed is not None and listed.names != found.names:
+        value = min(v for v, _ in listed.names.items() ^ found.names.items())
+        mine, other = (f"{names.get(value, 'nothing')!r}" for names in (found.names, listed.names))
+        raise ValueError(
+            f"{own}: label value {value} is {mine} here, but {other} in {listed.origin}: a folder's own list counts;"
+            " leave the other one out, or mend this one"
+        )
+    return found
+
+
+def _given(root: Path, given: Sequence[str] | Path | str | None) -> LabelClasses | None:
+    if given is None:
+        return None
+    if not isinstance(given, str | Path):
+        return parse_label_classes(list(given), "label_classes")
+    path = Path(given).expanduser()
+    return read_label_classes(path if path.is_absolute() or path.exists() else root / path)

@@ -10,15 +10,15 @@ from torch import Tensor
 from segue.classes import ClassList
 from segue.data.class_map import (
     LabelTable,
+    class_file,
     label_table,
     parse_label_classes,
     read_class_list,
     read_label_classes,
 )  # fmt: skip
+from segue.data.folder import LABEL_FOLDERS
 from segue.data.layout import find_files
 from segue.data.picture import read_label
-
-CLASS_FILES = ("classes.json", "classes.yaml", "classes.yml")
 
 
 @dataclass(frozen=True)
@@ -48,21 +48,23 @@ class NamedLabels:
 
 
 def open_named_labels(
-    folder: Path, classes: ClassList, class_map: Mapping[str, str], *, origin: str
+    folder: Path, classes: ClassList, class_map: Mapping[str, str], *, origin: str, place: str | None = None
 ) -> NamedLabels:
     """The labels of a folder that says which classes its numbers are.
 
     Args:
-        folder: PNG files, in ``index/`` or as they are, and ``classes.json`` or ``.yaml``.
+        folder: PNG files, in ``index/`` or as they are, and a class list as :func:`labels_class_file` finds it.
         classes: The training classes.
         class_map: From own class names to training names or "ignore".
         origin: What they are called in messages.
+        place: Where their class map is written, for messages.
 
     Raises:
         FileNotFoundError: If the folder or its class list is missing.
         ValueError: If a class has no counterpart and the map does not say what becomes of it.
     """
-    table = label_table(read_label_classes(_class_file(folder, origin)), classes, class_map)
+    own = read_label_classes(_class_file(folder, origin))
+    table = label_table(own, classes, class_map, place=place or f"the class map of {origin}")
     index = folder / "index"
     return NamedLabels(find_files(index if index.is_dir() else folder), table, origin)
 
@@ -82,11 +84,29 @@ def own_table(own: ClassList, classes: ClassList, class_map: Mapping[str, str], 
     Raises:
         ValueError: If a class has no counterpart and the map does not say what becomes of it.
     """
-    return label_table(parse_label_classes(list(own.names), origin), classes, class_map)
+    listed = parse_label_classes(list(own.names), origin)
+    return label_table(listed, classes, class_map, place=f"the class map of {origin}")
+
+
+def labels_class_file(folder: Path) -> Path | None:
+    """The class list of a folder of labels: its own, or that of the data set whose labels they are.
+
+    A data set's labels are ``DIR/labels``, ``DIR/labels/SPLIT`` or ``DIR/SPLIT/labels`` (or ``masks``); what ``segue
+    label`` wrote is ``DIR/index``. None if there is none.
+    """
+    place = folder.absolute()
+    above = [place]
+    if place.name in LABEL_FOLDERS:
+        above += [place.parent, place.parent.parent]
+    elif place.parent.name in LABEL_FOLDERS:
+        above += [place.parent.parent]
+    elif place.name == "index":
+        above += [place.parent]
+    return next((found for one in above if (found := class_file(one)) is not None), None)
 
 
 def _class_file(folder: Path, origin: str) -> Path:
-    found = next((folder / file for file in CLASS_FILES if (folder / file).is_file()), None)
+    found = labels_class_file(folder)
     if found is None:
         raise FileNotFoundError(f"{origin}: {folder} has no classes.json that names its class numbers")
     return found

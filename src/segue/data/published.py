@@ -19,6 +19,7 @@ def open_published(
     labelled: bool,
     split: str | None = None,
     class_map: Mapping[str, str] | None = None,
+    map_place: str = "class_map",
 ) -> PictureFiles:
     """Pictures of a published data set, unpacked as its authors packed it.
 
@@ -29,6 +30,7 @@ def open_published(
         labelled: Whether labels are looked for; without it no label file or folder is touched.
         split: One of its splits; None if it has none.
         class_map: As :func:`published_table`.
+        map_place: Where that map is written, for messages.
 
     Returns:
         The data set.
@@ -52,7 +54,7 @@ def open_published(
         raise ValueError(
             f"{root}: {dataset} comes without labels of its split {split!r}; it can only be a target"
         )
-    table = published_table(dataset, classes, class_map or {})
+    table = published_table(dataset, classes, class_map or {}, place=map_place)
     labels = _found(root, dataset, layout.labels, folders, layout.label_end)
     _require_pairs(images, labels, dataset)
     return PictureFiles(
@@ -64,7 +66,9 @@ def open_published(
     )
 
 
-def published_table(dataset: str, classes: ClassList, class_map: Mapping[str, str]) -> LabelTable:
+def published_table(
+    dataset: str, classes: ClassList, class_map: Mapping[str, str], *, place: str = "class_map"
+) -> LabelTable:
     """The training class of every label value of a published data set.
 
     A class of the data set goes where the map says; else to the training class of its own name; else to the
@@ -74,6 +78,7 @@ def published_table(dataset: str, classes: ClassList, class_map: Mapping[str, st
         dataset: A name in LAYOUTS.
         classes: The training classes.
         class_map: From own class names to training names or "ignore"; "*" for the rest.
+        place: Where that map is written, for messages.
 
     Returns:
         The translation.
@@ -85,7 +90,7 @@ def published_table(dataset: str, classes: ClassList, class_map: Mapping[str, st
         if name not in classes.names and (goal == IGNORED or goal in classes.names):
             usual[name] = goal
     own = LabelClasses(dict(layout.names), layout.ignored, declared=True, origin=dataset)
-    return label_table(own, classes, {**usual, **class_map})
+    return label_table(own, classes, {**usual, **class_map}, place=place)
 
 
 def tree(layout: Layout) -> str:

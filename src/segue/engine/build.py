@@ -54,7 +54,6 @@ logger = logging.getLogger(__name__)
 
 PAPER_STEPS = 40_000
 """The length of the papers' runs, in which rates per step are stated."""
-
 BANK_UPDATES = 769
 """How often DIDA's bank is updated in a run of that length: every 50 steps after a warm-up of 1500."""
 
@@ -72,7 +71,7 @@ def build_student(experiment: Experiment) -> Segmenter:
 
 
 def network_arguments(experiment: Experiment) -> dict[str, Any]:
-    """What ``build_segmenter`` is called with; a model's card keeps it."""
+    """What ``build_segmenter`` is called with."""
     network = experiment.network.model_dump(exclude={"weights", "start", "checkpoint_stages", "statistics"})
     if network["multi_resolution"] is not None:
         share = network["multi_resolution"]["detail"]
@@ -91,7 +90,7 @@ def build_method(
     Args:
         experiment: The run.
         student: The network that is trained.
-        teacher: A large teacher; None for the student's moving average.
+        teacher: A large one; None for the student's moving average.
         members: Whom ensemble distillation learns from.
     """
     method = _method(experiment, student, teacher, members)
@@ -214,9 +213,8 @@ def build_loader(
     mean, std = normalisation(experiment.network.encoder)
     rare = data.rare_classes
     sampler: Sampler = UniformSampler(len(source))
-    if (
-        rare is not None or data.source.dataset != "street_scenes"
-    ):  # counting reads every label: bad ones are found here
+    # Counting reads every label: bad ones are found here.
+    if rare is not None or data.source.dataset != "street_scenes":
         statistics = class_statistics(source, cache=statistics_cache)
         if rare is not None:
             sampler = RareClassSampler(statistics, temperature=rare.temperature, min_share=rare.min_share)
@@ -261,8 +259,7 @@ def _mining(experiment: Experiment) -> dict[str, Any]:
     settings = experiment.method
     if not isinstance(settings, OfflineSettings) or settings.mining is None:
         return {}
-    classes = training_classes(experiment.data)
-    mined = [classes.index(name) for name in settings.mining.classes]
+    mined = [training_classes(experiment.data).index(name) for name in settings.mining.classes]
     return {"mined": mined, "mine_chance": settings.mining.chance}
 
 

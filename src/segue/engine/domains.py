@@ -19,13 +19,16 @@ def training_classes(data: DataSettings) -> ClassList:
     return class_list(data.classes, data.colours)
 
 
-def open_domain(data: DataSettings, domain: DomainSettings, *, labelled: bool) -> Dataset:
+def open_domain(
+    data: DataSettings, domain: DomainSettings, *, labelled: bool, map_place: str | None = None
+) -> Dataset:
     """The data set of one domain.
 
     Args:
         data: The pair's settings.
         domain: Which of its domains.
         labelled: Whether labels may be read; without it no label file is looked for.
+        map_place: Where the domain's class map is written, for messages; None for the pair's settings.
 
     Raises:
         ValueError: If the settings do not say enough, or the data are not as they say.
@@ -55,6 +58,7 @@ def open_domain(data: DataSettings, domain: DomainSettings, *, labelled: bool) -
         )
     root = data.root / domain.root
     own = domain.label_classes
+    map_place = map_place or f"data.{_role(data, domain)}.class_map (the pair's file, or --set)"
     if domain.dataset != "folder":
         if own is not None:
             raise ValueError(f"{domain.dataset} has label classes of its own: leave out label_classes")
@@ -64,6 +68,7 @@ def open_domain(data: DataSettings, domain: DomainSettings, *, labelled: bool) -
             split=domain.split,
             classes=classes,
             class_map=domain.class_map,
+            map_place=map_place,
             labelled=labelled,
         )
     return ImageFolder(
@@ -72,8 +77,17 @@ def open_domain(data: DataSettings, domain: DomainSettings, *, labelled: bool) -
         classes=classes,
         label_classes=data.root / own if isinstance(own, Path) else own,
         class_map=domain.class_map,
+        map_place=map_place,
         labelled=labelled,
     )
+
+
+def _role(data: DataSettings, domain: DomainSettings) -> str:
+    """What a domain is called in the settings."""
+    if domain == data.target and domain is not data.evaluation:
+        return "target"  # which the oracle puts in the source's place
+    roles = ("source", "evaluation", "source_evaluation")
+    return next((role for role in roles if getattr(data, role) is domain), "source")
 
 
 def open_offline(data: DataSettings, folder: Path, target: Dataset) -> Callable[[str], Tensor]:
@@ -88,7 +102,13 @@ def open_offline(data: DataSettings, folder: Path, target: Dataset) -> Callable[
         FileNotFoundError: If the folder holds no labels or no class list.
         ValueError: If a picture has no label, or a class no counterpart.
     """
-    labels = open_named_labels(folder, training_classes(data), {}, origin=str(folder))
+    labels = open_named_labels(
+        folder,
+        training_classes(data),
+        {},
+        origin=str(folder),
+        place="a file for `segue fuse --map`, which translates labels",
+    )
     names = [target.name(index) for index in range(len(target))]
     lost = [name for name in names if name not in labels.files]
     if lost:

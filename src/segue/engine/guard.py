@@ -117,17 +117,15 @@ def write_batches(path: Path, batches: Sequence[Batch], *, facts: Mapping[str, o
         batches: As the method got them.
         facts: What else to say.
     """
-    tensors: dict[str, Tensor] = {}
-    said = {name: str(value) for name, value in facts.items()}
+    named: dict[str, object] = {}
     for number, batch in enumerate(batches):
         before = f"{number}_" if number else ""
-        for half, part in (("source", batch.source), ("target", batch.target)):
-            for name, value in ({} if part is None else vars(part)).items():
-                if isinstance(value, Tensor):
-                    tensors[f"{before}{half}_{name}"] = value.contiguous().cpu()
-                elif value is not None:
-                    said[f"{before}{half}_{name}"] = json.dumps(value)
-    write_bytes(path, save(tensors, said))
+        named |= {f"{before}source_{name}": value for name, value in vars(batch.source).items()}
+        target = {} if batch.target is None else vars(batch.target)
+        named |= {f"{before}target_{name}": value for name, value in target.items()}
+    tensors = {name: value.contiguous().cpu() for name, value in named.items() if isinstance(value, Tensor)}
+    lists = {name: json.dumps(value) for name, value in named.items() if isinstance(value, list)}
+    write_bytes(path, save(tensors, {name: str(value) for name, value in facts.items()} | lists))
 
 
 def _in_words(name: str) -> str:

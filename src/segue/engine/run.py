@@ -27,7 +27,7 @@ from segue.engine.pictures import ViewPainter
 from segue.engine.scoring import of_teacher, plan, score_run, scored_network, taught_teacher
 from segue.engine.settings import Experiment
 from segue.engine.statistics import settle_statistics
-from segue.evaluate.labelling import soft_labels
+from segue.evaluate.labelling import open_soft_labels
 from segue.models.build import normalisation
 from segue.models.weights import Card, load_model, model_folder, save_model
 
@@ -137,7 +137,7 @@ def _offline_labels(experiment: Experiment, target: Dataset | None) -> tuple[Lab
             " --set method.labels=DIR"
         )
     labels = open_offline(experiment.data, settings.labels, target)
-    soft = soft_labels(settings.labels, training_classes(experiment.data)) if settings.soft else None
+    soft = open_soft_labels(settings.labels, training_classes(experiment.data)) if settings.soft else None
     return labels, soft
 
 

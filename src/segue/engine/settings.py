@@ -58,7 +58,7 @@ class DomainSettings(Settings):
     ] = "folder"  # fmt: skip
     root: Path | None = None  # relative to data.root
     split: str | None = None
-    label_classes: Path | list[str] | None = None  # folder: None finds classes.json or .yaml in the root
+    label_classes: Path | list[str] | None = None  # of a folder without classes.json or .yaml of its own
     class_map: dict[str, str] = {}  # own class -> training class or "ignore"; "*" for the rest
     domain: Literal["source", "target"] | None = None  # street scenes
     pictures: Count | None = None  # street scenes: how many to generate

@@ -290,21 +290,19 @@ def unpacked(path: Path) -> Float[Tensor, "k h w"]:
     return F.interpolate(small[None].float() / 255, size, mode="bilinear", align_corners=False)[0]
 
 
-def soft_labels(folder: Path, classes: ClassList) -> Callable[[str], UInt8[Tensor, "h w k"]]:
-    """The soft labels of a folder, by picture: probabilities as bytes, 255 for 1.
+@dataclass(frozen=True)
+class SoftLabels:
+    """The soft labels of a folder: probabilities as bytes, 255 for 1."""
 
-    Raises:
-        FileNotFoundError: If there are none.
-        ValueError: If their classes are others; later, if a file is missing, damaged or not in full size.
-    """
-    if not (folder / "soft").is_dir():
-        raise FileNotFoundError(f"{folder}: no soft labels in it (soft/NAME.npz); set method.soft=false")
-    own = json.loads((folder / "classes.json").read_text(encoding="utf-8")).get("classes")
-    if own != list(classes.names):
-        raise ValueError(f"{folder}: soft labels of other classes than the pair's, which have to be the same")
+    folder: Path
 
-    def read(picture: str) -> Tensor:
-        path = folder / "soft" / f"{picture}.npz"
+    def __call__(self, picture: str) -> UInt8[Tensor, "h w k"]:
+        """Those of a picture.
+
+        Raises:
+            ValueError: If the file is missing, damaged or not in full size.
+        """
+        path = self.folder / "soft" / f"{picture}.npz"
         stored, size = _stored(path)
         if stored.shape[1:] != size:
             raise ValueError(
@@ -312,7 +310,20 @@ def soft_labels(folder: Path, classes: ClassList) -> Callable[[str], UInt8[Tenso
             )
         return stored.permute(1, 2, 0)
 
-    return read
+
+def open_soft_labels(folder: Path, classes: ClassList) -> SoftLabels:
+    """The soft labels of a folder.
+
+    Raises:
+        FileNotFoundError: If there are none.
+        ValueError: If their classes are others, or in another order.
+    """
+    if not (folder / "soft").is_dir():
+        raise FileNotFoundError(f"{folder}: no soft labels in it (soft/NAME.npz); set method.soft=false")
+    own = json.loads((folder / "classes.json").read_text(encoding="utf-8")).get("classes")
+    if own != list(classes.names):
+        raise ValueError(f"{folder}: soft labels of other classes than the pair's, which have to be the same")
+    return SoftLabels(folder)
 
 
 def _stored(path: Path) -> tuple[UInt8[Tensor, "k rows columns"], tuple[int, int]]:

@@ -10,7 +10,13 @@ from torch import Tensor
 
 from segue.classes import ClassList
 from segue.data.layout import find_files
-from segue.data.named_labels import CLASS_FILES, NamedLabels, open_named_labels, own_classes, own_table
+from segue.data.named_labels import (
+    NamedLabels,
+    labels_class_file,
+    open_named_labels,
+    own_classes,
+    own_table,
+)  # fmt: skip
 from segue.evaluate.eyes import model_eye, onnx_eye
 from segue.evaluate.labelling import Eye
 from segue.evaluate.members import FolderMember, Member, ModelMember, OpenedMembers
@@ -93,12 +99,13 @@ def student_certainty(folder: Path, classes: ClassList) -> list[float | None]:
     return [certainty[name] for name in classes.names]
 
 
-def open_truth(folder: Path, classes: ClassList) -> NamedLabels:
+def open_truth(folder: Path, classes: ClassList, class_map: Mapping[str, str] | None = None) -> NamedLabels:
     """Labels of pictures, by name, to measure by.
 
     Args:
-        folder: Label PNGs; without a class list their values are places of the classes.
+        folder: Label PNGs; without a class list, its own or its data set's, their values are places of the classes.
         classes: The fused classes.
+        class_map: From the labels' own class names to the fused ones or "ignore".
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -106,11 +113,13 @@ def open_truth(folder: Path, classes: ClassList) -> NamedLabels:
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder of labels")
-    if any((folder / file).is_file() for file in CLASS_FILES):
-        return open_named_labels(folder, classes, {}, origin=str(folder))
+    if labels_class_file(folder) is not None:
+        return open_named_labels(
+            folder, classes, class_map or {}, origin=str(folder), place="the file of --labels-map"
+        )
     index = folder / "index"
     files = find_files(index if index.is_dir() else folder)
-    return NamedLabels(files, own_table(classes, classes, {}, str(folder)), str(folder))
+    return NamedLabels(files, own_table(classes, classes, class_map or {}, str(folder)), str(folder))
 
 
 def predicts(path: Path) -> bool:

@@ -25,8 +25,8 @@ def spatial_prior(counts: Int64[Tensor, "k rows columns"], side: float) -> Float
     borders, ignored pixels and cells that no pixel fell into say nothing. Every class has the same sum over the
     picture: the map says where a class is, not how common it is.
 
-    Source: CBST (Zou et al., ECCV 2018), section 3.4. The common factor, which changes no label, is such that
-    the highest value is 1.
+    Source: CBST (Zou et al., ECCV 2018), spatial priors; its code reads a finished file. The common factor, which
+    changes no label, is such that the highest value is 1.
 
     Args:
         counts: From :func:`count_cells`, summed over the labels.

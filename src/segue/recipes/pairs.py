@@ -72,9 +72,6 @@ STREET_SCENES: Tree = {
     },
 }  # fmt: skip
 
-CLASS_FILES = ("classes.json", "classes.yaml", "classes.yml")
-"""Where a folder's own class list is looked for."""
-
 PAIRS: dict[str, Tree] = {"street_scenes": STREET_SCENES, **CITYSCAPES_PAIRS}
 
 
@@ -147,12 +144,15 @@ def _mapping(value: object, where: str) -> Mapping[str, Any]:
 def from_folders(
     source: Path | None, target: Path | None, *, classes: Path | None, evaluation: Path | None
 ) -> Tree:
-    """A pair of two folders whose labels already hold training ids in the order of the class list.
+    """A pair of two folders.
+
+    Each folder's own ``classes.json`` or ``.yaml`` says what its label values mean; one without has the values of
+    the class list that is trained on.
 
     Args:
         source: Folder with ``images`` and ``labels``.
         target: Folder of pictures.
-        classes: YAML or JSON class list; None finds ``classes.json`` or ``.yaml`` in the source folder.
+        classes: YAML or JSON list of the classes to train; None for the source's own list.
         evaluation: Labelled target pictures to score on; None for no score.
 
     Raises:
@@ -160,23 +160,26 @@ def from_folders(
         ValueError: If the class list is not one.
     """
     assert source is not None and target is not None, "the command line asks for both"
-    from segue.data.class_map import read_class_list
+    from segue.data.class_map import CLASS_FILES, class_file, read_class_list
 
-    found = [path for name in CLASS_FILES if (path := source / name).is_file()]
-    listed = classes or (found[0] if found else None)
+    listed = classes or class_file(source)
     if listed is None:
         raise FileNotFoundError(
             f"{source}: no class list here ({', '.join(CLASS_FILES)}); name one with --classes FILE"
         )
     known = read_class_list(listed)
-    domain = {"dataset": "folder", "label_classes": str(listed.absolute())}
+
+    def domain(folder: Path) -> Tree:
+        found = {"dataset": "folder", "root": str(folder.absolute())}
+        return found if class_file(folder) else {**found, "label_classes": str(listed.absolute())}
+
     data: Tree = {
         "pair": f"{source.name} to {target.name}",
         "classes": list(known.names),
         "colours": [list(colour) for colour in known.colours],
-        "source": {**domain, "root": str(source.absolute())},
-        "target": {**domain, "root": str(target.absolute())},
+        "source": domain(source),
+        "target": domain(target),
     }
     if evaluation is not None:
-        data["evaluation"] = {**domain, "root": str(evaluation.absolute())}
+        data["evaluation"] = domain(evaluation)
     return {"data": data}

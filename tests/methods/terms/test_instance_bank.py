@@ -301,7 +301,9 @@ def test_the_paper_s_run_is_paced_as_the_paper_has_it() -> None:
 
 def test_a_network_that_knows_nothing_yet_fills_no_bank(tmp_path: Path) -> None:
     """Half of a run from random numbers, the paper's share of one that starts from weights, or what is wished."""
-    bare = merge(TINY, {"steps": 800, "terms": {"instance_bank": {"warmup": None}}})
+    bare = merge(
+        TINY, {"steps": 800, "when": {"terms.instance_bank": {"terms": {"instance_bank": {"warmup": None}}}}}
+    )
     start = {"network": {"start": str(tmp_path)}}
     weights = {"network": {"weights": str(tmp_path / "encoder.safetensors")}}
     for wish, expected in (

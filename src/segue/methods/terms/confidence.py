@@ -31,7 +31,7 @@ class ConfidenceSettings(TermSettings):
 class ConfidenceRegularizer(Term):
     """How far the prediction is from certain of nothing, on pseudo-labelled pixels of the target.
 
-    Source: CRST (Zou et al., ICCV 2019), section 4.2 and table 1; constants are such that a uniform prediction
+    Source: CRST (Zou et al., ICCV 2019), section 4.2; constants are such that a uniform prediction
     costs 0.
 
     Note:
