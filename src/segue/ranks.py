@@ -71,6 +71,12 @@ def is_first_rank() -> bool:
     return not _several() or dist.get_rank() == 0
 
 
+def wait_for_all() -> None:
+    """Return when all processes have come here."""
+    if _several():
+        dist.barrier()
+
+
 def own_share(items: int) -> range:
     """Which of so many items this process works on: every one belongs to exactly one process."""
     return range(dist.get_rank(), items, dist.get_world_size()) if _several() else range(items)

@@ -75,13 +75,13 @@ def fuse(
     from segue.cli.progress import counting
     from segue.data.class_map import read_class_list
     from segue.data.picture import read_image
-    from segue.trees import read_yaml
     from segue.evaluate.comparison import compare, score_members
     from segue.evaluate.fusing import Fusion, FusionRules, check_members
     from segue.evaluate.open_members import open_members, open_truth
     from segue.evaluate.policy import precedence
     from segue.memory import keep_memory
     from segue.report.fusion_page import write_fusion_report
+    from segue.trees import read_yaml
 
     keep_memory()
     paths, by_student = _named_paths(members, "member"), _named_paths(students or [], "--student")

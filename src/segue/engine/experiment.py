@@ -2,19 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from segue.classes import nearest
-from segue.settings import Settings
 from segue.engine.settings import Experiment
-from segue.trees import Entries, Tree, flatten, merge, read_yaml
 from segue.files import write_text
-
-METHOD_NAMES = frozenset({"self_training", "source_only", "offline", "ensemble_distillation"})
-"""The discriminator's tags, which stand in the path of a method's key in an error, but not in the file."""
+from segue.methods import METHODS
+from segue.settings import Settings
+from segue.trees import Entries, Tree, flatten, merge, read_yaml
 
 
 def revise(experiment: Experiment, *changes: Mapping[str, Any]) -> Experiment:
@@ -110,11 +108,7 @@ def _only_records(key: str) -> bool:
 def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
     # The discriminator's tag ("self_training") stands in the path of a method's key, but not in the file.
-    path = [
-        str(part)
-        for part in first["loc"]
-        if part not in {"self_training", "source_only", "offline", "ensemble_distillation"}
-    ]
+    path = [str(part) for part in first["loc"] if part not in METHODS]
     where = ".".join(path)
     if first["type"] == "extra_forbidden":
         return f"unknown key {where!r}{nearest(path[-1], _known_keys(path[:-1], str(first['loc'])))}"

@@ -1,52 +1,30 @@
 """The tree of settings that describes one training run; strict, frozen, written to YAML and read back."""
 
+import functools
+import operator
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, create_model, field_validator, model_validator
 
 from segue.classes import nearest
-from segue.engine.method_settings import (
-    EnsembleDistillationSettings,
-    OfflineSettings,
-    SelfTrainingSettings,
-    SourceOnlySettings,
-    TermSettings,
-)
-from segue.engine.setting import Colour, Count, MarginSettings, Positive, Settings, Share
+from segue.methods import METHODS
+from segue.methods.method import MethodSettings, TermSettings
+from segue.methods.terms import TERMS
+from segue.models.settings import NetworkSettings
+from segue.settings import Colour, Count, MarginSettings, Positive, Settings, Share
+
+if TYPE_CHECKING:
+    AnyMethod: TypeAlias = MethodSettings
+    _EveryTerm: TypeAlias = Settings
+else:
+    AnyMethod = Annotated[functools.reduce(operator.or_, METHODS.values()), Field(discriminator="name")]
+    _EveryTerm = create_model(
+        "_EveryTerm", __base__=Settings, **{name: (kind | None, None) for name, kind in TERMS.items()}
+    )
 
 Side: TypeAlias = Annotated[int, Field(ge=32)]
 """Pixels: an encoder's coarsest cell is 32 of them wide."""
-
-
-class MultiResolutionSettings(Settings):
-    """HRDA: the whole crop at low resolution and a window of it in detail (``MultiResolution``)."""
-
-    detail: Share = 0.5  # sides of the detail window, of the crop's
-    context_scale: Share = 0.5  # s: how much the crop is shrunk for the context
-    detail_share: Share = 0.1  # lambda_d: the detail's share of the loss
-    overlap: Annotated[float, Field(ge=0.0, lt=1.0)] = (
-        0.5  # of detail windows at test time and for the teacher
-    )
-    attention: Literal["class", "single", "none"] = "class"
-
-
-class NetworkSettings(Settings):
-    """The student: an encoder and a head by their names in ``segue.models.build``."""
-
-    encoder: str = "mit_b5"
-    head: str = "daformer"
-    context: str | None = None  # None is the head's own default
-    channels: Count = 256
-    dropout: Share = 0.1
-    drop_path: Share = 0.1
-    multi_resolution: MultiResolutionSettings | None = None
-    weights: Path | None = None  # of the encoder; None starts from random numbers
-    start: Path | None = None  # a run or model folder whose whole network training starts from
-    checkpoint_stages: list[int] = []  # of the encoder: computed again for the gradient, to save memory
-    # Whose batch statistics the saved and the scored network keep: as the training steps left them ("trained"),
-    # estimated again on the target's training pictures ("target"), or the target's own from the start ("domain").
-    statistics: Literal["trained", "target", "domain"] = "trained"
 
 
 class DomainSettings(Settings):
@@ -151,6 +129,20 @@ class EvaluationSettings(Settings):
     pictures: Annotated[int, Field(ge=0)] = 8  # kept for the report
 
 
+class Terms(_EveryTerm):
+    """Additional losses by name; None leaves one out."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_mean_defaults(cls, value: Any) -> Any:
+        return {name: {} for name in value} if isinstance(value, list) else value
+
+    def used(self) -> dict[str, TermSettings]:
+        """Those that are not left out, in the order of their building."""
+        found = {name: getattr(self, name) for name in TERMS}
+        return {name: settings for name, settings in found.items() if settings is not None}
+
+
 class Experiment(Settings):
     """One run: recipe x pair x network x budget."""
 
@@ -159,11 +151,8 @@ class Experiment(Settings):
     steps: Count = 40000
     network: NetworkSettings = NetworkSettings()
     data: DataSettings
-    method: Annotated[
-        SourceOnlySettings | SelfTrainingSettings | OfflineSettings | EnsembleDistillationSettings,
-        Field(discriminator="name"),
-    ]
-    terms: TermSettings = TermSettings()
+    method: AnyMethod
+    terms: Terms = Terms()
     optim: OptimSettings = OptimSettings()
     run: RunSettings = RunSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
@@ -179,37 +168,18 @@ class Experiment(Settings):
         return self
 
     @model_validator(mode="after")
-    def _bank_has_what_it_compares(self) -> "Experiment":
-        bank, method = self.terms.instance_bank, self.method
-        if bank is None:
-            return self
-        if not isinstance(method, SelfTrainingSettings):
-            raise ValueError(
-                f"terms.instance_bank compares a student with its teacher, and method {method.name} has none"
-            )
-        if method.soft and bank.beta < 1:
-            raise ValueError(
-                "terms.instance_bank.beta below 1 corrects hard pseudo-labels, and method.soft has none of them"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _one_draws_the_source(self) -> "Experiment":
-        deals = isinstance(self.method, OfflineSettings) and (
-            self.method.rounds is not None or self.method.source_share is not None
-        )
-        if deals and self.data.rare_classes is not None:
+    def _pieces_fit(self) -> "Experiment":
+        for term in self.terms.used().values():
+            term.check(self.method)
+        if self.method.deals_source and self.data.rare_classes is not None:
             raise ValueError(
                 "data.rare_classes draws the source's pictures, and this method learns each of a share of them alike:"
                 " set data.rare_classes=null"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _domains_have_views(self) -> "Experiment":
-        if self.network.statistics == "domain" and isinstance(self.method, SourceOnlySettings):
+        if self.network.statistics == "domain" and not self.method.shows_domains_apart:
             raise ValueError(
-                "network.statistics=domain: method source_only never sees the target while it trains; choose target"
+                f"network.statistics=domain: no view of method {self.method.name} shows the target alone while it"
+                " trains; choose target"
             )
         return self
 

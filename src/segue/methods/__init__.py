@@ -1,1 +1,14 @@
-"""Adaptation methods: a batch in, views to train on out."""
+"""Adaptation methods: a batch in, views to train on out. Their settings by name."""
+
+from segue.methods.method import MethodSettings
+from segue.methods.offline import OfflineSettings
+from segue.methods.self_training import SelfTrainingSettings
+from segue.methods.soft_ensemble import EnsembleDistillationSettings
+from segue.methods.source_only import SourceOnlySettings
+
+METHODS: dict[str, type[MethodSettings]] = {
+    "source_only": SourceOnlySettings,
+    "self_training": SelfTrainingSettings,
+    "offline": OfflineSettings,
+    "ensemble_distillation": EnsembleDistillationSettings,
+}

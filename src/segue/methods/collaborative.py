@@ -7,9 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from segue.methods.teacher import move_towards
 from segue.evaluate.predict import evaluating
-from segue.methods.teacher import Teacher
+from segue.methods.teacher import Teacher, move_towards
 from segue.models.segmenter import Segmenter
 from segue.ops.likeness import Likeness, likeness
 from segue.types import Batch, Output

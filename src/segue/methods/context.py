@@ -31,7 +31,6 @@ class Context:
         crop: Height and width of training crops.
         network: The settings of the network that is trained.
         student: That network with its starting weights.
-        terms: The names of the run's additional losses.
     """
 
     recipe: str
@@ -41,7 +40,6 @@ class Context:
     crop: tuple[int, int]
     network: NetworkSettings
     student: Segmenter
-    terms: tuple[str, ...] = ()
 
     @property
     def colours(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:

@@ -6,11 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import torch
 from pydantic import Field, model_validator
-from torch import Tensor
 
-from segue.data.dataset import Dataset
 from segue.evaluate.saliency import Saliency, by_agreement, by_labels, measure
 from segue.files import write_text
 from segue.methods.collaborative import (
@@ -28,7 +25,6 @@ from segue.models.segmenter import Segmenter
 from segue.models.weights import Card, digest, load_model, model_folder
 from segue.ranks import is_first_rank
 from segue.settings import Count, NotNegative, Settings, Share, Stage
-from segue.types import Output
 
 logger = logging.getLogger(__name__)
 
@@ -77,13 +73,20 @@ class CollaborationSettings(Settings):
         return layers
 
 
-def load_teacher(context: Context, model: Path | None, wanted: CollaborationSettings | None) -> Teacher:
+def load_teacher(
+    context: Context,
+    model: Path | None,
+    wanted: CollaborationSettings | None,
+    *,
+    compares_embeddings: bool = False,
+) -> Teacher:
     """The large teacher of a run, checked before anything is written.
 
     Args:
         context: The run.
         model: Its run or model folder.
         wanted: How its layers follow the student; None for a teacher that stays as it is.
+        compares_embeddings: Whether a term compares its embedding with the student's.
 
     Raises:
         FileNotFoundError: If there is no such model or saliency file.
@@ -97,6 +100,11 @@ def load_teacher(context: Context, model: Path | None, wanted: CollaborationSett
     folder = model_folder(model)
     network, card = load_model(folder)
     context.check_model(card, model)
+    if compares_embeddings and network.embedding_channels != context.student.embedding_channels:
+        raise ValueError(
+            f"{model}: its embedding has {network.embedding_channels} channels, the student's"
+            f" {context.student.embedding_channels}: an instance bank compares both; choose equal network.channels"
+        )
     if wanted is None:
         return Frozen(network)
     _check_layers(network, context.student, wanted, card, model)
@@ -145,9 +153,7 @@ class LearningTeacher(CollaborativeTeacher):
 
     def trained(self) -> Trained:
         """The large network, which learnt from its student; pictures of neither domain moved its statistics."""
-        return Trained(
-            self.network, called="large teacher", arguments=self.card.network, sees_pictures=False
-        )
+        return Trained(self.network, called="large teacher", arguments=self.card.network, sees_pictures=False)
 
     def _measured(self, preparation: Preparation) -> Saliency:
         domain = "source" if self.wanted.against == "source" else "target"

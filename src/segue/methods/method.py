@@ -34,28 +34,6 @@ class Optimisation:
     schedule: Callable[[int, int], float] = lambda step, steps: 1.0
 
 
-@dataclass(frozen=True)
-class Reading:
-    """What a method wants to be read of the two domains.
-
-    Attributes:
-        target: Whether it looks at target pictures.
-        labels: The folder of offline labels of the target's pictures; None for none.
-        soft: Whether the probabilities that are stored beside those labels are learnt.
-        source_share: The share of the source's pictures that come in common batches with the target's; None for
-            batches of their own.
-        mined: Classes whose offline labels target crops are cut around.
-        mine_chance: How often they are.
-    """
-
-    target: bool = True
-    labels: Path | None = None
-    soft: bool = False
-    source_share: float | None = None
-    mined: Sequence[str] = ()
-    mine_chance: float = 0.0
-
-
 class Term(nn.Module):
     """An additional loss on a picture that the student has just seen.
 
@@ -63,12 +41,14 @@ class Term(nn.Module):
 
     Attributes:
         step: Updates so far.
+        compares_embeddings: Whether the embeddings of student and teacher have to be of the same width.
         calibrated: From the teacher's output and the pseudo-label to a better pseudo-label; None for a term that
             knows none.
     """
 
     view_names: tuple[str, ...] = ()
     step: int = 0
+    compares_embeddings: ClassVar[bool] = False
     calibrated: Callable[[Output, Tensor], Tensor] | None = None
 
     def forward(self, network: nn.Module, view: View, output: Output) -> dict[str, Tensor]:

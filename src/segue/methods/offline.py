@@ -1,53 +1,98 @@
 """Training on pseudo-labels that were made beforehand: CBST's rounds, the student of an ensemble."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from segue.methods.method import Method, Term
-from segue.ops.balance import hardest, present_pixels
+from segue.methods.class_weights import ClassWeights, ClassWeightSettings, Percentile
+from segue.methods.context import Context
+from segue.methods.ensemble import EnsembleSettings
+from segue.methods.method import Method, MethodSettings, Reading, Term
+from segue.methods.rounds import RoundSettings
+from segue.methods.stages import Stages
+from segue.ops.balance import hardest
 from segue.ops.losses import cross_entropy, soft_cross_entropy
 from segue.ops.mixing import one_hot
-from segue.ranks import mean_over_ranks
+from segue.settings import Settings, Share
 from segue.types import IGNORE, Batch, Joint, PixelLoss, Source, View
 
 BATCH_NORM = nn.modules.batchnorm._BatchNorm  # pyright: ignore[reportPrivateUsage]
 """Every norm that keeps statistics of batches."""
 
 
-class ClassWeights(nn.Module):
-    """Weights of the classes of a batch: more for those with few pixels, and more still for those seldom seen.
+class MiningSettings(Settings):
+    """Pieces of target pictures are cut around pixels with an offline label of these classes."""
 
-    Source: the code of ensemble distillation: a class with fewer than 64 x 64 pixels a picture of 512 x 256, or
-    without any, weighs seven times; a factor that follows, by a tenth a batch, 7 where the class is absent and 1
-    elsewhere is multiplied to it.
+    classes: Annotated[list[str], Field(min_length=1)]
+    chance: Share = 0.8
 
-    Args:
-        classes: How many there are.
-        weight: Of a small class.
-        small: Share of a batch's pixels below which a class is small.
-        momentum: Of the factor for classes seldom seen; 1 leaves it at one.
-    """
 
-    often: Tensor
+class OfflineSettings(MethodSettings):
+    """Training on labels of the target that were made beforehand, or by its own earlier stages."""
 
-    def __init__(
-        self, classes: int, *, weight: float = 7.0, small: float = 1 / 32, momentum: float = 0.9
-    ) -> None:
-        super().__init__()
-        self.weight = weight
-        self.small = small
-        self.momentum = momentum
-        self.register_buffer("often", torch.ones(classes))
+    name: Literal["offline"] = "offline"
+    shows_domains_apart: ClassVar[bool] = False
+    labels: Path | None = None  # folder of label PNGs by picture name, with classes.json
+    soft: bool = False  # learn the probabilities that are stored beside the labels
+    source_share: Share | None = None  # of the source's pictures, in common batches; None: the target alone
+    mining: MiningSettings | None = None
+    frozen_statistics: bool = False  # batch norms keep the statistics of the network that is started from
+    weights: ClassWeightSettings | None = None
+    percentile: Percentile = 0.0
+    rounds: RoundSettings | None = None
+    ensemble: EnsembleSettings | None = None
 
-    @torch.no_grad()
-    def forward(self, label: Tensor) -> Tensor:
-        """The weights of this batch (K,); the factor moves."""
-        pixels = mean_over_ranks(present_pixels(label, len(self.often)).float())
-        absent = torch.where(pixels == 0, self.weight, 1.0)
-        self.often.lerp_(absent, 1.0 - self.momentum)
-        return torch.where(pixels < self.small * label.numel(), self.weight, 1.0) * self.often
+    @model_validator(mode="after")
+    def _one_origin(self) -> "OfflineSettings":
+        if sum(origin is not None for origin in (self.labels, self.rounds, self.ensemble)) > 1:
+            raise ValueError(
+                "labels, rounds and ensemble exclude each other: each says where labels come from"
+            )
+        if self.rounds is not None and (self.soft or self.mining or self.source_share is not None):
+            raise ValueError(
+                "rounds decide on soft, mining and source_share themselves: set method.rounds instead"
+            )
+        return self
+
+    @property
+    def deals_source(self) -> bool:
+        """Rounds do, and whoever learns a share of the source."""
+        return self.rounds is not None or self.source_share is not None
+
+    def reading(self, recipe: str) -> Reading:
+        """The target with its labels, and perhaps some of the source in the same batches."""
+        if self.labels is None:
+            raise ValueError(
+                f"recipe {recipe} trains on labels made beforehand: name their folder with --set method.labels=DIR"
+            )
+        mined, chance = ([], 0.0) if self.mining is None else (self.mining.classes, self.mining.chance)
+        return Reading(
+            labels=self.labels,
+            soft=self.soft,
+            source_share=self.source_share,
+            mined=mined,
+            mine_chance=chance,
+        )
+
+    def build(self, context: Context, terms: Mapping[str, Term]) -> "OfflineTraining":
+        """Around the student."""
+        return OfflineTraining(
+            context.student,
+            terms,
+            source=self.source_share is not None,
+            weights=None if self.weights is None else self.weights.build(len(context.classes)),
+            percentile=self.percentile,
+            frozen_statistics=self.frozen_statistics,
+        )
+
+    def carry_out(self, stages: Stages) -> dict[str, Any] | None:
+        """One training on given labels, or the stages that make them."""
+        staged = self.rounds or self.ensemble
+        return stages.train() if staged is None else staged.carry_out(stages)
 
 
 class OfflineTraining(Method):

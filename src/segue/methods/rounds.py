@@ -1,27 +1,89 @@
-"""A round of self-training: how pictures are looked at, what of them is labelled, and how that is learnt."""
+"""CBST and CRST: label what the model is surest of, class by class, fine-tune it on that, and label again."""
 
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from pydantic import Field
+from safetensors.torch import load_file, save
 from torch import Tensor
 
+from segue.data.dataset import Dataset
 from segue.data.deck import epoch_steps
-from segue.engine.method_settings import RoundSettings
-from segue.engine.settings import Experiment
-from segue.trees import Tree
+from segue.data.prior import dataset_prior
 from segue.evaluate.eyes import model_eye
-from segue.evaluate.labelling import Eye, Rule, class_balanced, confidences
+from segue.evaluate.labelling import Eye, Rule, class_balanced, confidences, label_pictures
 from segue.evaluate.predict import weighed
-from segue.files import write_text
+from segue.files import write_bytes, write_text
+from segue.methods.stages import Stages, pictures_by_name
 from segue.ops.balance import class_thresholds, rare_classes
+from segue.ranks import is_first_rank, wait_for_all
+from segue.settings import Count, Positive, Settings, Share
+from segue.trees import Tree
 
 BALANCE = "balance.json"
 """In a round's folder of labels: what was predicted, and from which confidence on it counts."""
+
+
+class RoundSettings(Settings):
+    """CBST and CRST: label, fine-tune, label again."""
+
+    count: Count = 3
+    portion: Share = 0.2  # p_0: of each class's pixels that are labelled in the first round
+    step: Share = 0.05  # more in each further round
+    most: Share = 0.5
+    every: Count = 4  # pixels from one that thresholds are found by to the next
+    flip: bool = True  # labels come from the mean over the mirror image
+    scales: Annotated[list[Positive], Field(min_length=1)] = [0.9]  # and over these sizes
+    alpha: Positive | None = None  # of LRENT's soft labels; None for hard ones
+    prior: Share | None = None  # CBST-SP: side of the smoothing, of the height; None expects classes anywhere
+    source_portion: Share = 0.03  # of the source's pictures that are learnt with the target's
+    source_step: Share = 0.0025  # more in each further round
+    source_most: Share = 0.06
+    epochs: Count | None = 2  # how often a round learns each picture; None: it takes the run's steps
+    rate: Positive = 0.2  # of optim.lr, by which the source was learnt; held, as there is no warm-up or decay
+    rare: Share = 1e-3  # of all pixels: classes predicted on fewer are mined
+    mine: Share = 0.8  # how often a target picture is cut around one of them
+
+    def labelled_share(self, number: int) -> float:
+        """The share of every class's pixels that a round labels; rounds count from 0."""
+        return min(self.most, self.portion + number * self.step)
+
+    def source_share(self, number: int) -> float:
+        """The share of the source's pictures that a round learns; rounds count from 0."""
+        return min(self.source_most, self.source_portion + number * self.source_step)
+
+    def carry_out(self, stages: Stages) -> dict[str, Any] | None:
+        """Label with the last model what it is surest of, class by class, fine-tune it on that, and again.
+
+        Source: CBST (Zou et al., ECCV 2018), algorithm 1; CRST (Zou et al., ICCV 2019) with soft labels or the
+        confidence regulariser; lengths, rates and shares as in the code of CRST.
+        """
+        model = stages.start
+        if model is None:
+            raise ValueError(
+                f"recipe {stages.recipe} starts from a trained model: --set network.start=RUN, a source-only one for"
+                " example"
+            )
+        stages.begin()
+        source = stages.open("source")
+        assert source is not None, "every pair has a source"
+        prior = None if self.prior is None else _prior(stages, source, self.prior)
+        scores: dict[str, Any] | None = None
+        for number in range(self.count):
+            share = 100 * self.labelled_share(number)
+            stages.say(f"round {number + 1} of {self.count}: {share:.0f} % of every class are labelled")
+            stage = stages.folder / f"round{number + 1}"
+            balance = _label(stages, self, model, stage / "labels", number, prior)
+            changes = fine_tuning(stages, self, number, balance, source_pictures=len(source))
+            scores = stages.train_on(stage / "labels", stage, start=model, changes=changes)
+            model = stage / "model"
+        stages.keep(stages.folder / f"round{self.count}")
+        return scores
 
 
 @dataclass(frozen=True)
@@ -44,16 +106,6 @@ class Balance:
         """The classes that are predicted on less than a share of all pixels, the rarest first."""
         names = list(self.predicted)
         return [names[place] for place in rare_classes(torch.tensor(list(self.predicted.values())), below)]
-
-
-def portion(settings: RoundSettings, number: int) -> float:
-    """The share of every class's pixels that a round labels; rounds count from 0."""
-    return min(settings.most, settings.portion + number * settings.step)
-
-
-def source_share(settings: RoundSettings, number: int) -> float:
-    """The share of the source's pictures that a round learns; rounds count from 0."""
-    return min(settings.source_most, settings.source_portion + number * settings.source_step)
 
 
 def round_eye(model: Path, settings: RoundSettings, prior: Tensor | None, device: torch.device) -> Eye:
@@ -87,39 +139,64 @@ def kept(labels: Path) -> Balance | None:
 
 
 def fine_tuning(
-    experiment: Experiment,
-    settings: RoundSettings,
-    number: int,
-    balance: Balance,
-    *,
-    pictures: tuple[int, int],
-    processes: int,
+    stages: Stages, settings: RoundSettings, number: int, balance: Balance, *, source_pictures: int
 ) -> Tree:
     """What the run that learns a round's labels has different from the whole: its data, its length, its rate.
 
     Args:
-        experiment: The whole.
+        stages: The whole.
         settings: Of its rounds.
         number: Which round, from 0.
         balance: What was measured before labelling.
-        pictures: Of the source and of the target.
-        processes: That train together.
+        source_pictures: How many the source has.
     """
-    share = source_share(settings, number)
+    share = settings.source_share(number)
     rare = balance.rare(settings.rare) if settings.mine > 0 else []
-    changed: Tree = {
-        "seed": round_seed(experiment.seed, number),
+    changes: Tree = {
+        "seed": round_seed(stages.seed, number),
         "method": {
             "source_share": share,
             "soft": settings.alpha is not None,
             "mining": {"classes": rare, "chance": settings.mine} if rare else None,
         },
-        "optim": {"lr": settings.rate * experiment.optim.lr, "warmup": 0.0, "power": 0.0},
+        "optim": {"lr": settings.rate * stages.rate, "warmup": 0.0, "power": 0.0},
     }
     if settings.epochs is not None:
-        together = experiment.data.batch * processes * experiment.optim.accumulate
-        changed["steps"] = epoch_steps(*pictures, share=share, epochs=settings.epochs, batch=together)
-    return changed
+        changes["steps"] = epoch_steps(
+            source_pictures, len(stages.target), share=share, epochs=settings.epochs, batch=stages.together
+        )
+    return changes
+
+
+def _prior(stages: Stages, source: Dataset, side: float) -> Tensor:
+    """Where the source has its classes; its labels are read once, by the first process."""
+    path = stages.folder / "prior.safetensors"
+    if is_first_rank() and not path.is_file():
+        stages.say("counting where the source has its classes")
+        write_bytes(path, save({"prior": dataset_prior(source, side=side)}))
+    wait_for_all()
+    return load_file(path)["prior"]
+
+
+def _label(
+    stages: Stages, settings: RoundSettings, model: Path, out: Path, number: int, prior: Tensor | None
+) -> Balance:
+    """What the first process measured decides for all, and for whoever goes on after an interruption."""
+    is_labelled = (out / "statistics.json").is_file()  # before anybody can have written it
+    target, pictures = stages.target, pictures_by_name(stages.target)
+    eye = round_eye(model, settings, prior, stages.device)
+    if is_first_rank() and kept(out) is None:
+        share = settings.labelled_share(number)
+        keep(measure(eye, pictures, read=target.image, every=settings.every, portion=share), out)
+    wait_for_all()
+    balance = kept(out)
+    assert balance is not None, "the first process wrote it"
+    if not is_labelled:
+        rule = balance.rule(settings.alpha)
+        stages.shared(
+            lambda share: label_pictures(eye, pictures, out, rule=rule, read=target.image, share=share)
+        )
+    return balance
 
 
 def round_seed(seed: int, number: int) -> int:

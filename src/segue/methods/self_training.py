@@ -2,18 +2,92 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import cast
+from pathlib import Path
+from typing import ClassVar, Literal, cast
 
 import torch
+from pydantic import model_validator
 from torch import Tensor, nn
 
-from segue.methods.coordination import Coordination
-from segue.methods.method import Method, Term
-from segue.methods.teacher import Teacher
+from segue.methods.context import Context, Preparation, Trained
+from segue.methods.coordination import Coordination, CoordinationSettings
+from segue.methods.hybrid import HybridAttentionSettings
+from segue.methods.large_teacher import CollaborationSettings, load_teacher
+from segue.methods.masking import MaskSettings
+from segue.methods.method import Method, MethodSettings, Term
+from segue.methods.mixing import AugmentSettings, ClassMix
+from segue.methods.teacher import EmaTeacher, Teacher
 from segue.ops import quality
 from segue.ops.resize import enlarge
 from segue.ranks import mean_over_ranks
+from segue.settings import MarginSettings, Share
 from segue.types import Batch, Joint, Margins, MeanOver, Output, View
+
+
+class SelfTrainingSettings(MethodSettings):
+    """DACS, DAFormer and what is built on them."""
+
+    name: Literal["self_training"] = "self_training"
+    has_teacher: ClassVar[bool] = True
+    teacher: Literal["average", "large"] = (
+        "average"  # who labels the target: the student's average, or a model
+    )
+    teacher_model: Path | None = None  # of a large teacher: its run or model folder
+    collaborate: CollaborationSettings | None = None  # None: a large teacher stays as it is
+    soft: bool = False  # learn the teacher's probabilities instead of its label
+    momentum: Share = 0.999  # alpha of the teacher's moving average
+    teacher_statistics: Literal["batch", "average"] = "batch"
+    copies_first: bool = False  # after the first update the average is the student itself (DACS)
+    source_mean: Literal["pixels", "labelled"] = "pixels"  # what the source's loss is averaged over
+    threshold: Share | None = (
+        0.968  # tau: confidence that counts towards quality; None trusts the teacher wholly
+    )
+    mix: Literal["class_mix"] | None = "class_mix"
+    class_pool: Literal["batch", "image"] = "batch"
+    augment: AugmentSettings | None = AugmentSettings()
+    coordinate: CoordinationSettings | None = None
+    pair: HybridAttentionSettings | None = None
+    mask: MaskSettings | None = None
+    margins: MarginSettings | None = None  # of the crop
+
+    @model_validator(mode="after")
+    def _pieces_fit(self) -> "SelfTrainingSettings":
+        if self.teacher == "average" and (self.teacher_model or self.collaborate):
+            raise ValueError("teacher_model and collaborate are for teacher: large")
+        if self.soft and self.mask is not None and self.mask.pictures == "both":
+            raise ValueError("soft does not go with mask.pictures: both")
+        return self
+
+    def build(self, context: Context, terms: Mapping[str, Term]) -> "SelfTraining":
+        """Around the student, with its teacher."""
+        augment = None if self.augment is None else self.augment.build(context)
+        calibrate = (term.calibrated for term in terms.values() if term.calibrated is not None)
+        return SelfTraining(
+            context.student,
+            self._teacher(context, terms),
+            terms,
+            threshold=self.threshold,
+            mix=None if self.mix is None else ClassMix(self.class_pool),
+            augment=augment,
+            calibrate=next(calibrate, None),
+            coordinate=None if self.coordinate is None else self.coordinate.build(context),
+            pair=None if self.pair is None else self.pair.build(context),
+            mask=None if self.mask is None else self.mask.build(augment),
+            soft=self.soft,
+            margins=None if self.margins is None else Margins(**self.margins.model_dump()),
+            source_mean=self.source_mean,
+        )
+
+    def _teacher(self, context: Context, terms: Mapping[str, Term]) -> Teacher:
+        if self.teacher == "large":
+            compares = any(term.compares_embeddings for term in terms.values())
+            return load_teacher(context, self.teacher_model, self.collaborate, compares_embeddings=compares)
+        return EmaTeacher(
+            context.student,
+            momentum=self.momentum,
+            statistics=self.teacher_statistics,
+            copies_first=self.copies_first,
+        )
 
 
 class SelfTraining(Method):
@@ -42,7 +116,7 @@ class SelfTraining(Method):
     def __init__(
         self,
         student: nn.Module,
-        teacher: nn.Module,
+        teacher: Teacher,
         terms: Mapping[str, Term] | None = None,
         *,
         threshold: float | None = 0.968,
@@ -106,7 +180,24 @@ class SelfTraining(Method):
     def after_step(self, batch: Batch, step: int) -> None:
         """The teacher follows the student."""
         super().after_step(batch, step)
-        cast(Teacher, self.teacher).follow(self.student, batch, step, self.held)
+        self._own_teacher().follow(self.student, batch, step, self.held)
+
+    def prepare(self, preparation: Preparation) -> None:
+        """A large teacher's layers may have to be measured."""
+        self._own_teacher().prepare(preparation)
+
+    def trained(self) -> dict[str, Trained]:
+        """The student, and a teacher that learnt from it."""
+        teacher = self._own_teacher().trained()
+        return super().trained() | ({} if teacher is None else {"teacher": teacher})
+
+    def scored(self, network: Literal["student", "teacher"]) -> nn.Module:
+        """The student, or the teacher if it learns."""
+        learner = self._own_teacher().learner() if network == "teacher" else None
+        return super().scored(network) if learner is None else learner
+
+    def _own_teacher(self) -> Teacher:
+        return cast(Teacher, self.teacher)
 
     def _label(self, taught: Output, image: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """The pseudo-label, the teacher's confidence, and its probabilities if they are to be learnt."""

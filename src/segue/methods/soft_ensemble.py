@@ -1,18 +1,52 @@
 """Ensemble distillation on soft outputs: EnD learns the members' mean, EnD² their distribution."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from segue.methods.method import Method, Term
+from segue.methods.context import Context
+from segue.methods.method import Method, MethodSettings, Term
 from segue.methods.teacher import Frozen
+from segue.models.segmenter import Segmenter
+from segue.models.weights import load_model, model_folder
 from segue.ops.losses import dirichlet_nll, divergence
 from segue.ops.resize import enlarge
+from segue.settings import Positive
 from segue.types import Batch, Joint, Output, PixelLoss, View
 
 Kind = Literal["mean", "distribution"]
+
+
+class EnsembleDistillationSettings(MethodSettings):
+    """EnD and EnD²: a student of what several models say of the target, softly."""
+
+    name: Literal["ensemble_distillation"] = "ensemble_distillation"
+    members: dict[str, Path] = Field(default={})  # run or model folders of the pair's classes, by name
+    kind: Kind = "mean"
+    temperature: Positive = 2.5  # of EnD² at the start
+
+    def build(self, context: Context, terms: Mapping[str, Term]) -> "EnsembleDistillation":
+        """Around the student, with its members, which are checked."""
+        if not self.members:
+            raise ValueError(
+                f"recipe {context.recipe} distils models: --set method.members='{{a: RUN, b: RUN}}'"
+            )
+        if context.network.multi_resolution is not None:
+            raise ValueError(
+                f"recipe {context.recipe} does not go with network.multi_resolution: leave it out"
+            )
+        members: list[Segmenter] = []
+        for path in self.members.values():
+            network, card = load_model(model_folder(path))
+            context.check_model(card, path)
+            members.append(network)
+        return EnsembleDistillation(
+            context.student, members, terms, kind=self.kind, temperature=self.temperature, steps=context.steps
+        )
 
 
 class EnsembleDistillation(Method):

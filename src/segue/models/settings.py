@@ -14,7 +14,9 @@ class MultiResolutionSettings(Settings):
     detail: Share = 0.5  # sides of the detail window, of the crop's
     context_scale: Share = 0.5  # s: how much the crop is shrunk for the context
     detail_share: Share = 0.1  # lambda_d: the detail's share of the loss
-    overlap: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5  # of detail windows in evaluation and for a teacher
+    overlap: Annotated[float, Field(ge=0.0, lt=1.0)] = (
+        0.5  # of detail windows in evaluation and for a teacher
+    )
     attention: Literal["class", "single", "none"] = "class"
 
 

@@ -7,7 +7,6 @@ from typing import Any, Literal, TypeAlias
 from segue.classes import nearest
 from segue.engine.experiment import parse
 from segue.engine.settings import Experiment
-from segue.trees import Tree, flatten, merge
 from segue.recipes import (
     clda,
     dacs,
@@ -23,6 +22,7 @@ from segue.recipes import (
 )
 from segue.recipes.pairs import with_pair
 from segue.recipes.published import Row, published
+from segue.trees import Tree, flatten, merge
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """CLDA: a large teacher and a small student that improve each other; and plain distillation beside it."""
 
-from segue.trees import Tree, merge
 from segue.recipes.daformer import daformer
 from segue.recipes.hrda import hrda
+from segue.trees import Tree, merge
 
 DISTILLATION: Tree = {
     "size": "distilled",  # the pair's smaller network

@@ -1,7 +1,7 @@
 """DAFormer (Hoyer et al., CVPR 2022): DACS with three devices that keep a transformer from overfitting."""
 
-from segue.trees import Tree, merge
 from segue.recipes.dacs import MIXING
+from segue.trees import Tree, merge
 
 
 def daformer() -> Tree:

@@ -1,7 +1,7 @@
 """DIDA: agreement on instances beside agreement on classes."""
 
-from segue.trees import Tree, merge
 from segue.recipes.daformer import daformer
+from segue.trees import Tree, merge
 
 
 def dida() -> Tree:

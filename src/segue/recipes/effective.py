@@ -5,9 +5,9 @@ from typing import Any, cast
 
 from segue.engine.experiment import differences
 from segue.engine.settings import Experiment
-from segue.trees import Tree, flatten
 from segue.recipes.catalogue import Size, experiment
 from segue.recipes.cityscapes_pairs import CITYSCAPES_PAIRS
+from segue.trees import Tree, flatten
 
 PIECES = ("method", "terms", "data.rare_classes")
 """The settings that a recipe's pieces have, which a pair may adjust under ``when``."""

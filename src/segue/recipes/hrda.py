@@ -1,7 +1,7 @@
 """HRDA (Hoyer et al., ECCV 2022): high resolution where it helps, context where it is needed."""
 
-from segue.trees import Tree, merge
 from segue.recipes.daformer import daformer
+from segue.trees import Tree, merge
 
 
 def hrda() -> Tree:

@@ -1,8 +1,8 @@
 """MIC (Hoyer et al., CVPR 2023): consistency of what is seen whole and what is seen in parts."""
 
-from segue.trees import Tree, merge
 from segue.recipes.daformer import daformer
 from segue.recipes.hrda import hrda
+from segue.trees import Tree, merge
 
 MASK: Tree = {
     "method": {

@@ -21,8 +21,8 @@ from typing import Any, cast
 
 from segue.classes import nearest
 from segue.engine.experiment import check_key
-from segue.trees import Tree, merge, read_yaml
 from segue.recipes.cityscapes_pairs import CITYSCAPES_PAIRS
+from segue.trees import Tree, merge, read_yaml
 
 DOMAINS = ("source", "target", "source_evaluation", "evaluation")
 

@@ -1,9 +1,9 @@
 """SSR: SAM as a strong regulariser, at training time alone."""
 
-from segue.trees import Tree, merge
 from segue.recipes.daformer import daformer
 from segue.recipes.dida import dida
 from segue.recipes.mic import daformer_mic
+from segue.trees import Tree, merge
 
 SAM: Tree = {
     "terms": {

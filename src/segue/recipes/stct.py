@@ -1,7 +1,7 @@
 """STCT + MHA: when to align, and how."""
 
-from segue.trees import Tree, merge
 from segue.recipes.daformer import daformer
+from segue.trees import Tree, merge
 
 
 def stct() -> Tree:

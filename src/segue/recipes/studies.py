@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from segue.trees import Tree
 from segue.recipes.catalogue import Size, find
+from segue.trees import Tree
 
 PAPERS_PAIR = "gta5_to_cityscapes"
 """The pair of the numbers that stand in these tables."""

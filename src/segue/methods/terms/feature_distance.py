@@ -74,6 +74,8 @@ class FeatureDistance(Term):
         features = output.features[-1]
         reference: Tensor = self.reference(view.image)[-1]
         size = (features.shape[-2], features.shape[-1])
-        cells = shrink_label(view.label, size, num_classes=self.num_classes, min_share=self.settings.min_share)
+        cells = shrink_label(
+            view.label, size, num_classes=self.num_classes, min_share=self.settings.min_share
+        )
         distance = losses.feature_distance(features, reference)
         return {"feature_distance": self.settings.share * losses.masked_mean(distance, self.wanted[cells])}

@@ -139,6 +139,7 @@ class InstanceBank(Term):
     """
 
     view_names: tuple[str, ...] = ("source", "target")
+    compares_embeddings = True
     features: Tensor
     labels: Tensor
     filled: Tensor
@@ -250,7 +251,11 @@ class InstanceBank(Term):
         if view.mix_mask is not None:
             pasted = enlarge_nearest(view.mix_mask[:, None].float(), grid)[:, 0].flatten() > 0
             counted &= ~pasted
-        return counted & (probability.max(dim=1).values >= 0.968) if self.settings.region == "confident" else counted
+        return (
+            counted & (probability.max(dim=1).values >= 0.968)
+            if self.settings.region == "confident"
+            else counted
+        )
 
     @torch.no_grad()
     def _remember(self, embedding: Float[Tensor, "b d h w"], label: Int64[Tensor, "b h w"]) -> None:

@@ -19,7 +19,6 @@ from segue.models.segmenter import segmentation_loss
 from segue.settings import Count, NotNegative, Stage
 from segue.types import Output, Supervised, View
 
-
 logger = logging.getLogger(__name__)
 
 
@@ -95,7 +94,9 @@ class SamRegularizer(Term):
         seen = self.fused(output.features, cast(Tensor, self.sam(view.image)))
         head = cast(nn.Module, network.head)
         with (
-            statistics_kept(batch_norms(head)) if self.settings.bn_update == "plain_only" else contextlib.nullcontext()
+            statistics_kept(batch_norms(head))
+            if self.settings.bn_update == "plain_only"
+            else contextlib.nullcontext()
         ):
             logits: Tensor = head(seen)[0]
         regularised = Output(logits, seen, logits, [Supervised(logits)])

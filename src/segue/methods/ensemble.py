@@ -1,0 +1,195 @@
+"""Ensemble distillation: members, a policy, their labels fused class by class, one student."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from segue.data.dataset import Dataset
+from segue.evaluate import policy
+from segue.evaluate.comparison import compare, score_members
+from segue.evaluate.eyes import model_eye
+from segue.evaluate.fusing import Fusion, FusionRules, Kind, check_members
+from segue.evaluate.labelling import label_pictures, most_probable
+from segue.evaluate.members import OpenedMembers
+from segue.evaluate.open_members import open_members, predicts, student_certainty
+from segue.evaluate.unify import unify
+from segue.methods.class_weights import ClassWeightSettings, Percentile
+from segue.methods.stages import Stages, pictures_by_name
+from segue.models.weights import model_folder
+from segue.ops.fusion import Conflict, Unclaimed
+from segue.ranks import is_first_rank
+from segue.settings import Count, Positive, Settings, Share
+
+
+class MemberStudentSettings(Settings):
+    """A member's own student, of whom nothing is wanted but how certain it is of each class."""
+
+    share: Positive = 0.5  # of the run's steps; above 1 for more
+    start: Literal["start", "weights"] | Path = (
+        "start"  # network.start, network.weights alone, or another network
+    )
+    pictures: Literal["all", "halves"] = "all"  # halves: learns one half, says how certain it is of the other
+    # Both make a student learn the rare and the hard, and so less sure of all it names: off.
+    weights: ClassWeightSettings | None = None
+    percentile: Percentile = 0.0
+
+    def origin(self, stages: Stages) -> Path | None:
+        """The network that students start from."""
+        if isinstance(self.start, Path):
+            return self.start
+        return stages.start if self.start == "start" else None
+
+
+class EnsembleSettings(Settings):
+    """Ensemble distillation: members, a policy, fused labels, one student."""
+
+    # Run or model folders, .onnx files, folders of labels, by name; each gets a folder of that name.
+    members: dict[Annotated[str, Field(pattern=r"^[^./\\][^/\\]*$")], Path] = Field(default={})
+    maps: dict[str, dict[str, str]] = {}  # class of a member -> class of the pair, or ignore; by member
+    kind: Kind = "channel"
+    policy: Literal["certainty", "random"] | Path = "certainty"  # or a YAML file of class: member
+    conflict: Conflict = "neighbourhood"
+    unclaimed: Unclaimed = "neighbourhood"
+    window: Count = 5  # kappa
+    order: list[str] | None = None  # classes by precedence, the first one wins
+    threshold: Share = 0.0  # certainty below which a label is dropped
+    students: MemberStudentSettings = MemberStudentSettings()  # one of each member; their certainty decides
+
+    def carry_out(self, stages: Stages) -> dict[str, Any] | None:
+        """Unify the members, ask a student of each how certain it is, fuse class by class, train one student.
+
+        Source: ensemble distillation, sections 3.1 to 3.3.
+        """
+        if not self.members:
+            raise ValueError(
+                f"recipe {stages.recipe} fuses members: --set method.ensemble.members='{{a: RUN, b: FOLDER}}'"
+            )
+        members = _open(stages, self.members, self.maps, stages.target)
+        rules = self._rules(stages)
+        check_members(members.members, rules)
+        stages.begin()
+        is_open = self.kind == "channel" and rules.policy is None
+        unified = self._unify(stages, members, "labels") if is_open or not rules.needs_probabilities else {}
+        about: dict[str, Any] = {}
+        if is_open:
+            self._warn_of_a_head_start(stages)
+            certainty = [self._certainty(stages, labels) for labels in unified.values()]
+            rules, about = replace(rules, policy=policy.by_certainty(certainty)), {"certainty": certainty}
+        stages.say("fusing the members' labels")
+        if not rules.needs_probabilities:
+            members = _open(stages, unified, {}, stages.target)
+        fused = stages.folder / "fused"
+        origin = {"members": {name: str(path) for name, path in self.members.items()}, "maps": self.maps}
+        fusion = Fusion(members.members, stages.classes, rules, fused, origin)
+        stages.shared(lambda share: fusion.run(members.names, share=share))
+        about["compared"] = self._compare(stages, rules)
+        if is_first_rank():
+            fusion.write_account({"policy_from": self._policy_from(), **about})
+        scores = stages.train_on(fused, stages.folder / "student", start=stages.start, changes={})
+        stages.keep(stages.folder / "student")
+        return scores
+
+    def _rules(self, stages: Stages) -> FusionRules:
+        """All that can be said before anything is trained: a policy of certainty is still open."""
+        names, classes = list(self.members), stages.classes
+        chosen: tuple[int, ...] | None = None
+        if self.kind == "channel" and self.policy == "random":
+            chosen = policy.at_random(classes, names, stages.seed)
+        elif self.kind == "channel" and isinstance(self.policy, Path):
+            chosen = policy.from_file(self.policy, classes, names)
+        order = None if self.order is None else policy.precedence(self.order, classes)
+        return FusionRules(
+            self.kind, chosen, self.conflict, self.unclaimed, self.window, order, self.threshold
+        )
+
+    def _unify(self, stages: Stages, members: OpenedMembers, name: str) -> dict[str, Path]:
+        """Every member's labels, in a folder of its own; each picture is predicted by one process."""
+        folders: dict[str, Path] = {}
+        for member in members.members:
+            stages.say(f"{name} of member {member.name}")
+            folders[member.name] = out = stages.folder / "members" / member.name / name
+            made = {"member": str(self.members[member.name]), "map": self.maps.get(member.name, {})}
+            task = partial(unify, member, members.names, out, members.classes, made=made)
+            stages.shared(lambda share, task=task: task(share=share))
+        return folders
+
+    def _certainty(self, stages: Stages, labels: Path) -> list[float | None]:
+        """How certain of each class a student is that knows one member's labels alone."""
+        own, students = labels.parent, self.students
+        stages.say(f"a student of member {own.name} says how certain it is")
+        changes: dict[str, Any] = {
+            "steps": max(1, round(students.share * stages.steps)),
+            "method": students.model_dump(mode="json", include={"weights", "percentile"}),
+        }
+        target = stages.target
+        pictures = pictures_by_name(target)
+        if students.pictures == "halves":
+            changes["data"] = {"target": {"part": [0, 2]}}
+            pictures = {name: place for name, place in pictures.items() if place % 2}
+        stages.train_on(labels, own, start=students.origin(stages), changes=changes)
+        eye = model_eye(own / "model", stages.device)
+        out, rule = own / "certainty", most_probable()
+        stages.shared(
+            lambda share: label_pictures(eye, pictures, out, rule=rule, read=target.image, share=share)
+        )
+        return student_certainty(out, stages.classes)
+
+    def _warn_of_a_head_start(self, stages: Stages) -> None:
+        start = self.students.origin(stages)
+        for name, path in self.members.items():
+            if start is not None and path.is_dir() and model_folder(path) == model_folder(start):
+                stages.say(
+                    f"students start from member {name}: its own one has least to learn, and is surest; start them from"
+                    " a network that is no member, --set method.ensemble.students.start=weights or =RUN"
+                )
+
+    def _compare(self, stages: Stages, rules: FusionRules) -> dict[str, Any] | None:
+        """What these rules are worth beside others on the pair's labelled pictures; nothing is decided by it."""
+        labelled = stages.open("evaluation")
+        if labelled is None:
+            stages.say(
+                "no labelled target pictures (data.evaluation): what this policy is worth is not known"
+            )
+            return None
+        silent = [name for name, path in self.members.items() if not predicts(path)]
+        if silent:
+            stages.say(
+                f"member {silent[0]} is a folder of labels, which has none of the labelled pictures: what this policy"
+                " is worth is not known; `segue fuse --labels` compares folders"
+            )
+            return None
+        members = _open(stages, self.members, self.maps, labelled)
+        if not replace(rules, threshold=0.0).needs_probabilities:
+            members = _open(stages, self._unify(stages, members, "evaluation"), {}, labelled)
+        if not is_first_rank():
+            return None
+        places = pictures_by_name(labelled)
+
+        def truth(name: str) -> Tensor:
+            return labelled.label(places[name])
+
+        found = score_members(members, truth, counted=stages.counted)
+        beside = compare(members, rules, truth, found, counted=stages.counted)
+        stages.say(beside.lines(self._policy_from() or self.kind))
+        return beside.to_json()
+
+    def _policy_from(self) -> str | None:
+        return str(self.policy) if self.kind == "channel" else None
+
+
+def _open(
+    stages: Stages, paths: Mapping[str, Path], maps: Mapping[str, Mapping[str, str]], dataset: Dataset
+) -> OpenedMembers:
+    return open_members(
+        paths,
+        pictures=pictures_by_name(dataset),
+        read=dataset.image,
+        classes=stages.classes,
+        maps=maps,
+        device=stages.device,
+    )
