@@ -90,7 +90,9 @@ def test_a_number_stands_beside_the_settings_that_it_was_printed_for(
     rows, notes = lines("dida_ablations", "gta5_to_cityscapes", "terms.instance_bank.size=100")
     assert rows["K 100"][1:3] == ["", "50.0"] and not [row for row in rows.values() if "." in row[1]]
     assert rows["lambda 0.1"][-1] == "1" and rows["K 100"][-1] == "" and rows["K 150"][-1] == "2"
-    assert notes[:2] == [f"- {n}: terms.instance_bank.size 100 instead of {k}" for n, k in ((1, 250), (2, 150))]
+    assert notes[:2] == [
+        f"- {n}: terms.instance_bank.size 100 instead of {k}" for n, k in ((1, 250), (2, 150))
+    ]
     assert notes[0][2:] in capsys.readouterr().out
     rows, notes = lines("dida_ablations", "street_scenes")
     assert all(row[1] == "" and row[-1] == "1" for label, row in rows.items() if row[2] == "50.0")

@@ -1,4 +1,4 @@
-"""EnD's loss equals the follow-up code; EnD²'s is a Dirichlet likelihood, to the end of its range; order is forgotten."""
+"""EnD's loss equals the follow-up code; EnD²'s is a Dirichlet likelihood at all sizes; order is forgotten."""
 
 from pathlib import Path
 

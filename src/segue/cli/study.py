@@ -199,9 +199,7 @@ def _tables(
     return found
 
 
-def _line(
-    row: "Row", outcome: "Outcome", reference: float | None, overrides: Overrides
-) -> tuple[str, ...]:
+def _line(row: "Row", outcome: "Outcome", reference: float | None, overrides: Overrides) -> tuple[str, ...]:
     mean, spread, published = outcome.mean, outcome.spread, _published(row, overrides)
     notes = [str(number) for number, rows in enumerate(_shared(overrides), 1) if row.label in rows]
     return (
@@ -224,13 +222,16 @@ def _drawn(title: str, lines: Sequence[tuple[str, ...]]) -> Table:
     return table
 
 
-def _markdown(
-    study: "Study", heading: str, outcomes: "Mapping[str, Outcome]", overrides: Overrides
-) -> str:
+def _markdown(study: "Study", heading: str, outcomes: "Mapping[str, Outcome]", overrides: Overrides) -> str:
     parts = [f"{study.question} ({heading}; paper: {study.paper}, on GTA5 to Cityscapes)", ""]
     for title, lines in _tables(study, outcomes, overrides).items():
         parts += [title, "", "| " + " | ".join(HEADINGS) + " |", "|---|" + "---|" * (len(HEADINGS) - 1)]
         parts += ["| " + " | ".join(line) + " |" for line in lines] + [""]
     if notes := _notes(overrides):
-        parts += ["Set otherwise than the recipe and the row have it:", "", *(f"- {note}" for note in notes), ""]
+        parts += [
+            "Set otherwise than the recipe and the row have it:",
+            "",
+            *(f"- {note}" for note in notes),
+            "",
+        ]
     return "\n".join(parts)

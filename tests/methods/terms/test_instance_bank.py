@@ -304,7 +304,12 @@ def test_a_network_that_knows_nothing_yet_fills_no_bank(tmp_path: Path) -> None:
     bare = merge(TINY, {"steps": 800, "terms": {"instance_bank": {"warmup": None}}})
     start = {"network": {"start": str(tmp_path)}}
     weights = {"network": {"weights": str(tmp_path / "encoder.safetensors")}}
-    for wish, expected in (({}, 400), (start, 30), (weights, 30), ({"terms": {"instance_bank": {"warmup": 0.1}}}, 80)):
+    for wish, expected in (
+        ({}, 400),
+        (start, 30),
+        (weights, 30),
+        ({"terms": {"instance_bank": {"warmup": 0.1}}}, 80),
+    ):
         wanted = experiment("dida", bare, wish)
         assert wanted.terms.instance_bank is not None
         assert bank_warmup(wanted, wanted.terms.instance_bank) == expected
