@@ -8,7 +8,9 @@ def dida() -> Tree:
     """DAFormer with an instance bank: 71.0 mIoU on GTA5 to Cityscapes, 63.3 (16 classes) on SYNTHIA to Cityscapes.
 
     Command: ``segue train dida --pair gta5_to_cityscapes``. The released code lacks what its tables vary (a
-    temperature); this is the reading under which they make sense, without correcting the pseudo-label.
+    temperature); this is the reading under which they make sense, without correcting the pseudo-label. It was handed
+    a bank that had been filled before; here the bank is filled after a warm-up, of half the run if the network starts
+    from random numbers. In a run of any length as much of a row is old at the end as in the paper's: 46 %.
     """
     return merge(
         daformer(),
@@ -20,7 +22,7 @@ def dida() -> Tree:
                     "share": 1.0,  # lambda
                     "beta": 1.0,  # gathering off, as released
                     "update": "ema",
-                    "interval": 50,
+                    "interval": 50,  # of 40 000 steps
                     "momentum": 0.999,  # mu
                 }
             }
