@@ -7,7 +7,7 @@ from segue.bench.memory import peak_mib
 from segue.bench.step import CLASSES, noise_batch, one_step, self_training
 from segue.memory import keep_memory
 from segue.methods.self_training import SelfTraining
-from segue.methods.terms.instance_bank import InstanceBank
+from segue.methods.terms.instance_bank import InstanceBank, InstanceBankSettings, Pace
 
 PEER = "the same step without the bank"
 
@@ -56,7 +56,10 @@ def _method(encoder: str, size: int, instances: int) -> SelfTraining:
     method = self_training("daformer", encoder, size=size)
     if instances:
         method.terms["instance_bank"] = InstanceBank(
-            classes=CLASSES, channels=EMBEDDING, size=instances, warmup=0, interval=1
+            InstanceBankSettings(size=instances),
+            Pace(warmup=0, interval=1),
+            classes=CLASSES,
+            channels=EMBEDDING,
         )
     return method
 

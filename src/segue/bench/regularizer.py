@@ -9,7 +9,7 @@ from segue.bench.measure import Row, median_ms, row
 from segue.bench.step import Stopwatch, noise_batch, one_step, self_training
 from segue.memory import keep_memory
 from segue.methods.self_training import SelfTraining
-from segue.methods.terms.sam_regularizer import SamRegularizer
+from segue.methods.terms.sam_regularizer import SamRegularizer, SamRegularizerSettings
 from segue.models.build import normalisation
 from segue.models.encoders.mit import MixTransformer
 from segue.models.encoders.sam import build_sam
@@ -70,5 +70,9 @@ def _term(method: SelfTraining, sam: str) -> SamRegularizer:
     frozen = build_sam(sam, None, mean=mean, std=std)
     encoder = cast(MixTransformer, cast(Segmenter, method.student).encoder)
     return SamRegularizer(
-        frozen, sam_channels=frozen.channels, channels=encoder.out_channels, heads=encoder.heads
+        SamRegularizerSettings(),
+        frozen,
+        sam_channels=frozen.channels,
+        channels=encoder.out_channels,
+        heads=encoder.heads,
     )

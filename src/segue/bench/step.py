@@ -16,7 +16,7 @@ from segue.methods.masking import MaskedConsistency
 from segue.methods.mixing import ClassMix, StrongAugment
 from segue.methods.self_training import SelfTraining
 from segue.methods.teacher import EmaTeacher
-from segue.methods.terms.feature_distance import FeatureDistance
+from segue.methods.terms.feature_distance import FeatureDistance, FeatureDistanceSettings
 from segue.models.build import build_segmenter, normalisation
 from segue.types import Batch, Source, Target
 
@@ -136,6 +136,7 @@ def _timed_step(
 
 def one_step(method: SelfTraining, data: Batch, number: int) -> None:
     """A training step without the optimiser, for comparisons of two methods with the same parameters."""
+    method.begin(number)
     for view in method.views(data, number):
         losses: list[Tensor] = list(method(view).values())
         torch.stack(losses).sum().backward()
@@ -147,7 +148,9 @@ def self_training(recipe: str, encoder: str, *, size: int) -> SelfTraining:
     """A recipe's method with random weights, for crops of ``size`` pixels; details are half as high and wide."""
     detail = None if recipe == "daformer" else {"detail": (size // 2, size // 2)}
     student = build_segmenter(encoder, "daformer", num_classes=CLASSES, multi_resolution=detail)
-    distance = FeatureDistance(student.feature_network(), classes=THINGS, num_classes=CLASSES)
+    distance = FeatureDistance(
+        FeatureDistanceSettings(), student.feature_network(), classes=THINGS, num_classes=CLASSES
+    )
     mean, std = normalisation(encoder)
     # Both colour changes happen in every step, so that every step costs the same.
     augment = StrongAugment(mean, std, jitter_probability=1.0, blur_probability=1.0)

@@ -204,7 +204,7 @@ def _load_teacher(network: Segmenter, run: Path) -> None:
     newest = checkpoint.list_checkpoints(run / "checkpoints")[-1:]
     if not newest:
         raise ValueError(f"--teacher: {run} has no checkpoint, and only a run's checkpoint holds its teacher")
-    state = read_state(newest[0] / checkpoint.FILES[0])
+    state = read_state(newest[0] / checkpoint.METHOD_FILE)
     own = {name.removeprefix(TEACHER): value for name, value in state.items() if name.startswith(TEACHER)}
     if own.keys() != network.state_dict().keys():
         raise ValueError(f"--teacher: the method of {run} has no teacher of the student's kind")

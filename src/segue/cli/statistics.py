@@ -50,7 +50,7 @@ def _restore(opened: Opened, prefix: str) -> None:
             "--statistics trained: this model's were estimated again, and only the run's last checkpoint still holds"
             f" them as trained, which is not there (step {opened.card.step} of {opened.run or 'no run'})"
         )
-    state = read_state(newest[0] / checkpoint.FILES[0])
+    state = read_state(newest[0] / checkpoint.METHOD_FILE)
     names = {norm: name for name, norm in opened.network.named_modules()}
     for norm in batch_norms(opened.network):
         for kept in KEPT:

@@ -3,7 +3,8 @@
 A checkpoint is a folder ``checkpoints/STEP`` with
 
 - ``method.safetensors``: student, teacher, terms; parameters and buffers;
-- ``optimizer.safetensors``: the optimiser's moments, by position of the parameter;
+- ``optimizer.safetensors``: the optimiser's moments, by position of the parameter; further optimisers have files of
+  their own, ``optimizer.NAME.safetensors``;
 - ``state.json``: the step (updates so far) and, in fp16, the gradient scaler.
 
 Random numbers and the loader's position follow from (seed, step, rank) and need no place in it. The folder is
@@ -23,7 +24,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-FILES = ("method.safetensors", "optimizer.safetensors", "state.json")
+METHOD_FILE = "method.safetensors"
+STATE_FILE = "state.json"
 
 
 @dataclass
@@ -40,7 +42,12 @@ class State:
 
 
 def save(
-    folder: Path, method: nn.Module, optimizer: torch.optim.Optimizer, state: State, *, keep: int = 2
+    folder: Path,
+    method: nn.Module,
+    optimizers: Mapping[str, torch.optim.Optimizer],
+    state: State,
+    *,
+    keep: int = 2,
 ) -> Path:
     """Write a checkpoint under ``folder`` and delete all but the newest ``keep``.
 
@@ -52,10 +59,11 @@ def save(
     shutil.rmtree(beside, ignore_errors=True)
     try:
         beside.mkdir(parents=True)
-        save_file(_contiguous(method.state_dict()), beside / FILES[0])
-        save_file(_optimizer_tensors(optimizer), beside / FILES[1])
-        (beside / FILES[2]).write_text(json.dumps({"step": state.step, "scaler": state.scaler}))
-        for path in (*(beside / name for name in FILES), beside):
+        save_file(_contiguous(method.state_dict()), beside / METHOD_FILE)
+        for name, optimizer in optimizers.items():
+            save_file(_optimizer_tensors(optimizer), beside / f"{name}.safetensors")
+        (beside / STATE_FILE).write_text(json.dumps({"step": state.step, "scaler": state.scaler}))
+        for path in (*beside.iterdir(), beside):
             _to_disk(path)
         if final.exists():
             shutil.rmtree(final)
@@ -76,16 +84,16 @@ def list_checkpoints(folder: Path) -> list[Path]:
     return sorted((p for p in folder.iterdir() if p.is_dir() and p.name.isdigit()), key=lambda p: int(p.name))
 
 
-def load(path: Path, method: nn.Module, optimizer: torch.optim.Optimizer) -> State:
-    """Bring a method and its optimiser to where they were.
+def load(path: Path, method: nn.Module, optimizers: Mapping[str, torch.optim.Optimizer]) -> State:
+    """Bring a method and its optimisers to where they were.
 
     Raises:
         ValueError: If a file is missing or damaged, or belongs to another experiment; nothing is changed then.
     """
     try:
-        tensors = load_file(path / FILES[0])
-        moments = load_file(path / FILES[1])
-        record = json.loads((path / FILES[2]).read_text())
+        tensors = load_file(path / METHOD_FILE)
+        moments = {name: load_file(path / f"{name}.safetensors") for name in optimizers}
+        record = json.loads((path / STATE_FILE).read_text())
         state = State(int(record["step"]), record["scaler"])
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
@@ -95,7 +103,8 @@ def load(path: Path, method: nn.Module, optimizer: torch.optim.Optimizer) -> Sta
     if {name: tuple(value.shape) for name, value in tensors.items()} != expected:
         raise ValueError(f"checkpoint {path} belongs to another network or method; choose another run folder")
     method.load_state_dict(tensors)
-    _load_optimizer(optimizer, moments)
+    for name, optimizer in optimizers.items():
+        _load_optimizer(optimizer, moments[name])
     return state
 
 

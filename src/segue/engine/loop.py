@@ -11,9 +11,10 @@ from accelerate import Accelerator
 from rich.console import Console
 from torch import Tensor
 
-from segue.engine import checkpoint, optim
+from segue.engine import checkpoint
 from segue.engine.guard import Guard, kept_batches, write_batches
 from segue.engine.log import RunLog
+from segue.engine.optim import Optimisers
 from segue.engine.pictures import ViewPainter
 from segue.engine.settings import Experiment
 from segue.methods.method import Method
@@ -37,24 +38,19 @@ class Trainer:
     def __init__(
         self, experiment: Experiment, folder: Path, *, method: Method, accelerator: Accelerator
     ) -> None:
-        settings = experiment.optim
         self.experiment = experiment
         self.folder = folder
         self.accelerator = accelerator
         self.method = method.to(accelerator.device)
-        self.plain_optimizer = optim.adamw(
-            optim.parameter_groups(
-                method, lr=settings.lr, head_factor=settings.head_factor, weight_decay=settings.weight_decay
-            ),
-            betas=settings.betas,
-        )
+        self.optimisers = Optimisers(method, experiment.optim, steps=experiment.steps)
         self.step = self._take_up()
         # The whole method is prepared, not the student: the layers of its terms are reduced over ranks too.
-        self.module, self.optimizer = accelerator.prepare(self.method, self.plain_optimizer)
-        self.learnt = [p for group in self.plain_optimizer.param_groups for p in group["params"]]
+        self.module, *self.prepared = accelerator.prepare(self.method, *self.optimisers.by_name.values())
+        self.learnt = self.optimisers.parameters()
         self.buffers = list(self.method.buffers())
         self.guard = Guard([*self.buffers, *_scaler_tensors(accelerator)], accelerator.device)
-        self.method.held = self.plain_optimizer.held = self.guard.held
+        self.method.held = self.guard.held
+        self.optimisers.hold(self.guard.held)
 
     def run(
         self, read: Callable[[int, int], Iterator[Batch]], *, painter: ViewPainter, console: Console
@@ -96,14 +92,10 @@ class Trainer:
     ) -> dict[str, Tensor | float]:
         """One update: a pass and a backward for every view, then the optimiser, then whoever follows."""
         settings = self.experiment.optim
-        warmup = round(settings.warmup * self.experiment.steps)
-        factor = optim.schedule(
-            step, self.experiment.steps, warmup=warmup, start=settings.warmup_start, power=settings.power
-        )
-        optim.set_rates(self.plain_optimizer, factor)
+        values: dict[str, Tensor | float] = {"lr": self.optimisers.set_rates(step)}
         self.method.train()
+        self.method.begin(step)
         self.guard.begin()
-        values: dict[str, Tensor | float] = {"lr": settings.lr * factor}
         watched: list[tuple[str, Tensor]] = []
         batch: Batch | None = None
         for batch in islice(batches, settings.accumulate):
@@ -123,8 +115,9 @@ class Trainer:
         self.guard.settle(step, watched, self._gradients())
         if settings.clip is not None:
             self.accelerator.clip_grad_norm_(self.module.parameters(), settings.clip)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+        for optimizer in self.prepared:
+            optimizer.step()
+            optimizer.zero_grad()
         self.method.after_step(batch, step)
         average_over_ranks(self.buffers)
         return values
@@ -163,7 +156,7 @@ class Trainer:
             scaler = self.accelerator.scaler
             state = checkpoint.State(self.step, {} if scaler is None else scaler.state_dict())
             folder, keep = self.folder / "checkpoints", self.experiment.run.keep
-            checkpoint.save(folder, self.method, self.plain_optimizer, state, keep=keep)
+            checkpoint.save(folder, self.method, self.optimisers.by_name, state, keep=keep)
         self.accelerator.wait_for_everyone()
 
     def _log(self, stack: ExitStack, console: Console) -> RunLog | None:
@@ -188,7 +181,7 @@ class Trainer:
         newest = checkpoint.list_checkpoints(self.folder / "checkpoints")[-1:]
         if not newest:
             return 0
-        state = checkpoint.load(newest[0], self.method, self.plain_optimizer)
+        state = checkpoint.load(newest[0], self.method, self.optimisers.by_name)
         if state.scaler and self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state.scaler)
         return state.step

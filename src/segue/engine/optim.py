@@ -1,16 +1,24 @@
-"""Parameter groups and the learning-rate schedule of the DAFormer family."""
+"""Optimisers: parameter groups, rates, and the schedule of the DAFormer family."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from segue.engine.settings import OptimSettings
+from segue.methods.method import Method
+
 NORMS = (nn.LayerNorm, nn.modules.batchnorm._NormBase, nn.GroupNorm)  # pyright: ignore[reportPrivateUsage]
 
 
 def parameter_groups(
-    module: nn.Module, *, lr: float, head_factor: float, weight_decay: float
+    module: nn.Module,
+    *,
+    lr: float,
+    head_factor: float,
+    weight_decay: float,
+    without: Collection[int] = (),
 ) -> list[dict[str, Any]]:
     """Three groups: the heads at their own rate, all other parameters, and the norms of those without decay.
 
@@ -24,6 +32,7 @@ def parameter_groups(
         lr: The encoder's learning rate.
         head_factor: How much faster heads learn.
         weight_decay: AdamW's.
+        without: Ids of parameters that learn otherwise.
 
     Returns:
         Groups for an optimiser, each with the extra key ``base_lr``; empty groups are left out.
@@ -36,7 +45,7 @@ def parameter_groups(
     encoder_norms: list[nn.Parameter] = []
     head: list[nn.Parameter] = []
     for parameter in module.parameters():
-        if not parameter.requires_grad:
+        if not parameter.requires_grad or id(parameter) in without:
             continue
         slow = encoder_norms if id(parameter) in norms else encoder
         group = head if id(parameter) in heads else slow
@@ -73,11 +82,11 @@ def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
         group["lr"] = group["base_lr"] * factor
 
 
-class HeldAdamW(torch.optim.AdamW):
-    """AdamW that does nothing while a flag on the device is 1: parameters, moments and counters stay.
+class _Held(torch.optim.Optimizer):
+    """An optimiser that does nothing while a flag on the device is 1: parameters, moments and counters stay.
 
     Attributes:
-        held: 0 or 1, a scalar on the parameters' device; None for plain AdamW.
+        held: 0 or 1, a scalar on the parameters' device; None for an optimiser that always acts.
     """
 
     held: Tensor | None = None
@@ -96,6 +105,70 @@ class HeldAdamW(torch.optim.AdamW):
                 del self.found_inf
 
 
+class HeldAdamW(_Held, torch.optim.AdamW):
+    """AdamW that may be held."""
+
+
+class HeldAdam(_Held, torch.optim.Adam):
+    """Adam that may be held."""
+
+
+class HeldSGD(_Held, torch.optim.SGD):
+    """SGD that may be held."""
+
+
+KINDS: dict[str, type[_Held]] = {"adam": HeldAdam, "adamw": HeldAdamW, "sgd": HeldSGD}
+
+
 def adamw(groups: Iterable[dict[str, Any]], *, betas: tuple[float, float]) -> HeldAdamW:
     """AdamW over parameter groups, its update fused into one kernel a group."""
     return HeldAdamW(list(groups), betas=betas, fused=True)
+
+
+class Optimisers:
+    """The student's optimiser and those that terms or methods have beside it, as one.
+
+    Args:
+        method: Whose parameters learn; those of its further optimisers leave the student's.
+        settings: The student's optimiser.
+        steps: The length of the run.
+
+    Attributes:
+        by_name: All of them; the student's is called "optimizer", as its file in a checkpoint.
+    """
+
+    def __init__(self, method: Method, settings: OptimSettings, *, steps: int) -> None:
+        self.settings = settings
+        self.steps = steps
+        self.further = method.optimisations()
+        own = {id(parameter) for one in self.further.values() for parameter in one.parameters}
+        groups = parameter_groups(
+            method,
+            lr=settings.lr,
+            head_factor=settings.head_factor,
+            weight_decay=settings.weight_decay,
+            without=own,
+        )
+        self.by_name: dict[str, _Held] = {"optimizer": adamw(groups, betas=settings.betas)}
+        for name, one in self.further.items():
+            group = {"params": list(one.parameters), "base_lr": one.lr}
+            self.by_name[f"optimizer.{name}"] = KINDS[one.kind]([group], lr=one.lr, fused=True, **one.options)  # pyright: ignore[reportCallIssue]
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Everything that learns by gradient."""
+        return [p for one in self.by_name.values() for group in one.param_groups for p in group["params"]]
+
+    def hold(self, held: Tensor) -> None:
+        """Let all of them stand still while a flag is 1."""
+        for one in self.by_name.values():
+            one.held = held
+
+    def set_rates(self, step: int) -> float:
+        """Set every rate for a step; returns the encoder's."""
+        settings = self.settings
+        warmup = round(settings.warmup * self.steps)
+        factor = schedule(step, self.steps, warmup=warmup, start=settings.warmup_start, power=settings.power)
+        set_rates(self.by_name["optimizer"], factor)
+        for name, one in self.further.items():
+            set_rates(self.by_name[f"optimizer.{name}"], one.schedule(step, self.steps))
+        return settings.lr * factor

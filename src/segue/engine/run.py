@@ -1,11 +1,10 @@
 """One training run from settings to a folder: open, check, train, score, keep the model."""
 
 import platform
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import accelerate
 import torch
@@ -13,31 +12,24 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 from rich.console import Console
-from torch import Tensor
 
 from segue import __version__
-from segue.data.dataset import Dataset
 from segue.engine import experiment as experiments
-from segue.engine.build import build_loader, build_method, build_student, network_arguments
-from segue.engine.domains import open_domain, open_offline, training_classes
-from segue.engine.large_teacher import build_large_teacher, load_large_teacher, load_members
+from segue.engine.build import build_loader, build_method, build_student
+from segue.engine.domains import open_domain, training_classes
 from segue.engine.loop import Trainer, seed_step
-from segue.engine.method_settings import OfflineSettings, SelfTrainingSettings, SourceOnlySettings
 from segue.engine.pictures import ViewPainter
-from segue.engine.scoring import of_teacher, plan, score_run, scored_network, taught_teacher
+from segue.engine.scoring import plan, score_run
 from segue.engine.settings import Experiment
 from segue.engine.statistics import settle_statistics
-from segue.evaluate.labelling import open_soft_labels
+from segue.methods.context import Preparation
 from segue.models.build import normalisation
-from segue.models.weights import Card, load_model, model_folder, save_model
+from segue.models.weights import Card, save_model
 
 DISTRIBUTED = DistributedDataParallelKwargs(
     find_unused_parameters=True,  # a view does not use the layers of every term
     broadcast_buffers=False,  # the loop averages them instead
 )
-
-LabelByName: TypeAlias = Callable[[str], Tensor]
-"""A target picture's offline label, or its probabilities."""
 
 PATIENCE = timedelta(hours=6)
 """How long processes wait for one that measures, labels or fuses what the others have no part in."""
@@ -73,20 +65,18 @@ def train(
             style="bold yellow",
         )
     same_experiment(folder, experiment)
-    data = experiment.data
+    data, reading = experiment.data, experiment.method.reading(experiment.recipe)
     source = open_domain(data, data.source, labelled=True)
-    adapts = not isinstance(experiment.method, SourceOnlySettings)
-    looks = adapts or experiment.network.statistics == "target"
+    looks = reading.target or experiment.network.statistics == "target"
     pictures = open_domain(data, data.target, labelled=False) if looks else None
-    target = pictures if adapts else None
+    target = pictures if reading.target else None
     for dataset in (source, pictures, *_evaluation_domains(experiment)):
         if dataset is not None:
             dataset.check()
-    offline, soft = _offline_labels(experiment, target)
 
     torch.manual_seed(experiment.seed)
-    student = build_student(experiment)
-    large, members = load_large_teacher(experiment, student), load_members(experiment)
+    method = build_method(experiment, build_student(experiment))
+    method.scored(experiment.evaluation.network)  # whether there is one is not found out after training
     loader = build_loader(
         experiment,
         source,
@@ -95,16 +85,10 @@ def train(
         device=accelerator.device,
         rank=accelerator.process_index,
         world=accelerator.num_processes,
-        offline=offline,
-        soft=soft,
+        reading=reading,
     )
-    teacher = None
-    if large is not None and target is not None:
-        teacher = build_large_teacher(
-            experiment, folder, student, large, source=source, target=target, accelerator=accelerator
-        )
-    method = build_method(experiment, student, teacher, members)
-    scored_network(experiment, method)  # whether there is one is not found out after training
+    boxes = {"source": data.source.resize, "target": data.target.resize}
+    method.prepare(Preparation(folder, source, target, boxes, accelerator.device))
     trainer = Trainer(experiment, folder, method=method, accelerator=accelerator)
     mean, std = normalisation(experiment.network.encoder)
     classes = training_classes(data)
@@ -118,31 +102,16 @@ def train(
             painter=ViewPainter(folder, classes=classes, mean=mean, std=std),
             console=console,
         )
-    statistics = settle_statistics(experiment, trainer.method, device=accelerator.device)
+    statistics = settle_statistics(experiment, method, device=accelerator.device)
     if accelerator.is_main_process:
         _save_models(experiment, folder, trainer, statistics)
     accelerator.wait_for_everyone()  # whoever goes on may read the model
     seed_step(experiment.seed, experiment.steps, accelerator.process_index)
-    return score_run(experiment, folder, trainer.method, accelerator=accelerator, statistics=statistics)
-
-
-def _offline_labels(experiment: Experiment, target: Dataset | None) -> tuple[LabelByName | None, ...]:
-    """The target's labels and their probabilities, as far as they are learnt."""
-    settings = experiment.method
-    if not isinstance(settings, OfflineSettings):
-        return None, None
-    if settings.labels is None or target is None:
-        raise ValueError(
-            f"recipe {experiment.recipe} trains on labels made beforehand: name their folder with"
-            " --set method.labels=DIR"
-        )
-    labels = open_offline(experiment.data, settings.labels, target)
-    soft = open_soft_labels(settings.labels, training_classes(experiment.data)) if settings.soft else None
-    return labels, soft
+    return score_run(experiment, folder, method, accelerator=accelerator, statistics=statistics)
 
 
 def _save_models(experiment: Experiment, folder: Path, trainer: Trainer, statistics: str | None) -> None:
-    """The student, and a teacher that learnt from it."""
+    """What the method leaves behind, each with its card."""
     data = experiment.data
     mean, std = normalisation(experiment.network.encoder)
     classes = training_classes(data)
@@ -151,23 +120,17 @@ def _save_models(experiment: Experiment, folder: Path, trainer: Trainer, statist
         colours=[list(colour) for colour in classes.colours],
         mean=list(mean),
         std=list(std),
-        network=network_arguments(experiment),
+        network=experiment.network.arguments(classes=len(classes), crop=data.crop),
         prediction=plan(experiment, data.evaluation or data.target).protocol(),
         recipe=experiment.recipe,
         step=trainer.step,
         versions=versions(),
-        batch_statistics=statistics,
     )
-    save_model(folder / "model", trainer.method.student, card)
-    settings, teacher = experiment.method, taught_teacher(trainer.method)
-    if teacher is not None:
-        assert isinstance(settings, SelfTrainingSettings) and settings.teacher_model is not None
-        _, before = load_model(model_folder(settings.teacher_model))
-        save_model(
-            folder / "teacher",
-            teacher,
-            replace(card, network=before.network, batch_statistics=of_teacher(statistics)),
-        )
+    for name, trained in trainer.method.trained().items():
+        own = replace(card, batch_statistics=trained.statistics(statistics))
+        if trained.arguments is not None:
+            own = replace(own, network=trained.arguments)
+        save_model(folder / name, trained.network, own)
 
 
 def versions() -> dict[str, str]:

@@ -16,11 +16,7 @@ from segue.evaluate.pictures import PictureKeeper
 from segue.evaluate.plan import Plan
 from segue.evaluate.run import evaluate
 from segue.files import write_text
-from segue.methods.collaborative import CollaborativeTeacher
 from segue.methods.method import Method
-from segue.methods.self_training import SelfTraining
-from segue.methods.teacher import EmaTeacher
-from segue.models.batch_norms import AS_TRAINED, DOMAIN_SPECIFIC
 from segue.models.build import normalisation
 from segue.scores import Scores
 
@@ -40,12 +36,11 @@ def score_run(
         statistics: What the protocol calls the networks' batch statistics; None without batch norms.
 
     Returns:
-        The target's scores, with the source's under ``source_evaluation`` if there are any and those of a teacher
-        that learnt from its student under ``teacher``; None without labelled
-        target pictures.
+        The target's scores, with the source's under ``source_evaluation`` if there are any, and those of every other
+        network that the method leaves behind under its folder's name; None without labelled target pictures.
     """
     data, device = experiment.data, accelerator.device
-    network = scored_network(experiment, method)
+    network = method.scored(experiment.evaluation.network)
     if data.evaluation is None:
         return None
     dataset = open_domain(data, data.evaluation, labelled=True)
@@ -57,11 +52,10 @@ def score_run(
         with method.statistics_of("source"):
             found = score(network, source, data.source_evaluation)
         scores["source_evaluation"] = found.to_json()
-    teacher = taught_teacher(method)
-    if teacher is not None:
-        score = partial(score, statistics=of_teacher(statistics), called="large teacher")
-        found = score(teacher, dataset, data.evaluation)
-        scores["teacher"] = found.to_json()
+    for name, trained in method.trained().items():
+        if name != "model":
+            own = partial(score, statistics=trained.statistics(statistics), called=trained.called)
+            scores[name] = own(trained.network, dataset, data.evaluation).to_json()
     keeper.write()
     if accelerator.is_main_process:
         write_text(folder / "scores.json", json.dumps(scores, indent=2) + "\n")
@@ -113,28 +107,3 @@ def plan(experiment: Experiment, domain: DomainSettings) -> Plan:
         resize=domain.resize,
         dtype=PRECISIONS[experiment.run.precision],
     )
-
-
-def scored_network(experiment: Experiment, method: Method) -> nn.Module:
-    """The network that is reported: the student, as in the papers, unless the teacher is asked for.
-
-    Raises:
-        ValueError: If the teacher is asked for and the method has none.
-    """
-    if experiment.evaluation.network == "student":
-        return method.student
-    if isinstance(method, SelfTraining) and isinstance(method.teacher, EmaTeacher | CollaborativeTeacher):
-        return method.teacher.network
-    raise ValueError(f"evaluation.network=teacher: {experiment.recipe} has no teacher; use student")
-
-
-def taught_teacher(method: Method) -> nn.Module | None:
-    """The large teacher that learnt from its student; None if the method has none."""
-    if isinstance(method, SelfTraining) and isinstance(method.teacher, CollaborativeTeacher):
-        return method.teacher.network
-    return None
-
-
-def of_teacher(statistics: str | None) -> str | None:
-    """What a large teacher's batch statistics are called; while it teaches, pictures of neither domain move them."""
-    return AS_TRAINED if statistics == DOMAIN_SPECIFIC else statistics

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from segue.engine.domains import open_domain
-from segue.engine.scoring import plan, scored_network, taught_teacher
+from segue.engine.scoring import plan
 from segue.engine.settings import Experiment
 from segue.evaluate.statistics import reestimate
 from segue.methods.method import Method
@@ -26,8 +26,8 @@ def settle_statistics(experiment: Experiment, method: Method, *, device: torch.d
     Returns:
         What cards and protocols call them; None if no network has batch norms.
     """
-    teacher = taught_teacher(method)
-    networks = [method.student, scored_network(experiment, method), *([] if teacher is None else [teacher])]
+    left = [trained.network for trained in method.trained().values()]
+    networks = [*left, method.scored(experiment.evaluation.network)]
     if not any(batch_norms(network) for network in networks):
         return None
     match experiment.network.statistics:

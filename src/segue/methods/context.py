@@ -1,14 +1,16 @@
 """What a piece of a method may know of the run that it is built for, and what it may prepare before training."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from segue.classes import ClassList
 from segue.data.dataset import Dataset
+from segue.models.batch_norms import AS_TRAINED, DOMAIN_SPECIFIC
 from segue.models.build import normalisation
 from segue.models.segmenter import Segmenter
 from segue.models.settings import NetworkSettings
@@ -108,9 +110,9 @@ class Trained:
 
     network: nn.Module
     called: str = "student"
-    arguments: Mapping[str, object] | None = None
+    arguments: Mapping[str, Any] | None = None
     sees_pictures: bool = True
 
-    def card(self, card: Card) -> Card:
-        """The student's card, changed for this network."""
-        return card if self.arguments is None else replace(card, network=self.arguments)
+    def statistics(self, of_student: str | None) -> str | None:
+        """What its batch statistics are called, given what the student's are called."""
+        return AS_TRAINED if of_student == DOMAIN_SPECIFIC and not self.sees_pictures else of_student

@@ -6,7 +6,7 @@ Each is built by settings of its own, which stand in its file: a method's are a 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
@@ -23,14 +23,20 @@ from segue.types import IGNORE, Batch, Joint, Output, View
 
 @dataclass(frozen=True)
 class Optimisation:
-    """Parameters that learn by an optimiser of their own, as a discriminator does.
+    """Parameters that learn by an optimiser of their own, as a discriminator's do.
 
     Attributes:
-        optimizer: Over these parameters, at its full rates.
-        schedule: From the step and the length of the run to the factor on every rate.
+        parameters: They leave the student's optimiser.
+        kind: "adam", "adamw" or "sgd".
+        lr: The full rate.
+        options: Further arguments of torch's optimiser.
+        schedule: From the step and the length of the run to the factor on the rate; it stays full by default.
     """
 
-    optimizer: torch.optim.Optimizer
+    parameters: Sequence[nn.Parameter]
+    kind: Literal["adam", "adamw", "sgd"]
+    lr: float
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     schedule: Callable[[int, int], float] = lambda step, steps: 1.0
 
 
@@ -42,14 +48,13 @@ class Term(nn.Module):
     Attributes:
         step: Updates so far.
         compares_embeddings: Whether the embeddings of student and teacher have to be of the same width.
-        calibrated: From the teacher's output and the pseudo-label to a better pseudo-label; None for a term that
-            knows none.
+        calibrates: Whether it corrects pseudo-labels, see :meth:`calibrated`.
     """
 
     view_names: tuple[str, ...] = ()
     step: int = 0
     compares_embeddings: ClassVar[bool] = False
-    calibrated: Callable[[Output, Tensor], Tensor] | None = None
+    calibrates: ClassVar[bool] = False
 
     def forward(self, network: nn.Module, view: View, output: Output) -> dict[str, Tensor]:
         """Named scalar losses, already multiplied by their share.
@@ -63,6 +68,10 @@ class Term(nn.Module):
 
     def after_step(self, batch: Batch, step: int) -> None:
         """Called once after the optimiser's update; most terms have nothing to do."""
+
+    def calibrated(self, taught: Output, label: Tensor) -> Tensor:
+        """A better pseudo-label (B,H,W), given the teacher's output and its own; the same from most terms."""
+        return label
 
     def optimisations(self) -> dict[str, Optimisation]:
         """By name, what of the term does not learn by the student's optimiser; most terms have nothing of their own."""
@@ -267,7 +276,8 @@ class Reading:
 class MethodSettings(Settings):
     """The settings of a method, how it is built, and what it needs of a run."""
 
-    name: str
+    name: Any
+    """What settings files call it: a literal of each method's own."""
     has_teacher: ClassVar[bool] = False
     """Whether the target's view carries what a teacher says of it."""
     shows_domains_apart: ClassVar[bool] = True

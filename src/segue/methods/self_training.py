@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Literal, cast
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import model_validator
@@ -61,7 +61,7 @@ class SelfTrainingSettings(MethodSettings):
     def build(self, context: Context, terms: Mapping[str, Term]) -> "SelfTraining":
         """Around the student, with its teacher."""
         augment = None if self.augment is None else self.augment.build(context)
-        calibrate = (term.calibrated for term in terms.values() if term.calibrated is not None)
+        calibrate = (term.calibrated for term in terms.values() if term.calibrates)
         return SelfTraining(
             context.student,
             self._teacher(context, terms),
@@ -180,24 +180,21 @@ class SelfTraining(Method):
     def after_step(self, batch: Batch, step: int) -> None:
         """The teacher follows the student."""
         super().after_step(batch, step)
-        self._own_teacher().follow(self.student, batch, step, self.held)
+        self.teacher.follow(self.student, batch, step, self.held)
 
     def prepare(self, preparation: Preparation) -> None:
         """A large teacher's layers may have to be measured."""
-        self._own_teacher().prepare(preparation)
+        self.teacher.prepare(preparation)
 
     def trained(self) -> dict[str, Trained]:
         """The student, and a teacher that learnt from it."""
-        teacher = self._own_teacher().trained()
+        teacher = self.teacher.trained()
         return super().trained() | ({} if teacher is None else {"teacher": teacher})
 
     def scored(self, network: Literal["student", "teacher"]) -> nn.Module:
         """The student, or the teacher if it learns."""
-        learner = self._own_teacher().learner() if network == "teacher" else None
+        learner = self.teacher.learner() if network == "teacher" else None
         return super().scored(network) if learner is None else learner
-
-    def _own_teacher(self) -> Teacher:
-        return cast(Teacher, self.teacher)
 
     def _label(self, taught: Output, image: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """The pseudo-label, the teacher's confidence, and its probabilities if they are to be learnt."""

@@ -22,11 +22,8 @@ class Stages(Protocol):
         seed: Of the run.
         steps: The length that the settings name.
         rate: The encoder's learning rate.
-        together: Pictures of each domain that all processes learn in a step.
         start: The run or model folder that training starts from; None for none.
-        target: The target's pictures.
         counted: The classes that scores are a mean over; None for all.
-        device: Where networks are to work.
     """
 
     recipe: str
@@ -35,11 +32,23 @@ class Stages(Protocol):
     seed: int
     steps: int
     rate: float
-    together: int
     start: Path | None
-    target: Dataset
     counted: list[str] | None
-    device: torch.device
+
+    @property
+    def together(self) -> int:
+        """Pictures of each domain that all processes learn in a step."""
+        ...
+
+    @property
+    def target(self) -> Dataset:
+        """The target's pictures."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where networks are to work."""
+        ...
 
     def train(self) -> dict[str, Any] | None:
         """One training of the whole, without stages; its scores, or None without labelled pictures."""

@@ -1,4 +1,4 @@
-"""Additional losses on a picture that the student has just seen: their settings by name, in the order of their building."""
+"""Additional losses on a picture that the student has just seen: their settings by name, in the order of building."""
 
 from segue.methods.method import TermSettings
 from segue.methods.terms.confidence import ConfidenceSettings

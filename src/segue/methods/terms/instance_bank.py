@@ -140,6 +140,7 @@ class InstanceBank(Term):
 
     view_names: tuple[str, ...] = ("source", "target")
     compares_embeddings = True
+    calibrates = True
     features: Tensor
     labels: Tensor
     filled: Tensor
