@@ -141,6 +141,8 @@ class Stages:
         self._say("fusing the members' labels")
         if not rules.needs_probabilities:
             members = self._open(unified, {})
+        if settings.order == "rare":
+            rules = replace(rules, order=policy.rarest_first(members.members, classes, members.names))
         fused = self.folder / "fused"
         fusion = Fusion(members.members, classes, rules, fused, _origin(settings))
         self._shared(lambda share: fusion.run(members.names, share=share))
@@ -175,13 +177,15 @@ class Stages:
             chosen = policy.at_random(classes, names, self.experiment.seed)
         elif settings.kind == "channel" and isinstance(settings.policy, Path):
             chosen = policy.from_file(settings.policy, classes, names)
+        everything = None if settings.order is None else tuple(range(len(classes)))
         return FusionRules(
             settings.kind,
             chosen,
             settings.conflict,
             settings.unclaimed,
             settings.window,
-            None if settings.order is None else policy.precedence(settings.order, classes),
+            # Which classes are rare is seen once all members' labels are there.
+            policy.precedence(settings.order, classes) if isinstance(settings.order, list) else everything,
             settings.threshold,
         )
 
