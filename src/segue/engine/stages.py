@@ -195,7 +195,7 @@ class Stages:
         """Every member's labels, in a folder of its own; each picture is predicted by one process."""
         folders: dict[str, Path] = {}
         for member in members.members:
-            self._say(f"{name} of member {member.name}")
+            self._say(f"labels of member {member.name}" + (", to measure by" if name != "labels" else ""))
             folders[member.name] = out = self.folder / "members" / member.name / name
             made = {
                 "member": str(settings.members[member.name]),
