@@ -180,7 +180,9 @@ class EnsembleSettings(Settings):
     conflict: Literal["neighbourhood", "certainty", "order", "ignore"] = "neighbourhood"
     unclaimed: Literal["neighbourhood", "majority", "ignore"] = "neighbourhood"
     window: Count = 5  # kappa
-    order: list[str] | None = None  # classes by precedence, the first one wins
+    order: list[str] | Literal["rare"] | None = (
+        None  # classes by precedence, the first one wins; or rare ones first
+    )
     threshold: Share = 0.0  # certainty below which a label is dropped
     students: MemberStudentSettings = MemberStudentSettings()  # one of each member; their certainty decides
 

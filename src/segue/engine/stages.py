@@ -154,6 +154,8 @@ class Stages:
         self._say("fusing the members' labels")
         if not rules.needs_probabilities:
             members = self._open(unified, {})
+        if settings.order == "rare":
+            rules = replace(rules, order=policy.rarest_first(members.members, classes, members.names))
         fused = self.folder / "fused"
         fusion = Fusion(members.members, classes, rules, fused, _origin(settings))
         self._shared(lambda share: fusion.run(members.names, share=share))
@@ -188,13 +190,15 @@ class Stages:
             chosen = policy.at_random(classes, names, self.experiment.seed)
         elif settings.kind == "channel" and isinstance(settings.policy, Path):
             chosen = policy.from_file(settings.policy, classes, names)
+        everything = None if settings.order is None else tuple(range(len(classes)))
         return FusionRules(
             settings.kind,
             chosen,
             settings.conflict,
             settings.unclaimed,
             settings.window,
-            None if settings.order is None else policy.precedence(settings.order, classes),
+            # Which classes are rare is seen once all members' labels are there.
+            policy.precedence(settings.order, classes) if isinstance(settings.order, list) else everything,
             settings.threshold,
         )
 
@@ -204,7 +208,7 @@ class Stages:
         """Every member's labels, in a folder of its own; each picture is predicted by one process."""
         folders: dict[str, Path] = {}
         for member in members.members:
-            self._say(f"{name} of member {member.name}")
+            self._say(f"labels of member {member.name}" + (", to measure by" if name != "labels" else ""))
             folders[member.name] = out = self.folder / "members" / member.name / name
             made = {
                 "member": str(settings.members[member.name]),
