@@ -12,8 +12,8 @@ from rich.table import Table
 if TYPE_CHECKING:
     from segue.classes import ClassList
     from segue.evaluate.account import Account
-    from segue.scores import Scores
     from segue.evaluate.members import OpenedMembers
+    from segue.scores import Scores
 
 MODEL_HINT = "a run or model folder, an .onnx file, or a folder of PNGs with class numbers"
 
