@@ -11,10 +11,8 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from segue.engine.build import build_method, build_student
-from segue.engine.large_teacher import load_large_teacher, load_members
 from segue.engine.loop import Trainer
 from segue.engine.stages import train
-from segue.methods.teacher import Frozen
 from segue.recipes.catalogue import RECIPES
 from segue.types import Batch, Joint, Source, Target
 from tests.tiny import ready, tiny
@@ -60,9 +58,7 @@ def test_what_is_yielded_is_what_is_declared(recipe: str, tmp_path: Path) -> Non
     torch.manual_seed(0)
     wanted = ready(tiny(recipe), tmp_path / "large")
     student = build_student(wanted)
-    large = load_large_teacher(wanted, student)
-    teacher = None if large is None else Frozen(large.network)
-    method = build_method(wanted, student, teacher, load_members(wanted))
+    method = build_method(wanted, student)
     image, label = torch.randn(2, 3, 64, 64), torch.randint(0, 12, (2, 64, 64))
     batch = Batch(Source(image, label, ["", ""]), Target(image.flip(0), None, label.flip(0), ["", ""]))
     seen = [

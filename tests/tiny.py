@@ -5,17 +5,19 @@ from typing import Any
 
 import torch
 
-from segue.engine.build import build_student, network_arguments
+from segue.engine.build import build_student
 from segue.engine.domains import training_classes
 from segue.engine.experiment import revise
-from segue.engine.method_settings import EnsembleDistillationSettings, OfflineSettings, SelfTrainingSettings
 from segue.engine.scoring import plan
 from segue.engine.settings import Experiment
-from segue.trees import Tree, merge
+from segue.methods.offline import OfflineSettings
+from segue.methods.self_training import SelfTrainingSettings
+from segue.methods.soft_ensemble import EnsembleDistillationSettings
 from segue.models.build import normalisation
 from segue.models.weights import Card, save_model
 from segue.recipes.catalogue import experiment
 from segue.recipes.pairs import STREET_SCENES
+from segue.trees import Tree, merge
 
 TINY: Tree = merge(
     STREET_SCENES,
@@ -84,7 +86,7 @@ def write_model(wanted: Experiment, folder: Path, *, seed: int = 1) -> None:
         colours=[list(colour) for colour in classes.colours],
         mean=list(mean),
         std=list(std),
-        network=network_arguments(wanted),
+        network=wanted.network.arguments(classes=len(classes), crop=wanted.data.crop),
         prediction=plan(wanted, wanted.data.target).protocol(),
         recipe="source_only",
         step=0,

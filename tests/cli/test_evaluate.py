@@ -111,7 +111,7 @@ def test_teacher_comes_from_the_newest_checkpoint(
 @pytest.mark.slow
 def test_a_run_is_scored_on_its_own_evaluation_pictures(tmp_path: Path) -> None:
     from segue.engine import experiment as experiments
-    from segue.engine.build import build_student, network_arguments
+    from segue.engine.build import build_student
     from segue.engine.domains import training_classes
     from segue.models.weights import Card
     from segue.recipes import pairs
@@ -126,7 +126,7 @@ def test_a_run_is_scored_on_its_own_evaluation_pictures(tmp_path: Path) -> None:
         colours=[list(colour) for colour in classes.colours],
         mean=[127.5] * 3,
         std=[127.5] * 3,
-        network=network_arguments(settings),
+        network=settings.network.arguments(classes=len(settings.data.classes), crop=settings.data.crop),
         prediction={"window": list(settings.data.crop)},
         recipe="source_only",
         step=0,

@@ -175,7 +175,7 @@ def test_fusing_by_truth_reads_a_data_sets_labels_by_its_own_list(tmp_path: Path
     fuse = ["fuse", f"wrong={tmp_path}/wrong", f"right={tmp_path}/right", "--policy", "truth", "--labels"]
     code, said, error = segue(*fuse, truth / "labels", "--out", tmp_path / "fused")
     assert code == 0, error
-    assert len(re.findall(r"right", said.split("pictures fused")[0])) == len(CITY)
+    assert len(re.findall(r"│ right ", said.split("pictures fused")[0])) == len(CITY)
     (truth / "classes.json").write_text(json.dumps([*CITY[:0:-1], "street"]))
     code, _, said = segue(*fuse, truth / "labels", "--out", tmp_path / "again")
     assert code == 2 and "add to the file of --labels-map" in said and written_map(said) == {"street": "?"}

@@ -218,6 +218,23 @@ def test_policies(tmp_path: Path) -> None:
     assert "nobody is believed for car, sky" in str(lost.exception)
 
 
+def test_rare_classes_come_first(tmp_path: Path) -> None:
+    """By precedence of the classes that members name least, whatever the order of their numbers."""
+    one, two = write_labels(tmp_path / "one", 1), write_labels(tmp_path / "two", 2)
+    for folder in (one, two):
+        for name in ("a", "b"):
+            values = read(folder / f"index/{name}.png").copy()
+            values[:20] = 1  # cars are the most, skies the fewest
+            values[20:24][values[20:24] == 2] = 0
+            Image.fromarray(values).save(folder / f"index/{name}.png")
+    out = tmp_path / "out"
+    arguments = (f"one={one}", f"two={two}", "--policy", "random:1", "--conflict", "order", "--out", out)
+    assert run("fuse", *arguments, "--order", "rare").exit_code == 0
+    assert json.loads((out / "fusion.json").read_text())["rules"]["order"] == [2, 0, 1]
+    same = run("fuse", *arguments, "--order", "sky,road,car")
+    assert same.exit_code == 0 and "0 pictures fused now" in same.output
+
+
 def test_labels_put_other_policies_beside_the_one_in_use(tmp_path: Path) -> None:
     """They are measured by and change nothing: the same labels and the same policy as without them."""
     one, two = write_labels(tmp_path / "one", 1), write_labels(tmp_path / "two", 2)

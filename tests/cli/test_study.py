@@ -12,12 +12,12 @@ from segue import study as runner
 from segue.cli.main import app
 from segue.cli.study import study
 from segue.engine.experiment import differences
-from segue.engine.method_settings import SelfTrainingSettings
-from segue.trees import merge
+from segue.methods.self_training import SelfTrainingSettings
 from segue.recipes import pairs, studies
 from segue.recipes.catalogue import RECIPES, experiment
 from segue.recipes.studies import ALPHA_0, FULL, STCT, STUDIES, Row, Study
 from segue.study import Outcome, finished_score, plan
+from segue.trees import merge
 
 SMALL = Study(
     question="Does it run?",

@@ -49,14 +49,16 @@ def test_a_deck_without_the_source_is_the_target() -> None:
 
 
 def test_shares_of_rounds_equal_the_official_schedule(fixtures_dir: Path) -> None:
-    from segue.engine.method_settings import RoundSettings
-    from segue.engine.rounds import portion, source_share
+    from segue.methods.rounds import RoundSettings
 
     official = load_file(fixtures_dir / "cbst_thresholds.safetensors")
     settings = RoundSettings()
-    for name, found in (("source_portion", source_share), ("target_portion", portion)):
+    for name, found in (
+        ("source_portion", settings.source_share),
+        ("target_portion", settings.labelled_share),
+    ):
         expected = official[f"schedule/{name}"].tolist()
-        assert [found(settings, number) for number in range(len(expected))] == pytest.approx(expected)
+        assert [found(number) for number in range(len(expected))] == pytest.approx(expected)
 
 
 def loader(grid, **more) -> Loader:

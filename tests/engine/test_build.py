@@ -9,9 +9,10 @@ import torch
 from safetensors.torch import save_file
 from tests.tiny import tiny, write_model
 
-from segue.engine.build import PAPER_STEPS, build_method, build_student
+from segue.engine.build import build_method, build_student
 from segue.engine.experiment import revise
 from segue.engine.settings import Experiment
+from segue.methods.context import PAPER_STEPS
 from segue.methods.self_training import SelfTraining
 from segue.methods.terms.feature_distance import FeatureDistance
 from segue.types import IGNORE

@@ -126,3 +126,11 @@ def test_a_majority_is_compared_too(recorded: Recorded, tmp_path: Path) -> None:
     found = train(recorded, tmp_path, "run", {"method": {"ensemble": {"kind": "pixel"}}})
     assert found["policy_from"] is None and found["compared"]["used"] == found["compared"]["majority"]
     assert "used: pixel" in recorded.said.getvalue() and set(recorded.asked) == {"student"}
+
+
+def test_rare_classes_come_first(recorded: Recorded, tmp_path: Path) -> None:
+    """Which ones they are is counted over all members' labels of the target."""
+    found = train(recorded, tmp_path, "run", {"method": {"ensemble": {"conflict": "order", "order": "rare"}}})
+    named = [sum(column) for column in zip(*found["named"], strict=True)]
+    assert found["rules"]["order"] == sorted(range(12), key=lambda name: (named[name], name))
+    assert found["rules"]["order"] != list(range(12))

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segue.engine import experiment as experiments
-from segue.trees import merge
 from segue.recipes.catalogue import RECIPES, experiment
 from segue.recipes.pairs import STREET_SCENES
+from segue.trees import merge
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),

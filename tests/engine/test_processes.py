@@ -26,7 +26,7 @@ from segue.engine.settings import Experiment
 from segue.engine.stages import train
 from segue.methods.self_training import SelfTraining
 from segue.methods.teacher import EmaTeacher
-from segue.methods.terms.feature_distance import FeatureDistance
+from segue.methods.terms.feature_distance import FeatureDistance, FeatureDistanceSettings
 from segue.models.build import build_segmenter
 from segue.types import Batch, Source, Target
 
@@ -62,7 +62,8 @@ def learn(folder: Path, *, norm: bool) -> dict[str, torch.Tensor]:
     )
     if not norm:
         without_batch_statistics(student)
-    reference = FeatureDistance(student.encoder, classes=None, num_classes=12, share=0.1, min_share=0.0)
+    settings = FeatureDistanceSettings(share=0.1, min_share=0.0)
+    reference = FeatureDistance(settings, student.encoder, classes=None, num_classes=12)
     method = SelfTraining(student, EmaTeacher(student), {"distance": reference}, threshold=0.1)
     trainer = Trainer(tiny("daformer"), folder, method=method, accelerator=accelerator)
     each = 4 // accelerator.num_processes

@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,17 +15,16 @@ from tests.tiny import ready, tiny
 
 from segue.data.prior import dataset_prior
 from segue.engine import experiment as experiments
-from segue.engine import rounds
 from segue.engine.build import build_loader, build_student
 from segue.engine.domains import open_domain, training_classes
 from segue.engine.loop import Trainer
-from segue.engine.method_settings import OfflineSettings
 from segue.engine.pictures import ViewPainter
-from segue.engine.rounds import Balance, fine_tuning, round_seed
 from segue.engine.settings import Experiment
 from segue.engine.stages import train
 from segue.evaluate import labelling
-from segue.methods.offline import OfflineTraining
+from segue.methods import rounds
+from segue.methods.offline import OfflineSettings, OfflineTraining
+from segue.methods.rounds import Balance, fine_tuning, round_seed
 from segue.types import View
 
 QUIET = Console(file=io.StringIO())
@@ -35,9 +35,13 @@ BALANCE = Balance({"road": 0.5, "pole": 1.0, "car": 0.4}, {"road": 9000, "pole":
 
 def changes(wanted: Experiment, number: int = 0, *, processes: int = 1, source: int = 1000, target: int = 95):
     assert isinstance(wanted.method, OfflineSettings) and wanted.method.rounds is not None
-    return fine_tuning(
-        wanted, wanted.method.rounds, number, BALANCE, pictures=(source, target), processes=processes
+    stages = SimpleNamespace(
+        seed=wanted.seed,
+        rate=wanted.optim.lr,
+        target=range(target),
+        together=wanted.data.batch * processes * wanted.optim.accumulate,
     )
+    return fine_tuning(stages, wanted.method.rounds, number, BALANCE, source_pictures=source)
 
 
 def test_a_round_takes_two_epochs_at_a_fifth_of_the_rate() -> None:
@@ -77,7 +81,14 @@ def test_what_would_be_ignored_is_refused() -> None:
             open_domain(wrong.data, domain, labelled=True)
             for domain in (wrong.data.source, wrong.data.target)
         )
-        build_loader(wrong, source, target, statistics_cache=Path("none"), device=torch.device("cpu"))
+        build_loader(
+            wrong,
+            source,
+            target,
+            statistics_cache=Path("none"),
+            device=torch.device("cpu"),
+            reading=Reading(mined=["poel"], mine_chance=0.8),
+        )
 
 
 def run(recipe: str, folder: Path, start: Path, wish: dict[str, Any] | None = None) -> Path:

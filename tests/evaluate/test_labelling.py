@@ -14,8 +14,6 @@ from torch import Tensor
 from segue.classes import class_list
 from segue.data.picture import read_label
 from segue.data.streets.dataset import StreetScenes
-from segue.engine import rounds
-from segue.engine.method_settings import RoundSettings
 from segue.evaluate.eyes import model_eye
 from segue.evaluate.labelling import (
     Eye,
@@ -26,6 +24,8 @@ from segue.evaluate.labelling import (
     open_soft_labels,
 )
 from segue.evaluate.predict import weighed
+from segue.methods import rounds
+from segue.methods.rounds import RoundSettings
 from segue.ops.balance import balanced_label, class_thresholds, regularised_soft_label
 from segue.types import IGNORE
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from segue.engine import optim
 from segue.methods.self_training import SelfTraining
 from segue.methods.teacher import EmaTeacher
-from segue.methods.terms.feature_distance import FeatureDistance
+from segue.methods.terms.feature_distance import FeatureDistance, FeatureDistanceSettings
 from segue.models.encoders.mit import MixTransformer
 from segue.models.heads.daformer import DaformerHead
 from segue.models.segmenter import Segmenter
@@ -44,7 +44,11 @@ def method(data: Data, config: dict) -> SelfTraining:
     return SelfTraining(
         student,
         teacher,
-        {"feature_distance": FeatureDistance(reference, classes=THINGS, num_classes=19)},
+        {
+            "feature_distance": FeatureDistance(
+                FeatureDistanceSettings(), reference, classes=THINGS, num_classes=19
+            )
+        },
         threshold=config["pseudo_threshold"],
         mix=GivenMix([data["step0/mix_mask"], data["step1/mix_mask"]]),
         margins=Margins(top=config["ignore_top"] / 96, bottom=config["ignore_bottom"] / 96),

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.distributions import Dirichlet
 
-from segue.methods.ensemble import EnsembleDistillation, annealed, smoothed_log_mean
+from segue.methods.soft_ensemble import EnsembleDistillation, annealed, smoothed_log_mean
 from segue.models.build import build_segmenter
 from segue.ops.losses import dirichlet_nll, divergence
 from segue.types import Batch, Source, Target

@@ -14,7 +14,7 @@ from torch import Tensor
 from segue.engine import optim
 from segue.methods.self_training import SelfTraining
 from segue.methods.teacher import EmaTeacher
-from segue.methods.terms.feature_distance import FeatureDistance
+from segue.methods.terms.feature_distance import FeatureDistance, FeatureDistanceSettings
 from segue.models.encoders.mit import MixTransformer
 from segue.models.heads.daformer import DaformerHead
 from segue.models.multi_resolution import MultiResolution, Shrink
@@ -70,7 +70,11 @@ def method(data: Data, config: dict) -> SelfTraining:
     return SelfTraining(
         student,
         teacher,
-        {"feature_distance": FeatureDistance(seen_small, classes=THINGS, num_classes=19)},
+        {
+            "feature_distance": FeatureDistance(
+                FeatureDistanceSettings(), seen_small, classes=THINGS, num_classes=19
+            )
+        },
         threshold=config["pseudo_threshold"],
         mix=GivenMix([data["step0/mix_mask"]]),
         mask=given_mask(data["step0/patch_mask"]),

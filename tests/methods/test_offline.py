@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from segue.methods.offline import ClassWeights, OfflineTraining, labelled_loss
-from segue.methods.terms.confidence import ConfidenceRegularizer
+from segue.methods.class_weights import ClassWeights
+from segue.methods.offline import OfflineTraining, labelled_loss
+from segue.methods.terms.confidence import ConfidenceRegularizer, ConfidenceSettings
 from segue.models.build import build_segmenter
 from segue.ops.balance import hardest
 from segue.ops.losses import cross_entropy
@@ -83,7 +84,9 @@ def confidence(
 ) -> Tensor:
     output = Output(logits, [], logits, [Supervised(logits)])
     view = View("target", torch.zeros(len(label), 3, *label.shape[1:]), label)
-    return ConfidenceRegularizer(share=share, kind=kind)(nn.Identity(), view, output)["confidence"]
+    return ConfidenceRegularizer(ConfidenceSettings(share=share, kind=kind))(nn.Identity(), view, output)[
+        "confidence"
+    ]
 
 
 def test_the_regulariser_is_the_published_formula_up_to_a_constant(crst: dict[str, Tensor]) -> None:
@@ -167,7 +170,7 @@ def test_a_mixed_batch_costs_what_the_official_code_says(crst: dict[str, Tensor]
         batch.target.soft = None
     method = OfflineTraining(
         Given(crst["logits"][order]),
-        {"confidence": ConfidenceRegularizer(share=0.1)} if case == "hard/once" else {},
+        {"confidence": ConfidenceRegularizer(ConfidenceSettings())} if case == "hard/once" else {},
         source=True,
     )
     (view,) = method.views(batch, 0)
@@ -191,7 +194,9 @@ def test_a_mixed_batch_costs_what_the_official_code_says(crst: dict[str, Tensor]
 def test_views_and_what_is_learnt(source: bool) -> None:
     torch.manual_seed(0)
     network = build_segmenter("mit_nano", "segformer", num_classes=4, channels=8)
-    method = OfflineTraining(network, {"confidence": ConfidenceRegularizer()}, source=source)
+    method = OfflineTraining(
+        network, {"confidence": ConfidenceRegularizer(ConfidenceSettings())}, source=source
+    )
     image, label = torch.randn(1, 3, 64, 64), torch.randint(0, 4, (1, 64, 64))
     valid = torch.ones(1, 64, 64, dtype=torch.bool)
     valid[:, :32] = False
@@ -218,7 +223,9 @@ def test_a_batch_may_lack_either_domain() -> None:
     image, label = torch.randn(2, 3, 8, 8), torch.randint(0, 4, (2, 8, 8))
     valid, soft = torch.ones(2, 8, 8, dtype=torch.bool), torch.rand(2, 4, 8, 8).softmax(1)
     method = OfflineTraining(
-        Given(torch.randn(2, 4, 8, 8)), {"confidence": ConfidenceRegularizer()}, source=True
+        Given(torch.randn(2, 4, 8, 8)),
+        {"confidence": ConfidenceRegularizer(ConfidenceSettings())},
+        source=True,
     )
     for count in (0, 2):  # of the source's pictures
         batch = Batch(

@@ -13,9 +13,9 @@ from tests.tiny import ready
 from segue.cli.data import make_sample
 from segue.data.published_layouts import LAYOUTS
 from segue.engine.stages import train
-from segue.trees import merge
 from segue.recipes.catalogue import RECIPES, experiment
 from segue.recipes.cityscapes_pairs import CITYSCAPES_PAIRS
+from segue.trees import merge
 
 TO_CITYSCAPES = ["gta5_to_cityscapes", "synthia_to_cityscapes"]
 FROM_CITYSCAPES = ["cityscapes_to_acdc", "cityscapes_to_dark_zurich"]

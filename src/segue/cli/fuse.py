@@ -12,6 +12,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from segue.classes import ClassList
     from segue.evaluate.account import Account
+    from segue.evaluate.members import OpenedMembers
     from segue.scores import Scores
 
 MODEL_HINT = "a run or model folder, an .onnx file, or a folder of PNGs with class numbers"
@@ -62,7 +63,8 @@ def fuse(
     ] = "neighbourhood",
     window: Annotated[int, typer.Option(min=1, help="Side of the neighbourhood in pixels.")] = 5,
     order: Annotated[
-        str | None, typer.Option(help="Classes with commas in between; the first one wins a conflict.")
+        str | None,
+        typer.Option(help="Classes with commas in between, of which the first one wins a conflict; or rare."),
     ] = None,
     threshold: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Certainty below which a label is dropped.")
@@ -78,7 +80,6 @@ def fuse(
     from segue.evaluate.comparison import compare, score_members
     from segue.evaluate.fusing import Fusion, FusionRules, check_members
     from segue.evaluate.open_members import open_members, open_truth
-    from segue.evaluate.policy import precedence
     from segue.memory import keep_memory
     from segue.report.fusion_page import write_fusion_report
     from segue.trees import read_yaml
@@ -98,8 +99,7 @@ def fuse(
         maps=own_maps,
         device=choose_device(device),
     )
-    first = None if order is None else precedence(order.split(","), opened.classes)
-    rules = FusionRules(fusion, None, conflict, unclaimed, window, first, threshold)
+    rules = FusionRules(fusion, None, conflict, unclaimed, window, _precedence(order, opened), threshold)
     check_members(opened.members, rules)
     labels_classes = {} if labels_map is None else read_yaml(labels_map)
     truth = None if labels is None else open_truth(labels, opened.classes, labels_classes)
@@ -129,6 +129,14 @@ def fuse(
         f"{fused} pictures fused now, of {len(opened.names)}; {_shares(run.account)}", highlight=False
     )
     console.print(f"labels  {out / 'index'}\nreport  {page}", highlight=False)
+
+
+def _precedence(order: str | None, opened: "OpenedMembers") -> tuple[int, ...] | None:
+    from segue.evaluate.policy import precedence, rarest_first
+
+    if order == "rare":
+        return rarest_first(opened.members, opened.classes, opened.names)
+    return None if order is None else precedence(order.split(","), opened.classes)
 
 
 def _policy(

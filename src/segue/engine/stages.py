@@ -86,7 +86,7 @@ class RunStages:
         experiment = self.experiment
         return experiment.data.batch * self.state.num_processes * experiment.optim.accumulate
 
-    @cached_property
+    @property
     def target(self) -> Dataset:
         """The target's pictures."""
         return open_domain(self.experiment.data, self.experiment.data.target, labelled=False)

@@ -8,6 +8,8 @@ import torch
 import yaml
 
 from segue.classes import ClassList, nearest
+from segue.evaluate.members import Member
+from segue.ops.bytes import count_bytes
 from segue.ops.fusion import choose_members
 from segue.scores import Scores
 
@@ -79,6 +81,19 @@ def precedence(names: Sequence[str], classes: ClassList) -> tuple[int, ...]:
     """
     first = [classes.index(name.strip()) for name in names]
     return (*first, *(place for place in range(len(classes)) if place not in first))
+
+
+def rarest_first(members: Sequence[Member], classes: ClassList, pictures: Sequence[str]) -> tuple[int, ...]:
+    """Classes by precedence: those first that all members together name least.
+
+    Source: ensemble distillation's pre-release resolves conflicts by such a list. A member that is wrongly believed
+    for a large class then takes no pixel from the small ones.
+    """
+    named = torch.zeros(256, dtype=torch.int64)
+    for name in pictures:
+        for member in members:
+            named += count_bytes(member.label(name))
+    return tuple(named[: len(classes)].sort(stable=True).indices.tolist())
 
 
 def _or_nan(value: float | None) -> float:

@@ -236,17 +236,23 @@ def classify(probability: Float[Tensor, "b k h w"], size: tuple[int, int]) -> UI
 
 
 @contextmanager
-def evaluating(model: nn.Module) -> Generator[None]:
-    """Evaluation mode without gradients; afterwards every module is in the mode it was in."""
+def in_evaluation_mode(model: nn.Module) -> Generator[None]:
+    """Evaluation mode; afterwards every module is in the mode it was in."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        with torch.inference_mode():
-            yield
+        yield
     finally:
         # One by one: a part that was frozen in evaluation mode must not wake up with the rest.
         for module, mode in modes:
             module.training = mode
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Generator[None]:
+    """Evaluation mode without gradients, for results that no gradient will ever pass."""
+    with in_evaluation_mode(model), torch.inference_mode():
+        yield
 
 
 def _logits(

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from segue.evaluate.predict import evaluating
+from segue.evaluate.predict import in_evaluation_mode
 from segue.methods.teacher import Teacher, move_towards
 from segue.models.segmenter import Segmenter
 from segue.ops.likeness import Likeness, likeness
@@ -234,7 +234,7 @@ def attention_maps(
         _watch(network.encoder.get_submodule(f"{name}.attn"), name, found, captured) for name in layers
     ]
     try:
-        with evaluating(network):
+        with in_evaluation_mode(network):
             network.feature_network()(image)
     finally:
         for handle in handles:

@@ -56,7 +56,8 @@ class EnsembleSettings(Settings):
     conflict: Conflict = "neighbourhood"
     unclaimed: Unclaimed = "neighbourhood"
     window: Count = 5  # kappa
-    order: list[str] | None = None  # classes by precedence, the first one wins
+    # Classes by precedence, the first one wins; or "rare" for those first that members name least.
+    order: list[str] | Literal["rare"] | None = None
     threshold: Share = 0.0  # certainty below which a label is dropped
     students: MemberStudentSettings = MemberStudentSettings()  # one of each member; their certainty decides
 
@@ -83,6 +84,9 @@ class EnsembleSettings(Settings):
         stages.say("fusing the members' labels")
         if not rules.needs_probabilities:
             members = _open(stages, unified, {}, stages.target)
+        if self.order == "rare":
+            order = policy.rarest_first(members.members, stages.classes, members.names)
+            rules = replace(rules, order=order)
         fused = stages.folder / "fused"
         origin = {"members": {name: str(path) for name, path in self.members.items()}, "maps": self.maps}
         fusion = Fusion(members.members, stages.classes, rules, fused, origin)
@@ -102,7 +106,9 @@ class EnsembleSettings(Settings):
             chosen = policy.at_random(classes, names, stages.seed)
         elif self.kind == "channel" and isinstance(self.policy, Path):
             chosen = policy.from_file(self.policy, classes, names)
-        order = None if self.order is None else policy.precedence(self.order, classes)
+        order = policy.precedence(self.order, classes) if isinstance(self.order, list) else None
+        if self.order == "rare":  # which classes are rare is seen once all members' labels are there
+            order = tuple(range(len(classes)))
         return FusionRules(
             self.kind, chosen, self.conflict, self.unclaimed, self.window, order, self.threshold
         )
@@ -111,7 +117,7 @@ class EnsembleSettings(Settings):
         """Every member's labels, in a folder of its own; each picture is predicted by one process."""
         folders: dict[str, Path] = {}
         for member in members.members:
-            stages.say(f"{name} of member {member.name}")
+            stages.say(f"labels of member {member.name}" + (", to measure by" if name != "labels" else ""))
             folders[member.name] = out = stages.folder / "members" / member.name / name
             made = {"member": str(self.members[member.name]), "map": self.maps.get(member.name, {})}
             task = partial(unify, member, members.names, out, members.classes, made=made)

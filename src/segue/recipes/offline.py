@@ -67,7 +67,13 @@ def ensemble() -> Tree:
 
     Command: ``segue train ensemble --pair street_scenes --set method.ensemble.members='{a: runs/a, b: runs/b}'
     --set network.start=runs/source_only``. Whom to believe for a class is decided by how certain a student of each
-    member is; no target label is read.
+    member is; no target label is read. Weights and percentile are the last student's: the members' own ones have
+    theirs in ``method.ensemble.students``, without any by default.
+
+    Note:
+        The official code drops labels below a certainty of 90 % unless told otherwise, its follow-up below 70 %;
+        here ``method.ensemble.threshold=0.9`` does, because it needs members with probabilities and brings back the
+        scales that unification takes out.
     """
     return {
         "method": {

@@ -9,18 +9,24 @@ from safetensors.torch import load_file
 from tests.tiny import TINY, tiny
 from torch import Tensor, nn
 
-from segue.engine.build import bank_pace, bank_warmup, build_method, build_student
-from segue.engine.method_settings import InstanceBankSettings
+from segue.engine.build import build_method, build_student
 from segue.engine.run import train
-from segue.trees import merge
 from segue.methods.self_training import SelfTraining
-from segue.methods.terms.instance_bank import FROM_ONE_PICTURE, InstanceBank, quotas
+from segue.methods.terms.instance_bank import (
+    FROM_ONE_PICTURE,
+    InstanceBank,
+    InstanceBankSettings,
+    Pace,
+    quotas,
+)
 from segue.ops import instances
 from segue.recipes.catalogue import experiment
+from segue.trees import merge
 from segue.types import Batch, Output, Source, Supervised, View
 
 Data = dict[str, Tensor]
 CLASSES = 4
+PACE = {"warmup", "interval", "momentum", "patience"}
 
 
 @pytest.fixture(scope="module")
@@ -171,9 +177,9 @@ def test_quotas() -> None:
 
 def bank_of(**options) -> InstanceBank:
     torch.manual_seed(0)
-    return InstanceBank(
-        **{"classes": CLASSES, "channels": 6, "size": 12, "warmup": 1, "interval": 1, **options}
-    )
+    paced = {"warmup": 1, "interval": 1} | {n: options.pop(n) for n in PACE & options.keys()}
+    settings = InstanceBankSettings.model_validate({"size": 12, **options})
+    return InstanceBank(settings, Pace(**paced), classes=CLASSES, channels=6)
 
 
 def output_of(embedding: Tensor) -> Output:
@@ -184,8 +190,10 @@ def output_of(embedding: Tensor) -> Output:
 
 
 def see(bank: InstanceBank, step: int, label: Tensor, embedding: Tensor) -> None:
+    bank.step = step
     assert bank(nn.Identity(), View("source", torch.zeros(2, 3, 16, 16), label), output_of(embedding)) == {}
     bank.after_step(Batch(Source(torch.zeros(2, 3, 16, 16), label, ["", ""]), None), step)
+    bank.step = step + 1
 
 
 @pytest.fixture
@@ -286,17 +294,19 @@ def test_momentum(pictures) -> None:
 def test_as_much_of_a_row_is_old_at_the_end_of_any_run(steps: int, changes: dict[str, float]) -> None:
     """0.999 every 50 of 40 000 steps leaves 46 %: a shorter run, another interval or warm-up leaves as much."""
     settings = InstanceBankSettings.model_validate(changes)
-    warmup = round((settings.warmup or 0.0) * steps)
-    interval, momentum = bank_pace(settings, steps, warmup)
-    updates = sum(step % interval == 0 for step in range(warmup + 1, steps))
-    assert momentum**updates == pytest.approx(0.463, abs=1e-3)
-    assert interval == max(1, round(settings.interval * steps / 40_000))
+    pace = settings.pace(steps, is_pretrained=True)
+    updates = sum(step % pace.interval == 0 for step in range(pace.warmup + 1, steps))
+    assert pace.momentum**updates == pytest.approx(0.463, abs=1e-3)
+    assert pace.interval == max(1, round(settings.interval * steps / 40_000))
 
 
 def test_the_paper_s_run_is_paced_as_the_paper_has_it() -> None:
-    assert bank_pace(InstanceBankSettings(), 40_000, 1500) == (50, pytest.approx(0.999))
-    assert bank_pace(InstanceBankSettings(momentum=1.0), 7, 0) == (1, 1.0)
-    assert bank_pace(InstanceBankSettings(momentum=0.0), 7, 0) == (1, 0.0)
+    paper = InstanceBankSettings().pace(40_000, is_pretrained=True)
+    assert (paper.warmup, paper.interval, paper.patience) == (1500, 50, 1500)
+    assert paper.momentum == pytest.approx(0.999)
+    for momentum in (0.0, 1.0):
+        found = InstanceBankSettings(momentum=momentum, warmup=0.0).pace(7, is_pretrained=True)
+        assert (found.interval, found.momentum) == (1, momentum)
 
 
 def test_a_network_that_knows_nothing_yet_fills_no_bank(tmp_path: Path) -> None:
@@ -313,8 +323,9 @@ def test_a_network_that_knows_nothing_yet_fills_no_bank(tmp_path: Path) -> None:
         ({"terms": {"instance_bank": {"warmup": 0.1}}}, 80),
     ):
         wanted = experiment("dida", bare, wish)
-        assert wanted.terms.instance_bank is not None
-        assert bank_warmup(wanted, wanted.terms.instance_bank) == expected
+        is_pretrained = wanted.network.start is not None or wanted.network.weights is not None
+        pace = wanted.terms.instance_bank.pace(wanted.steps, is_pretrained=is_pretrained)
+        assert pace.warmup == expected
 
 
 def test_a_built_bank_keeps_its_share_of_what_it_was_filled_with() -> None:
@@ -455,7 +466,7 @@ def test_a_saved_bank_goes_on(pictures) -> None:
     one, two = (
         b(nn.Identity(), target_view(pictures[1]), output_of(strong))["instance"] for b in (bank, other)
     )
-    assert torch.equal(one, two) and other._now() == (2, True)
+    assert torch.equal(one, two) and other._is_full()
 
 
 def test_too_small() -> None:

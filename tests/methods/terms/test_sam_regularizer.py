@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from segue.engine import optim
 from segue.methods.self_training import SelfTraining
 from segue.methods.teacher import EmaTeacher
-from segue.methods.terms.feature_distance import FeatureDistance
-from segue.methods.terms.sam_regularizer import SamRegularizer
+from segue.methods.terms.feature_distance import FeatureDistance, FeatureDistanceSettings
+from segue.methods.terms.sam_regularizer import SamRegularizer, SamRegularizerSettings
 from segue.models.encoders.mit import MixTransformer
 from segue.models.heads.daformer import DaformerHead
 from segue.models.segmenter import Segmenter, segmentation_loss
@@ -39,7 +39,8 @@ class StandIn(nn.Module):
 
 
 def fusion(**options) -> SamRegularizer:
-    return SamRegularizer(nn.Identity(), sam_channels=12, channels=DIMS, heads=HEADS, **options)
+    settings = SamRegularizerSettings(**options)
+    return SamRegularizer(settings, nn.Identity(), sam_channels=12, channels=DIMS, heads=HEADS)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,9 @@ def test_the_order_of_tokens_and_cells_does_not_matter(data: Data) -> None:
 
 
 def test_new_parameters_of_the_paper() -> None:
-    term = SamRegularizer(nn.Identity(), sam_channels=256, channels=(64, 128, 320, 512))
+    term = SamRegularizer(
+        SamRegularizerSettings(), nn.Identity(), sam_channels=256, channels=(64, 128, 320, 512)
+    )
     assert sum(parameter.numel() for parameter in term.parameters()) == 1_804_288
 
 
@@ -99,7 +102,7 @@ def student_of(classes: int) -> Segmenter:
 
 
 def small_term(**options) -> SamRegularizer:
-    return SamRegularizer(StandIn(torch.randn(12, 3)), **SMALL, **options)
+    return SamRegularizer(SamRegularizerSettings(**options), StandIn(torch.randn(12, 3)), **SMALL)
 
 
 def a_view() -> View:
@@ -110,7 +113,7 @@ def a_view() -> View:
 
 def test_without_looking_the_second_loss_is_the_first() -> None:
     student, view = student_of(5), a_view()
-    for options in ({"zero_init": True}, {"stages": ()}):
+    for options in ({"zero_init": True}, {"stages": []}):
         output = student(view.image)
         found = small_term(**options)(student, view, output)["sam"]
         assert torch.allclose(found, segmentation_loss(output, view), atol=1e-6)
@@ -173,9 +176,9 @@ def whole_method(data: Data) -> SelfTraining:
     teacher.network.load_state_dict(dict(student.named_parameters()), strict=False)
     reference = student_of(19).encoder
     reference.load_state_dict({k.removeprefix("encoder."): v for k, v in part(data, "imagenet/").items()})
-    term = SamRegularizer(StandIn(data["sam_map"]), **SMALL)
+    term = SamRegularizer(SamRegularizerSettings(), StandIn(data["sam_map"]), **SMALL)
     term.load_state_dict({n.removeprefix("ssr/"): v for n, v in data.items() if n.startswith("ssr/")})
-    distance = FeatureDistance(reference, classes=THINGS, num_classes=19)
+    distance = FeatureDistance(FeatureDistanceSettings(), reference, classes=THINGS, num_classes=19)
     return SelfTraining(
         student,
         teacher,
