@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segue.models.layers import ConvNorm, PointwiseFusion
+from segue.models.layers import ConvNorm, PointwiseConv, PointwiseFusion, pointwise
 from segue.ops.dilation import dilated_depthwise
 from segue.ops.layout import concatenated, relaid
 from segue.ops.resize import enlarge
@@ -114,7 +114,8 @@ def conv_norm_of_parts(layer: ConvNorm, parts: Iterable[Tensor]) -> Tensor:
         return F.relu(layer.bn(found), inplace=True)
     for part in parts:
         weight = conv.weight[:, start : start + part.shape[1]]
-        found = F.conv2d(part, weight, padding=conv.padding)
+        is_pointwise = isinstance(conv, PointwiseConv)
+        found = pointwise(part, weight) if is_pointwise else F.conv2d(part, weight, padding=conv.padding)
         total = found if total is None else total.add_(found)
         start += part.shape[1]
     return F.relu(layer.bn(total), inplace=True)
