@@ -23,6 +23,7 @@ from segue.engine.settings import Experiment
 from segue.engine.stages import train
 from segue.evaluate import labelling
 from segue.methods import rounds
+from segue.methods.method import Reading
 from segue.methods.offline import OfflineSettings, OfflineTraining
 from segue.methods.rounds import Balance, fine_tuning, round_seed
 from segue.types import View

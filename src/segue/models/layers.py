@@ -6,23 +6,49 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from segue.ops.dilation import dilated_depthwise
+from segue.ops.resize import enlarge
 
 
 class TokenLinear(nn.Linear):
     """A linear layer over the last axis of a channels-last grid of tokens.
 
-    On a CPU with several threads it runs as a 1x1 convolution of the same numbers: on processors with AVX-512 the
-    convolution library is about twice as fast as matrix multiplication, on older ones they are equal. With one
-    thread, and on other devices, convolution is slower.
+    On a CPU it runs as a 1x1 convolution of the same numbers: on processors with AVX-512 the convolution library is
+    about twice as fast as matrix multiplication, on older ones they are equal. On other devices convolution is slower.
     The parameters are those of ``nn.Linear``, reshaped without a copy.
     """
 
     def forward(self, input: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w d"]:
         """Transform every token."""
-        if input.device.type != "cpu" or torch.get_num_threads() == 1:
+        if input.device.type != "cpu":
             return F.linear(input, self.weight, self.bias)
-        maps = F.conv2d(input.permute(0, 3, 1, 2), self.weight[:, :, None, None], self.bias)
+        maps = pointwise(input.permute(0, 3, 1, 2), self.weight[:, :, None, None], self.bias)
         return maps.permute(0, 2, 3, 1)
+
+
+class PointwiseConv(nn.Conv2d):
+    """A 1x1 convolution."""
+
+    def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
+        """Transform every cell."""
+        return pointwise(input, self.weight, self.bias)
+
+
+def pointwise(
+    maps: Float[Tensor, "b c h w"], weight: Float[Tensor, "d c 1 1"], bias: Float[Tensor, " d"] | None = None
+) -> Float[Tensor, "b d h w"]:
+    """A 1x1 convolution that is fast with one thread, too.
+
+    On a CPU with one thread PyTorch leaves 1x1 convolutions of fewer than sixteen pictures to matrix multiplication,
+    which takes up to twice as long. No cell sees another one, so that rows may pass for pictures.
+    """
+    batch, channels, height, width = maps.shape
+    is_last = maps.is_contiguous(memory_format=torch.channels_last)
+    is_alone = maps.device.type == "cpu" and torch.get_num_threads() == 1
+    if not (is_alone and is_last) or torch.compiler.is_compiling():
+        return F.conv2d(maps, weight, bias)
+    rows = maps.permute(0, 2, 3, 1).view(batch * height, 1, width, channels).permute(0, 3, 1, 2)
+    found = F.conv2d(rows, weight, bias).permute(0, 2, 3, 1)
+    return found.reshape(batch, height, width, len(weight)).permute(0, 3, 1, 2)
 
 
 class DilatedDepthwise(nn.Conv2d):
@@ -49,9 +75,9 @@ class ConvNorm(nn.Module):
     ) -> None:
         super().__init__()
         padding = dilation * (kernel // 2)
-        convolution = (
-            DilatedDepthwise if dilation > 1 and groups == in_channels == out_channels else nn.Conv2d
-        )
+        convolution = nn.Conv2d if kernel > 1 or groups > 1 else PointwiseConv
+        if dilation > 1 and groups == in_channels == out_channels:
+            convolution = DilatedDepthwise
         self.conv = convolution(
             in_channels, out_channels, kernel, padding=padding, dilation=dilation, groups=groups, bias=False
         )
@@ -61,6 +87,25 @@ class ConvNorm(nn.Module):
     def forward(self, maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
         """Convolve, normalise, rectify."""
         return F.relu(self.bn(self.conv(maps)), inplace=True)
+
+
+class PointwiseFusion(ConvNorm):
+    """A 1x1 convolution of levels enlarged to the first one's size and concatenated; with neither being done.
+
+    Both commute with it, for the weights of a bilinear enlargement sum to one: every level is convolved where it is
+    small, enlarged afterwards, and added.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels)
+
+    def forward(self, maps: Float[Tensor, "b c h w"], *others: Tensor) -> Float[Tensor, "b d h w"]:
+        """A map of the first level's size; the other levels are smaller, or as large."""
+        weights = self.conv.weight.split([level.shape[1] for level in (maps, *others)], dim=1)
+        total = pointwise(maps, weights[0])
+        for level, weight in zip(others, weights[1:], strict=True):
+            total = total.add_(enlarge(pointwise(level, weight), (maps.shape[-2], maps.shape[-1])))
+        return F.relu(self.bn(total), inplace=True)
 
 
 class LevelEmbedding(nn.Module):

@@ -24,8 +24,8 @@ def dilated_depthwise(
     batch, channels, height, width = maps.shape
     # The library's gradient is slow on maps of one or two cells a side, so there are at least three.
     rows, columns = max(3, -(-height // dilation)), max(3, -(-width // dilation))
-    is_small = rows * columns * dilation**2 > 2 * height * width
-    if maps.device.type != "cpu" or is_small or torch.compiler.is_compiling():
+    gains = dilation > 1 and rows * columns * dilation**2 <= 2 * height * width
+    if maps.device.type != "cpu" or not gains or torch.compiler.is_compiling():
         return F.conv2d(maps, weight, padding=dilation, dilation=dilation, groups=channels)
     parts: Tensor = _Apart.apply(maps.permute(0, 2, 3, 1), dilation, (rows, columns))
     found = F.conv2d(parts.flatten(0, 2).permute(0, 3, 1, 2), weight, padding=1, groups=channels)

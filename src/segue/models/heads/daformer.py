@@ -4,24 +4,22 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import ClassVar
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from segue.classes import nearest
 from segue.models.heads.context import Aspp, InterlacedAttention
 from segue.models.heads.head import Head
-from segue.models.layers import ConvNorm, LevelEmbedding
-from segue.ops.resize import enlarge
+from segue.models.layers import LevelEmbedding, PointwiseFusion
 
 FUSIONS: dict[str, Callable[[int, int], nn.Module]] = {
     "sepaspp": partial(Aspp, separable=True),
     "aspp": partial(Aspp, separable=False),
-    "conv1": ConvNorm,
+    "conv1": PointwiseFusion,
     "isa": InterlacedAttention,
-    "sepaspp_bottleneck": ConvNorm,
+    "sepaspp_bottleneck": PointwiseFusion,
 }
-"""How the concatenated levels are fused, by the name of the head's context; the last looks around earlier."""
+"""How the levels, enlarged to one size, are fused, by the name of the head's context; the last looks around earlier."""
 
 
 class DaformerHead(Head):
@@ -72,10 +70,6 @@ class DaformerHead(Head):
 
     def forward(self, features: list[Tensor]) -> tuple[Float[Tensor, "b k h w"], Float[Tensor, "b d h w"]]:
         """Logits and the embedding before dropout and classifier, on the finest map's grid."""
-        rows, columns = features[0].shape[-2:]
-        levels = [
-            enlarge(embed(level), (rows, columns))
-            for embed, level in zip(self.embed_layers, features, strict=True)
-        ]
-        embedding = self.fuse_layer(torch.cat(levels, dim=1))
+        levels = [embed(level) for embed, level in zip(self.embed_layers, features, strict=True)]
+        embedding = self.fuse_layer(*levels)
         return self.conv_seg(self.dropout(embedding)), embedding

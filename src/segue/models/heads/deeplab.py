@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from itertools import chain
 from typing import ClassVar
 
 import torch
@@ -9,9 +10,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from segue.classes import nearest
-from segue.models.heads.context import SeparableConvNorm, pyramid_branch
+from segue.models.heads.context import SeparableConvNorm, conv_norm_of_parts, pyramid_branch
 from segue.models.heads.head import Head
 from segue.models.layers import ConvNorm
+from segue.ops.layout import concatenated
 from segue.ops.resize import enlarge
 
 BRANCHES: dict[str, tuple[int, ...]] = {"two": (6, 12), "four": (6, 12, 18, 24)}
@@ -113,7 +115,8 @@ class DeepLabV3PlusHead(Head):
         """Logits and the embedding before dropout and classifier, on the finest map's grid."""
         finest, coarsest = features[0], features[-1]
         mean = self.image_pool(coarsest).expand(-1, -1, *coarsest.shape[-2:])
-        maps = self.bottleneck(torch.cat([mean, *(branch(coarsest) for branch in self.aspp_modules)], dim=1))
+        branches = (branch(coarsest) for branch in self.aspp_modules)
+        maps = conv_norm_of_parts(self.bottleneck, chain([mean], branches))
         maps = enlarge(maps, (finest.shape[-2], finest.shape[-1]))
-        embedding = self.sep_bottleneck(torch.cat([maps, self.c1_bottleneck(finest)], dim=1))
+        embedding = self.sep_bottleneck(concatenated([maps, self.c1_bottleneck(finest)]))
         return self.conv_seg(self.dropout(embedding)), embedding

@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from segue.models.heads.head import Head
-from segue.models.layers import ConvNorm, LevelEmbedding
-from segue.ops.resize import enlarge
+from segue.models.layers import LevelEmbedding, PointwiseFusion
 
 
 class SegformerHead(Head):
@@ -32,16 +30,12 @@ class SegformerHead(Head):
         super().__init__()
         self.embedding_channels = channels
         self.linear_c = nn.ModuleList(LevelEmbedding(width, channels) for width in in_channels)
-        self.linear_fuse = ConvNorm(len(in_channels) * channels, channels)
+        self.linear_fuse = PointwiseFusion(len(in_channels) * channels, channels)
         self.dropout = nn.Dropout2d(dropout)
         self.linear_pred = nn.Conv2d(channels, num_classes, 1)
 
     def forward(self, features: list[Tensor]) -> tuple[Float[Tensor, "b k h w"], Float[Tensor, "b d h w"]]:
         """Logits and the embedding before dropout and classifier, on the finest map's grid."""
-        rows, columns = features[0].shape[-2:]
-        levels = [
-            enlarge(embed(level), (rows, columns))
-            for embed, level in zip(self.linear_c, features, strict=True)
-        ]
-        embedding = self.linear_fuse(torch.cat(levels, dim=1))
+        levels = [embed(level) for embed, level in zip(self.linear_c, features, strict=True)]
+        embedding = self.linear_fuse(*levels)
         return self.linear_pred(self.dropout(embedding)), embedding

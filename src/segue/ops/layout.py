@@ -1,0 +1,63 @@
+"""How maps lie in memory: channel by channel, or all channels of a cell together ("channels last").
+
+Both are dense. On a CPU the library is up to twenty times slower on what is neither, such as a slice of the
+channels of a wider map, and on a map and a gradient that lie differently.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def concatenated(
+    maps: Sequence[Float[Tensor, "b _ h w"]], *, layout: torch.memory_format | None = None
+) -> Float[Tensor, "b c h w"]:
+    """Maps one after the other along the channels; on a CPU each gets a dense gradient in its own layout.
+
+    ``torch.cat`` hands slices of the whole gradient back.
+
+    Args:
+        maps: Of one size.
+        layout: How the result is to lie on a CPU; None lets it lie as the maps do.
+    """
+    if maps[0].device.type != "cpu" or torch.compiler.is_compiling():
+        return torch.cat(list(maps), dim=1)
+    return _Concatenation.apply(layout, *maps)
+
+
+def relaid(maps: Float[Tensor, "b c h w"], layout: torch.memory_format) -> Float[Tensor, "b c h w"]:
+    """The same map in another layout; on a CPU its gradient gets the map's own layout again.
+
+    Args:
+        maps: To be copied, if it lies differently.
+        layout: How the result is to lie on a CPU; elsewhere nothing happens.
+    """
+    if maps.device.type != "cpu" or maps.is_contiguous(memory_format=layout):
+        return maps
+    return concatenated([maps], layout=layout)
+
+
+class _Concatenation(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, layout: torch.memory_format | None, *maps: Tensor) -> Tensor:
+        ctx.layouts = [_layout(one) for one in maps]
+        ctx.widths = [one.shape[1] for one in maps]
+        # Narrow maps are turned around one by one: a wide one takes more than their sum, for its cache lines clash.
+        turned = [one if layout is None else one.contiguous(memory_format=layout) for one in maps]
+        return turned[0] if len(turned) == 1 else torch.cat(turned, dim=1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        parts = gradients[0].split(ctx.widths, dim=1)
+        wanted = zip(ctx.layouts, parts, ctx.needs_input_grad[1:], strict=True)
+        return None, *(
+            part.contiguous(memory_format=layout) if need else None for layout, part, need in wanted
+        )
+
+
+def _layout(maps: Tensor) -> torch.memory_format:
+    last = torch.channels_last
+    return last if maps.is_contiguous(memory_format=last) else torch.contiguous_format
