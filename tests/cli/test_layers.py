@@ -114,7 +114,7 @@ def test_what_no_bank_can_compare_is_refused(tmp_path: Path) -> None:
         revise(wanted, bank, {"method": {"soft": True}})
     with pytest.raises(ValueError, match="compares a student with its teacher, and method offline has none"):
         revise(tiny("cbst"), bank)
-    with pytest.raises(ValueError, match="kd has no teacher"):
+    with pytest.raises(ValueError, match="this recipe has no teacher that learns"):
         train(
             revise(wanted, {"evaluation": {"network": "teacher"}}), tmp_path / "run", console=QUIET, cpu=True
         )

@@ -69,7 +69,12 @@ def test_crops_are_cut_from_the_rendered_pixels(tmp_path) -> None:
     wanted = experiment("hrda", STREET_SCENES)
     source = scenes(wanted, "source")
     loader = build_loader(
-        wanted, source, None, statistics_cache=tmp_path / "statistics.json", device=torch.device("cpu")
+        wanted,
+        source,
+        None,
+        statistics_cache=tmp_path / "statistics.json",
+        device=torch.device("cpu"),
+        reading=wanted.method.reading("hrda"),
     )
     transform = loader.batches.domains[0].transform
     assert isinstance(transform, RandomCrop)
