@@ -37,6 +37,7 @@ test-fast: $(VENV)/.developer
 
 bench: $(VENV)/.developer
 	$(BIN)/segue bench encoder
+	$(BIN)/segue bench head
 	$(BIN)/segue bench step
 
 clean:

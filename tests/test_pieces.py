@@ -1,4 +1,4 @@
-"""A new term, method and encoder are one file and a line of a table each: on a copy of the package they train at once."""
+"""A new term, method and encoder are a file and a line of a table each: on a copy of the package they train at once."""
 
 import os
 import shutil

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from segue.bench import beside
 from segue.cli import bench as verb
 
 ROWS = [{"name": "thing", "value": 3.0, "unit": "ms", "peer": "them", "peer_value": 4.0, "ratio": 0.75}]
@@ -15,6 +16,20 @@ def test_table_and_file(monkeypatch, tmp_path, capsys):
     assert json.loads((tmp_path / "rows.json").read_text()) == ROWS
     printed = capsys.readouterr().out
     assert "0.75" in printed and "peer: them" in printed
+
+
+def test_the_spread_of_the_turns_is_shown(monkeypatch, capsys):
+    monkeypatch.setattr(verb, "FAMILIES", {"thing": lambda recipe: [{**ROWS[0], "spread": [0.7, 0.81]}]})
+    verb.bench("thing")
+    assert "0.70 to 0.81" in capsys.readouterr().out
+
+
+def test_daformer_is_shown_beside_the_official_order(monkeypatch):
+    """Its head and its step; shares of the step are what other recipes show."""
+    monkeypatch.setattr(beside, "step_rows", lambda: ["step"])
+    monkeypatch.setattr(beside, "head_rows", lambda: ["head"])
+    assert verb.FAMILIES["step"]("daformer") == ["step"]
+    assert verb.FAMILIES["head"]("daformer") == ["head"]
 
 
 def test_unknown_name():

@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch.profiler import ProfilerActivity, profile
 
-from segue.models.layers import ConvNorm, DilatedDepthwise, PointwiseConv, PointwiseFusion, TokenLinear
+from segue.models.heads.context import PointwiseFusion
+from segue.models.layers import ConvNorm, DilatedDepthwise, PointwiseConv, TokenLinear
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from segue.bench.measure import Row, median_ms, row
+from segue.bench.measure import Row, compared, times_ms
 from segue.memory import keep_memory
 from segue.models.build import build_encoder
 from segue.models.encoders import mit
@@ -41,10 +41,9 @@ def rows(*, size: int = 512, batch: int = 2, repeats: int = 7, device: str | Non
         runs: dict[str, Callable[[], object]] = {"peer": lambda peer=peer: _train(peer, image)}
         for precision in precisions:
             runs[precision] = lambda ours=ours, bf16=precision == "bf16": _train(ours, image, bf16=bf16)
-        times = median_ms(runs, repeats=max(3, repeats // share))
+        times = times_ms(runs, repeats=max(3, repeats // share))
         found += [
-            row(f"{name}_train_{p}", times[p], unit="ms", peer=PEER, peer_value=times["peer"])
-            for p in precisions
+            compared(f"{name}_train_{p}", times[p], times["peer"], unit="ms", peer=PEER) for p in precisions
         ]
     return found
 

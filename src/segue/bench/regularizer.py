@@ -6,7 +6,8 @@ from typing import cast
 import torch
 
 from segue.bench.measure import Row, median_ms, row
-from segue.bench.step import Stopwatch, noise_batch, one_step, self_training
+from segue.bench.step import noise_batch, one_step, self_training
+from segue.bench.stopwatch import Stopwatch
 from segue.memory import keep_memory
 from segue.methods.self_training import SelfTraining
 from segue.methods.terms.sam_regularizer import SamRegularizer, SamRegularizerSettings

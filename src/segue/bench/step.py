@@ -1,15 +1,13 @@
 """Where the time of a training step goes: each phase as a share of the whole."""
 
 import statistics
-import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from segue.bench.measure import Row, row
+from segue.bench.stopwatch import Stopwatch
 from segue.engine import optim
 from segue.memory import keep_memory
 from segue.methods.masking import MaskedConsistency
@@ -26,39 +24,6 @@ PEER = "the whole step"
 
 RECIPES = ("daformer", "hrda", "mic")
 """The recipes whose step is timed: with their network's resolutions and their views."""
-
-
-class Stopwatch:
-    """Adds up seconds by name, within one step."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def measure(self, name: str) -> Generator[None]:
-        """Add the time spent inside to a name; on an accelerator all work in flight is waited for.
-
-        Yields:
-            Nothing.
-        """
-        began = self._now()
-        yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + self._now() - began
-
-    def around(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, measured at each call."""
-
-        def measured(*arguments: object, **named: object) -> object:
-            with self.measure(name):
-                return function(*arguments, **named)
-
-        return measured
-
-    def _now(self) -> float:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter()
 
 
 def rows(

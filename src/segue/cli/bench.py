@@ -21,10 +21,18 @@ def _encoder(recipe: str) -> "list[Row]":
     return encoder.rows()
 
 
+def _head(recipe: str) -> "list[Row]":
+    from segue.bench import beside
+
+    return beside.head_rows()
+
+
 def _step(recipe: str) -> "list[Row]":
-    from segue.bench import collaboration, regularizer, step, windows
+    from segue.bench import beside, collaboration, regularizer, step, windows
 
     match recipe:
+        case "daformer":
+            return beside.step_rows()
         case "clda":
             return collaboration.rows()
         case "ssr":
@@ -58,6 +66,7 @@ def _fuse(recipe: str) -> "list[Row]":
 FAMILIES: "Mapping[str, Callable[[str], list[Row]]]" = {
     "encoder": _encoder,
     "attention": _attention,
+    "head": _head,
     "step": _step,
     "memory": _memory,
     "fuse": _fuse,
@@ -81,11 +90,12 @@ def bench(
         raise ValueError(f"unknown benchmark {name!r}{nearest(name, list(FAMILIES))}")
     rows = FAMILIES[name](recipe)
     table = Table(title=f"bench {name}")
-    for heading in ("name", "segue", "peer", "ratio"):
+    for heading in ("name", "segue", "peer", "ratio", "of a turn"):
         table.add_column(heading, justify="left" if heading == "name" else "right")
     for row in rows:
         own, other = (f"{row[key]:.1f} {row['unit']}" for key in ("value", "peer_value"))
-        table.add_row(row["name"], own, other, f"{row['ratio']:.2f}")
+        spread = " to ".join(f"{ratio:.2f}" for ratio in row.get("spread", []))
+        table.add_row(row["name"], own, other, f"{row['ratio']:.2f}", spread)
     console = Console()
     console.print(table)
     for peer in dict.fromkeys(row["peer"] for row in rows):

@@ -6,7 +6,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from segue.ops.dilation import dilated_depthwise
-from segue.ops.resize import enlarge
 
 
 class TokenLinear(nn.Linear):
@@ -87,25 +86,6 @@ class ConvNorm(nn.Module):
     def forward(self, maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
         """Convolve, normalise, rectify."""
         return F.relu(self.bn(self.conv(maps)), inplace=True)
-
-
-class PointwiseFusion(ConvNorm):
-    """A 1x1 convolution of levels enlarged to the first one's size and concatenated; with neither being done.
-
-    Both commute with it, for the weights of a bilinear enlargement sum to one: every level is convolved where it is
-    small, enlarged afterwards, and added.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__(in_channels, out_channels)
-
-    def forward(self, maps: Float[Tensor, "b c h w"], *others: Tensor) -> Float[Tensor, "b d h w"]:
-        """A map of the first level's size; the other levels are smaller, or as large."""
-        weights = self.conv.weight.split([level.shape[1] for level in (maps, *others)], dim=1)
-        total = pointwise(maps, weights[0])
-        for level, weight in zip(others, weights[1:], strict=True):
-            total = total.add_(enlarge(pointwise(level, weight), (maps.shape[-2], maps.shape[-1])))
-        return F.relu(self.bn(total), inplace=True)
 
 
 class LevelEmbedding(nn.Module):

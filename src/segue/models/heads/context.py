@@ -1,4 +1,4 @@
-"""Ways for a head to look around: parallel dilated convolutions and interlaced sparse self-attention."""
+"""How heads fuse levels and look around: 1x1 convolution, dilated ones in parallel, sparse self-attention."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from segue.models.batch_norms import is_watched
-from segue.models.layers import ConvNorm, PointwiseConv, PointwiseFusion, pointwise
+from segue.models.layers import ConvNorm, PointwiseConv, pointwise
 from segue.ops.dilation import dilated_depthwise
 from segue.ops.layout import concatenated, relaid
 from segue.ops.resize import enlarge
@@ -20,6 +20,25 @@ CHANNELS_AT_ONCE = 128
 
 FEW_CELLS = 1024
 """Of a map: up to here turning it around in memory costs more than a faster convolution gains."""
+
+
+class PointwiseFusion(ConvNorm):
+    """A 1x1 convolution of levels enlarged to the first one's size and concatenated; with neither being done.
+
+    Both commute with it, for the weights of a bilinear enlargement sum to one: every level is convolved where it is
+    small, enlarged afterwards, and added.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels)
+
+    def forward(self, maps: Float[Tensor, "b c h w"], *others: Tensor) -> Float[Tensor, "b d h w"]:
+        """A map of the first level's size; the other levels are smaller, or as large."""
+        weights = self.conv.weight.split([level.shape[1] for level in (maps, *others)], dim=1)
+        total = pointwise(maps, weights[0])
+        for level, weight in zip(others, weights[1:], strict=True):
+            total = total.add_(enlarge(pointwise(level, weight), (maps.shape[-2], maps.shape[-1])))
+        return F.relu(self.bn(total), inplace=True)
 
 
 class SeparableConvNorm(nn.Module):

@@ -8,9 +8,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from segue.classes import nearest
-from segue.models.heads.context import Aspp, InterlacedAttention
+from segue.models.heads.context import Aspp, InterlacedAttention, PointwiseFusion
 from segue.models.heads.head import Head
-from segue.models.layers import LevelEmbedding, PointwiseFusion
+from segue.models.layers import LevelEmbedding
 
 FUSIONS: dict[str, Callable[[int, int], nn.Module]] = {
     "sepaspp": partial(Aspp, separable=True),

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from segue.models.heads.context import PointwiseFusion
 from segue.models.heads.head import Head
-from segue.models.layers import LevelEmbedding, PointwiseFusion
+from segue.models.layers import LevelEmbedding
 
 
 class SegformerHead(Head):

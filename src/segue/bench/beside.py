@@ -1,0 +1,182 @@
+"""DAFormer's head and step beside the official order of operations, by phase and as a whole.
+
+Both run in turns in one process, with the same parameters, pictures and random numbers, and the same allocator, which
+keeps freed memory for both.
+"""
+
+import copy
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from segue.bench.measure import Row, compared, in_turns, times_ms
+from segue.bench.official import PlainHead
+from segue.bench.official_step import OfficialStep
+from segue.bench.step import CLASSES, noise_batch, self_training
+from segue.bench.stopwatch import Stopwatch, replaced
+from segue.engine import optim
+from segue.memory import keep_memory
+from segue.methods.self_training import SelfTraining
+from segue.models.build import build_encoder
+from segue.models.heads.daformer import DaformerHead
+from segue.models.segmenter import Segmenter
+from segue.types import Batch
+
+PEER = "the official order of operations, channel by channel"
+
+PHASES = ("encoder", "head", "teacher", "distance", "mixing", "update")
+"""Of a step: the student's two networks forward and backward, the teacher's label, the feature distance, what the
+student is shown, optimiser and average. "rest" is what is left: losses, mostly."""
+
+
+def head_rows(
+    *, encoder: str = "mit_b0", size: int = 512, batch: int = 2, repeats: int = 5, device: str | None = None
+) -> list[Row]:
+    """Time the head alone, on maps of the encoder's widths.
+
+    Args:
+        encoder: Whose maps the head sees.
+        size: Side of the pictures in pixels.
+        batch: Pictures at once.
+        repeats: Timed calls.
+        device: Where to run; the accelerator if there is one, unless said.
+
+    Returns:
+        Forward and backward in training, and a teacher's pass: without gradient, normalised by the batch.
+    """
+    keep_memory()
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    widths = build_encoder(encoder).out_channels
+    own = DaformerHead(widths, CLASSES).to(place).train()
+    plain = PlainHead(copy.deepcopy(own))
+    maps = [
+        torch.randn(batch, width, size >> s, size >> s, device=place) for s, width in enumerate(widths, 2)
+    ]
+    last = [one.contiguous(memory_format=torch.channels_last) for one in maps]
+    runs: dict[str, Callable[[], object]] = {
+        "own_train": lambda: _learnt(own, last),
+        "plain_train": lambda: _learnt(plain, maps),
+        "own_teacher": lambda: _seen(own, last),
+        "plain_teacher": lambda: _seen(plain, maps),
+    }
+    times = times_ms(runs, repeats=repeats)
+    return [
+        compared(f"head_{encoder}_{kind}", times[f"own_{kind}"], times[f"plain_{kind}"], unit="ms", peer=PEER)
+        for kind in ("train", "teacher")
+    ]
+
+
+def step_rows(
+    *, encoder: str = "mit_b0", size: int = 512, batch: int = 2, repeats: int = 3, device: str | None = None
+) -> list[Row]:
+    """Time DAFormer's whole step, by default at its crop and batch, in float32.
+
+    Args:
+        encoder: The student's, a mix transformer.
+        size: Side of the crops in pixels.
+        batch: Crops of each domain.
+        repeats: Timed steps of each, after one to warm up.
+        device: Where to run; the accelerator if there is one, unless said.
+
+    Returns:
+        One line for each phase, one for what is left, and one for the step.
+    """
+    keep_memory()
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    torch.manual_seed(0)
+    method = self_training("daformer", encoder, size=size).to(place).train()
+    plain = OfficialStep(method)
+    optimizer = optim.adamw(
+        optim.parameter_groups(method, lr=6e-5, head_factor=10.0, weight_decay=0.01), betas=(0.9, 0.999)
+    )
+    data = noise_batch(batch, size, place)
+    numbers = {"own": 0, "plain": 0}
+
+    def own_step(watch: Stopwatch, step: int) -> None:
+        our_step(method, optimizer, data, step, watch)
+
+    def plain_step(watch: Stopwatch, step: int) -> None:
+        plain(data, step, watch)
+
+    def timed(name: str, run: Callable[[Stopwatch, int], None]) -> dict[str, float]:
+        watch = Stopwatch(place)
+        torch.manual_seed(numbers[name])
+        with watch.measure("step"):
+            run(watch, numbers[name])
+        numbers[name] += 1
+        rest = watch.seconds["step"] - sum(watch.seconds[phase] for phase in PHASES)
+        return watch.seconds | {"rest": rest}
+
+    turns = in_turns(
+        {"own": lambda: timed("own", own_step), "plain": lambda: timed("plain", plain_step)}, repeats=repeats
+    )
+    return [_line(f"daformer_{encoder}_{phase}", phase, turns) for phase in (*PHASES, "rest", "step")]
+
+
+def our_step(
+    method: SelfTraining, optimizer: torch.optim.Optimizer | None, data: Batch, step: int, watch: Stopwatch
+) -> dict[str, float]:
+    """One update of ours, its phases added to a watch.
+
+    Args:
+        method: DAFormer's.
+        optimizer: Over its student; None leaves the parameters and the teacher as they are.
+        data: The pictures.
+        step: Updates before this one.
+        watch: Gets the phases.
+
+    Returns:
+        The losses by name.
+    """
+    student, features = cast(Segmenter, method.student), list[Tensor]()
+    encode = student.encoder.forward
+
+    def encode_and_keep(image: Tensor) -> list[Tensor]:
+        features[:] = encode(image)
+        return list(features)
+
+    distance = method.terms["distance"]
+    parts: list[tuple[Any, str, str, Callable[..., Any]]] = [
+        (student.encoder, "forward", "encoder", encode_and_keep),
+        (student.head, "forward", "head", student.head.forward),
+        (method.teacher, "forward", "teacher", method.teacher.forward),
+        (method, "_label", "teacher", method._label),  # pyright: ignore[reportPrivateUsage]
+        (distance, "forward", "distance", distance.forward),
+        (method, "mix", "mixing", cast(Callable[..., Any], method.mix)),
+        (method, "augment", "mixing", cast(Callable[..., Any], method.augment)),
+    ]
+    found: dict[str, Tensor] = {}
+    with ExitStack() as stack:
+        for owner, name, phase, function in parts:
+            stack.enter_context(replaced(owner, name, watch.around(phase, function)))
+        for view in method.views(data, step):
+            losses: dict[str, Tensor] = method(view)
+            watch.backward(torch.stack(list(losses.values())).sum(), features)
+            found |= {name: loss.detach() for name, loss in losses.items()}
+            features.clear()
+    if optimizer is not None:
+        with watch.measure("update"):
+            optimizer.step()
+            optimizer.zero_grad()
+            method.after_step(data, step)
+    return {name: float(loss) for name, loss in found.items()}
+
+
+def _line(name: str, phase: str, turns: dict[str, list[dict[str, float]]]) -> Row:
+    own, others = ([1000 * turn[phase] for turn in turns[kind]] for kind in ("own", "plain"))
+    return compared(name, own, others, unit="ms", peer=PEER)
+
+
+def _learnt(head: torch.nn.Module, maps: list[Tensor]) -> None:
+    features = [one.detach().requires_grad_() for one in maps]
+    logits: Tensor = head(features)[0]
+    logits.square().mean().backward()
+    head.zero_grad()
+
+
+@torch.no_grad()
+def _seen(head: torch.nn.Module, maps: list[Tensor]) -> None:
+    head(maps)

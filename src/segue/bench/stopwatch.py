@@ -1,0 +1,87 @@
+"""Seconds by name within one step, so that its phases can be told apart."""
+
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Stopwatch:
+    """Adds up seconds by name, within one step.
+
+    Args:
+        device: Where the work is done; on an accelerator all work in flight is waited for.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def measure(self, name: str) -> Generator[None]:
+        """Add the time spent inside to a name.
+
+        Yields:
+            Nothing.
+        """
+        began = self._now()
+        yield
+        self._add(name, self._now() - began)
+
+    def around(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, measured at each call."""
+
+        def measured(*arguments: object, **named: object) -> object:
+            with self.measure(name):
+                return function(*arguments, **named)
+
+        return measured
+
+    def backward(self, loss: Tensor, features: Sequence[Tensor], *, keep: bool = False) -> None:
+        """The backward pass; what comes before the encoder's maps is added to "head", the rest to "encoder".
+
+        Args:
+            loss: To be differentiated.
+            features: The encoder's maps: the engine takes what was computed last first, so all of the head is done
+                when the first of them has its gradient.
+            keep: Whether the graph is needed again.
+        """
+        reached: list[float] = []
+
+        def mark(gradient: Tensor) -> None:
+            reached.append(self._now())
+
+        handles = [maps.register_hook(mark) for maps in features]
+        began = self._now()
+        loss.backward(retain_graph=keep)
+        ended = self._now()
+        for handle in handles:
+            handle.remove()
+        self._add("head", reached[0] - began)
+        self._add("encoder", ended - reached[0])
+
+    def _add(self, name: str, seconds: float) -> None:
+        self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+
+    def _now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+
+@contextmanager
+def replaced(owner: object, name: str, function: Callable[..., Any]) -> Generator[None]:
+    """Within, an object's own attribute hides the one of its class, or the one that it had.
+
+    Yields:
+        Nothing.
+    """
+    before = vars(owner).get(name)
+    setattr(owner, name, function)
+    try:
+        yield
+    finally:
+        delattr(owner, name) if before is None else setattr(owner, name, before)
