@@ -180,7 +180,7 @@ def _shrunk_by_one_hot(label: Tensor, distance: FeatureDistance, width: int) -> 
     side, classes = label.shape[-1] // width, distance.num_classes
     one_hot = F.one_hot(label.clamp(max=classes), classes + 1).permute(0, 3, 1, 2).float()
     share, winner = F.avg_pool2d(one_hot, side).max(dim=1)
-    return winner.masked_fill((winner == classes) | (share < distance.min_share), IGNORE)
+    return winner.masked_fill((winner == classes) | (share < distance.settings.min_share), IGNORE)
 
 
 def _adamw(network: nn.Module, lr: float) -> torch.optim.AdamW:
