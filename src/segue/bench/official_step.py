@@ -83,7 +83,7 @@ class OfficialStep:
             small = _shrunk_by_one_hot(label, self.distance, features[-1].shape[-1])
             counted = (small[..., None] == self.distance.wanted.nonzero().flatten()).any(-1)
             apart = torch.linalg.vector_norm(features[-1] - reference, dim=1)[counted]
-            distance = self.distance.share * apart.mean()
+            distance = self.distance.settings.share * apart.mean()
             distance.backward()
         return {"source/segmentation": loss, "source/feature_distance": distance.item()}
 
