@@ -1,6 +1,8 @@
-"""Statistics that must be equal on all ranks."""
+"""Processes that work together: who is who, what they share, and statistics that must be equal on all of them."""
 
+import os
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
@@ -64,6 +66,34 @@ def average_over_ranks(tensors: Iterable[Tensor]) -> None:
     pieces = flat.split([tensor.numel() for tensor in own])
     for tensor, piece in zip(own, pieces, strict=True):
         tensor.copy_(piece.view_as(tensor))
+
+
+def join(*, cpu: bool, timeout: timedelta) -> torch.device:
+    """Meet the other processes of a launch, if there are any, and say where this one works.
+
+    Args:
+        cpu: Whether to stay on the processor.
+        timeout: How long any process waits for another one.
+    """
+    from accelerate import PartialState  # seconds to import, and only runs of several trainings begin here
+
+    return PartialState(cpu=cpu, timeout=timeout).device or torch.device("cpu")
+
+
+def launched() -> tuple[int, int, int]:
+    """What the launcher says, without meeting anybody: this process, how many there are, its place on its machine."""
+    rank, world, local = (int(os.environ.get(name, "0")) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+    return rank, max(1, world), local
+
+
+def rank() -> int:
+    """This process's number."""
+    return dist.get_rank() if _several() else 0
+
+
+def processes() -> int:
+    """How many work together."""
+    return dist.get_world_size() if _several() else 1
 
 
 def is_first_rank() -> bool:

@@ -1,6 +1,5 @@
 """``segue label``: offline labels of a folder of pictures, one PNG each."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -40,11 +39,12 @@ def label(
     from segue.memory import keep_memory
     from segue.models.weights import digest
     from segue.ops.balance import class_thresholds
+    from segue.ranks import launched
 
     keep_memory()
     share = _share(shard)
-    if device is None and "LOCAL_RANK" in os.environ and choose_device(None).type == "cuda":
-        device = f"cuda:{os.environ['LOCAL_RANK']}"
+    if device is None and choose_device(None).type == "cuda":
+        device = f"cuda:{launched()[2]}"
     if portion is not None and threshold > 0:
         raise ValueError("--threshold and --portion exclude each other")
     found = find_pictures(pictures, out)
@@ -77,7 +77,9 @@ def label(
 
 def _share(shard: str | None) -> tuple[int, int]:
     if shard is None:
-        return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+        from segue.ranks import launched
+
+        return launched()[:2]
     try:
         number, shares = (int(part) for part in shard.split("/"))
     except ValueError:

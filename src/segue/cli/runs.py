@@ -27,11 +27,10 @@ def train_and_report(
     Returns:
         What ``scores.json`` holds, or None without labelled pictures.
     """
-    from accelerate.state import PartialState
-
     from segue.cli.tables import scores_table
     from segue.engine.stages import train
     from segue.memory import keep_memory
+    from segue.ranks import is_first_rank
     from segue.report.fusion_page import write_fusion_report
     from segue.report.page import write_report
 
@@ -39,7 +38,7 @@ def train_and_report(
     if baseline is not None and not (baseline / "experiment.yaml").is_file():
         raise ValueError(f"--baseline {baseline}: not a run folder; give one that `segue train` wrote")
     scores = train(experiment, folder, console=console, cpu=cpu)
-    if not PartialState().is_main_process:
+    if not is_first_rank():
         return scores
     if scores is not None:
         console.print(

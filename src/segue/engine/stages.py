@@ -6,12 +6,10 @@ made is the run's own model, scores and logs.
 
 import shutil
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from accelerate import PartialState
 from rich.console import Console
 
 from segue.data.dataset import Dataset
@@ -20,6 +18,7 @@ from segue.engine import run
 from segue.engine.domains import open_domain, training_classes
 from segue.engine.settings import Experiment
 from segue.files import write_text
+from segue.ranks import is_first_rank, join, processes, rank, wait_for_all
 
 RESULTS = ("model", "scores.json", "metrics.jsonl", "timing.jsonl", "pictures", "class_statistics.json")
 
@@ -69,22 +68,16 @@ class RunStages:
         self.counted = experiment.evaluation.classes
         self.classes = training_classes(experiment.data)
 
-    @cached_property
-    def state(self) -> PartialState:
-        """The processes, which meet only if there are stages."""
-        run.same_experiment(self.folder, self.experiment)
-        return PartialState(cpu=self.cpu, timeout=run.PATIENCE)
-
     @property
     def device(self) -> torch.device:
-        """Where networks are to work."""
-        return self.state.device or torch.device("cpu")
+        """Where networks are to work; asking for it makes processes meet, so nobody does who has no stages."""
+        return join(cpu=self.cpu, timeout=run.PATIENCE)
 
     @property
     def together(self) -> int:
         """Pictures of each domain that all processes learn in a step."""
         experiment = self.experiment
-        return experiment.data.batch * self.state.num_processes * experiment.optim.accumulate
+        return experiment.data.batch * processes() * experiment.optim.accumulate
 
     @property
     def target(self) -> Dataset:
@@ -114,28 +107,30 @@ class RunStages:
 
     def shared(self, task: Callable[[tuple[int, int]], object]) -> None:
         """Every process does its part; then the first one looks again at the whole, which nobody else could."""
-        task((self.state.process_index, self.state.num_processes))
-        self.state.wait_for_everyone()
-        if self.state.is_main_process and self.state.num_processes > 1:
+        task((rank(), processes()))
+        wait_for_all()
+        if is_first_rank() and processes() > 1:
             task((0, 1))
-        self.state.wait_for_everyone()
+        wait_for_all()
 
     def begin(self) -> None:
         """Write the run's settings: from now on the folder is this run's."""
-        if self.state.is_main_process:
+        run.same_experiment(self.folder, self.experiment)
+        join(cpu=self.cpu, timeout=run.PATIENCE)
+        if is_first_rank():
             experiments.save(self.experiment, self.folder / "experiment.yaml")
-        self.state.wait_for_everyone()
+        wait_for_all()
 
     def keep(self, stage: Path) -> None:
         """Make the last stage's results the run's own."""
-        if self.state.is_main_process:
+        if is_first_rank():
             for name in RESULTS:
                 _replace(stage / name, self.folder / name)
-        self.state.wait_for_everyone()
+        wait_for_all()
 
     def say(self, text: str) -> None:
         """Tell the user, once."""
-        if self.state.is_main_process:
+        if is_first_rank():
             self.console.print(text, highlight=False)
 
 
