@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 
-from segue.ops.resize import enlarge, enlarge_nearest, fitted, shrink_label
+from segue.ops.resize import fitted, resize, resize_nearest, shrink_label
 from segue.types import IGNORE
 
 
-@pytest.mark.parametrize("resize", [enlarge, enlarge_nearest])
+@pytest.mark.parametrize("resize", [resize, resize_nearest])
 def test_a_size_that_fits_costs_nothing(resize):
     maps = torch.rand(1, 2, 3, 4)
     assert resize(maps, (3, 4)) is maps
@@ -19,7 +19,7 @@ def test_a_size_that_fits_costs_nothing(resize):
 
 
 def test_bilinear_enlargement_does_not_align_corners():
-    assert enlarge(torch.tensor([[[[0.0, 4.0]]]]), (1, 4)).flatten().tolist() == [0, 1, 3, 4]
+    assert resize(torch.tensor([[[[0.0, 4.0]]]]), (1, 4)).flatten().tolist() == [0, 1, 3, 4]
 
 
 def test_majority_by_hand():

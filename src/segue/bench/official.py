@@ -15,7 +15,7 @@ from segue.models.encoders.mit import Attention, Block, MixFeedForward, MixTrans
 from segue.models.heads.context import Aspp, SeparableConvNorm
 from segue.models.heads.daformer import DaformerHead
 from segue.models.layers import ConvNorm, LevelEmbedding
-from segue.ops.resize import enlarge
+from segue.ops.resize import resize
 
 Grid = tuple[int, int]
 
@@ -106,7 +106,7 @@ class PlainHead(nn.Module):
         """Logits and the embedding before dropout and classifier."""
         size = (features[0].shape[2], features[0].shape[3])
         levels = [
-            enlarge(_level(cast(LevelEmbedding, layer), maps), size)
+            resize(_level(cast(LevelEmbedding, layer), maps), size)
             for layer, maps in zip(self.head.embed_layers, features, strict=True)
         ]
         maps, pyramid = torch.cat(levels, dim=1), cast(Aspp, self.head.fuse_layer)

@@ -24,7 +24,7 @@ from segue.models.encoders.mit import MixTransformer
 from segue.models.heads.daformer import DaformerHead
 from segue.models.segmenter import Segmenter
 from segue.ops import augment, mixing
-from segue.ops.resize import enlarge
+from segue.ops.resize import resize
 from segue.types import IGNORE, Batch
 
 
@@ -94,7 +94,7 @@ class OfficialStep:
             features = self.student.encoder(image)
         with watch.measure("head"):
             logits: Tensor = self.student.head(features)[0]
-        logits = enlarge(logits, (label.shape[-2], label.shape[-1]))
+        logits = resize(logits, (label.shape[-2], label.shape[-1]))
         loss = F.cross_entropy(logits, label, ignore_index=IGNORE, reduction="none")
         loss = loss.mean() if weight is None else (loss * weight).mean()
         accuracy = (logits.topk(1, dim=1).indices[:, 0] == label).float().mean()
@@ -104,9 +104,7 @@ class OfficialStep:
 
     @torch.no_grad()
     def _labelled(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        logits = enlarge(
-            self.teacher.head(self.teacher.encoder(image))[0], (image.shape[-2], image.shape[-1])
-        )
+        logits = resize(self.teacher.head(self.teacher.encoder(image))[0], (image.shape[-2], image.shape[-1]))
         confidence, label = logits.softmax(dim=1).max(dim=1)
         threshold = self.method.threshold
         assert threshold is not None

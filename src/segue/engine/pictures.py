@@ -9,7 +9,7 @@ from torch import nn
 
 from segue.classes import ClassList
 from segue.ops.draw import draw_view
-from segue.ops.resize import enlarge
+from segue.ops.resize import resize
 from segue.types import Joint, View
 
 
@@ -39,7 +39,7 @@ class ViewPainter:
         student.eval()
         for view in seen.views if isinstance(seen, Joint) else [seen]:
             size = (view.image.shape[-2], view.image.shape[-1])
-            prediction = enlarge(student(view.image).logits.float(), size).argmax(1)
+            prediction = resize(student(view.image).logits.float(), size).argmax(1)
             sheet = draw_view(view, prediction, palette=self.classes.colours, mean=self.mean, std=self.std)
             self.sheets.append(Image.fromarray(sheet))
         for module, mode in modes:  # one by one: what a method keeps in evaluation mode must not wake up

@@ -14,7 +14,7 @@ from segue.evaluate.labelling import Eye
 from segue.evaluate.plan import Plan
 from segue.evaluate.predict import Predictor
 from segue.models.weights import load_model, model_folder
-from segue.ops.resize import enlarge
+from segue.ops.resize import resize
 
 
 def model_eye(folder: Path, device: torch.device, **looks: Any) -> Eye:
@@ -99,6 +99,6 @@ def onnx_predictor(path: Path) -> Predictor:
         sums = found.sum(1)
         is_probability = bool((found >= 0).all()) and bool(((sums - 1).abs() < 1e-3).all())
         size = (image.shape[-2], image.shape[-1])
-        return enlarge(found if is_probability else found.softmax(1), size)
+        return resize(found if is_probability else found.softmax(1), size)
 
     return predict

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from segue.ops.resize import enlarge
+from segue.ops.resize import resize
 from segue.ops.windows import cut, merge, taper, window_grid
 
 Predictor: TypeAlias = Callable[[Float[Tensor, "b 3 h w"]], Float[Tensor, "b k h w"]]
@@ -156,7 +156,7 @@ def resized(predictor: Predictor, size_of: Callable[[tuple[int, int]], tuple[int
             return predictor(image)
         # As data sets resize pictures for training: when shrinking, every old pixel counts.
         image = F.interpolate(image, size=other, mode="bilinear", align_corners=False, antialias=True)
-        return enlarge(predictor(image), size)
+        return resize(predictor(image), size)
 
     return predict
 
@@ -176,7 +176,7 @@ def weighed(predictor: Predictor, maps: Float[Tensor, "k rows columns"]) -> Pred
 
     def predict(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
         size = (image.shape[-2], image.shape[-1])
-        return predictor(image) * enlarge(maps[None].to(image.device), size)
+        return predictor(image) * resize(maps[None].to(image.device), size)
 
     return predict
 
@@ -232,7 +232,7 @@ def normalised(
 def classify(probability: Float[Tensor, "b k h w"], size: tuple[int, int]) -> UInt8[Tensor, "b h2 w2"]:
     """The most probable class at every pixel of a given size; it is probabilities that are resized."""
     # On a CPU, along a strided axis, a maximum with its place is several times faster than argmax.
-    return enlarge(probability, size).max(dim=1).indices.to(torch.uint8)
+    return resize(probability, size).max(dim=1).indices.to(torch.uint8)
 
 
 @contextmanager
@@ -260,7 +260,7 @@ def _logits(
 ) -> Float[Tensor, "b k h w"]:
     with torch.autocast(image.device.type, dtype=dtype, enabled=dtype is not None):
         logits: Tensor = model(image).logits
-    return enlarge(logits.float(), (image.shape[-2], image.shape[-1]))
+    return resize(logits.float(), (image.shape[-2], image.shape[-1]))
 
 
 def _blending(

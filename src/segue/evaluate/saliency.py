@@ -13,7 +13,7 @@ from segue.classes import ClassList
 from segue.evaluate.metrics import iou_per_class
 from segue.evaluate.predict import Predictor, evaluating, normalised
 from segue.models.segmenter import Segmenter
-from segue.ops.resize import enlarge, fitted
+from segue.ops.resize import fitted, resize
 from segue.ranks import own_share, sum_over_ranks
 from segue.types import IGNORE
 
@@ -223,7 +223,7 @@ def by_labeller(
 
     def reference(index: int, size: tuple[int, int], own: Tensor) -> Tensor:
         image = normalised(pictures.image(index)[None], mean=mean, std=std, device=device)
-        probability = enlarge(predictor(image), size)
+        probability = resize(predictor(image), size)
         if probability.shape[1] != len(classes):
             raise ValueError(f"the labeller tells {probability.shape[1]} classes apart, not {len(classes)}")
         sure, label = probability[0].max(0)
@@ -258,7 +258,7 @@ def fitted_image(image: Float[Tensor, "1 3 h w"], resize: tuple[int, int] | None
 
 
 def _classes(logits: Float[Tensor, "1 k h w"], size: tuple[int, int]) -> Int64[Tensor, "h2 w2"]:
-    return enlarge(logits.float(), size)[0].max(0).indices
+    return resize(logits.float(), size)[0].max(0).indices
 
 
 def _confusions(

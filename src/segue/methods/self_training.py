@@ -18,7 +18,7 @@ from segue.methods.method import Method, MethodSettings, Term
 from segue.methods.mixing import AugmentSettings, ClassMix
 from segue.methods.teacher import EmaTeacher, Teacher
 from segue.ops import quality
-from segue.ops.resize import enlarge
+from segue.ops.resize import resize
 from segue.ranks import mean_over_ranks
 from segue.settings import MarginSettings, Share
 from segue.types import Batch, Joint, Margins, MeanOver, Output, View
@@ -198,7 +198,7 @@ class SelfTraining(Method):
 
     def _label(self, taught: Output, image: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """The pseudo-label, the teacher's confidence, and its probabilities if they are to be learnt."""
-        logits = enlarge(taught.logits.float(), (image.shape[-2], image.shape[-1]))
+        logits = resize(taught.logits.float(), (image.shape[-2], image.shape[-1]))
         label, confidence = quality.label_and_confidence(logits)
         return label, confidence, logits.softmax(1) if self.soft else None
 

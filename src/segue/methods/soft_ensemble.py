@@ -14,7 +14,7 @@ from segue.methods.teacher import Frozen
 from segue.models.segmenter import Segmenter
 from segue.models.weights import load_model, model_folder
 from segue.ops.losses import dirichlet_nll, divergence
-from segue.ops.resize import enlarge
+from segue.ops.resize import resize
 from segue.settings import Positive
 from segue.types import Batch, Joint, Output, PixelLoss, View
 
@@ -96,7 +96,7 @@ class EnsembleDistillation(Method):
 
     def _logits(self, member: nn.Module, image: Tensor) -> Tensor:
         output: Output = member(image)
-        return enlarge(output.logits.float(), (image.shape[-2], image.shape[-1]))
+        return resize(output.logits.float(), (image.shape[-2], image.shape[-1]))
 
     def _loss(self, logits: Tensor, step: int) -> PixelLoss:
         if self.kind == "mean":

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from segue.models.encoders.encoder import Encoder
 from segue.models.segmenter import Segmenter, by_domain
 from segue.ops.attention import MeetingPlan
-from segue.ops.resize import enlarge
+from segue.ops.resize import resize
 from segue.ops.windows import Window, cut, merge, window_grid
 from segue.types import HybridRules, Output, Supervised
 
@@ -88,7 +88,7 @@ class MultiResolution(Segmenter):
         fused = self._fuse(context, attention, self._detail_everywhere(image), None)
         if image.shape[-2:] != size:
             # What was added to reach the grid is taken off again, which only pixels can say exactly.
-            fused = enlarge(fused, (image.shape[-2], image.shape[-1]))[..., : size[0], : size[1]]
+            fused = resize(fused, (image.shape[-2], image.shape[-1]))[..., : size[0], : size[1]]
         return Output(fused, features, embedding, [Supervised(fused)])
 
     def together(self, images: list[Tensor], groups: Tensor | None, rules: HybridRules) -> Iterator[Output]:
@@ -170,7 +170,7 @@ class MultiResolution(Segmenter):
         return self.attention_head(features)[0].sigmoid()
 
     def _fuse(self, context: Tensor, attention: Tensor, detail: Tensor, window: Window | None) -> Tensor:
-        """Equations 8 to 10: enlarge what the context says and weigh the detail in, where there is any."""
+        """Equations 8 to 10: resize what the context says and weigh the detail in, where there is any."""
         size = (context.shape[-2] * self.shrinks, context.shape[-1] * self.shrinks)
         if window is not None:
             inside = torch.zeros_like(context[:1, :1])
@@ -179,7 +179,7 @@ class MultiResolution(Segmenter):
             canvas = detail.new_zeros(*detail.shape[:2], *size)
             canvas[(..., *_cells(window, self.head_stride))] = detail
             detail = canvas
-        return enlarge(attention, size) * detail + enlarge((1.0 - attention) * context, size)
+        return resize(attention, size) * detail + resize((1.0 - attention) * context, size)
 
     def _detail_everywhere(self, image: Tensor) -> Tensor:
         """The detail prediction of overlapping windows, averaged."""
@@ -220,7 +220,7 @@ class Shrink(nn.Module):
 
 def shrunk(image: Float[Tensor, "b 3 h w"], reduction: int) -> Float[Tensor, "b 3 h2 w2"]:
     """An image at a whole fraction of its size, bilinear as in the official code."""
-    return enlarge(image, (image.shape[-2] // reduction, image.shape[-1] // reduction))
+    return resize(image, (image.shape[-2] // reduction, image.shape[-1] // reduction))
 
 
 def _cells(window: Window, pixels: int) -> Window:

@@ -11,7 +11,7 @@ from segue.models.encoders.encoder import Encoder, left_out
 from segue.models.heads.head import Head
 from segue.ops.attention import MeetingPlan
 from segue.ops.losses import cross_entropy, soft_cross_entropy
-from segue.ops.resize import enlarge
+from segue.ops.resize import resize
 from segue.types import IGNORE, HybridRules, Output, Supervised, View
 
 
@@ -115,7 +115,7 @@ def segmentation_loss(output: Output, view: View) -> Float[Tensor, ""]:
     for part in output.supervised:
         window = (..., *part.window) if part.window else ...
         label = view.label[window]
-        logits = enlarge(part.logits.float(), (label.shape[-2], label.shape[-1]))
+        logits = resize(part.logits.float(), (label.shape[-2], label.shape[-1]))
         loss = pixel_loss(logits, label, *(() if view.soft is None else (view.soft[window],)))
         if view.weight is not None:
             loss = loss * view.weight[window]

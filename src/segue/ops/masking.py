@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from segue.ops.resize import enlarge_nearest
+from segue.ops.resize import resize_nearest
 
 
 def keep_mask(
@@ -33,4 +33,4 @@ def keep_mask(
     count, height, width = size
     rows, columns = (max(1, round(side / block)) for side in (height, width))
     uniform = torch.rand(count, 1, rows, columns, device=device, generator=generator)
-    return enlarge_nearest((uniform > ratio).float(), (height, width))[:, 0].bool()
+    return resize_nearest((uniform > ratio).float(), (height, width))[:, 0].bool()

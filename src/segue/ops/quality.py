@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from segue.ops.resize import enlarge
+from segue.ops.resize import resize
 from segue.types import IGNORE
 
 
@@ -43,7 +43,7 @@ def agreement(logits: Float[Tensor, "b k h w"], label: Int64[Tensor, "b h2 w2"])
     Returns:
         In [0, 1]; 0 for a picture without a labelled pixel.
     """
-    prediction = enlarge(logits.float(), (label.shape[-2], label.shape[-1])).max(1).indices
+    prediction = resize(logits.float(), (label.shape[-2], label.shape[-1])).max(1).indices
     counts = label != IGNORE
     right = ((prediction == label) & counts).flatten(1).sum(1)
     return right / counts.flatten(1).sum(1).clamp(min=1)

@@ -8,7 +8,7 @@ from torch import Tensor
 from segue.types import IGNORE
 
 
-def enlarge(maps: Float[Tensor, "b c h w"], size: tuple[int, int]) -> Float[Tensor, "b c h2 w2"]:
+def resize(maps: Float[Tensor, "b c h w"], size: tuple[int, int]) -> Float[Tensor, "b c h2 w2"]:
     """Resize maps bilinearly, the corners of pixels not aligned; the same tensor if the size already fits.
 
     Args:
@@ -23,7 +23,7 @@ def enlarge(maps: Float[Tensor, "b c h w"], size: tuple[int, int]) -> Float[Tens
     return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
 
 
-def enlarge_nearest(maps: Float[Tensor, "b c h w"], size: tuple[int, int]) -> Float[Tensor, "b c h2 w2"]:
+def resize_nearest(maps: Float[Tensor, "b c h w"], size: tuple[int, int]) -> Float[Tensor, "b c h2 w2"]:
     """Resize maps by repeating or dropping pixels; the same tensor if the size already fits.
 
     Args:

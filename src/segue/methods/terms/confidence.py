@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from segue.methods.context import Context
 from segue.methods.method import Term, TermSettings
-from segue.ops.resize import enlarge
+from segue.ops.resize import resize
 from segue.settings import NotNegative
 from segue.types import IGNORE, Output, View
 
@@ -47,7 +47,7 @@ class ConfidenceRegularizer(Term):
     def forward(self, network: nn.Module, view: View, output: Output) -> dict[str, Tensor]:
         """The mean over the labelled pixels; 0 without any."""
         assert view.label is not None
-        logits = enlarge(output.logits.float(), (view.label.shape[-2], view.label.shape[-1]))
+        logits = resize(output.logits.float(), (view.label.shape[-2], view.label.shape[-1]))
         counts = view.label != IGNORE
         if view.mix_mask is not None:
             counts = counts & ~view.mix_mask

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from segue.methods.context import PAPER_STEPS, Context
 from segue.methods.method import MethodSettings, Term, TermSettings
 from segue.ops import instances
-from segue.ops.resize import enlarge, enlarge_nearest
+from segue.ops.resize import resize, resize_nearest
 from segue.ranks import from_first_rank
 from segue.settings import Count, NotNegative, Share
 from segue.types import Batch, Output, View
@@ -187,7 +187,7 @@ class InstanceBank(Term):
         if self.settings.beta == 1 or not self._is_ready():
             return label
         grid = (taught.embedding.shape[-2], taught.embedding.shape[-1])
-        probability = _pixels(enlarge(taught.logits.float(), grid)).softmax(dim=1)
+        probability = _pixels(resize(taught.logits.float(), grid)).softmax(dim=1)
         parts: list[Tensor] = []
         for embedding, own in zip(
             _pixels(taught.embedding).split(PIXELS_AT_ONCE), probability.split(PIXELS_AT_ONCE), strict=True
@@ -195,7 +195,7 @@ class InstanceBank(Term):
             said = instances.gathered(self._taught_similarity(embedding), self.labels, self.classes)
             parts.append(self.settings.beta * own + (1 - self.settings.beta) * said)
         mixed = torch.cat(parts).view(len(label), *grid, self.classes).permute(0, 3, 1, 2)
-        return enlarge(mixed, (label.shape[-2], label.shape[-1])).max(dim=1).indices
+        return resize(mixed, (label.shape[-2], label.shape[-1])).max(dim=1).indices
 
     def _log_similarity(self, embedding: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:
         return instances.log_similarity(
@@ -215,16 +215,16 @@ class InstanceBank(Term):
         assert view.teacher is not None
         grid = (output.embedding.shape[-2], output.embedding.shape[-1])
         strong = _pixels(output.embedding)
-        weak = _pixels(enlarge(view.teacher.embedding, grid))
+        weak = _pixels(resize(view.teacher.embedding, grid))
         with torch.no_grad():
-            probability = _pixels(enlarge(view.teacher.logits.float(), grid)).softmax(dim=1)
+            probability = _pixels(resize(view.teacher.logits.float(), grid)).softmax(dim=1)
             score = probability
             if self.settings.scatter == "student_logits":
-                score = _pixels(enlarge(output.logits.detach().float(), grid))
+                score = _pixels(resize(output.logits.detach().float(), grid))
             counted = self._counted(view, probability, grid)
             weight = counted.float()
             if self.settings.region == "trusted" and view.weight is not None:
-                weight = weight * enlarge_nearest(view.weight[:, None], grid).flatten()
+                weight = weight * resize_nearest(view.weight[:, None], grid).flatten()
         total = strong.new_zeros((), dtype=torch.float32)
         for at in range(0, len(strong), PIXELS_AT_ONCE):
             part = slice(at, at + PIXELS_AT_ONCE)
@@ -250,7 +250,7 @@ class InstanceBank(Term):
         if self.settings.region == "all":
             return counted
         if view.mix_mask is not None:
-            pasted = enlarge_nearest(view.mix_mask[:, None].float(), grid)[:, 0].flatten() > 0
+            pasted = resize_nearest(view.mix_mask[:, None].float(), grid)[:, 0].flatten() > 0
             counted &= ~pasted
         return (
             counted & (probability.max(dim=1).values >= 0.968)
@@ -263,7 +263,7 @@ class InstanceBank(Term):
         """Fill or update the bank from the first picture of the first process, so that all processes agree."""
         step, full = self.step, self._is_full()
         grid = (embedding.shape[-2], embedding.shape[-1])
-        seen = enlarge_nearest(label[:1, None].float(), grid)[0, 0].long()
+        seen = resize_nearest(label[:1, None].float(), grid)[0, 0].long()
         if step < self.pace.warmup:
             self._count(seen)
             return

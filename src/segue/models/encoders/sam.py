@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from segue.classes import nearest
 from segue.models.tensor_files import check_fit, read_state
-from segue.ops.resize import enlarge
+from segue.ops.resize import resize
 
 
 def _size(width: int, blocks: int, heads: int, everywhere: list[int]) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class SamEncoder(nn.Module):
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d h2 w2"]:
         """SAM's map, a sixteenth of its own picture size."""
         side = int(cast(Any, self.model).config.image_size)
-        image = enlarge(image, (side, side)) * self.scale + self.shift
+        image = resize(image, (side, side)) * self.scale + self.shift
         return self.model(image).last_hidden_state
 
 
@@ -159,8 +159,8 @@ def fitted_positions(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) 
             continue
         if name == "pos_embed":
             grid = value.permute(0, 3, 1, 2)
-            found[name] = enlarge(grid, (own.shape[1], own.shape[2])).permute(0, 2, 3, 1)
+            found[name] = resize(grid, (own.shape[1], own.shape[2])).permute(0, 2, 3, 1)
         elif "rel_pos" in name:
             table = value.T[None, :, :, None]
-            found[name] = enlarge(table, (own.shape[0], 1))[0, :, :, 0].T.contiguous()
+            found[name] = resize(table, (own.shape[0], 1))[0, :, :, 0].T.contiguous()
     return found

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from segue.models.encoders.encoder import Encoder, Variant
-from segue.ops.resize import enlarge
+from segue.ops.resize import resize
 
 SIZES = {"tiny": (32, 4, 2), "small": (384, 12, 6), "base": (768, 12, 12), "large": (1024, 24, 16)}
 """Channels, blocks and attention heads; "tiny" is for tests and exists in no file."""
@@ -62,7 +62,7 @@ class VisionTransformer(Encoder):
         """The maps at strides 4, 8, 16 and 32."""
         height, width = image.shape[-2:]
         rows, columns = (-(-side // self.patch) * self.patch for side in (height, width))
-        maps = self.vit(enlarge(image, (rows, columns))).feature_maps
+        maps = self.vit(resize(image, (rows, columns))).feature_maps
         return self.pyramid_head(maps, [(-(-height // s), -(-width // s)) for s in self.strides])
 
     @property
@@ -122,7 +122,7 @@ class Pyramid(nn.Module):
         """
         early, second, third, last = maps
         levels = [self.fine(early), self.middle(second), third]
-        resized = [enlarge(level, size) for level, size in zip(levels, sizes, strict=False)]
+        resized = [resize(level, size) for level, size in zip(levels, sizes, strict=False)]
         return [*resized, F.adaptive_avg_pool2d(last, sizes[-1])]
 
 

@@ -12,7 +12,7 @@ from segue.models.batch_norms import is_watched
 from segue.models.layers import ConvNorm, PointwiseConv, pointwise
 from segue.ops.dilation import dilated_depthwise
 from segue.ops.layout import concatenated, relaid
-from segue.ops.resize import enlarge
+from segue.ops.resize import resize
 
 DILATIONS = (1, 6, 12, 18)
 
@@ -37,7 +37,7 @@ class PointwiseFusion(ConvNorm):
         weights = self.conv.weight.split([level.shape[1] for level in (maps, *others)], dim=1)
         total = pointwise(maps, weights[0])
         for level, weight in zip(others, weights[1:], strict=True):
-            total = total.add_(enlarge(pointwise(level, weight), (maps.shape[-2], maps.shape[-1])))
+            total = total.add_(resize(pointwise(level, weight), (maps.shape[-2], maps.shape[-1])))
         return F.relu(self.bn(total), inplace=True)
 
 
@@ -112,7 +112,7 @@ class Aspp(nn.Module):
 def fitted_together(levels: Sequence[Tensor]) -> Float[Tensor, "b c h w"]:
     """Maps of several sizes as one of the first one's size and all of their channels."""
     size = (levels[0].shape[-2], levels[0].shape[-1])
-    return concatenated([enlarge(level, size) for level in levels])
+    return concatenated([resize(level, size) for level in levels])
 
 
 def _keeps_everything() -> bool:

@@ -14,7 +14,7 @@ from segue.models.heads.context import SeparableConvNorm, conv_norm_of_parts, py
 from segue.models.heads.head import Head
 from segue.models.layers import ConvNorm
 from segue.ops.layout import concatenated
-from segue.ops.resize import enlarge
+from segue.ops.resize import resize
 
 BRANCHES: dict[str, tuple[int, ...]] = {"two": (6, 12), "four": (6, 12, 18, 24)}
 """Dilations of DeepLabV2's branches by the name of the head's context."""
@@ -117,6 +117,6 @@ class DeepLabV3PlusHead(Head):
         mean = self.image_pool(coarsest).expand(-1, -1, *coarsest.shape[-2:])
         branches = (branch(coarsest) for branch in self.aspp_modules)
         maps = conv_norm_of_parts(self.bottleneck, chain([mean], branches))
-        maps = enlarge(maps, (finest.shape[-2], finest.shape[-1]))
+        maps = resize(maps, (finest.shape[-2], finest.shape[-1]))
         embedding = self.sep_bottleneck(concatenated([maps, self.c1_bottleneck(finest)]))
         return self.conv_seg(self.dropout(embedding)), embedding
