@@ -19,6 +19,7 @@ from segue.models.encoders.resnet import ResNet
 from segue.models.heads import HEADS
 from segue.models.heads.daformer import FUSIONS
 from segue.models.heads.deeplab import BRANCHES
+from segue.types import HybridRules
 
 FAMILIES = ("mit_nano", "mobilenet_v2", "resnet50_v1c", "resnet101_caffe", "dinov2_tiny", "dinov3_tiny")
 CONTEXTS = [
@@ -97,6 +98,16 @@ def test_every_context_with_one_and_with_several_threads(
 
 def test_two_resolutions() -> None:
     watch = watched("mit_nano", "daformer", None, detail=True)
+    assert "native_batch_norm_backward" in watch.seen
+    assert not watch.wrong
+
+
+def test_source_and_target_together() -> None:
+    network = build_segmenter("mit_nano", "daformer", num_classes=3, channels=16).train()
+    images = [torch.rand(1, 3, SIDE, SIDE) for _ in range(2)]
+    with Watch() as watch:
+        outputs = network.together(images, None, HybridRules())
+        torch.stack([output.logits.square().mean() for output in outputs]).sum().backward()
     assert "native_batch_norm_backward" in watch.seen
     assert not watch.wrong
 

@@ -25,7 +25,7 @@ from segue.models.heads.daformer import DaformerHead
 from segue.models.segmenter import Segmenter
 from segue.types import Batch
 
-PEER = "the official order of operations, channel by channel"
+PEER = "the official order of operations, channel by channel, float32"
 
 PHASES = ("encoder", "head", "teacher", "distance", "mixing", "update")
 """Of a step: the student's two networks forward and backward, the teacher's label, the feature distance, what the
@@ -45,7 +45,8 @@ def head_rows(
         device: Where to run; the accelerator if there is one, unless said.
 
     Returns:
-        Forward and backward in training, and a teacher's pass: without gradient, normalised by the batch.
+        Forward and backward in training, the same of ours in bf16 against the peer's float32, and a teacher's pass:
+        without gradient, normalised by the batch.
     """
     keep_memory()
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -59,13 +60,16 @@ def head_rows(
     runs: dict[str, Callable[[], object]] = {
         "own_train": lambda: _learnt(own, last),
         "plain_train": lambda: _learnt(plain, maps),
+        "own_train_bf16": lambda: _learnt(own, last, bf16=True),
         "own_teacher": lambda: _seen(own, last),
         "plain_teacher": lambda: _seen(plain, maps),
     }
     times = times_ms(runs, repeats=repeats)
     return [
-        compared(f"head_{encoder}_{kind}", times[f"own_{kind}"], times[f"plain_{kind}"], unit="ms", peer=PEER)
-        for kind in ("train", "teacher")
+        compared(
+            f"head_{encoder}_{kind}", times[f"own_{kind}"], times[f"plain_{other}"], unit="ms", peer=PEER
+        )
+        for kind, other in (("train", "train"), ("train_bf16", "train"), ("teacher", "teacher"))
     ]
 
 
@@ -170,10 +174,11 @@ def _line(name: str, phase: str, turns: dict[str, list[dict[str, float]]]) -> Ro
     return compared(name, own, others, unit="ms", peer=PEER)
 
 
-def _learnt(head: torch.nn.Module, maps: list[Tensor]) -> None:
+def _learnt(head: torch.nn.Module, maps: list[Tensor], *, bf16: bool = False) -> None:
     features = [one.detach().requires_grad_() for one in maps]
-    logits: Tensor = head(features)[0]
-    logits.square().mean().backward()
+    with torch.autocast(maps[0].device.type, dtype=torch.bfloat16, enabled=bf16):
+        logits: Tensor = head(features)[0]
+    logits.float().square().mean().backward()
     head.zero_grad()
 
 

@@ -45,9 +45,13 @@ class _Concatenation(torch.autograd.Function):
     def forward(ctx: Any, layout: torch.memory_format | None, *maps: Tensor) -> Tensor:
         ctx.layouts = [_layout(one) for one in maps]
         ctx.widths = [one.shape[1] for one in maps]
+        if layout is None:
+            return torch.cat(maps, dim=1)
         # Narrow maps are turned around one by one: a wide one takes more than their sum, for its cache lines clash.
-        turned = [one if layout is None else one.contiguous(memory_format=layout) for one in maps]
-        return turned[0] if len(turned) == 1 else torch.cat(turned, dim=1)
+        whole = _empty_like(maps[0], sum(ctx.widths), layout)
+        for part, place in zip(maps, whole.split(ctx.widths, dim=1), strict=True):
+            place.copy_(part)
+        return whole
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -61,3 +65,8 @@ class _Concatenation(torch.autograd.Function):
 def _layout(maps: Tensor) -> torch.memory_format:
     last = torch.channels_last
     return last if maps.is_contiguous(memory_format=last) else torch.contiguous_format
+
+
+def _empty_like(maps: Tensor, channels: int, layout: torch.memory_format) -> Tensor:
+    size = (maps.shape[0], channels, *maps.shape[2:])
+    return torch.empty(size, dtype=maps.dtype, device=maps.device, memory_format=layout)

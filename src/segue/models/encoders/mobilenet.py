@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from segue.models.encoders.encoder import Encoder, Variant
+from segue.models.layers import PointwiseConv
 
 STAGES = (
     (1, 16, 1, 1),
@@ -73,7 +74,7 @@ class InvertedResidual(nn.Module):
         self.conv = nn.Sequential(
             *widen,
             _conv_norm(hidden, hidden, kernel=3, stride=stride, groups=hidden),
-            nn.Conv2d(hidden, out_channels, 1, bias=False),
+            PointwiseConv(hidden, out_channels, 1, bias=False),
             nn.BatchNorm2d(out_channels),
         )
         self.is_residual = stride == 1 and in_channels == out_channels
@@ -86,8 +87,9 @@ class InvertedResidual(nn.Module):
 def _conv_norm(
     in_channels: int, out_channels: int, *, kernel: int = 1, stride: int = 1, groups: int = 1
 ) -> nn.Sequential:
+    convolution = PointwiseConv if kernel == 1 else nn.Conv2d
     return nn.Sequential(
-        nn.Conv2d(
+        convolution(
             in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=False
         ),
         nn.BatchNorm2d(out_channels),

@@ -129,9 +129,10 @@ def conv_norm_of_parts(layer: ConvNorm, parts: Iterable[Tensor]) -> Tensor:
     conv, total, start = layer.conv, None, 0
     if _keeps_everything():
         kept = list(parts)
-        layout = torch.contiguous_format if _is_worth_turning(kept[-1]) else None
-        found = relaid(conv(concatenated(kept, layout=layout)), torch.channels_last)
-        return F.relu(layer.bn(found), inplace=True)
+        if not _is_worth_turning(kept[-1]):
+            return layer(concatenated(kept))
+        found = conv(concatenated(kept, layout=torch.contiguous_format))
+        return F.relu(layer.bn(relaid(found, torch.channels_last)), inplace=True)
     for part in parts:
         weight = conv.weight[:, start : start + part.shape[1]]
         is_pointwise = isinstance(conv, PointwiseConv)
