@@ -97,7 +97,7 @@ def test_mistakes_are_found_before_anything_is_written(clda: Path, tmp_path: Pat
     for bad, message in (
         (missing, "name its run with --set method.teacher_model=RUN"),
         (other_widths, r"10 blocks of the teacher .*block1\.0"),
-        (fewer, "other classes apart"),
+        (fewer, "was trained on other classes"),
         (no_file, "none.json: no such file"),
         (other_scale, "sees pictures shrunk by 1, the student by 2"),
         (wider, "its embedding has 16 channels, the student's 32"),
