@@ -8,6 +8,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+MOST_PADDED = 4
+"""Cells of the parts over cells of the map up to which taking it apart is faster; at five it depends on the size."""
+
 
 def dilated_depthwise(
     maps: Float[Tensor, "b c h w"], weight: Float[Tensor, "c 1 3 3"], *, dilation: int
@@ -24,7 +27,7 @@ def dilated_depthwise(
     batch, channels, height, width = maps.shape
     # The library's gradient is slow on maps of one or two cells a side, so there are at least three.
     rows, columns = max(3, -(-height // dilation)), max(3, -(-width // dilation))
-    gains = dilation > 1 and rows * columns * dilation**2 <= 2 * height * width
+    gains = dilation > 1 and rows * columns * dilation**2 <= MOST_PADDED * height * width
     if maps.device.type != "cpu" or not gains or torch.compiler.is_compiling():
         return F.conv2d(maps, weight, padding=dilation, dilation=dilation, groups=channels)
     parts: Tensor = _Apart.apply(maps.permute(0, 2, 3, 1), dilation, (rows, columns))
