@@ -15,10 +15,10 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def ready():
     torch.manual_seed(0)
-    method = self_training("daformer", "mit_nano", size=192).train()
+    method = self_training("daformer", "mit_nano", size=128).train()
     # Some pixels have to be trusted for the weight to be seen.
     method.threshold = 0.06
-    return method, noise_batch(2, 192, CPU)
+    return method, noise_batch(2, 128, CPU)
 
 
 def test_losses_and_gradients(ready) -> None:
@@ -39,6 +39,7 @@ def test_losses_and_gradients(ready) -> None:
         assert float((parameter.grad - gradient).norm()) <= 2e-3 * float(gradient.norm()) + 1e-6, name
 
 
+@pytest.mark.slow
 def test_two_updates(ready) -> None:
     method, data = ready
     plain = OfficialStep(method)
@@ -62,6 +63,7 @@ def test_two_updates(ready) -> None:
             assert float(difference.median()) < 0.05 * rate, name
 
 
+@pytest.mark.slow
 def test_rows_name_every_phase_and_say_how_far_turns_differ() -> None:
     rows = {
         row["name"].removeprefix("daformer_mit_nano_"): row

@@ -13,12 +13,13 @@ class TokenLinear(nn.Linear):
 
     On a CPU it runs as a 1x1 convolution of the same numbers: on processors with AVX-512 the convolution library is
     about twice as fast as matrix multiplication, on older ones they are equal. On other devices convolution is slower.
+    Tokens that lie on no grid are multiplied.
     The parameters are those of ``nn.Linear``, reshaped without a copy.
     """
 
     def forward(self, input: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w d"]:
         """Transform every token."""
-        if input.device.type != "cpu":
+        if input.device.type != "cpu" or input.ndim != 4:
             return F.linear(input, self.weight, self.bias)
         maps = pointwise(input.permute(0, 3, 1, 2), self.weight[:, :, None, None], self.bias)
         return maps.permute(0, 2, 3, 1)
