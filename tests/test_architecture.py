@@ -12,14 +12,14 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "segue"
 FILES = sorted(PACKAGE.rglob("*.py"))
 LEVELS = [
-    {"types", "classes", "files", "memory", "ranks", "scores", "settings", "trees", "__init__"},
+    {"types", "classes", "files", "machine", "memory", "ranks", "scores", "settings", "trees", "__init__"},
     {"ops"},
     {"models", "data"},
     {"evaluate"},
     {"methods"},
     {"engine"},
-    {"recipes", "report", "study", "bench"},
-    {"export", "viewer"},
+    {"recipes", "report", "bench"},
+    {"study", "export", "viewer"},
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}

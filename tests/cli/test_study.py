@@ -1,22 +1,33 @@
 """A study runs each variant and seed once, survives failures and repetition, and writes its tables."""
 
 import json
-from collections.abc import Callable
+import multiprocessing
+import shlex
+import statistics
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from tests.tiny import TINY
 from typer.testing import CliRunner
 
-from segue import study as runner
 from segue.cli.main import app
 from segue.cli.study import study
-from segue.engine.experiment import differences
+from segue.engine.experiment import differences, parse_assignments, save
 from segue.methods.self_training import SelfTrainingSettings
 from segue.recipes import pairs, studies
 from segue.recipes.catalogue import RECIPES, experiment
 from segue.recipes.studies import ALPHA_0, FULL, STCT, STUDIES, Row, Study
-from segue.study import Outcome, finished_score, plan
+from segue.study import runs
+from segue.study.record import paired, read, score_of
+from segue.study.runs import Job, plan
+from segue.study.tables import rows as rows_of
+from segue.study.variants import Bed
 from segue.trees import merge
 
 SMALL = Study(
@@ -49,6 +60,18 @@ CHAIN = Study(
 )
 
 
+def pretend(monkeypatch: pytest.MonkeyPatch, iou: float) -> None:
+    """Let every run end at once with the same score."""
+
+    def run(jobs: Sequence[Job], **_: object) -> dict[Path, str]:
+        for job in jobs:
+            save(job.experiment, job.folder / "experiment.yaml")
+            (job.folder / "scores.json").write_text(json.dumps({"mean_iou": iou, "per_class_iou": {}}))
+        return {}
+
+    monkeypatch.setattr(runs, "run", run)
+
+
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(studies.STUDIES, "small", SMALL)
@@ -62,11 +85,12 @@ def test_a_study_from_start_to_end(tmp_path: Path, capsys) -> None:
         study("small", pair="tiny", seeds="0,1", out=tmp_path, jobs=1, cpu=True)
     record = json.loads((tmp_path / "study.json").read_text())
     variants = record["variants"]
-    assert list(variants) == ["one", "two", "bad"] and record["steps"] == 2
-    assert set(variants["one"]["scores"]) == {"0", "1"} and variants["one"]["spread"] is not None
+    assert list(variants) == ["one", "two", "bad"] and variants["one"]["steps"] == 2
+    assert set(variants["one"]["scores"]) == {"0", "1"} and variants["one"]["scores"]["0"]["minutes"] > 0
     assert "no hybrid attention" in variants["bad"]["failed"]["0"]
     text = (tmp_path / "study.md").read_text()
-    assert "| one |  |" in text and "50.0" not in text and "| bad |  | failed |" in text
+    assert "| one | " in text and "50.0" not in text and "| bad | failed |" in text
+    assert "- bad, seed 1: MobileNetV2 has no hybrid attention" in text
     assert variants["one"]["published"] is None
     models = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("model.safetensors")}
     assert len(models) == 4
@@ -81,18 +105,20 @@ def test_a_number_stands_beside_the_settings_that_it_was_printed_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What the pair or the user sets otherwise is told beside the row, which then has no published number."""
-    monkeypatch.setattr(runner, "run", lambda jobs, **_: {job.label: Outcome({0: 0.5}) for job in jobs})
+    pretend(monkeypatch, 0.5)
 
-    def lines(name: str, pair: str, *assignments: str) -> tuple[dict[str, list[str]], list[str]]:
-        study(name, pair=pair, seeds="0", out=tmp_path / pair, cpu=True, assignments=list(assignments))
-        text = (tmp_path / pair / "study.md").read_text().splitlines()
-        cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in text if line[:1] == "|"]
-        return {row[0]: row for row in cells}, [line for line in text if line[:2] == "- "]
+    def lines(name: str, pair: str, *assignments: str) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+        out = tmp_path / f"{pair}{len(assignments)}"
+        study(name, pair=pair, seeds="0", out=out, cpu=True, assignments=list(assignments))
+        record = read(out / "study.json")
+        text = (out / "study.md").read_text().splitlines()
+        found = {row[0]: row for table in rows_of(record).values() for row in table}
+        return found, [line for line in text if line[:2] == "- "]
 
     rows, notes = lines("dida_ablations", "gta5_to_cityscapes")
     assert rows["lambda 0.1"][1] == "69.8" and rows["lambda 0.1"][-1] == "" and not notes
     rows, notes = lines("dida_ablations", "gta5_to_cityscapes", "terms.instance_bank.size=100")
-    assert rows["K 100"][1:3] == ["", "50.0"] and not [row for row in rows.values() if "." in row[1]]
+    assert rows["K 100"][1:3] == ("", "50.0") and not [row for row in rows.values() if "." in row[1]]
     assert rows["lambda 0.1"][-1] == "1" and rows["K 100"][-1] == "" and rows["K 150"][-1] == "2"
     assert notes[:2] == [
         f"- {n}: terms.instance_bank.size 100 instead of {k}" for n, k in ((1, 250), (2, 150))
@@ -102,9 +128,9 @@ def test_a_number_stands_beside_the_settings_that_it_was_printed_for(
     assert all(row[1] == "" and row[-1] == "1" for label, row in rows.items() if row[2] == "50.0")
     assert len(notes) == 1 and "method.momentum 0.9 instead of 0.999" in notes[0]
     assert "terms.feature_distance left out" in notes[0]
-    variants = json.loads((tmp_path / "street_scenes" / "study.json").read_text())["variants"]
+    variants = json.loads((tmp_path / "street_scenes0" / "study.json").read_text())["variants"]
     assert variants["dida"]["published"] is None
-    assert variants["dida"]["overridden"]["method.momentum"] == "0.9 instead of 0.999"
+    assert variants["dida"]["set_otherwise"]["method.momentum"] == "0.9 instead of 0.999"
 
 
 def test_bad_names(tmp_path: Path) -> None:
@@ -158,7 +184,7 @@ def test_a_study_prints_the_numbers_of_the_pair_that_is_run(tmp_path: Path, monk
     monkeypatch.setitem(
         studies.STUDIES, "numbers", Study("?", "nobody", "STCT", {"only": (STCT, ALPHA_0, FULL)})
     )
-    monkeypatch.setattr(runner, "run", lambda jobs, **_: {job.label: Outcome({0: 0.3}) for job in jobs})
+    pretend(monkeypatch, 0.3)
     expected = {
         "street_scenes": {"STCT": "", "alpha 0": "", "STCT + MHA": ""},
         "gta5_to_cityscapes": {"STCT": "56.6", "alpha 0": "51.4", "STCT + MHA": "68.0"},
@@ -170,7 +196,9 @@ def test_a_study_prints_the_numbers_of_the_pair_that_is_run(tmp_path: Path, monk
         text, record = (out / "study.md").read_text(), json.loads((out / "study.json").read_text())
         printed = capsys.readouterr().out
         for label, number in numbers.items():
-            assert f"| {label} | {number} | 30.0 |" in text, pair
+            assert f"| {label} | {number} | 30.0 |".replace(" |  |", " |") in text.replace(" |  |", " |"), (
+                pair
+            )
             assert (record["variants"][label]["published"] is None) == (not number)
             assert not number or number in printed
         assert "GTA5" not in text + printed
@@ -223,7 +251,7 @@ def test_a_score_that_is_none_is_no_score(tmp_path: Path) -> None:
     (job,) = plan({"one": [wanted]}, tmp_path)
     job.folder.mkdir(parents=True)
     (job.folder / "scores.json").write_text(json.dumps({"mean_iou": None}))
-    assert finished_score(job) is None
+    assert score_of(job.folder) is None and not job.is_finished
 
 
 @pytest.mark.slow
@@ -237,3 +265,91 @@ def test_a_row_starts_from_the_run_of_another_one(tmp_path: Path, capsys) -> Non
         text = (tmp_path / f"later/seed{seed}/experiment.yaml").read_text()
         assert f"start: {tmp_path}/earlier/seed{seed}" in text
     assert not (tmp_path / "other").exists()
+
+
+def test_differences_are_tested_in_pairs() -> None:
+    """Against printed quantiles of Student's distribution: 4.303 at 2 degrees of freedom, 2.776 at 4, two-sided."""
+    for spread, n, t in ((1.0, 3, 4.303), (0.5, 5, 2.776)):
+        pattern = [-1.0, 1.0] * (n // 2) + [0.0]
+        scale = spread / statistics.stdev(pattern)
+        wanted = t * spread / n**0.5
+        found = paired([wanted + scale * part for part in pattern])
+        assert found is not None and found.mean == pytest.approx(wanted)
+        assert found.p == pytest.approx(0.05, abs=2e-4)
+    assert paired([]) is None and paired([0.2]) == (0.2, None) and paired([0.0, 0.0]) == (0.0, 1.0)
+
+
+def test_a_study_of_one_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A YAML file is a study; what is wrong in it is named."""
+    pretend(monkeypatch, 0.4)
+    path = tmp_path / "mine.yaml"
+    text = """
+        baseline: start
+        rows:
+          - {label: start, recipe: source_only}
+          - {label: more, recipe: daformer, needs: {network.start: start}, changes: {method: {momentum: 0.5}}}
+        """
+    path.write_text(text)
+    study(str(path), pair="tiny", seeds="3", out=tmp_path / "out", cpu=True)
+    record = read(tmp_path / "out" / "study.json")
+    assert record.study == record.question == "mine" and record.seeds == [3]
+    assert record.variants["more"].changes == {"method": {"momentum": 0.5}}
+    for right, wrong, message in (
+        ("baseline: start", "baseline: strat", "mine.yaml: baseline: no row 'strat'; did you mean 'start'"),
+        ("recipe: daformer", "recipe: daforma", "unknown recipe 'daforma'"),
+        ("network.start: start", "network.start: begin", "mine.yaml: needs of 'more': no row 'begin'"),
+        ("label: more, ", "label: start, ", "mine.yaml: two different rows are called 'start'"),
+        ("changes:", "change:", r"mine.yaml: tables.rows.1.change: Unexpected keyword"),
+        ("baseline: start", "", "mine.yaml: baseline: Field required"),
+    ):
+        path.write_text(text.replace(right, wrong))
+        with pytest.raises(ValueError, match=message):
+            study(str(path), pair="tiny", out=tmp_path / "out", cpu=True)
+
+
+@pytest.mark.parametrize("name", list(STUDIES))
+def test_the_command_of_a_row_trains_that_row(name: str, tmp_path: Path) -> None:
+    """What `segue train` makes of the printed words is the row's own experiment."""
+    bed = Bed("tiny", tmp_path, steps=5, assignments=["optim.lr=0.5", "data.classes=[road, sky]"])
+    for row in STUDIES[name].rows.values():
+        words = shlex.split(bed.command(row).replace("SEED", "7"))
+        assert words[:5] == ["segue", "train", row.recipe, "--pair", "tiny"]
+        sets = [value for flag, value in pairwise(words) if flag == "--set"]
+        flags = {"seed": 7, "steps": 5}
+        wanted = experiment(row.recipe, pairs.pair("tiny"), flags, parse_assignments(sets))
+        assert not differences(wanted, bed.experiment(row, 7)), row.label
+        assert words[-1] == str(runs.run_folder(tmp_path, row.label, 7))
+
+
+@pytest.mark.slow
+def test_a_run_that_dies_stops_nobody_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Killed from outside, as for want of memory: reported, its successors too, and the others are finished."""
+    jobs = plan(
+        {
+            label: [experiment("source_only", TINY, {"steps": steps})]
+            for label, steps in (("a", 10**6), ("b", 2))
+        },
+        tmp_path,
+    )
+    later = replace(jobs[0], label="later", folder=tmp_path / "later", needs=(jobs[0].folder,))
+
+    def kill() -> None:
+        while not jobs[1].is_finished or len(left := multiprocessing.active_children()) > 1:
+            time.sleep(0.1)
+        left[0].kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    circle = replace(jobs[0], label="circle", folder=tmp_path / "circle", needs=(tmp_path / "circle",))
+    failures = runs.run([*jobs, later, circle], workers=2, console=Console(), cpu=True)
+    killer.join()
+    assert failures[circle.folder] == "it needs itself"
+    assert failures[jobs[0].folder].startswith("its process died (signal 9)")
+    assert failures[later.folder] == "the run that it starts from has failed"
+    assert jobs[1].is_finished and "b, seed 0: " in capsys.readouterr().out
+
+
+def test_a_record_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "study.json").write_text('{"study": 3}')
+    with pytest.raises(ValueError, match=r"study.json: not the record of a study: \w+: "):
+        read(tmp_path / "study.json")

@@ -38,7 +38,7 @@ def demo(
     from segue.recipes import pairs
     from segue.recipes.catalogue import experiment
     from segue.report.page import write_report
-    from segue.study import train_alone
+    from segue.study.runs import train_alone
 
     began = time.perf_counter()
     console = Console()

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,6 +24,20 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             break
     return rows
+
+
+def seconds_trained(folder: Path) -> float:
+    """How long a run folder's training took, summed over its resumes; 0 if nothing is known."""
+    return elapsed(row["seconds"] for row in read_lines(folder / "timing.jsonl"))
+
+
+def elapsed(seconds: Iterable[float]) -> float:
+    """The sum of what each stretch of a log took: its clock starts again with every resume."""
+    total = before = 0.0
+    for now in seconds:
+        total += now - before if now >= before else now
+        before = now
+    return total
 
 
 class RunLog:

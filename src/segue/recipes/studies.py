@@ -1,10 +1,29 @@
-"""Studies: tables of variants whose differences a paper reports, to be run here beside its numbers."""
+"""Studies: tables of variants that are compared; the built-in ones stand beside the numbers of their papers.
+
+A study of one's own is a YAML file:
+
+    question: Does more masking help here?
+    baseline: daformer                      # the row that the others are compared with
+    rows:                                   # or tables: {a title: [rows], another: [rows]}
+      - {label: start, recipe: source_only}
+      - {label: daformer, recipe: daformer, needs: {network.start: start}}
+      - label: more
+        recipe: daformer_mic
+        needs: {network.start: start}       # the run of that row, of the same seed
+        changes: {method: {mask: {share: 0.9}}}
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar
 
-from segue.recipes.catalogue import Size, find
-from segue.trees import Tree
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from segue.classes import nearest
+from segue.recipes import catalogue
+from segue.recipes.catalogue import Size
+from segue.trees import Tree, read_yaml
 
 PAPERS_PAIR = "gta5_to_cityscapes"
 """The pair of the numbers that stand in these tables."""
@@ -24,6 +43,8 @@ class Row:
         size: Whether the network is the pair's large one or the one that is distilled into; None for the recipe's.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
     label: str
     recipe: str
     changes: Tree = field(default_factory=dict[str, object])
@@ -36,7 +57,7 @@ class Row:
         if pair == PAPERS_PAIR:
             return self
         altered = self.changes or self.needs or self.size
-        printed = None if altered else find(self.recipe).rows.get(pair)
+        printed = None if altered else catalogue.find(self.recipe).rows.get(pair)
         return replace(self, published=None if printed is None else printed.mean)
 
 
@@ -51,15 +72,66 @@ class Study:
         tables: Rows by the table's title; a row in several tables is run once.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
     question: str
     paper: str
     baseline: str
     tables: Mapping[str, tuple[Row, ...]]
 
+    @property
+    def rows(self) -> dict[str, Row]:
+        """All rows by their labels."""
+        return {row.label: row for rows in self.tables.values() for row in rows}
+
     def on(self, pair: str) -> "Study":
         """The same study with what is printed on a pair; rows of which nothing is printed there have no number."""
         tables = {title: tuple(row.on(pair) for row in rows) for title, rows in self.tables.items()}
         return replace(self, tables=tables)
+
+
+def find(name: str, *, on: str) -> Study:
+    """A built-in study with what is printed on a pair, or the study that a YAML file describes.
+
+    Raises:
+        ValueError: If there is none of that name, or the file is no study.
+        FileNotFoundError: If there is no such file.
+    """
+    if name.endswith((".yaml", ".yml")):
+        return read(Path(name))
+    if name not in STUDIES:
+        raise ValueError(f"unknown study {name!r}{nearest(name, list(STUDIES))}; or give a YAML file")
+    return STUDIES[name].on(on)
+
+
+def read(path: Path) -> Study:
+    """The study in a YAML file.
+
+    Raises:
+        ValueError: If it is none: unknown keys, recipes or labels, or a label that means two rows.
+        FileNotFoundError: If there is no such file.
+    """
+    tree: dict[str, Any] = {"question": path.stem, "paper": "-"} | read_yaml(path)
+    if "rows" in tree:
+        tree["tables"] = {"rows": tree.pop("rows")} | tree.get("tables", {})
+    try:
+        study = TypeAdapter(Study).validate_python(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    for row in (row for rows in study.tables.values() for row in rows):
+        if study.rows[row.label] != row:
+            raise ValueError(f"{path}: two different rows are called {row.label!r}")
+        catalogue.find(row.recipe)
+        for label in row.needs.values():
+            _check_label(path, f"needs of {row.label!r}", label, study)
+    _check_label(path, "baseline", study.baseline, study)
+    return study
+
+
+def _check_label(path: Path, where: str, label: str, study: Study) -> None:
+    if label not in study.rows:
+        raise ValueError(f"{path}: {where}: no row {label!r}{nearest(label, list(study.rows))}")
 
 
 def _pair(**changes: object) -> Tree:

@@ -11,6 +11,7 @@ from typing import Any, cast
 import yaml
 
 from segue.classes import Colour, distinct_colour
+from segue.engine.log import elapsed
 from segue.scores import Scores
 
 LogRow = dict[str, float]
@@ -71,7 +72,7 @@ class RunFolder:
         last = {row["step"]: row for row in metrics}
         self.metrics = [last[step] for step in sorted(last)]
         self.unread_lines = unread_metrics + unread_timing
-        self.seconds = _elapsed(timing)
+        self.seconds = elapsed(_finite(timing, "seconds")) or None
         rates = _finite(timing, "steps_per_second")
         self.steps_per_second = statistics.median_high(rates) if rates else None
         self.memory_mb = max(_finite(timing, "memory_mb"), default=0.0) or None
@@ -167,15 +168,6 @@ def _number(value: object) -> float | None:
 
 def _finite(rows: list[LogRow], name: str) -> list[float]:
     return [row[name] for row in rows if math.isfinite(row.get(name, math.nan))]
-
-
-def _elapsed(timing: list[LogRow]) -> float | None:
-    # The clock starts again with a resume, so what each stretch added is summed.
-    total = before = 0.0
-    for now in _finite(timing, "seconds"):
-        total += now - before if now >= before else now
-        before = now
-    return total or None
 
 
 def _pictures(folder: Path) -> list[EvaluatedPicture]:

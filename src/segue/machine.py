@@ -1,0 +1,28 @@
+"""What a time or a score was measured on."""
+
+import os
+import platform
+from pathlib import Path
+
+TELLING = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16")
+"""Instruction sets that decide how fast a network is."""
+
+
+def describe() -> str:
+    """The processor, its cores that this process may use, and the instruction sets that matter, in one line."""
+    lines = _cpu_info()
+    name = lines.get("model name") or platform.processor() or platform.machine()
+    flags = set((lines.get("flags") or lines.get("Features") or "").split())
+    known = [flag for flag in TELLING if flag in flags]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return ", ".join([name, f"{cores} cores", *([" ".join(known)] if known else [])])
+
+
+def _cpu_info() -> dict[str, str]:
+    """What Linux says of the first core; elsewhere nothing."""
+    try:
+        first = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0]
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}

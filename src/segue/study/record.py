@@ -1,0 +1,147 @@
+"""What a study found: one JSON file that holds all that its tables say."""
+
+import json
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import mpmath
+from pydantic import ValidationError
+
+from segue.engine.log import seconds_trained
+from segue.files import write_text
+from segue.settings import Settings
+
+
+class Score(Settings):
+    """One finished run; IoU in [0, 1], None for a class that is nowhere labelled."""
+
+    mean_iou: float
+    classes: dict[str, float | None] = {}
+    minutes: float | None = None  # of training
+
+
+class Variant(Settings):
+    """A row of the study.
+
+    Attributes:
+        command: What trains it alone, with SEED for the seed.
+        set_otherwise: What pair and user set otherwise than the recipe and the row, by setting.
+        published: What the paper prints for these very settings on this pair, in percent.
+        scores: By seed.
+        failed: What went wrong, by seed.
+    """
+
+    recipe: str
+    changes: dict[str, Any] = {}
+    command: str = ""
+    set_otherwise: dict[str, str] = {}
+    published: float | None = None
+    steps: int
+    scores: dict[int, Score] = {}
+    failed: dict[int, str] = {}
+
+    @property
+    def mean(self) -> float | None:
+        """Mean IoU over the seeds that were scored."""
+        return statistics.fmean(score.mean_iou for score in self.scores.values()) if self.scores else None
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation over the seeds; None for fewer than two."""
+        ious = [score.mean_iou for score in self.scores.values()]
+        return statistics.stdev(ious) if len(ious) > 1 else None
+
+    @property
+    def minutes(self) -> float | None:
+        """Of training, on average over the seeds."""
+        known = [score.minutes for score in self.scores.values() if score.minutes]
+        return statistics.fmean(known) if known else None
+
+    @property
+    def classes(self) -> dict[str, float | None]:
+        """IoU of each class, on average over the seeds in which it has one."""
+        names = dict.fromkeys(name for score in self.scores.values() for name in score.classes)
+        known = {
+            name: [v for s in self.scores.values() if (v := s.classes.get(name)) is not None]
+            for name in names
+        }
+        return {name: statistics.fmean(values) if values else None for name, values in known.items()}
+
+    def against(self, other: "Variant") -> "Difference | None":
+        """How much better than another one, over the seeds that both have; None without any."""
+        common = sorted(self.scores.keys() & other.scores.keys())
+        return paired([self.scores[s].mean_iou - other.scores[s].mean_iou for s in common])
+
+
+class Record(Settings):
+    """A study: its tables name the variants by label; versions and machine are what scores and minutes depend on."""
+
+    study: str
+    question: str
+    paper: str
+    pair: str
+    baseline: str
+    seeds: list[int]
+    tables: dict[str, list[str]]
+    variants: dict[str, Variant]
+    versions: dict[str, str] = {}
+    machine: str = ""
+
+    def write(self, path: Path) -> None:
+        """Write the JSON file."""
+        write_text(path, self.model_dump_json(indent=1) + "\n")
+
+
+def read(path: Path) -> Record:
+    """What :meth:`Record.write` wrote.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is something else; the message names file and key.
+    """
+    try:
+        return Record.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(
+            f"{path}: not the record of a study: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+        ) from None
+
+
+class Difference(NamedTuple):
+    """A mean difference and how easily chance alone makes one as large (two-sided; None for a single pair)."""
+
+    mean: float
+    p: float | None
+
+
+def paired(differences: Sequence[float]) -> Difference | None:
+    """Student's paired t-test of equal means; None without differences.
+
+    With as few seeds as studies have it finds only what is large beside its spread, and it supposes that
+    differences scatter as a normal distribution does.
+    """
+    if not differences:
+        return None
+    mean, n = statistics.fmean(differences), len(differences)
+    if n == 1:
+        return Difference(mean, None)
+    error = statistics.stdev(differences) / n**0.5
+    if error == 0:
+        return Difference(mean, 1.0 if mean == 0 else 0.0)
+    t = mean / error
+    # The tails of Student's distribution with n - 1 degrees of freedom are an incomplete beta function.
+    tails = mpmath.betainc((n - 1) / 2, 0.5, 0, (n - 1) / (n - 1 + t * t), regularized=True)
+    return Difference(mean, float(tails))
+
+
+def score_of(run: Path) -> Score | None:
+    """What a run folder's ``scores.json`` says; None if the run is not finished."""
+    try:
+        scores = json.loads((run / "scores.json").read_text(encoding="utf-8"))
+        minutes = round(seconds_trained(run) / 60, 2)
+        return Score(mean_iou=scores["mean_iou"], classes=scores["per_class_iou"], minutes=minutes or None)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

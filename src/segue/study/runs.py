@@ -1,0 +1,249 @@
+"""The runs of a study: which of them are missing, in what order, and side by side on cores of their own."""
+
+import os
+import re
+import statistics
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+
+from rich.console import Console
+
+from segue.engine.experiment import differences, load
+from segue.engine.log import seconds_trained
+from segue.engine.settings import Experiment
+from segue.study.record import score_of
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One run of a study; ``needs`` are the folders of runs that have to be finished before."""
+
+    label: str
+    folder: Path
+    experiment: Experiment
+    needs: tuple[Path, ...] = ()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it has a score."""
+        return score_of(self.folder) is not None
+
+    def __str__(self) -> str:
+        return f"{self.label}, seed {self.experiment.seed}"
+
+
+def run_folder(folder: Path, label: str, seed: int) -> Path:
+    """Where a variant's run of one seed lies in the folder of its study."""
+    return folder / re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_") / f"seed{seed}"
+
+
+def plan(
+    experiments: Mapping[str, Sequence[Experiment]],
+    folder: Path,
+    needs: Mapping[str, Sequence[str]] | None = None,
+) -> list[Job]:
+    """The runs of a study, seed by seed, so that all variants have a score early.
+
+    Args:
+        experiments: By label, one for each seed.
+        folder: The study's folder; a run lies in LABEL/seedN of it.
+        needs: By label, the labels whose runs of the same seed have to be finished before.
+
+    Raises:
+        ValueError: If a run's folder holds another experiment, or two labels would share one.
+    """
+    folders: dict[str, str] = {}
+    for label in experiments:
+        name = run_folder(folder, label, 0).parent.name
+        if folders.setdefault(name, label) != label:
+            raise ValueError(
+                f"variants {folders[name]!r} and {label!r} would share the folder {folder / name}"
+            )
+    seeds = zip(*experiments.values(), strict=True)
+    jobs = [
+        Job(
+            label,
+            run_folder(folder, label, one.seed),
+            one,
+            tuple(run_folder(folder, other, one.seed) for other in (needs or {}).get(label, ())),
+        )
+        for of_one_seed in seeds
+        for label, one in zip(experiments, of_one_seed, strict=True)
+    ]
+    for job in jobs:
+        path = job.folder / "experiment.yaml"
+        changed = differences(load(path), job.experiment) if path.is_file() else []
+        if changed:
+            raise ValueError(
+                f"{job.folder} holds a run with other settings ({', '.join(changed[:3])}): choose another --out"
+            )
+    return jobs
+
+
+def run(jobs: Sequence[Job], *, workers: int, console: Console, cpu: bool = False) -> dict[Path, str]:
+    """Run what is not finished yet; an interrupted run goes on where it stood.
+
+    A run that fails, or dies, is reported and stops only those that need it.
+
+    Args:
+        jobs: From :func:`plan`.
+        workers: How many runs at once, each in a process of its own and, on a processor, on cores of its own.
+        console: Where each finished run is reported, with an estimate of the time that is left.
+        cpu: Stay on the processor.
+
+    Returns:
+        What went wrong, by run folder.
+    """
+    waiting = [job for job in jobs if not job.is_finished]
+    if len(waiting) < len(jobs):
+        console.print(f"{len(jobs) - len(waiting)} of {len(jobs)} runs were finished before", highlight=False)
+    failures: dict[Path, str] = {}
+    began, left = time.monotonic(), list(waiting)
+    for job, said, failed in _results(waiting, workers, cpu):
+        left.remove(job)
+        if failed:
+            failures[job.folder] = said
+        done = [one for one in waiting if one not in left and one.folder not in failures]
+        hours = _time_left(left, done, time.monotonic() - began)
+        said = f"failed: {said}" if failed else said
+        console.print(f"{job}: {said}{hours}", highlight=False)
+    return failures
+
+
+def train_alone(
+    experiment: Experiment, folder: Path, *, threads: int | None, cpu: bool = True, quiet: bool = True
+) -> float:
+    """Train one run in this process, with so many threads (None leaves them).
+
+    Returns:
+        Mean IoU on the target.
+
+    Raises:
+        ValueError: If the pair has no labelled target pictures to score on.
+    """
+    import torch
+
+    from segue.engine.stages import train
+    from segue.memory import keep_memory
+
+    keep_memory()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    scores = train(experiment, folder, console=Console(quiet=quiet, force_terminal=False), cpu=cpu)
+    if scores is None:
+        raise ValueError(
+            f"{experiment.data.pair}: no labelled target pictures, so there is nothing to compare"
+        )
+    return scores["mean_iou"]
+
+
+def _time_left(left: Sequence[Job], done: Sequence[Job], seconds: float) -> str:
+    """An estimate by what runs of the same variant took, or else by what a step takes on average."""
+    trained = {job: took for job in done if (took := seconds_trained(job.folder))}
+    if not left or not trained:
+        return ""
+    a_step = sum(trained.values()) / sum(job.experiment.steps for job in trained)
+    expected = 0.0
+    for job in left:
+        alike = [took for other, took in trained.items() if other.label == job.label]
+        expected += statistics.fmean(alike) if alike else a_step * job.experiment.steps
+    # What so much training took by the clock: several at once, scoring and starting included.
+    minutes = expected * seconds / sum(trained.values()) / 60
+    return f"   about {minutes:.0f} min left" if minutes < 90 else f"   about {minutes / 60:.1f} h left"
+
+
+def _results(jobs: Sequence[Job], workers: int, cpu: bool) -> Iterator[tuple[Job, str, bool]]:
+    """Each job as it ends, with its score in words or what went wrong, and whether it did."""
+    waiting, free = list(jobs), list(range(workers))
+    running: dict[int, tuple[Job, _Worker, int]] = {}
+    failed: set[Path] = set()
+    try:
+        while waiting or running:
+            unfinished = {job.folder for job in waiting} | {job.folder for job, _, _ in running.values()}
+            hopeless = [job for job in waiting if failed.intersection(job.needs)]
+            ready = [job for job in waiting if not (unfinished | failed).intersection(job.needs)]
+            for job in hopeless or ([] if ready or running else waiting[:1]):
+                waiting.remove(job)
+                failed.add(job.folder)
+                yield job, "the run that it starts from has failed" if hopeless else "it needs itself", True
+            for job in ready[: len(free)]:
+                waiting.remove(job)
+                place = free.pop(0)
+                worker = _Worker(job, cpu, place, workers)
+                running[worker.process.sentinel] = (job, worker, place)
+            for sentinel in wait(list(running)) if running else ():
+                assert isinstance(sentinel, int)
+                job, worker, place = running.pop(sentinel)
+                free.append(place)
+                said, is_failure = worker.result()
+                if is_failure:
+                    failed.add(job.folder)
+                yield job, said, is_failure
+    finally:
+        for _, worker, _ in running.values():
+            worker.process.terminate()
+
+
+class _Worker:
+    """A process that trains one job; it ends with this process, however this one ends."""
+
+    def __init__(self, job: Job, cpu: bool, place: int, places: int) -> None:
+        context = get_context("spawn")
+        self.answer, say = context.Pipe(duplex=False)
+        parent_lives, self.alive = context.Pipe(duplex=False)
+        arguments = (job, cpu, place, places, say, parent_lives)
+        self.process: SpawnProcess = context.Process(target=_work, args=arguments)
+        self.process.start()
+        # The child holds the other ends now; with ours closed, either side notices that the other has gone.
+        say.close()
+        parent_lives.close()
+
+    def result(self) -> tuple[str, bool]:
+        """What the ended process said, and whether it is a failure."""
+        self.process.join()
+        try:
+            if self.answer.poll():
+                return self.answer.recv()
+        except EOFError:
+            pass
+        code = self.process.exitcode
+        how = f"signal {-code}" if code is not None and code < 0 else f"exit status {code}"
+        return f"its process died ({how}); was there enough memory?", True
+
+
+def _work(job: Job, cpu: bool, place: int, places: int, say: Connection, parent_lives: Connection) -> None:
+    threading.Thread(target=_end_with, args=(parent_lives,), daemon=True).start()
+    threads = _settle(place, places, cpu)
+    try:
+        score = train_alone(job.experiment, job.folder, threads=threads, cpu=cpu)
+        say.send((f"{100 * score:.1f}", False))
+    except Exception as error:  # whatever it is, the other runs go on and the user reads it in one line
+        say.send((" ".join(str(error).split()) or type(error).__name__, True))
+
+
+def _end_with(parent_lives: Connection) -> None:
+    try:
+        parent_lives.recv()
+    except EOFError:
+        os._exit(1)
+
+
+def _settle(place: int, places: int, cpu: bool) -> int | None:
+    """Take this place's share of the GPUs or of the cores; says how many threads that is worth."""
+    import torch
+
+    if not cpu and torch.cuda.is_available():
+        torch.cuda.set_device(place % torch.cuda.device_count())
+        return None
+    if not hasattr(os, "sched_setaffinity"):
+        return max(1, (os.cpu_count() or 1) // places)
+    cores = sorted(os.sched_getaffinity(0))
+    own = cores[place::places] or [cores[place % len(cores)]]
+    os.sched_setaffinity(0, own)
+    return len(own)

@@ -1,0 +1,133 @@
+"""The rows of a study as experiments: what each trains, what is set otherwise, and the command that trains it alone."""
+
+import shlex
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from segue import machine
+from segue.engine.experiment import differences, load, parse_assignments
+from segue.engine.run import versions
+from segue.engine.settings import Experiment
+from segue.recipes import pairs
+from segue.recipes.catalogue import experiment
+from segue.recipes.effective import as_in_paper, overridden
+from segue.recipes.studies import Row, Study
+from segue.study.record import Record, Score, Variant, score_of
+from segue.study.runs import run_folder
+from segue.trees import Tree, flatten
+
+SEED = "SEED"
+"""Stands for the seed in a command."""
+
+
+@dataclass(frozen=True)
+class Bed:
+    """Where the rows of a study are run: the pair, the study's folder, and the user's wishes for all of them."""
+
+    pair: str
+    folder: Path
+    steps: int | None = None
+    assignments: Sequence[str] = ()
+
+    def experiment(self, row: Row, seed: int) -> Experiment:
+        """What a row trains with a seed."""
+        needs = [f"{key}={run_folder(self.folder, label, seed)}" for key, label in row.needs.items()]
+        budget = {"seed": seed} | ({"steps": self.steps} if self.steps else {})
+        wishes = (parse_assignments(given) for given in (needs, self.assignments))
+        return experiment(row.recipe, self._tree, row.changes, budget, *wishes, size=row.size)
+
+    def record(
+        self,
+        name: str,
+        study: Study,
+        seeds: Sequence[int],
+        failures: Mapping[Path, str],
+        *,
+        also: Collection[str],
+    ) -> Record:
+        """What is known now: every run of the study with these settings, whenever it was made.
+
+        Args:
+            name: Of the study.
+            study: Its rows.
+            seeds: Those asked for; others are found in the study's folder.
+            failures: What went wrong, by run folder.
+            also: Labels of rows that are named even if none of their runs has a score.
+        """
+        found = [int(path.name[4:]) for path in self.folder.glob("*/seed*") if path.name[4:].isdigit()]
+        seeds = sorted({*seeds, *found})
+        variants = {label: self._described(row, seeds, failures) for label, row in study.rows.items()}
+        return Record(
+            study=name,
+            question=study.question,
+            paper=study.paper,
+            pair=self.pair,
+            baseline=study.baseline,
+            seeds=seeds,
+            tables={title: [row.label for row in rows] for title, rows in study.tables.items()},
+            variants={label: one for label, one in variants.items() if one.scores or label in also},
+            versions=versions(),
+            machine=machine.describe(),
+        )
+
+    def _described(self, row: Row, seeds: Sequence[int], failures: Mapping[Path, str]) -> Variant:
+        scores: dict[int, Score] = {}
+        failed: dict[int, str] = {}
+        for seed in seeds:
+            folder = run_folder(self.folder, row.label, seed)
+            if folder in failures:
+                failed[seed] = failures[folder]
+            elif (score := score_of(folder)) and not differences(
+                load(folder / "experiment.yaml"), self.experiment(row, seed)
+            ):
+                scores[seed] = score
+        return self.variant(row).model_copy(update={"scores": scores, "failed": failed})
+
+    def variant(self, row: Row) -> Variant:
+        """What the record says of a row before it is run."""
+        effective, own = (
+            self.experiment(row, 0),
+            as_in_paper(row.recipe, self._tree, row.changes, size=row.size),
+        )
+        otherwise = overridden(own, effective, but=row.needs)
+        return Variant(
+            recipe=row.recipe,
+            changes=dict(row.changes),
+            command=self.command(row),
+            set_otherwise=otherwise,
+            published=None if otherwise else row.published,
+            steps=effective.steps,
+        )
+
+    def command(self, row: Row) -> str:
+        """The command that trains a row alone, in the folder of the study."""
+        plain = experiment(row.recipe, self._tree)
+        effective = flatten(self.experiment(row, 0).model_dump(mode="json"))
+        needs = {
+            key: str(run_folder(self.folder, label, 0).parent / f"seed{SEED}")
+            for key, label in row.needs.items()
+        }
+        changed = [
+            key for key in differences(plain, self.experiment(row, 0)) if key in effective and key != "seed"
+        ]
+        wishes = {key: needs.get(key, effective[key]) for key in changed}
+        parts = ["segue", "train", row.recipe, "--pair", self.pair, "--seed", SEED]
+        if "steps" in wishes:
+            parts += ["--steps", str(wishes.pop("steps"))]
+        for key, value in wishes.items():
+            parts += ["--set", f"{key}={_as_yaml(value)}"]
+        parts += ["--out", str(run_folder(self.folder, row.label, 0).parent / f"seed{SEED}")]
+        return shlex.join(parts)
+
+    @property
+    def _tree(self) -> Tree:
+        return pairs.pair(self.pair)
+
+
+def _as_yaml(value: object) -> str:
+    return (
+        yaml.safe_dump(value, default_flow_style=True, width=10**6).removesuffix("\n").removesuffix("\n...")
+    )
