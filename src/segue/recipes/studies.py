@@ -184,7 +184,51 @@ def _rounds(label: str, recipe: str, published: float | None = None, **changes: 
     return Row(label, recipe, changes, published, {"network.start": "source only"})
 
 
+def _onward(label: str, recipe: str, **changes: object) -> Row:
+    """A row that goes on from the source-only model of its seed."""
+    return Row(label, recipe, changes, needs={"network.start": "source only"})
+
+
+BEST_FOUR = ("daformer", "daformer_mic", "stct", "dida")
+
+
+def _fused(label: str, **changes: object) -> Row:
+    """An ensemble of the four, whose student goes on from the source-only model, too."""
+    members = {f"method.ensemble.members.{name}": name for name in BEST_FOUR}
+    needs = {"network.start": "source only", **members}
+    return Row(label, "ensemble", {"method": {"ensemble": changes}}, needs=needs)
+
+
 STUDIES: dict[str, Study] = {
+    "campaign": Study(
+        question="What does each piece bring to a model that was trained on the source?",
+        paper="those of the recipes",
+        baseline="daformer",
+        tables={
+            "references": (
+                Row("source only", "source_only"),
+                _onward("source only, as long", "source_only"),
+                Row("oracle", "target_supervised"),
+            ),
+            "self-training": (
+                _onward("dacs", "dacs"),
+                _onward("daformer", "daformer"),
+                _onward("daformer_mic", "daformer_mic"),
+                _onward("stct", "stct"),
+                _onward("stct_mha", "stct_mha"),  # of networks with attention
+                _onward("dida", "dida"),
+                _onward("ssr", "ssr"),
+                _onward("dida_ssr", "dida_ssr"),
+            ),
+            "rounds": (_onward("cbst", "cbst"), _onward("crst", "crst")),
+            "two resolutions, from their own start": (Row("hrda", "hrda"), Row("mic", "mic")),
+            "ensembles of daformer, daformer_mic, stct and dida": (
+                _fused("channel", kind="channel"),
+                _fused("majority", kind="pixel"),
+                _fused("mean probability", kind="average"),
+            ),
+        },
+    ),
     "self_training_rounds": Study(
         question="What do rounds of self-training bring, and what keeps them from confirming their own mistakes?",
         paper="CBST, CRST",

@@ -106,10 +106,7 @@ class Bed:
         """The command that trains a row alone, in the folder of the study."""
         plain = experiment(row.recipe, self._tree)
         effective = flatten(self.experiment(row, 0).model_dump(mode="json"))
-        needs = {
-            key: str(run_folder(self.folder, label, 0).parent / f"seed{SEED}")
-            for key, label in row.needs.items()
-        }
+        needs = {key: self._shown(label) for key, label in row.needs.items()}
         changed = [
             key for key in differences(plain, self.experiment(row, 0)) if key in effective and key != "seed"
         ]
@@ -119,8 +116,13 @@ class Bed:
             parts += ["--steps", str(wishes.pop("steps"))]
         for key, value in wishes.items():
             parts += ["--set", f"{key}={_as_yaml(value)}"]
-        parts += ["--out", str(run_folder(self.folder, row.label, 0).parent / f"seed{SEED}")]
+        parts += ["--out", self._shown(row.label)]
         return shlex.join(parts)
+
+    def _shown(self, label: str) -> str:
+        """A row's run folder as one types it here."""
+        folder, here = run_folder(self.folder, label, 0).parent / f"seed{SEED}", Path.cwd()
+        return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
 
     @property
     def _tree(self) -> Tree:
