@@ -49,7 +49,7 @@ def study(
     needs = {label: list(row.needs.values()) for label, row in rows.items()}
     planned = runs.plan(experiments, folder, needs)
     failures = runs.run(planned, workers=_workers(jobs, cpu), console=console, cpu=cpu)
-    record = bed.record(Path(name).stem, chosen, numbers, failures, also=rows)
+    record = bed.record(name, chosen, numbers, failures, also=rows)
     record.write(folder / "study.json")
     write_text(folder / "study.md", tables.markdown(record))
     for table in tables.drawn(record):

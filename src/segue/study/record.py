@@ -76,7 +76,15 @@ class Variant(Settings):
 
 
 class Record(Settings):
-    """A study: its tables name the variants by label; versions and machine are what scores and minutes depend on."""
+    """A study.
+
+    Attributes:
+        command: What runs it.
+        tables: Labels of variants by the table's title.
+        variants: By label.
+        versions: What scores depend on besides the settings.
+        machine: What minutes depend on.
+    """
 
     study: str
     question: str
@@ -84,6 +92,7 @@ class Record(Settings):
     pair: str
     baseline: str
     seeds: list[int]
+    command: str = ""
     tables: dict[str, list[str]]
     variants: dict[str, Variant]
     versions: dict[str, str] = {}

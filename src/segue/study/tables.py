@@ -39,9 +39,11 @@ def drawn(record: Record) -> list[Table]:
     return tables
 
 
-def markdown(record: Record) -> str:
-    """All tables, what was set otherwise, and the commands."""
+def markdown(record: Record, *, commands: bool = True) -> str:
+    """All tables, what was set otherwise, what failed, and the command of each line."""
     parts = [f"{record.question} ({heading(record)})", "", f"{caption(record)}.", ""]
+    if record.command:
+        parts += [f"    {record.command}", ""]
     for title, lines in rows(record).items():
         parts += [*([title, ""] if len(record.tables) > 1 else []), *_table(lines), ""]
     if notes := notes_of(record):
@@ -52,9 +54,11 @@ def markdown(record: Record) -> str:
             "",
         ]
     parts += _failures(record)
-    commands = [variant.command for variant in record.variants.values() if variant.command]
     if commands:
-        parts += ["Each line alone:", "", *(f"    {command}" for command in commands), ""]
+        alone = [f"    {variant.command}" for variant in record.variants.values()]
+        parts += ["Each line alone:", "", *alone, ""]
+    if record.machine:
+        parts += [f"Minutes of training a run, on {record.machine}.", ""]
     return "\n".join(parts)
 
 

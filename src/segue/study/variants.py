@@ -51,7 +51,7 @@ class Bed:
         """What is known now: every run of the study with these settings, whenever it was made.
 
         Args:
-            name: Of the study.
+            name: Of the study, or its file.
             study: Its rows.
             seeds: Those asked for; others are found in the study's folder.
             failures: What went wrong, by run folder.
@@ -61,12 +61,13 @@ class Bed:
         seeds = sorted({*seeds, *found})
         variants = {label: self._described(row, seeds, failures) for label, row in study.rows.items()}
         return Record(
-            study=name,
+            study=Path(name).stem,
             question=study.question,
             paper=study.paper,
             pair=self.pair,
             baseline=study.baseline,
             seeds=seeds,
+            command=self._study_command(name, seeds),
             tables={title: [row.label for row in rows] for title, rows in study.tables.items()},
             variants={label: one for label, one in variants.items() if one.scores or label in also},
             versions=versions(),
@@ -117,6 +118,14 @@ class Bed:
         for key, value in wishes.items():
             parts += ["--set", f"{key}={_as_yaml(value)}"]
         parts += ["--out", self._shown(row.label)]
+        return shlex.join(parts)
+
+    def _study_command(self, name: str, seeds: Sequence[int]) -> str:
+        parts = ["segue", "study", name, "--pair", self.pair, "--seeds", ",".join(map(str, seeds))]
+        if self.steps:
+            parts += ["--steps", str(self.steps)]
+        for assignment in self.assignments:
+            parts += ["--set", assignment]
         return shlex.join(parts)
 
     def _shown(self, label: str) -> str:

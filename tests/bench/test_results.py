@@ -1,0 +1,50 @@
+"""The tables of docs/results.md are what the committed records of studies say, and nothing was typed by hand."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from segue.study.record import Record, Score, Variant
+
+SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "results.py"
+
+
+@pytest.fixture
+def results() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("results", SCRIPT)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_document_is_up_to_date(results: ModuleType) -> None:
+    text = results.DOCUMENT.read_text(encoding="utf-8")
+    assert results.filled(text) == text, "run python benchmarks/results.py"
+
+
+def test_a_number_changed_by_hand_is_made_anew(
+    results: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results, "RECORDS", tmp_path)
+    scores = {
+        seed: Score(mean_iou=iou, classes={"road": iou, "car": None}) for seed, iou in enumerate((0.5, 0.6))
+    }
+    better = {
+        seed: Score(mean_iou=score.mean_iou + 0.1, classes=score.classes) for seed, score in scores.items()
+    }
+    Record(
+        study="x", question="Why?", paper="-", pair="p", baseline="a", seeds=[0, 1], tables={"only": ["a", "b"]},
+        variants={
+            "a": Variant(recipe="dacs", steps=3, scores=scores),
+            "b": Variant(recipe="dacs", steps=3, scores=better),
+        },
+    ).write(tmp_path / "x.json")  # fmt: skip
+    text = "before\n<!-- study: x -->\n<!-- end -->\nbetween\n<!-- study: x: a, b -->\nold\n<!-- end -->\nafter\n"
+    once = results.filled(text)
+    assert "| a | 55.0 | 7.1 |" in once and "| b | 65.0 | 7.1 | +10.0 | < 0.01 |" in once
+    assert "| road | 55.0 | 55.0 |\n| car |  |  |\n| mean | 55.0 | 65.0 |" in once
+    assert "old" not in once and all(part in once for part in ("before", "between", "after"))
+    assert results.filled(once) == once == results.filled(once.replace("65.0", "70.0"))
