@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.tiny import tiny
 
 from segue.classes import class_list
 from segue.data.folder import ImageFolder
@@ -14,7 +15,6 @@ from segue.engine.domains import open_domain
 from segue.recipes.catalogue import experiment
 from segue.recipes.pairs import pair
 from segue.types import IGNORE
-from tests.tiny import tiny
 
 AB = class_list(["a", "b"])
 NAMES = ["day/A_1", "day/A_2", "night/A_3", "night/B_4"]

@@ -43,8 +43,8 @@ class ImageFolder(PictureFiles):
         patterns: Which of the pictures are meant; the others need no label.
 
     Raises:
-        ValueError: If a folder holds no picture, a pattern fits none, or its own class list says something else than the given one; or,
-            from the helpers, if something in it does not fit.
+        ValueError: If a folder holds no picture, a pattern fits none, or its own class list says something else than
+            the given one; or, from the helpers, if something in it does not fit.
     """
 
     def __init__(
