@@ -222,9 +222,7 @@ def test_a_plan_draws_once_or_for_each_stage_or_block() -> None:
 def test_a_plan_puts_the_tokens_before_the_grid_into_both_groups(is_sorted: bool) -> None:
     groups = torch.randint(0, 2, (1, 2, 1, 32, 48)).to(torch.uint8)
     query, key_value, _, _ = draw(pairs=1, queries=8, keys=8)
-    attend = MeetingPlan(groups, HybridRules(), is_sorted).at(
-        1, 0, queries=(2, 3), keys=(2, 3), prefix=2
-    )
+    attend = MeetingPlan(groups, HybridRules(), is_sorted).at(1, 0, queries=(2, 3), keys=(2, 3), prefix=2)
     assert attend is not None
     cells = F.pad(groups[0, :, :, ::16, ::16].flatten(2), (2, 0), value=BOTH)
     expected = reference(query, key_value, cells, cells, HybridRules(), 2)

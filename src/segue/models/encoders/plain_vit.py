@@ -187,7 +187,7 @@ class FeedForward(nn.Module):
 
 
 def _initialise(module: nn.Module) -> None:
-    """timm's initialisation from scratch, but for the patches, which keep that of a convolution."""
+    """That of timm from scratch, but for the patches, which keep that of a convolution."""
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
         nn.init.zeros_(module.bias)
