@@ -68,7 +68,7 @@ class VisionTransformer(PatchEncoder):
     def _meeting(self, plan: MeetingPlan, grid: tuple[int, int]) -> Generator[None]:
         """Within, the library's attention goes by the plan."""
         blocks = [(stage, name) for stage, names in enumerate(self.layers, start=1) for name in names]
-        attentions = [self.get_submodule(f"{name}.{self.attention}") for _, name in blocks]
+        attentions: list[Any] = [self.get_submodule(f"{name}.{self.attention}") for _, name in blocks]
         config: Any = self.vit.config
         plain = config._attn_implementation
         config._attn_implementation = MEETING
