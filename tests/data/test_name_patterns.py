@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from tests.tiny import tiny
 
 from segue.classes import class_list
+from segue.cli.opened import Opened, labelled_folder
 from segue.data.folder import ImageFolder
 from segue.data.name_patterns import NamePatterns
 from segue.data.published import open_published
@@ -98,3 +101,15 @@ def test_day_to_dusk_has_the_pictures_that_it_promises(shared_data: Path) -> Non
     assert drives == {"0006R0", "0016E5"}
     seen = {int(value) for index in range(0, 305, 20) for value in source.label(index).unique()}
     assert seen - {IGNORE} == set(range(11))
+
+
+def test_who_names_a_folder_means_all_of_it(write_folder: Write) -> None:
+    """``segue evaluate --data FOLDER`` of a run that took some of the folder's pictures."""
+    root = write_folder(NAMES)
+    domain = {"root": str(root), "dataset": "folder", "domain": None, "split": None, "pictures": None}
+    wish = {"data": {"classes": list(AB.names), "evaluation": {**domain, "include": ["night/*"]}}}
+    wanted = tiny("source_only", wish)
+    assert wanted.data.evaluation is not None
+    assert len(open_domain(wanted.data, wanted.data.evaluation, labelled=True)) == 2
+    opened = SimpleNamespace(experiment=wanted, card=None)
+    assert len(labelled_folder(cast(Opened, opened), root)) == 4

@@ -41,7 +41,7 @@ def parse(tree: Mapping[str, Any], *, origin: str = "configuration") -> Experime
         ValueError: In one line: the first wrong key or value, and the nearest known key.
     """
     try:
-        return Experiment.model_validate(tree)
+        return Experiment.model_validate(_without_former(tree))
     except ValidationError as error:
         raise ValueError(f"{origin}: {_explain(error)}") from None
 
@@ -122,6 +122,17 @@ def _explain(error: ValidationError) -> str:
         return f"{where!r} is missing"
     message = first["msg"].removeprefix("Value error, ")
     return f"{where}: {message}, got {first['input']!r}" if where else message
+
+
+def _without_former(tree: Mapping[str, Any]) -> Tree:
+    """The tree less keys of earlier versions that are null: whole trees of theirs hold them."""
+    left = dict(tree)
+    for key in RENAMED:
+        group, _, name = key.partition(".")
+        inner = left.get(group)
+        if isinstance(inner, Mapping) and name in inner and inner[name] is None:
+            left[group] = {other: value for other, value in inner.items() if other != name}
+    return left
 
 
 def _unknown(key: str, known: Sequence[str]) -> str:

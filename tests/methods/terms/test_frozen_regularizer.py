@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from segue.engine import optim
 from segue.engine.build import build_method, build_student
-from segue.engine.experiment import check_key
+from segue.engine.experiment import check_key, parse
 from segue.methods.self_training import SelfTraining
 from segue.methods.teacher import EmaTeacher
 from segue.methods.terms.feature_distance import FeatureDistance, FeatureDistanceSettings
@@ -232,13 +232,14 @@ def same_gradients(trained: SelfTraining, official: Data) -> None:
 
 
 def test_the_old_name_is_answered_with_the_new_one() -> None:
-    for wish in ({"terms": {"sam_regularizer": {}}}, {"terms": {"sam_regularizer": None}}):
-        with pytest.raises(
-            ValueError, match=r"'terms\.sam_regularizer' is called terms\.frozen_regularizer now"
-        ):
-            tiny("ssr", wish)
-    with pytest.raises(ValueError, match=r"is called terms\.frozen_regularizer now"):
+    named = r"'terms\.sam_regularizer' is called terms\.frozen_regularizer now"
+    with pytest.raises(ValueError, match=named):
+        tiny("ssr", {"terms": {"sam_regularizer": {"encoder": "vit_b"}}})
+    with pytest.raises(ValueError, match=named):
         check_key("terms.sam_regularizer.weights")
+    former = tiny("ssr").model_dump(mode="json")
+    former["terms"]["sam_regularizer"] = None  # as every run of earlier versions without SSR has it
+    assert parse(former) == tiny("ssr")
 
 
 @torch.no_grad()
