@@ -21,6 +21,7 @@ def ssr() -> Tree:
     """DAFormer whose features are also decoded after looking at SAM's: 69.3 mIoU on GTA5 to Cityscapes.
 
     Command: ``segue train ssr --pair gta5_to_cityscapes --set terms.frozen_regularizer.weights=sam_vit_b.pth``.
+    Any other transformer may be looked at: ``--set terms.frozen_regularizer.encoder=vit_tiny`` with its file.
     """
     return merge(daformer(), SAM)
 
