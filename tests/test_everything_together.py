@@ -23,7 +23,7 @@ EVERYTHING = {
     "terms": {
         "feature_distance": {},
         "instance_bank": {"size": 24, "warmup": 0.0, "interval": 1, "beta": 0.9},
-        "sam_regularizer": {"encoder": "tiny", "mask_branch": True},
+        "frozen_regularizer": {"encoder": "sam_tiny", "mask_branch": True},
     },
     "run": {"save_every": 1},
 }
@@ -35,7 +35,13 @@ def test_three_steps_of_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     scores = train(wanted, tmp_path / "whole", console=QUIET, cpu=True)
     assert scores is not None
     metrics = (tmp_path / "whole" / "metrics.jsonl").read_text()
-    for name in ("source/sam", "target/sam", "masked/sam", "source/feature_distance", "masked/segmentation"):
+    for name in (
+        "source/frozen_regularizer",
+        "target/frozen_regularizer",
+        "masked/frozen_regularizer",
+        "source/feature_distance",
+        "masked/segmentation",
+    ):
         assert f'"{name}"' in metrics, name
 
     update = Trainer.update
@@ -61,5 +67,5 @@ def test_three_steps_of_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert state.keys() == load_file(tmp_path / "plain/model/model.safetensors").keys()
     network, _ = load_model(tmp_path / "whole" / "model")
     trained = load_file(tmp_path / "whole/checkpoints/0000003/method.safetensors")
-    assert not any("sam." in key or "reference" in key for key in trained)
+    assert not any("frozen." in key or "reference" in key for key in trained)
     assert all(torch.equal(value, trained[f"student.{key}"]) for key, value in network.state_dict().items())

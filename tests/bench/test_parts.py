@@ -16,10 +16,10 @@ def test_collaboration() -> None:
 def test_regularizer() -> None:
     rows = {
         row["name"]: row
-        for row in regularizer.rows(encoder="mit_nano", sam="tiny", size=64, batch=1, repeats=1)
+        for row in regularizer.rows(encoder="mit_nano", frozen="sam_tiny", size=64, batch=1, repeats=1)
     }
     assert list(rows) == [
-        "ssr_step", "ssr_sam_forward", "ssr_cross_attention_forward", "ssr_second_decoding_forward",
+        "ssr_step", "ssr_frozen_forward", "ssr_cross_attention_forward", "ssr_second_decoding_forward",
     ]  # fmt: skip
     parts = [row["value"] for name, row in rows.items() if name != "ssr_step"]
     assert min(parts) > 0 and rows["ssr_step"]["value"] > 0

@@ -12,7 +12,7 @@ from segue.methods.method import Method
 from segue.methods.mixing import ClassMix
 from segue.methods.self_training import SelfTraining
 from segue.methods.teacher import EmaTeacher
-from segue.methods.terms.sam_regularizer import SamRegularizer, SamRegularizerSettings
+from segue.methods.terms.frozen_regularizer import FrozenRegularizer, FrozenRegularizerSettings
 from segue.models.build import build_segmenter
 from segue.types import Batch, HybridRules, Joint, Source, Target
 
@@ -84,12 +84,12 @@ def test_what_is_learnt_of_the_masked_view_is_as_in_the_official_code() -> None:
 
 def test_a_term_that_decodes_the_masked_view_again_leaves_them_alone_too() -> None:
     network = student("mit_nano")
-    sizes = {"sam_channels": 3, "channels": (16, 32, 64, 128), "heads": (1, 1, 1, 1)}
-    sam = SamRegularizer(SamRegularizerSettings(mask_branch=True), nn.AvgPool2d(16), **sizes)
+    sizes = {"frozen_channels": 3, "channels": (16, 32, 64, 128), "heads": (1, 1, 1, 1)}
+    sam = FrozenRegularizer(FrozenRegularizerSettings(mask_branch=True), nn.AvgPool2d(16), **sizes)
     trained = SelfTraining(network, EmaTeacher(network), {"sam": sam}, mask=MaskedConsistency(8)).train()
     moved = {name: (moved, losses) for name, moved, losses in passes(trained, batch())}
     assert moved["source"][0] and moved["target"][0] and not moved["masked"][0]
-    assert "masked/sam" in moved["masked"][1]
+    assert "masked/frozen_regularizer" in moved["masked"][1]
 
 
 def apart(given: Batch, network: nn.Module, **options: object) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from segue.ops.attention import DenseMeeting, MeetingPlan, SortedMeeting, meetings
+from segue.ops.attention import BOTH, DenseMeeting, MeetingPlan, SortedMeeting, meetings
 from segue.types import HybridRules
 
 KINDS = (DenseMeeting, SortedMeeting)
@@ -52,7 +52,9 @@ def reference(
                     seen += [
                         (other, m)
                         for m in range(keys.shape[1])
-                        if not grouped or there[other, pair, m] == here[domain, pair, n]
+                        if not grouped
+                        or there[other, pair, m] == here[domain, pair, n]
+                        or BOTH in (there[other, pair, m], here[domain, pair, n])
                     ]
                 if not seen:
                     seen = [(domain, m) for m in range(keys.shape[1])]
@@ -95,6 +97,17 @@ def test_any_masks_and_sizes(
     expected = reference(query, key_value, here, there, rules, heads)
     for kind in KINDS:
         assert torch.allclose(kind(here, there, rules)(query, key_value, heads), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("rules", RULES, ids=str)
+def test_tokens_of_both_groups(kind: type, rules: HybridRules) -> None:
+    """They look at every key of the pictures that their domain looks at, and are looked at by either group."""
+    query, key_value, here, there = draw(seed=1)
+    here[..., :2], there[..., :2] = BOTH, BOTH
+    there[..., 2:] = 0  # group 1 has no key but those
+    found = kind(here, there, rules)(query, key_value, 2)
+    assert torch.allclose(found, reference(query, key_value, here, there, rules, 2), atol=1e-12)
 
 
 def plain(query: Tensor, key_value: Tensor, heads: int) -> Tensor:
@@ -203,3 +216,14 @@ def test_a_plan_draws_once_or_for_each_stage_or_block() -> None:
     blocks = MeetingPlan(groups, HybridRules())
     assert blocks.at(3, 7, **sizes) is not blocks.at(3, 8, **sizes)
     assert MeetingPlan(groups, HybridRules(stages=(2,))).at(1, 0, **sizes) is None
+
+
+@pytest.mark.parametrize("is_sorted", [False, True])
+def test_a_plan_puts_the_tokens_before_the_grid_into_both_groups(is_sorted: bool) -> None:
+    groups = torch.randint(0, 2, (1, 2, 1, 32, 48)).to(torch.uint8)
+    query, key_value, _, _ = draw(pairs=1, queries=8, keys=8)
+    attend = MeetingPlan(groups, HybridRules(), is_sorted).at(1, 0, queries=(2, 3), keys=(2, 3), prefix=2)
+    assert attend is not None
+    cells = F.pad(groups[0, :, :, ::16, ::16].flatten(2), (2, 0), value=BOTH)
+    expected = reference(query, key_value, cells, cells, HybridRules(), 2)
+    assert torch.allclose(attend(query, key_value, 2), expected, atol=1e-12)

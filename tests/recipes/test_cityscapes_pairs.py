@@ -116,7 +116,7 @@ def test_a_sample_trains_from_end_to_end(sample: tuple[str, Path], recipe: str, 
         pytest.skip("Dark Zurich's training pictures come without labels: no oracle can be trained there")
     pair = merge(
         CITYSCAPES_PAIRS[name],
-        {"when": {"terms.sam_regularizer": {"terms": {"sam_regularizer": {"encoder": "tiny"}}}}},
+        {"when": {"terms.frozen_regularizer": {"terms": {"frozen_regularizer": {"encoder": "sam_tiny"}}}}},
     )
     wanted = ready(experiment(recipe, pair, TINY, {"data": {"root": str(folder)}}), tmp_path / "large")
     scores = train(wanted, tmp_path / "run", console=Console(file=io.StringIO()), cpu=True)

@@ -10,10 +10,10 @@ from segue.bench.step import noise_batch, one_step, self_training
 from segue.bench.stopwatch import Stopwatch
 from segue.memory import keep_memory
 from segue.methods.self_training import SelfTraining
-from segue.methods.terms.sam_regularizer import SamRegularizer, SamRegularizerSettings
+from segue.methods.terms.frozen_regularizer import FrozenRegularizer, FrozenRegularizerSettings
 from segue.models.build import normalisation
 from segue.models.encoders.mit import MixTransformer
-from segue.models.encoders.sam import build_sam
+from segue.models.frozen_features import build_frozen
 from segue.models.segmenter import Segmenter
 from segue.types import Batch
 
@@ -21,13 +21,13 @@ PEER = "the step without SSR"
 
 
 def rows(
-    *, encoder: str = "mit_b0", sam: str = "vit_b", size: int = 512, batch: int = 2, repeats: int = 2
+    *, encoder: str = "mit_b0", frozen: str = "sam_vit_b", size: int = 512, batch: int = 2, repeats: int = 2
 ) -> list[Row]:
     """Time DAFormer's step with and without SSR, and the forward passes of its three parts.
 
     Args:
         encoder: The student's encoder.
-        sam: SAM's, with random weights, at its own picture size.
+        frozen: The frozen encoder, with random weights, at its own picture size.
         size: Side of the crops in pixels.
         batch: Crops of each domain.
         repeats: Timed steps.
@@ -39,15 +39,15 @@ def rows(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     data = noise_batch(batch, size, device)
     plain, ours = (self_training("daformer", encoder, size=size).to(device).train() for _ in range(2))
-    term = _term(ours, sam).to(device)
-    ours.terms["sam_regularizer"] = term
+    term = _term(ours, frozen).to(device)
+    ours.terms["frozen_regularizer"] = term
     times = median_ms(
         {"with": lambda: one_step(ours, data, 0), "without": lambda: one_step(plain, data, 0)},
         repeats=repeats,
     )
     parts = [_parts(ours, term, data, device) for _ in range(repeats)]
     found = {name: 1000 * statistics.median(one[name] for one in parts) for name in parts[0]}
-    found["second_decoding"] = found.pop("all") - found["sam"] - found["cross_attention"]
+    found["second_decoding"] = found.pop("all") - found["frozen"] - found["cross_attention"]
     without = times["without"]
     return [
         row("ssr_step", times["with"], unit="ms", peer=PEER, peer_value=without),
@@ -55,25 +55,26 @@ def rows(
     ]
 
 
-def _parts(method: SelfTraining, term: SamRegularizer, data: Batch, device: torch.device) -> dict[str, float]:
+def _parts(
+    method: SelfTraining, term: FrozenRegularizer, data: Batch, device: torch.device
+) -> dict[str, float]:
     watch = Stopwatch(device)
-    plain = term.forward, term.sam.forward, term.fused
+    plain = term.forward, term.frozen.forward, term.fused
     term.forward = watch.around("all", term.forward)
-    term.sam.forward = watch.around("sam", term.sam.forward)
+    term.frozen.forward = watch.around("frozen", term.frozen.forward)
     term.fused = watch.around("cross_attention", term.fused)
     one_step(method, data, 0)
-    term.forward, term.sam.forward, term.fused = plain
+    term.forward, term.frozen.forward, term.fused = plain
     return watch.seconds
 
 
-def _term(method: SelfTraining, sam: str) -> SamRegularizer:
-    mean, std = normalisation("mit_b0")
-    frozen = build_sam(sam, None, mean=mean, std=std)
+def _term(method: SelfTraining, name: str) -> FrozenRegularizer:
+    frozen = build_frozen(name, None, colours=normalisation("mit_b0"))
     encoder = cast(MixTransformer, cast(Segmenter, method.student).encoder)
-    return SamRegularizer(
-        SamRegularizerSettings(),
+    return FrozenRegularizer(
+        FrozenRegularizerSettings(),
         frozen,
-        sam_channels=frozen.channels,
+        frozen_channels=frozen.channels,
         channels=encoder.out_channels,
         heads=encoder.heads,
     )

@@ -123,7 +123,8 @@ def labelled_folder(
         own = _known_domain(opened.experiment, folder) or own
     given = {"label_classes": None if classes is None else classes.absolute(), "class_map": class_map}
     changes = {name: value for name, value in given.items() if value is not None}
-    domain = own.model_copy(update={"split": split, **changes})
+    # Who names a folder means all of it, not the drives of it that the run took.
+    domain = own.model_copy(update={"split": split, "include": [], "exclude": [], **changes})
     return open_domain(data, domain, labelled=True, map_place="the file of --map")
 
 

@@ -13,6 +13,7 @@ from segue.data.class_map import (
 )  # fmt: skip
 from segue.data.label_file import GREY_LABELS, colour_labels
 from segue.data.layout import find_files, find_folder, pair
+from segue.data.name_patterns import EVERY, NamePatterns
 from segue.data.picture_files import PictureFiles
 
 LABEL_FOLDERS = ("labels", "masks")
@@ -39,10 +40,11 @@ class ImageFolder(PictureFiles):
         label_folder: What the folder of labels is called; None for the usual names.
         image_suffix: What image names end in before their extension, over and above the picture's name.
         label_suffix: The same for labels.
+        patterns: Which of the pictures are meant; the others need no label.
 
     Raises:
-        ValueError: If a folder holds no picture, or its own class list says something else than the given one; or,
-            from the helpers, if something in it does not fit.
+        ValueError: If a folder holds no picture, a pattern fits none, or its own class list says something else than
+            the given one; or, from the helpers, if something in it does not fit.
     """
 
     def __init__(
@@ -59,12 +61,14 @@ class ImageFolder(PictureFiles):
         label_folder: str | None = None,
         image_suffix: str = "",
         label_suffix: str = "",
+        patterns: NamePatterns = EVERY,
     ) -> None:
         root = Path(root).expanduser()
         folder = find_folder(root, (image_folder,), split=split, plain=not labelled)
         images = find_files(folder, suffix=image_suffix)
         if not images:
             raise ValueError(f"{folder}: no picture here; jpg, png, bmp, tif and webp files are looked for")
+        images = patterns.chosen(images, folder)
         if not labelled:
             super().__init__(images, classes=classes)
             return

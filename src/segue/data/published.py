@@ -7,6 +7,7 @@ from segue.classes import CITYSCAPES_19, ClassList, nearest
 from segue.data.class_map import IGNORED, LabelClasses, LabelTable, label_table
 from segue.data.label_file import DEEP_LABELS, GREY_LABELS, LabelReader, colour_labels
 from segue.data.layout import find_files
+from segue.data.name_patterns import EVERY, NamePatterns
 from segue.data.picture_files import PictureFiles
 from segue.data.published_layouts import LAYOUTS, Layout
 
@@ -20,6 +21,7 @@ def open_published(
     split: str | None = None,
     class_map: Mapping[str, str] | None = None,
     map_place: str = "class_map",
+    patterns: NamePatterns = EVERY,
 ) -> PictureFiles:
     """Pictures of a published data set, unpacked as its authors packed it.
 
@@ -31,12 +33,14 @@ def open_published(
         split: One of its splits; None if it has none.
         class_map: As :func:`published_table`.
         map_place: Where that map is written, for messages.
+        patterns: Which of the pictures are meant.
 
     Returns:
         The data set.
 
     Raises:
-        ValueError: If there is no such split, a folder holds nothing of the kind, or the class map does not fit.
+        ValueError: If there is no such split, a folder holds nothing of the kind, a pattern fits no
+            picture, or the class map does not fit.
         FileNotFoundError: If a folder is missing, an image has no label or a label no image.
     """
     layout = LAYOUTS[dataset]
@@ -49,7 +53,7 @@ def open_published(
         )
     images = _found(root, dataset, layout.images, folders, layout.image_end)
     if not labelled:
-        return PictureFiles(images, classes=classes)
+        return PictureFiles(patterns.chosen(images, root), classes=classes)
     if split in layout.unlabelled:
         raise ValueError(
             f"{root}: {dataset} comes without labels of its split {split!r}; it can only be a target"
@@ -57,6 +61,7 @@ def open_published(
     table = published_table(dataset, classes, class_map or {}, place=map_place)
     labels = _found(root, dataset, layout.labels, folders, layout.label_end)
     _require_pairs(images, labels, dataset)
+    images = patterns.chosen(images, root)
     return PictureFiles(
         images,
         classes=classes,

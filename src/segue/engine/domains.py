@@ -8,6 +8,7 @@ from torch import Tensor
 from segue.classes import ClassList, class_list
 from segue.data.dataset import Dataset
 from segue.data.folder import ImageFolder
+from segue.data.name_patterns import NamePatterns
 from segue.data.named_labels import open_named_labels
 from segue.data.part import Part
 from segue.data.published import open_published
@@ -38,11 +39,16 @@ def open_domain(
         whole = open_domain(data, domain.model_copy(update={"part": None}), labelled=labelled)
         return Part(whole, *domain.part)
     classes = training_classes(data)
+    patterns = NamePatterns(tuple(domain.include), tuple(domain.exclude))
     if domain.dataset == "street_scenes":
         from segue.data.streets import dataset as streets  # its six files are of no use to real data
 
         if domain.domain is None:
             raise ValueError("street scenes need `domain: source` or `domain: target`")
+        if domain.include or domain.exclude:
+            raise ValueError(
+                "street scenes are no files: leave out include and exclude; pictures=N counts them"
+            )
         return streets.StreetScenes(
             domain.domain,
             split="val" if domain.split == "val" else "train",
@@ -70,6 +76,7 @@ def open_domain(
             class_map=domain.class_map,
             map_place=map_place,
             labelled=labelled,
+            patterns=patterns,
         )
     return ImageFolder(
         root,
@@ -79,6 +86,7 @@ def open_domain(
         class_map=domain.class_map,
         map_place=map_place,
         labelled=labelled,
+        patterns=patterns,
     )
 
 

@@ -14,6 +14,12 @@ from segue.methods import METHODS
 from segue.settings import Settings
 from segue.trees import Entries, Tree, flatten, merge, read_yaml
 
+RENAMED = {
+    "terms.sam_regularizer": "terms.frozen_regularizer now, as any transformer may be frozen; SAM's encoders are called"
+    " sam_vit_b, sam_vit_l and sam_vit_h there",
+}
+"""Keys of earlier versions, and what they are called."""
+
 
 def revise(experiment: Experiment, *changes: Mapping[str, Any]) -> Experiment:
     """The experiment with changes merged in and checked again.
@@ -35,7 +41,7 @@ def parse(tree: Mapping[str, Any], *, origin: str = "configuration") -> Experime
         ValueError: In one line: the first wrong key or value, and the nearest known key.
     """
     try:
-        return Experiment.model_validate(tree)
+        return Experiment.model_validate(_without_former(tree))
     except ValidationError as error:
         raise ValueError(f"{origin}: {_explain(error)}") from None
 
@@ -98,7 +104,7 @@ def check_key(key: str) -> None:
     for place, part in enumerate(path):
         known = _known_keys(path[:place], "")
         if part not in known:
-            raise ValueError(f"unknown key {'.'.join(path[: place + 1])!r}{nearest(part, known)}")
+            raise ValueError(_unknown(".".join(path[: place + 1]), known))
 
 
 def _only_records(key: str) -> bool:
@@ -111,11 +117,28 @@ def _explain(error: ValidationError) -> str:
     path = [str(part) for part in first["loc"] if part not in METHODS]
     where = ".".join(path)
     if first["type"] == "extra_forbidden":
-        return f"unknown key {where!r}{nearest(path[-1], _known_keys(path[:-1], str(first['loc'])))}"
+        return _unknown(where, _known_keys(path[:-1], str(first["loc"])))
     if first["type"] == "missing":
         return f"{where!r} is missing"
     message = first["msg"].removeprefix("Value error, ")
     return f"{where}: {message}, got {first['input']!r}" if where else message
+
+
+def _without_former(tree: Mapping[str, Any]) -> Tree:
+    """The tree less keys of earlier versions that are null: whole trees of theirs hold them."""
+    left = dict(tree)
+    for key in RENAMED:
+        group, _, name = key.partition(".")
+        inner = left.get(group)
+        if isinstance(inner, Mapping) and name in inner and inner[name] is None:
+            left[group] = {other: value for other, value in inner.items() if other != name}
+    return left
+
+
+def _unknown(key: str, known: Sequence[str]) -> str:
+    if key in RENAMED:
+        return f"{key!r} is called {RENAMED[key]}"
+    return f"unknown key {key!r}{nearest(key.rpartition('.')[2], known)}"
 
 
 def _known_keys(path: Sequence[str], location: str) -> list[str]:

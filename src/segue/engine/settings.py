@@ -36,6 +36,10 @@ class DomainSettings(Settings):
     ] = "folder"  # fmt: skip
     root: Path | None = None  # relative to data.root
     split: str | None = None
+    include: list[
+        str
+    ] = []  # patterns of picture names, without extension: 0001TP*, night/*; none: all of them
+    exclude: list[str] = []  # the same, of pictures to leave out
     label_classes: Path | list[str] | None = None  # of a folder without classes.json or .yaml of its own
     class_map: dict[str, str] = {}  # own class -> training class or "ignore"; "*" for the rest
     domain: Literal["source", "target"] | None = None  # street scenes

@@ -55,7 +55,9 @@ def layer_outputs(
         for image, grid in images:
             with evaluating(network):
                 features: list[Tensor] = network.feature_network()(image)
-            maps = found or {f"stage {stage}": level for stage, level in enumerate(features, start=1)}
+            seen = (image.shape[-2] // network.shrinks, image.shape[-1] // network.shrinks)
+            blocks = {name: network.encoder.block_map(tokens, seen) for name, tokens in found.items()}
+            maps = blocks or {f"stage {stage}": level for stage, level in enumerate(features, start=1)}
             drawn = torch.randperm(grid[0] * grid[1], generator=drawing)[:cells]
             for name, value in maps.items():
                 pooled = F.adaptive_avg_pool2d(value.float(), grid).flatten(2)[0].T
@@ -144,7 +146,7 @@ def _wait_for(device: torch.device) -> None:
 
 def _keeper(name: str, found: dict[str, Tensor]) -> Callable[[nn.Module, object, Tensor], None]:
     def keep(module: nn.Module, given: object, result: Tensor) -> None:
-        found[name] = result.permute(0, 3, 1, 2)
+        found[name] = result
 
     return keep
 

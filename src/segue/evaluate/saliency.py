@@ -160,7 +160,8 @@ def measure(
     names = [name for stage in network.encoder.layers for name in stage]
     if not names:
         raise ValueError(
-            f"{type(network.encoder).__name__} has no layers that can be left out: choose one of the mit encoders"
+            f"{type(network.encoder).__name__} has no layers that can be left out: choose a mit, vit or dino"
+            " encoder"
         )
     confusion = torch.zeros(len(names) + 1, classes, classes, dtype=torch.int64, device=device)
     chosen = evenly(len(pictures), most)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from segue.evaluate.predict import in_evaluation_mode
 from segue.methods.teacher import Teacher, move_towards
+from segue.models.encoders.encoder import Encoder
 from segue.models.segmenter import Segmenter
 from segue.ops.likeness import Likeness, likeness
 from segue.types import Batch, Output
@@ -152,8 +153,9 @@ class CollaborativeTeacher(Teacher):
             self.scores[row, : len(candidates)] += found
 
     def _values(self, network: Segmenter, layers: Sequence[str]) -> list[Tensor]:
-        parts = layers if self.update == "block" else [f"{name}.attn" for name in layers]
-        return [value for name in parts for value in network.encoder.get_submodule(name).parameters()]
+        encoder = network.encoder
+        parts = layers if self.update == "block" else [f"{name}.{encoder.attention}" for name in layers]
+        return [value for name in parts for value in encoder.get_submodule(name).parameters()]
 
 
 def draw_layers(
@@ -199,7 +201,7 @@ def exchangeable(teacher: Segmenter, student: Segmenter, layers: Sequence[str]) 
         if stage is None:
             raise ValueError(
                 f"the teacher's {type(teacher.encoder).__name__} has no block {name!r}: measure its layers with"
-                " `segue saliency`; only mit encoders have blocks to exchange"
+                " `segue saliency`; mit, vit and dino encoders have blocks to exchange"
             )
         others = student.encoder.layers[stage : stage + 1]
         found[name] = others[0] if others else ()
@@ -208,8 +210,8 @@ def exchangeable(teacher: Segmenter, student: Segmenter, layers: Sequence[str]) 
     if unfit:
         raise ValueError(
             f"{len(unfit)} blocks of the teacher have other shapes than the student's of their stage:"
-            f" {', '.join(unfit)}; choose encoders of the same widths, as mit_b5 and mit_b3, or plain distillation"
-            " (recipe kd)"
+            f" {', '.join(unfit)}; choose encoders of the same widths, as mit_b5 and mit_b3 or vit_tiny and"
+            " vit_tiny_6, or plain distillation (recipe kd)"
         )
     return found
 
@@ -218,7 +220,7 @@ def exchangeable(teacher: Segmenter, student: Segmenter, layers: Sequence[str]) 
 def attention_maps(
     network: Segmenter, image: Tensor, layers: Sequence[str], captured: Captured = "projected"
 ) -> dict[str, Tensor]:
-    """What the attention of some blocks adds to its input, in evaluation mode.
+    """What the attention of some blocks adds to the cells of its input, in evaluation mode.
 
     Args:
         network: Its mode is the same afterwards.
@@ -230,9 +232,7 @@ def attention_maps(
         By block, cells of all pictures by channels.
     """
     found: dict[str, Tensor] = {}
-    handles = [
-        _watch(network.encoder.get_submodule(f"{name}.attn"), name, found, captured) for name in layers
-    ]
+    handles = [_watch(network.encoder, name, found, captured) for name in layers]
     try:
         with in_evaluation_mode(network):
             network.feature_network()(image)
@@ -243,17 +243,20 @@ def attention_maps(
 
 
 def _watch(
-    attention: nn.Module, name: str, found: dict[str, Tensor], captured: Captured
+    encoder: Encoder, name: str, found: dict[str, Tensor], captured: Captured
 ) -> torch.utils.hooks.RemovableHandle:
-    def after(module: nn.Module, given: tuple[Tensor, ...], result: Tensor) -> None:
-        found[name] = result.flatten(0, -2)
+    attention = encoder.get_submodule(f"{name}.{encoder.attention}")
+
+    def after(module: nn.Module, given: tuple[Tensor, ...], result: Tensor | tuple[Tensor, ...]) -> None:
+        tokens = result if isinstance(result, Tensor) else result[0]
+        found[name] = tokens[:, encoder.prefix :].flatten(0, -2)
 
     def before(module: nn.Module, given: tuple[Tensor, ...]) -> None:
-        found[name] = given[0].flatten(0, -2)
+        found[name] = given[0][:, encoder.prefix :].flatten(0, -2)
 
     if captured == "projected":
         return attention.register_forward_hook(after)
-    return attention.get_submodule("proj").register_forward_pre_hook(before)
+    return attention.get_submodule(encoder.projection).register_forward_pre_hook(before)
 
 
 def _same_depth(name: str, stages: Sequence[Sequence[str]], depth: int) -> int:

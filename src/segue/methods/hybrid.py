@@ -29,7 +29,7 @@ class HybridAttentionSettings(Settings):
 
     def build(self, context: Context) -> "HybridPair":
         """For the stages and blocks of the student's encoder."""
-        depths = getattr(context.student.encoder, "depths", ())
+        depths = [len(names) for names in context.student.encoder.layers]
         return HybridPair(
             self.grouping,
             scattered=self.scattered,

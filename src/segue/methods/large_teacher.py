@@ -200,8 +200,8 @@ def _check_layers(
     stages = network.encoder.layers
     if not stages:
         raise ValueError(
-            f"{path}: a {card.network['encoder']} has no layers that could follow the student; choose a mit encoder,"
-            " or plain distillation (recipe kd)"
+            f"{path}: a {card.network['encoder']} has no layers that could follow the student; choose a mit, vit or"
+            " dino encoder, or plain distillation (recipe kd)"
         )
     exchangeable(network, student, [name for stage in wanted.stages for name in stages[stage - 1]])
     if wanted.match in COMPARED and network.shrinks != student.shrinks:

@@ -29,12 +29,16 @@ Side: TypeAlias = tuple[tuple[int, ...], bool, bool]
 STAGES = 4
 """An encoder has four."""
 
+BOTH = 2
+"""The group of tokens that stand for no place in the picture, such as a class token: they belong to either group."""
+
 
 class DenseMeeting:
     """All scores, with those that do not count masked.
 
     Args:
-        query_groups: The group of every query, of the source and of the target; None if all tokens may meet.
+        query_groups: The group of every query, of the source and of the target: 0, 1 or ``BOTH``; None if all tokens
+            may meet.
         key_groups: The same for keys.
         rules: Who looks at whom.
     """
@@ -85,11 +89,11 @@ class DenseMeeting:
         looks_over = self.rules.is_hybrid[domain]
         if not looks_over and not self.rules.groups_itself:
             return None
-        own = queries[domain][:, :, None] == keys[domain][:, None, :]
+        own = _may_meet(queries[domain], keys[domain])
         everything = torch.ones_like(own)
         if not looks_over:
             return torch.where(own.any(-1, keepdim=True), own, everything)[:, None]
-        other = queries[domain][:, :, None] == keys[1 - domain][:, None, :]
+        other = _may_meet(queries[domain], keys[1 - domain])
         # A query whose group has no key anywhere looks at all of its own picture.
         has_key = own.any(-1, keepdim=True) | other.any(-1, keepdim=True)
         return torch.cat([torch.where(has_key, own, everything), other], dim=-1)[:, None]
@@ -168,7 +172,9 @@ class MeetingPlan:
     is_sorted: bool | None = None
     _known: dict[tuple[int, ...], Attend] = field(default_factory=dict[tuple[int, ...], Attend])
 
-    def at(self, stage: int, block: int, *, queries: tuple[int, int], keys: tuple[int, int]) -> Attend | None:
+    def at(
+        self, stage: int, block: int, *, queries: tuple[int, int], keys: tuple[int, int], prefix: int = 0
+    ) -> Attend | None:
         """How a block attends; None for plain attention.
 
         Args:
@@ -176,20 +182,22 @@ class MeetingPlan:
             block: The block's number in the whole encoder, from 0.
             queries: Rows and columns of the queries' grid.
             keys: Rows and columns of the keys' grid.
+            prefix: Tokens before those of the grid, which belong to both groups.
         """
         if stage not in self.rules.stages:
             return None
         draws = 1 if self.groups is None else len(self.groups)
         draw = 0 if draws == 1 else stage - 1 if draws == STAGES else block
-        place = (draw, *queries, *keys)
+        place = (draw, *queries, *keys, prefix)
         if place not in self._known:
-            self._known[place] = self._built(draw, queries, keys)
+            self._known[place] = self._built(draw, queries, keys, prefix)
         return self._known[place]
 
-    def _built(self, draw: int, queries: tuple[int, int], keys: tuple[int, int]) -> Attend:
+    def _built(self, draw: int, queries: tuple[int, int], keys: tuple[int, int], prefix: int) -> Attend:
         if self.groups is None:
             return DenseMeeting(None, None, self.rules)
-        here, there = (_sampled(self.groups[draw], grid) for grid in (queries, keys))
+        cells = (_sampled(self.groups[draw], grid) for grid in (queries, keys))
+        here, there = (F.pad(groups, (prefix, 0), value=BOTH) for groups in cells)
         is_sorted = here.device.type == "cpu" if self.is_sorted is None else self.is_sorted
         return (SortedMeeting if is_sorted else DenseMeeting)(here, there, self.rules)
 
@@ -218,7 +226,6 @@ def meetings(
         for pair in range(query_groups.shape[1])
         for side in _sides(rules)
         for entry in _sets(query_groups, key_groups, pair, side, has_bias=rules.bias != 0)
-        if len(entry[0])
     ]
     queries, keys, foreign = zip(*found, strict=True)
     return Meetings(
@@ -236,12 +243,15 @@ def _sets(
     """Queries, keys, and which keys are foreign, for each group of one side of a pair."""
     domains, looks_over, is_grouped = side
     found: list[tuple[Tensor, Tensor, Tensor | None]] = []
-    for group in (0, 1) if is_grouped else (None,):
-        queries = _places(query_groups, pair, domains, group)
-        keys = _places(key_groups, pair, (0, 1) if looks_over else domains, group)
+    for group in (0, 1, BOTH) if is_grouped else (None,):
+        queries = _places(query_groups, pair, domains, (group,))
+        if not len(queries):
+            continue
+        seen = (None,) if group == BOTH else (group, BOTH)
+        keys = _places(key_groups, pair, (0, 1) if looks_over else domains, seen)
         if not len(keys):  # the group has no key: its queries look at all of their own picture
             of = queries // query_groups[0].numel()
-            found += [(queries[of == d], _places(key_groups, pair, (d,), None), None) for d in domains]
+            found += [(queries[of == d], _places(key_groups, pair, (d,), (None,)), None) for d in domains]
             continue
         is_uneven = looks_over and has_bias
         foreign = keys // key_groups[0].numel() != domains[0] if is_uneven else None
@@ -255,17 +265,26 @@ def _sides(rules: HybridRules) -> list[Side]:
     return [((domain,), over, over or rules.groups_itself) for domain, over in enumerate(rules.is_hybrid)]
 
 
-def _places(groups: Tensor, pair: int, domains: tuple[int, ...], group: int | None) -> Tensor:
-    """Where the tokens of a pair, of some domains and of a group (None for any) lie in (2, B, N)."""
+def _places(groups: Tensor, pair: int, domains: tuple[int, ...], wanted: tuple[int | None, ...]) -> Tensor:
+    """Where the tokens of a pair, of some domains and of some groups (None for any) lie in (2, B, N)."""
     _, pairs, count = groups.shape
     parts: list[Tensor] = []
     for domain in domains:
-        values = groups[domain, pair]
-        places = (
-            torch.arange(count, device=groups.device) if group is None else (values == group).nonzero()[:, 0]
-        )
-        parts.append(places + (domain * pairs + pair) * count)
+        found = _of_groups(groups[domain, pair], wanted)
+        parts.append(found + (domain * pairs + pair) * count)
     return torch.cat(parts)
+
+
+def _of_groups(groups: Tensor, wanted: tuple[int | None, ...]) -> Tensor:
+    if None in wanted:
+        return torch.arange(len(groups), device=groups.device)
+    return torch.stack([groups == group for group in wanted]).any(0).nonzero()[:, 0]
+
+
+def _may_meet(queries: UInt8[Tensor, "b n"], keys: UInt8[Tensor, "b k"]) -> Bool[Tensor, "b n k"]:
+    """Who is of a common group with whom."""
+    query, key = queries[:, :, None], keys[:, None, :]
+    return (query == key) | (query == BOTH) | (key == BOTH)
 
 
 def _split(tokens: Float[Tensor, "b n c"], heads: int) -> Float[Tensor, "b heads n d"]:

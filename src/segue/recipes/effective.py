@@ -18,7 +18,7 @@ NEUTRAL = {
     "data.workers",
     "network.weights",
     "network.checkpoint_stages",
-    "terms.sam_regularizer.weights",
+    "terms.frozen_regularizer.weights",
 }
 """Settings that say where things are and how they are computed."""
 

@@ -61,7 +61,7 @@ STREET_SCENES: Tree = {
         "data.rare_classes": {"data": {"rare_classes": {"temperature": 0.05, "min_share": 0.0005}}},
         # Random weights have no features worth keeping; SAM's are worth looking at only with published weights.
         "terms.feature_distance": {"terms": {"feature_distance": None}},
-        "terms.sam_regularizer": {"terms": {"sam_regularizer": {"encoder": "tiny"}}},
+        "terms.frozen_regularizer": {"terms": {"frozen_regularizer": {"encoder": "sam_tiny"}}},
         # The same streets, rendered twice as large: the context sees what other recipes see, the detail what is
         # lost there.
         "network.multi_resolution": {

@@ -7,8 +7,8 @@ from segue.trees import Tree, merge
 
 SAM: Tree = {
     "terms": {
-        "sam_regularizer": {
-            "encoder": "vit_b",
+        "frozen_regularizer": {
+            "encoder": "sam_vit_b",
             "stages": [1, 2, 3, 4],  # S0 to S3
             "share": 1.0,  # plain and regularised decoding alike
             "bn_update": "both",  # as its code has it
@@ -20,7 +20,8 @@ SAM: Tree = {
 def ssr() -> Tree:
     """DAFormer whose features are also decoded after looking at SAM's: 69.3 mIoU on GTA5 to Cityscapes.
 
-    Command: ``segue train ssr --pair gta5_to_cityscapes --set terms.sam_regularizer.weights=sam_vit_b.pth``.
+    Command: ``segue train ssr --pair gta5_to_cityscapes --set terms.frozen_regularizer.weights=sam_vit_b.pth``.
+    Any other transformer may be looked at: ``--set terms.frozen_regularizer.encoder=vit_tiny`` with its file.
     """
     return merge(daformer(), SAM)
 

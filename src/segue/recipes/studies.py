@@ -165,7 +165,7 @@ def _bank(label: str, published: float | None = None, **changes: object) -> Row:
 
 def _looking(*stages: int, published: float) -> Row:
     named = "+".join(f"S{stage - 1}" for stage in stages)
-    return Row(f"ssr {named}", "ssr", {"terms": {"sam_regularizer": {"stages": list(stages)}}}, published)
+    return Row(f"ssr {named}", "ssr", {"terms": {"frozen_regularizer": {"stages": list(stages)}}}, published)
 
 
 def _taught(label: str, recipe: str, published: float | None = None, **changes: object) -> Row:

@@ -31,19 +31,11 @@ def test_equal_to_the_official_encoder(official, tmp_path: Path) -> None:
     assert encoder.channels == 16
 
 
-def test_another_picture_size_and_another_normalisation(official, tmp_path: Path) -> None:
+def test_another_picture_size(official, tmp_path: Path) -> None:
     state = {n.removeprefix("state/"): v for n, v in official.items() if n.startswith("state/")}
     torch.save(state, tmp_path / "sam.pth")
     larger = sam.build_sam("fixture", tmp_path / "sam.pth", image_size=96).eval()
     assert larger(torch.zeros(1, 3, 50, 70)).shape == (1, 16, 12, 12)
-    symmetric = sam.build_sam(
-        "fixture", tmp_path / "sam.pth", mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5)
-    ).eval()
-    plain = sam.build_sam("fixture", tmp_path / "sam.pth").eval()
-    grey = torch.rand(1, 3, 64, 64) * 255
-    own = torch.tensor([sam.MEAN, sam.STD]).view(2, 3, 1, 1)
-    with torch.no_grad():
-        assert torch.allclose(symmetric(grey / 127.5 - 1), plain((grey - own[0]) / own[1]), atol=1e-4)
 
 
 def test_files_that_do_not_fit(official, tmp_path: Path) -> None:

@@ -3,12 +3,12 @@
 from segue.methods.method import TermSettings
 from segue.methods.terms.confidence import ConfidenceSettings
 from segue.methods.terms.feature_distance import FeatureDistanceSettings
+from segue.methods.terms.frozen_regularizer import FrozenRegularizerSettings
 from segue.methods.terms.instance_bank import InstanceBankSettings
-from segue.methods.terms.sam_regularizer import SamRegularizerSettings
 
 TERMS: dict[str, type[TermSettings]] = {
     "feature_distance": FeatureDistanceSettings,
     "instance_bank": InstanceBankSettings,
-    "sam_regularizer": SamRegularizerSettings,
+    "frozen_regularizer": FrozenRegularizerSettings,
     "confidence": ConfidenceSettings,
 }

@@ -24,22 +24,40 @@ class Encoder(nn.Module):
         classifier_names: How the names begin that files of pretrained weights hold for a classifier only.
         checkpointed: Stages, from 1, whose maps are computed again for the gradient instead of being kept; an
             encoder that knows no such stages ignores it.
+        attention: What a block's attention before the residual sum is called in it.
+        projection: What the last linear layer of that attention is called in it.
+        prefix: Tokens of a block that stand for no cell, as a class token does; they come first.
     """
 
     out_channels: tuple[int, ...] = ()
     strides: tuple[int, ...] = (4, 8, 16, 32)
     classifier_names: tuple[str, ...] = ()
     checkpointed: tuple[int, ...] = ()
+    attention: str = "attn"
+    projection: str = "proj"
+    prefix: int = 0
 
     @property
     def layers(self) -> tuple[tuple[str, ...], ...]:
         """The names of each stage's residual blocks; empty for an encoder whose blocks are not alike.
 
         A block keeps the shape of its input, so that it may be left out; within a stage all are alike, so that
-        they may be exchanged with those of another encoder of the same widths. Its part ``attn`` is the
-        attention before the residual sum.
+        they may be exchanged with those of another encoder of the same widths.
         """
         return ()
+
+    def block_map(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
+        """What a block returned as a map (B,C,h,w).
+
+        Args:
+            tokens: Of one of ``layers``; (B,h,w,C) unless an encoder says otherwise.
+            size: Rows and columns of the picture that the encoder saw.
+        """
+        return tokens.permute(0, 3, 1, 2)
+
+    def last_map(self, image: Tensor) -> Tensor:
+        """The deepest map that pretrained weights alone make: of no layer that was added to them."""
+        return self(image)[-1]
 
     @property
     def pretrained(self) -> nn.Module:
@@ -68,7 +86,8 @@ class Encoder(nn.Module):
             ValueError: If this encoder has no attention to share.
         """
         raise ValueError(
-            f"{type(self).__name__} has no hybrid attention; choose one of the mit encoders, or method.pair=null"
+            f"{type(self).__name__} has no hybrid attention; choose a mit, vit or dino encoder, or"
+            " method.pair=null"
         )
 
 
@@ -99,5 +118,5 @@ def left_out(block: nn.Module) -> Generator[None]:
         block.forward = plain
 
 
-def _first(tokens: Tensor, *others: object) -> Tensor:
+def _first(tokens: Tensor, *others: object, **named: object) -> Tensor:
     return tokens

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from segue.classes import nearest
+from segue.models.encoders.encoder import Colour
 from segue.models.tensor_files import check_fit, read_state
 from segue.ops.resize import resize
 
@@ -31,8 +31,8 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 """Arguments of the library's configuration; "tiny" is for tests and toy pictures, and has no published weights."""
 
-MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-"""What SAM's weights expect, in grey levels: the statistics of ImageNet."""
+COLOURS: tuple[Colour, Colour] = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+"""Mean and standard deviation that SAM's weights expect, in grey levels: the statistics of ImageNet."""
 
 OFFICIAL = (
     (r"blocks\.", "layers."),
@@ -48,28 +48,17 @@ OFFICIAL = (
 
 
 class SamEncoder(nn.Module):
-    """A map of SAM's features for normalised pictures of any size.
+    """A map of SAM's features for pictures of any size, which it sees as squares of its own size.
 
     Source: Segment Anything (Kirillov et al., ICCV 2023).
 
     Args:
         model: The library's encoder.
-        mean: Grey levels that the pictures' normalisation subtracted.
-        std: Grey levels that it divided by.
     """
 
-    scale: Tensor
-    shift: Tensor
-
-    def __init__(
-        self, model: nn.Module, *, mean: tuple[float, ...] = MEAN, std: tuple[float, ...] = STD
-    ) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
-        own, sams = torch.tensor([mean, std]), torch.tensor([MEAN, STD])
-        # From the pictures' normalisation to SAM's: nothing to do where they are the same.
-        self.register_buffer("scale", (own[1] / sams[1]).view(3, 1, 1), persistent=False)
-        self.register_buffer("shift", ((own[0] - sams[0]) / sams[1]).view(3, 1, 1), persistent=False)
 
     @property
     def channels(self) -> int:
@@ -77,20 +66,12 @@ class SamEncoder(nn.Module):
         return int(cast(Any, self.model).config.output_channels)
 
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d h2 w2"]:
-        """SAM's map, a sixteenth of its own picture size."""
+        """SAM's map, a sixteenth of its own picture size, of a picture normalised as its weights expect."""
         side = int(cast(Any, self.model).config.image_size)
-        image = resize(image, (side, side)) * self.scale + self.shift
-        return self.model(image).last_hidden_state
+        return self.model(resize(image, (side, side))).last_hidden_state
 
 
-def build_sam(
-    name: str,
-    weights: Path | None = None,
-    *,
-    image_size: int | None = None,
-    mean: tuple[float, ...] = MEAN,
-    std: tuple[float, ...] = STD,
-) -> SamEncoder:
+def build_sam(name: str, weights: Path | None = None, *, image_size: int | None = None) -> SamEncoder:
     """SAM's image encoder with weights from a local file, or with random ones.
 
     Args:
@@ -98,8 +79,6 @@ def build_sam(
         weights: A Hugging Face folder, its ``.safetensors`` file, or the official ``.pth``; None for random ones.
         image_size: Side of the picture that SAM sees, in pixels; None for 1024. For another one, the tables of
             positions in the file are interpolated.
-        mean: Grey levels that the pictures' normalisation subtracts.
-        std: Grey levels that it divides by.
 
     Returns:
         The encoder.
@@ -123,7 +102,7 @@ def build_sam(
         state = fitted_positions(own_names(read_state(path)), inner.state_dict())
         check_fit(inner, state, path)
         inner.load_state_dict(state)
-    return SamEncoder(model, mean=mean, std=std)
+    return SamEncoder(model)
 
 
 def own_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

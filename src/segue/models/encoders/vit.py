@@ -1,56 +1,55 @@
-"""Vision transformers pretrained without labels (DINOv2, DINOv3), and the pyramid that makes four maps of one."""
+"""Vision transformers pretrained without labels, by the transformers library: DINOv2 and DINOv3."""
 
 import copy
 import importlib
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segue.models.encoders.encoder import Encoder, Variant
-from segue.ops.resize import resize
+from segue.models.encoders.encoder import Variant
+from segue.models.encoders.patches import PatchEncoder, quarters
+from segue.ops.attention import Attend, MeetingPlan
 
 SIZES = {"tiny": (32, 4, 2), "small": (384, 12, 6), "base": (768, 12, 12), "large": (1024, 24, 16)}
 """Channels, blocks and attention heads; "tiny" is for tests and exists in no file."""
 
+MEETING = "segue_meeting"
+"""What the library calls the attention of :func:`attend`."""
 
-class VisionTransformer(Encoder):
-    """A plain transformer over patches, by the transformers library, and a pyramid over four of its blocks.
 
-    Maps are taken after each quarter of the blocks and pass the last normalisation, as DINOv2's own dense
-    evaluation does. The coarsest map has no new parameter: it is the last block's, averaged, so that a
-    feature distance compares what was pretrained. The pyramid's other layers are new and random like a head's, and
-    learn at its rate.
-
-    A side that the patch does not divide is enlarged to the next multiple, by less than a patch. Padding would leave
-    cells at the border that see nothing, and maps whose cells do not tile the picture.
+class VisionTransformer(PatchEncoder):
+    """One of the library's backbones, whose normalised maps are those of DINOv2's own dense evaluation.
 
     Full fine-tuning wants a lower rate than DAFormer's 6e-5: ``optim.lr: 1e-5`` is usual for these weights on
     street scenes (it was not tuned here). Crops of multiples of 14 (DINOv2) or 16 (DINOv3) need no enlarging.
 
     Source: DINOv2 (Oquab et al., 2023), https://arxiv.org/abs/2304.07193; DINOv3 (Simeoni et al., 2025),
-    https://arxiv.org/abs/2508.10104; the pyramid follows ViTDet (Li et al., ECCV 2022), section 3.
+    https://arxiv.org/abs/2508.10104.
 
     Note:
         DINOv3's random rescaling of positions in training is off: a picture has the same features for
-        student and teacher. The mask token does not exist: it serves pretraining only.
+        student and teacher. The mask token does not exist: it serves pretraining only. Under hybrid attention DINOv3's
+        rotary positions are those of a cell in its own picture, also for the other picture's cells.
 
     Args:
-        vit: One of the library's backbones, which returns ``feature_maps``.
+        vit: A backbone that returns ``feature_maps`` of the ends of its quarters.
+        blocks: The name of its list of blocks.
+        prefix: Its class token and registers.
     """
 
-    def __init__(self, vit: nn.Module) -> None:
-        super().__init__()
+    attention = "attention"
+    projection = "o_proj"
+
+    def __init__(self, vit: nn.Module, *, blocks: str, prefix: int) -> None:
         config: Any = vit.config
-        dim: int = config.hidden_size
-        self.patch: int = config.patch_size
-        self.vit = vit
-        self.pyramid_head = Pyramid(dim)
-        self.out_channels = (dim // 4, dim // 2, dim, dim)
+        names = [f"{blocks}.{place}" for place in range(config.num_hidden_layers)]
+        super().__init__(vit, dim=config.hidden_size, patch=config.patch_size, blocks=names)
+        self.prefix = prefix
         embeddings: Any = vit.get_submodule("embeddings")
         embeddings.mask_token = None
         # A model is rebuilt without memory and filled from its file: what is not in the file would stay empty.
@@ -58,17 +57,29 @@ class VisionTransformer(Encoder):
             for name, buffer in list(module.named_buffers(recurse=False)):
                 module.register_buffer(name, buffer, persistent=True)
 
-    def forward(self, image: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
-        """The maps at strides 4, 8, 16 and 32."""
-        height, width = image.shape[-2:]
-        rows, columns = (-(-side // self.patch) * self.patch for side in (height, width))
-        maps = self.vit(resize(image, (rows, columns))).feature_maps
-        return self.pyramid_head(maps, [(-(-height // s), -(-width // s)) for s in self.strides])
+    def quarter_maps(self, image: Float[Tensor, "b 3 h w"], plan: MeetingPlan | None) -> Sequence[Tensor]:
+        """The four normalised maps on the grid of patches."""
+        if plan is None:
+            return self.vit(image).feature_maps
+        with self._meeting(plan, self.grid((image.shape[-2], image.shape[-1]))):
+            return self.vit(image).feature_maps
 
-    @property
-    def pretrained(self) -> nn.Module:
-        """The transformer without the pyramid."""
-        return self.vit
+    @contextmanager
+    def _meeting(self, plan: MeetingPlan, grid: tuple[int, int]) -> Generator[None]:
+        """Within, the library's attention goes by the plan."""
+        blocks = [(stage, name) for stage, names in enumerate(self.layers, start=1) for name in names]
+        attentions: list[Any] = [self.get_submodule(f"{name}.{self.attention}") for _, name in blocks]
+        config: Any = self.vit.config
+        plain = config._attn_implementation
+        config._attn_implementation = MEETING
+        for number, ((stage, _), module) in enumerate(zip(blocks, attentions, strict=True)):
+            module.meeting = plan.at(stage, number, queries=grid, keys=grid, prefix=self.prefix)
+        try:
+            yield
+        finally:
+            config._attn_implementation = plain
+            for module in attentions:
+                del module.meeting
 
     def translated(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The weights under the names of the installed library, which knows those of its other versions."""
@@ -89,49 +100,24 @@ class VisionTransformer(Encoder):
         return {name: value for name, value in own.items() if not name.endswith("mask_token")}
 
 
-class Pyramid(nn.Module):
-    """Four maps of one grid to four grids, fine to coarse: two enlarged by transposed convolutions, two as they are.
+def attend(
+    module: nn.Module,
+    query: Float[Tensor, "b h n d"],
+    key: Float[Tensor, "b h n d"],
+    value: Float[Tensor, "b h n d"],
+    attention_mask: Tensor | None,
+    **options: object,
+) -> tuple[Tensor, None]:
+    """Attention as the library calls it: hybrid where the module has a ``meeting``, plain elsewhere.
 
-    Args:
-        dim: Channels that come in; a quarter, a half, all and all of them go out.
+    Returns:
+        (B,N,C), and no weights.
     """
-
-    learns_like_a_head = True
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        half, quarter = dim // 2, dim // 4
-        self.fine = nn.Sequential(
-            nn.ConvTranspose2d(dim, half, 2, stride=2),
-            ChannelNorm(half),
-            nn.GELU(),
-            nn.ConvTranspose2d(half, quarter, 2, stride=2),
-            ChannelNorm(quarter),
-        )
-        self.middle = nn.Sequential(nn.ConvTranspose2d(dim, half, 2, stride=2), ChannelNorm(half))
-
-    def forward(self, maps: Sequence[Tensor], sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
-        """The maps on grids of these sizes.
-
-        Args:
-            maps: Four, from early to late blocks.
-            sizes: Rows and columns of what comes out.
-
-        Returns:
-            Four maps, fine to coarse.
-        """
-        early, second, third, last = maps
-        levels = [self.fine(early), self.middle(second), third]
-        resized = [resize(level, size) for level, size in zip(levels, sizes, strict=False)]
-        return [*resized, F.adaptive_avg_pool2d(last, sizes[-1])]
-
-
-class ChannelNorm(nn.LayerNorm):
-    """Layer normalisation of every cell of a map over its channels."""
-
-    def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """A map of the same size."""
-        return super().forward(input.permute(0, 2, 3, 1).contiguous()).permute(0, 3, 1, 2)
+    meeting = cast(Attend | None, module.meeting)
+    if meeting is None:
+        return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2), None
+    queries, keys, values = (part.transpose(1, 2).flatten(2) for part in (query, key, value))
+    return meeting(queries, torch.cat([keys, values], dim=-1), query.shape[1]), None
 
 
 def dinov2(size: str, *, drop_path: float) -> VisionTransformer:
@@ -155,9 +141,9 @@ def dinov2(size: str, *, drop_path: float) -> VisionTransformer:
         patch_size=14,
         image_size=56 if size == "tiny" else 518,
         drop_path_rate=drop_path,
-        out_indices=_quarters(depth),
+        out_indices=list(quarters(depth)),
     )
-    return VisionTransformer(library.AutoBackbone.from_config(config))
+    return VisionTransformer(library.AutoBackbone.from_config(config), blocks="encoder.layer", prefix=1)
 
 
 def dinov3(size: str, *, drop_path: float) -> VisionTransformer:
@@ -183,22 +169,23 @@ def dinov3(size: str, *, drop_path: float) -> VisionTransformer:
         num_register_tokens=4,
         pos_embed_rescale=None,
         drop_path_rate=drop_path,
-        out_indices=_quarters(depth),
+        out_indices=list(quarters(depth)),
     )
-    return VisionTransformer(library.AutoBackbone.from_config(config))
-
-
-def _quarters(depth: int) -> list[int]:
-    return [depth * part // 4 for part in (1, 2, 3, 4)]
+    registers: int = config.num_register_tokens
+    return VisionTransformer(
+        library.AutoBackbone.from_config(config), blocks="model.layer", prefix=1 + registers
+    )
 
 
 def _library() -> Any:
     try:
-        return importlib.import_module("transformers")
+        library = importlib.import_module("transformers")
     except ImportError as error:
         raise ValueError(
             "DINOv2 and DINOv3 need the transformers library: pip install 'segue-uda[vit]'"
         ) from error
+    library.AttentionInterface.register(MEETING, attend)
+    return library
 
 
 @contextmanager

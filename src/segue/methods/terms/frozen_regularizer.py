@@ -1,4 +1,4 @@
-"""Train the student on a second decoding, of features that have looked at those of a frozen SAM encoder."""
+"""Train the student on a second decoding, of features that have looked at those of a frozen encoder."""
 
 import contextlib
 import logging
@@ -14,7 +14,7 @@ from segue.methods.context import Context
 from segue.methods.method import Term, TermSettings
 from segue.methods.teacher import Frozen
 from segue.models.batch_norms import batch_norms, statistics_kept
-from segue.models.encoders.sam import build_sam
+from segue.models.frozen_features import build_frozen
 from segue.models.segmenter import segmentation_loss
 from segue.settings import Count, NotNegative, Stage
 from segue.types import Output, Supervised, View
@@ -22,13 +22,14 @@ from segue.types import Output, Supervised, View
 logger = logging.getLogger(__name__)
 
 
-class SamRegularizerSettings(TermSettings):
-    """SSR: a second decoding, of features that have looked at SAM's."""
+class FrozenRegularizerSettings(TermSettings):
+    """SSR: a second decoding, of features that have looked at those of a frozen encoder."""
 
-    encoder: Literal["vit_b", "vit_l", "vit_h", "tiny"] = "vit_b"
-    weights: Path | None = None  # a Hugging Face folder or the official .pth; None: random, for tests alone
-    image_size: Count | None = None  # side of what SAM sees, in pixels; None for its own, 1024
-    stages: list[Stage] = [1, 2, 3, 4]  # whose maps look at SAM's (S0 to S3); the others pass unchanged
+    encoder: str = "sam_vit_b"  # sam_vit_b, _l, _h, or any encoder of a network: dinov2_base, vit_tiny, ...
+    weights: Path | None = None  # its file or Hugging Face folder; None: random, for tests alone
+    # The longer side of what it sees, in pixels; None for its own: 1024 x 1024 for SAM, else the picture as it is.
+    image_size: Count | None = None
+    stages: list[Stage] = [1, 2, 3, 4]  # whose maps look at its map (S0 to S3); the others pass unchanged
     share: NotNegative = 1.0  # of the second decoding's loss
     zero_init: bool = False  # start with features that SAM's do not change (off in the official code)
     # Whether the decoder's running statistics also see the changed features, as in the official code, or only those
@@ -36,50 +37,52 @@ class SamRegularizerSettings(TermSettings):
     bn_update: Literal["both", "plain_only"] = "both"
     mask_branch: bool = False  # decode MIC's masked view twice, too
 
-    def build(self, context: Context) -> "SamRegularizer":
-        """The term with a frozen SAM."""
+    def build(self, context: Context) -> "FrozenRegularizer":
+        """The term with its frozen encoder."""
         if self.weights is None:
             logger.warning(
-                "features of a random SAM: terms.sam_regularizer.weights is not set, so SAM has learnt nothing"
+                "features of a random %s: terms.frozen_regularizer.weights is not set, so it has learnt nothing",
+                self.encoder,
             )
-        mean, std = context.colours
-        sam = build_sam(self.encoder, self.weights, image_size=self.image_size, mean=mean, std=std)
+        frozen = build_frozen(self.encoder, self.weights, image_size=self.image_size, colours=context.colours)
         encoder = context.student.encoder
         heads = getattr(encoder, "heads", (1, 2, 4, 8))
-        return SamRegularizer(
-            self, sam, sam_channels=sam.channels, channels=encoder.out_channels, heads=heads
+        return FrozenRegularizer(
+            self, frozen, frozen_channels=frozen.channels, channels=encoder.out_channels, heads=heads
         )
 
 
-class SamRegularizer(Term):
-    """Cross-attention from the student's features to SAM's, decoded and supervised like the plain features.
+class FrozenRegularizer(Term):
+    """Cross-attention from the student's features to frozen ones, decoded and supervised like the plain features.
 
     Nothing of it is left after training: the student alone is saved. Under two resolutions it is the context's
-    features that look at SAM's, and the context's prediction that is supervised.
+    features that look at the frozen ones, and the context's prediction that is supervised.
 
-    Source: SSR (paper and official code): four linear projections of SAM's tokens, four cross-attentions without
-    norm, dropout or positions, both predictions supervised with weight 1. Parameter names are the official ones.
+    Source: SSR (paper and official code), whose frozen encoder is SAM's: four linear projections of its tokens, four
+    cross-attentions without norm, dropout or positions, both predictions supervised with weight 1. Parameter names are
+    the official ones.
 
     Args:
-        sam: From a normalised image to SAM's map; held outside parameters and state.
+        frozen: From an image as the student sees it to a map of features; held outside parameters and state.
+        frozen_channels: Of that map.
         channels: Of the student's four maps.
         heads: Of the four cross-attentions.
     """
 
     def __init__(
         self,
-        settings: SamRegularizerSettings,
-        sam: nn.Module,
+        settings: FrozenRegularizerSettings,
+        frozen: nn.Module,
         *,
-        sam_channels: int,
+        frozen_channels: int,
         channels: Sequence[int],
         heads: Sequence[int] = (1, 2, 5, 8),
     ) -> None:
         super().__init__()
         self.settings = settings
         self.view_names = ("source", "target", "masked") if settings.mask_branch else ("source", "target")
-        self.sam = Frozen(sam)
-        self.embedding_layer = nn.ModuleList(SamProjection(sam_channels, width) for width in channels)
+        self.frozen = Frozen(frozen)
+        self.embedding_layer = nn.ModuleList(TokenProjection(frozen_channels, width) for width in channels)
         self.fusion_layer = nn.ModuleList(
             CrossAttention(width, count) for width, count in zip(channels, heads, strict=True)
         )
@@ -91,7 +94,7 @@ class SamRegularizer(Term):
 
     def forward(self, network: nn.Module, view: View, output: Output) -> dict[str, Tensor]:
         """The segmentation loss of what the head makes of the changed features."""
-        seen = self.fused(output.features, cast(Tensor, self.sam(view.image)))
+        seen = self.fused(output.features, cast(Tensor, self.frozen(view.image)))
         head = cast(nn.Module, network.head)
         with (
             statistics_kept(batch_norms(head))
@@ -100,16 +103,16 @@ class SamRegularizer(Term):
         ):
             logits: Tensor = head(seen)[0]
         regularised = Output(logits, seen, logits, [Supervised(logits)])
-        return {"sam": self.settings.share * segmentation_loss(regularised, view)}
+        return {"frozen_regularizer": self.settings.share * segmentation_loss(regularised, view)}
 
-    def fused(self, features: Sequence[Tensor], sam: Float[Tensor, "b d h w"]) -> list[Tensor]:
-        """The four maps after looking at SAM's; those of other stages are the same tensors.
+    def fused(self, features: Sequence[Tensor], frozen: Float[Tensor, "b d h w"]) -> list[Tensor]:
+        """The four maps after looking at the frozen one; those of other stages are the same tensors.
 
         Args:
             features: Fine to coarse, (B,C,H,W).
-            sam: SAM's map of the same pictures.
+            frozen: The frozen encoder's map of the same pictures.
         """
-        tokens = sam.flatten(2).transpose(1, 2)
+        tokens = frozen.flatten(2).transpose(1, 2)
         seen = list(features)
         for stage in self.settings.stages:
             at = stage - 1
@@ -117,12 +120,12 @@ class SamRegularizer(Term):
         return seen
 
 
-class SamProjection(nn.Module):
-    """SAM's tokens as wide as a stage; a module of its own for its official name."""
+class TokenProjection(nn.Module):
+    """The frozen tokens as wide as a stage; a module of its own for its official name."""
 
-    def __init__(self, sam_channels: int, channels: int) -> None:
+    def __init__(self, frozen_channels: int, channels: int) -> None:
         super().__init__()
-        self.proj = nn.Linear(sam_channels, channels)
+        self.proj = nn.Linear(frozen_channels, channels)
 
     def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b n c"]:
         """Tokens of the stage's width."""
