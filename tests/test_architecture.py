@@ -115,6 +115,15 @@ def test_what_is_to_start_fast_imports_no_torch(name: str) -> None:
         waiting += [n for n in found if n in MODULES]
 
 
+def test_processes_speak_accelerate_and_only_ranks_knows_how_they_meet() -> None:
+    raw = re.compile(r"torch\.distributed|import distributed|\bdist\.|WORLD_SIZE|LOCAL_RANK")
+    for path in FILES:
+        found = raw.findall(path.read_text())
+        assert not found, f"{module(path)}: {found}; ask segue.ranks, or an Accelerator in engine/"
+        if module(path) != "segue.ranks":
+            assert "PartialState" not in path.read_text(), module(path)
+
+
 def test_nothing_tracked_names_a_machine() -> None:
     leak = re.compile(r"(?<![\w.])/(?:" + "|".join(["wo" + "rk", "ho" + "me", "ro" + "ot"]) + r")/")
     for path in ROOT.rglob("*"):
