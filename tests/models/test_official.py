@@ -1,12 +1,12 @@
 """Checkpoints with every official list of names and shapes are recognised, complete both ways, or clearly refused."""
 
-import json
 import pickle
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.parity import checkpoint_shapes
 from torch import Tensor
 
 from segue.models import naming
@@ -22,12 +22,11 @@ State = dict[str, Tensor]
 def synthesised(fixtures_dir: Path, name: str) -> State:
     """Random numbers under official names, in official shapes; small numbers, so that files stay honest."""
     generator = torch.Generator().manual_seed(0)
-    keys: dict[str, list[int]] = json.loads((fixtures_dir / "keys" / f"{name}.json").read_text())["keys"]
     return {
         key: torch.tensor(7)
         if key.endswith("num_batches_tracked")
         else torch.rand(shape, generator=generator)
-        for key, shape in keys.items()
+        for key, shape in checkpoint_shapes(fixtures_dir, name).items()
     }
 
 
