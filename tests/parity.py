@@ -1,10 +1,13 @@
 """How the parity fixtures are stored, see ``fixtures/README.md``."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from segue.models import naming
 
 
 def from_bits(packed: Tensor, width: int | None = None) -> Tensor:
@@ -18,3 +21,15 @@ def checkpoint_shapes(folder: Path, name: str) -> dict[str, list[int]]:
     content = json.loads((folder / "keys" / f"{name}.json").read_text())
     encoder = checkpoint_shapes(folder, content["backbone"]) if "backbone" in content else {}
     return {f"backbone.{key}": shape for key, shape in encoder.items()} | content["keys"]
+
+
+def to_foreign(state: Mapping[str, Tensor], rules: Sequence[naming.Rule]) -> dict[str, Tensor]:
+    """Our tensors under another project's names, as far as it has them: the inverse of ``naming.to_ours``."""
+    found: dict[str, Tensor] = {}
+    for name, value in state.items():
+        if name == naming.FUSION and rules in naming.COARSE_TO_FINE:
+            value = value.unflatten(1, (4, -1)).flip(1).flatten(1, 2)
+        parts = naming.foreign_names(name, rules)
+        for part, tensor in zip(parts, value.chunk(len(parts)) if len(parts) > 1 else [value], strict=False):
+            found[part] = tensor
+    return found

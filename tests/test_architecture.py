@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "segue"
 FILES = sorted(PACKAGE.rglob("*.py"))
 LEVELS = [
-    {"types", "classes", "files", "memory", "ranks", "scores", "settings", "trees", "__init__"},
+    {"types", "classes", "clock", "files", "memory", "ranks", "scores", "settings", "trees", "__init__"},
     {"ops"},
     {"models", "data"},
     {"evaluate"},

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.parity import checkpoint_shapes
+from tests.parity import checkpoint_shapes, to_foreign
 from torch import Tensor
 
 from segue.models import naming
@@ -64,7 +64,7 @@ def test_whole_networks_both_ways(fixtures_dir: Path, saved, name: str) -> None:
     assert (found.kind, found.network["encoder"], found.network["num_classes"]) == (kind, encoder, 19)
     network = build_segmenter(**found.network)
     network.load_state_dict(found.state)
-    back = naming.to_foreign(network.state_dict(), rules)
+    back = to_foreign(network.state_dict(), rules)
     kept = {
         key: value
         for key, value in official.items()

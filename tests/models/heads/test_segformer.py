@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.parity import checkpoint_shapes
+from tests.parity import checkpoint_shapes, to_foreign
 
 from segue.models.build import build_segmenter
 from segue.models.heads.segformer import SegformerHead
-from segue.models.naming import NVLABS, to_foreign, to_ours
+from segue.models.naming import NVLABS, to_ours
 
 
 @pytest.fixture
