@@ -2,6 +2,9 @@
 
 import ast
 import re
+import shutil
+import statistics
+import subprocess
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -12,7 +15,19 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "segue"
 FILES = sorted(PACKAGE.rglob("*.py"))
 LEVELS = [
-    {"types", "classes", "files", "machine", "memory", "ranks", "scores", "settings", "trees", "__init__"},
+    {
+        "types",
+        "classes",
+        "clock",
+        "files",
+        "machine",
+        "memory",
+        "ranks",
+        "scores",
+        "settings",
+        "trees",
+        "__init__",
+    },
     {"ops"},
     {"models", "data"},
     {"evaluate"},
@@ -23,6 +38,8 @@ LEVELS = [
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
+LONG = ("cli/evaluate.py", "cli/fuse.py", "cli/label.py", "cli/saliency.py")
+"""Verbs with a function of more than 60 lines, until they are shortened: nothing may be added."""
 NO_TORCH = ("report", "scores", "settings", "trees", "files", "classes")
 
 
@@ -92,11 +109,15 @@ def test_files_and_functions_stay_small_and_public_ones_are_documented(path: Pat
     assert ast.get_docstring(tree), "a file's first line says what it is for"
     assert not list(_undocumented(tree))
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef):
-            body = node.body[1:] if ast.get_docstring(node) else node.body
-            lines = (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
-            assert lines <= 60, f"{node.name}: {lines} lines"
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert _lines(node) <= 60 or path.relative_to(PACKAGE).as_posix() in LONG, (
+                f"{node.name}: {_lines(node)} lines"
+            )
             assert _nesting(node) <= 3, f"{node.name}: nested {_nesting(node)} deep"
+
+
+def test_the_median_file_is_short() -> None:
+    assert statistics.median(path.read_text().count("\n") for path in FILES) <= 120
 
 
 @pytest.mark.parametrize("name", NO_TORCH)
@@ -113,6 +134,30 @@ def test_what_is_to_start_fast_imports_no_torch(name: str) -> None:
         found = imports(MODULES[current], top_only=True)
         assert not {n for n in found if n.split(".")[0] in {"torch", "accelerate", "kornia"}}, current
         waiting += [n for n in found if n in MODULES]
+
+
+def test_processes_speak_accelerate_and_only_ranks_knows_how_they_meet() -> None:
+    raw = re.compile(r"torch\.distributed|import distributed|\bdist\.|WORLD_SIZE|LOCAL_RANK")
+    for path in FILES:
+        found = raw.findall(path.read_text())
+        assert not found, f"{module(path)}: {found}; ask segue.ranks, or an Accelerator in engine/"
+        if module(path) != "segue.ranks":
+            assert "PartialState" not in path.read_text(), module(path)
+
+
+def test_the_repository_stays_small() -> None:
+    """Tracked files take less than 10 MB, most of it parity fixtures."""
+    if shutil.which("git") is None or not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    tracked = [ROOT / name for name in listed.split("\0") if name]
+    sizes = {path: path.stat().st_size for path in tracked if path.is_file()}
+    largest = sorted(sizes, key=lambda path: -sizes[path])[:3]
+    assert 0 < sum(sizes.values()) < 10_000_000, (
+        f"largest: {[str(path.relative_to(ROOT)) for path in largest]}"
+    )
 
 
 def test_nothing_tracked_names_a_machine() -> None:
@@ -143,6 +188,14 @@ def _undocumented(node: ast.AST) -> Iterator[str]:
             yield child.name
         if isinstance(child, ast.ClassDef):
             yield from _undocumented(child)
+
+
+def _lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """From ``def`` to the last line, signature included, decorators not; the docstring is read apart."""
+    first = function.body[0]
+    documented = ast.get_docstring(function) is not None
+    docstring = (first.end_lineno or 0) - first.lineno + 1 if documented else 0
+    return (function.end_lineno or 0) - function.lineno + 1 - docstring
 
 
 def _nesting(node: ast.AST, depth: int = 0) -> int:

@@ -1,22 +1,18 @@
 """Networks of every kind go through the engine: two steps of a method, scores, and a model that predicts again."""
 
-import io
 import json
 import math
 from pathlib import Path
 
 import pytest
 import torch
-from rich.console import Console
 
 from segue.engine.run import train
 from segue.models.encoders import ENCODERS
 from segue.models.encoders.encoder import Variant
 from segue.models.encoders.resnet import ResNet
 from segue.models.weights import load_model
-from tests.tiny import tiny
-
-QUIET = Console(file=io.StringIO())
+from tests.tiny import QUIET, tiny
 
 
 @pytest.mark.slow

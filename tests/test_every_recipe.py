@@ -8,16 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from rich.console import Console
-from safetensors.torch import load_file
 
 from segue.engine.build import build_method, build_student
-from segue.engine.loop import Trainer
 from segue.engine.stages import train
 from segue.recipes.catalogue import RECIPES
 from segue.types import Batch, Joint, Source, Target
-from tests.tiny import ready, tiny
-
-QUIET = Console(file=io.StringIO())
+from tests.tiny import QUIET, assert_same_tensors, ready, stopped_after_two_steps, tiny
 
 
 @pytest.mark.slow
@@ -32,23 +28,13 @@ def test_three_steps_stopped_after_two_equal_three_in_one_go(
     assert [row["step"] for row in rows] == [0, 1, 2]
     assert all(math.isfinite(value) for row in rows for value in row.values())
 
-    update = Trainer.update
-
-    def stopped(self: Trainer, batches, step: int, painter=None):
-        if step == 2:
-            raise KeyboardInterrupt
-        return update(self, batches, step, painter)
-
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(Trainer, "update", stopped)
+    with stopped_after_two_steps(monkeypatch):
         train(wanted, tmp_path / "broken", console=QUIET, cpu=True)
     assert train(wanted, tmp_path / "broken", console=QUIET, cpu=True) == scores
     files = [path.relative_to(tmp_path / "whole") for path in (tmp_path / "whole").rglob("*.safetensors")]
     assert any(path.parts[-2:] == ("0000003", "optimizer.safetensors") for path in files)
     for file in files:
-        whole, broken = (load_file(tmp_path / run / file) for run in ("whole", "broken"))
-        assert whole.keys() == broken.keys()
-        assert all(torch.equal(value, broken[key]) for key, value in whole.items()), file
+        assert_same_tensors(tmp_path / "whole" / file, tmp_path / "broken" / file)
     for name in ("metrics.jsonl", "scores.json", "model/model.safetensors"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "broken" / name).read_bytes(), name
 

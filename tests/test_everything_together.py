@@ -1,19 +1,14 @@
 """Every piece combines: DAFormer, HRDA, MIC, STCT, MHA, DIDA and SSR in one run, resumed bit by bit, saved plain."""
 
-import io
 from pathlib import Path
 
 import pytest
 import torch
-from rich.console import Console
 from safetensors.torch import load_file
 
-from segue.engine.loop import Trainer
 from segue.engine.run import train
 from segue.models.weights import load_model
-from tests.tiny import tiny
-
-QUIET = Console(file=io.StringIO())
+from tests.tiny import QUIET, assert_same_tensors, stopped_after_two_steps, tiny
 
 EVERYTHING = {
     "method": {
@@ -44,22 +39,12 @@ def test_three_steps_of_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     ):
         assert f'"{name}"' in metrics, name
 
-    update = Trainer.update
-
-    def stopped(self: Trainer, batches, step: int, painter=None):
-        if step == 2:
-            raise KeyboardInterrupt
-        return update(self, batches, step, painter)
-
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(Trainer, "update", stopped)
+    with stopped_after_two_steps(monkeypatch):
         train(wanted, tmp_path / "broken", console=QUIET, cpu=True)
     assert train(wanted, tmp_path / "broken", console=QUIET, cpu=True) == scores
     for file in ("method", "optimizer"):
         name = f"checkpoints/0000003/{file}.safetensors"
-        whole, broken = (load_file(tmp_path / run / name) for run in ("whole", "broken"))
-        assert whole.keys() == broken.keys()
-        assert all(torch.equal(value, broken[key]) for key, value in whole.items())
+        assert_same_tensors(tmp_path / "whole" / name, tmp_path / "broken" / name)
 
     state = load_file(tmp_path / "whole/model/model.safetensors")
     plain = tiny("hrda")

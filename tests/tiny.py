@@ -1,13 +1,20 @@
 """A pair small enough to train any recipe on for a few steps within seconds."""
 
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
+from rich.console import Console
+from safetensors.torch import load_file
 
 from segue.engine.build import build_student
 from segue.engine.domains import training_classes
 from segue.engine.experiment import revise
+from segue.engine.loop import Trainer
 from segue.engine.scoring import plan
 from segue.engine.settings import Experiment
 from segue.methods.offline import OfflineSettings
@@ -18,6 +25,8 @@ from segue.models.weights import Card, save_model
 from segue.recipes.catalogue import experiment
 from segue.recipes.pairs import STREET_SCENES
 from segue.trees import Tree, merge
+
+QUIET = Console(file=io.StringIO())
 
 TINY: Tree = merge(
     STREET_SCENES,
@@ -92,3 +101,25 @@ def write_model(wanted: Experiment, folder: Path, *, seed: int = 1) -> None:
         step=0,
     )
     save_model(folder, build_student(wanted), card)
+
+
+@contextmanager
+def stopped_after_two_steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Within, a training is interrupted before its third step."""
+    update = Trainer.update
+
+    def stopped(self: Trainer, batches: Any, step: int, painter: Any = None) -> Any:
+        if step == 2:
+            raise KeyboardInterrupt
+        return update(self, batches, step, painter)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Trainer, "update", stopped)
+        yield
+
+
+def assert_same_tensors(one: Path, other: Path) -> None:
+    """Two files hold the same names with the same bits, and not nothing."""
+    mine, theirs = load_file(one), load_file(other)
+    assert mine and mine.keys() == theirs.keys()
+    assert all(torch.equal(value, theirs[name]) for name, value in mine.items()), one

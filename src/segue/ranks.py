@@ -1,55 +1,66 @@
-"""Processes that work together: who is who, what they share, and statistics that must be equal on all of them."""
+"""Processes that work together: who is who, what they share, and statistics that must be equal on all of them.
 
-import os
+All of it is Accelerate's. It is imported where it is used, as much else here needs torch alone; a process that works
+alone pays for one look-up a call, creates no state and waits for nobody.
+"""
+
+import sys
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from accelerate import PartialState
 
 T = TypeVar("T")
 
 
+def several() -> bool:
+    """Whether processes have met that work together; a launch alone is no meeting."""
+    return _state() is not None
+
+
 def mean_over_ranks(value: Tensor) -> Tensor:
-    """The mean of a statistic over all processes; the value itself when there is one process."""
-    return sum_over_ranks(value) / dist.get_world_size() if _several() else value
+    """The mean of a floating-point statistic over all processes; the value itself when there is one process."""
+    return _reduced(value, "mean") if several() else value
 
 
 def sum_over_ranks(value: Tensor) -> Tensor:
     """The sum of what all processes counted; the value itself when there is one process."""
-    if not _several():
-        return value
-    total = value.clone()
-    dist.all_reduce(total)
-    return total
+    return _reduced(value, "sum") if several() else value
 
 
 @torch.no_grad()
 def from_first_rank(value: Tensor) -> Tensor:
     """The first process's value on all processes; the value itself when there is one process."""
-    if not _several():
+    if not several():
         return value
-    shared = value.clone()
-    dist.broadcast(shared, src=0)
-    return shared
+    from accelerate.utils import broadcast
+
+    return cast(Tensor, broadcast(value.clone()))  # what is handed over is written to
 
 
 @torch.no_grad()
 def share_largest(value: Tensor) -> None:
     """Put the largest value of any process into the tensor on all processes."""
-    if _several():
-        dist.all_reduce(value, op=dist.ReduceOp.MAX)
+    if not several():
+        return
+    from accelerate.utils import gather
+
+    # Not reduce(value, "max"): before May 2026 Accelerate's took every word but "mean" for a sum.
+    value.copy_(cast(Tensor, gather(value[None])).amax(0))
 
 
 def of_all_ranks(value: T) -> list[T]:
     """What each process says, in their order: plain values, and only where waiting is no matter."""
-    if not _several():
+    if not several():
         return [value]
-    said: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(said, value)
-    return said
+    from accelerate.utils import gather_object
+
+    return gather_object([value])  # it joins the processes' lists
 
 
 @torch.no_grad()
@@ -59,8 +70,10 @@ def average_over_ranks(tensors: Iterable[Tensor]) -> None:
     Running statistics of batch norms are averaged so after each step: every process normalises by all
     processes' pictures, and a checkpoint of the first one speaks for all.
     """
+    if not several():
+        return
     own = [tensor for tensor in tensors if tensor.is_floating_point()]
-    if not own or not _several():
+    if not own:
         return
     flat = mean_over_ranks(torch.cat([tensor.float().flatten() for tensor in own]))
     pieces = flat.split([tensor.numel() for tensor in own])
@@ -75,42 +88,63 @@ def join(*, cpu: bool, timeout: timedelta) -> torch.device:
         cpu: Whether to stay on the processor.
         timeout: How long any process waits for another one.
     """
-    from accelerate import PartialState  # seconds to import, and only runs of several trainings begin here
+    from accelerate import PartialState
 
     return PartialState(cpu=cpu, timeout=timeout).device or torch.device("cpu")
 
 
 def launched() -> tuple[int, int, int]:
     """What the launcher says, without meeting anybody: this process, how many there are, its place on its machine."""
-    rank, world, local = (int(os.environ.get(name, "0")) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
-    return rank, max(1, world), local
+    from accelerate.utils import (
+        get_cpu_distributed_information,  # it reads torchrun's variables and those of MPI
+    )
+
+    said = get_cpu_distributed_information()
+    return said.rank, max(1, said.world_size), said.local_rank
 
 
 def rank() -> int:
     """This process's number."""
-    return dist.get_rank() if _several() else 0
+    state = _state()
+    return 0 if state is None else state.process_index
 
 
 def processes() -> int:
     """How many work together."""
-    return dist.get_world_size() if _several() else 1
+    state = _state()
+    return 1 if state is None else state.num_processes
 
 
 def is_first_rank() -> bool:
     """Whether this process is the one that writes and prints."""
-    return not _several() or dist.get_rank() == 0
+    return rank() == 0
 
 
 def wait_for_all() -> None:
     """Return when all processes have come here."""
-    if _several():
-        dist.barrier()
+    state = _state()
+    if state is not None:
+        state.wait_for_everyone()
 
 
 def own_share(items: int) -> range:
     """Which of so many items this process works on: every one belongs to exactly one process."""
-    return range(dist.get_rank(), items, dist.get_world_size()) if _several() else range(items)
+    return range(rank(), items, processes())
 
 
-def _several() -> bool:
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+def _state() -> "PartialState | None":
+    """Accelerate's state if several processes have met.
+
+    It is looked up, not constructed: the first construction would meet the others, and set the device.
+    """
+    accelerate = sys.modules.get("accelerate.state")
+    if accelerate is None or accelerate.PartialState._shared_state.get("num_processes", 1) == 1:
+        return None
+    return accelerate.PartialState()
+
+
+def _reduced(value: Tensor, how: str) -> Tensor:
+    """A new tensor: Accelerate reduces a copy."""
+    from accelerate.utils import reduce
+
+    return cast(Tensor, reduce(value, how))

@@ -11,8 +11,6 @@ Count = Annotated[int, Field(ge=1)]
 Stage: TypeAlias = Annotated[int, Field(ge=1, le=4)]
 """A stage of an encoder."""
 
-Colour = tuple[int, int, int]
-
 
 class Settings(BaseModel):
     """A group of settings: an unknown key is an error, nothing changes after reading."""

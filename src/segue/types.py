@@ -11,12 +11,6 @@ from torch import Tensor
 IGNORE = 255
 """The label value that no loss and no metric counts, in every file and tensor."""
 
-SOURCE = 0
-"""The source domain's label for a domain classifier (ADVENT's convention)."""
-
-TARGET = 1
-"""The target domain's label for a domain classifier."""
-
 PixelLoss: TypeAlias = Callable[..., Tensor]
 """``(logits (B,K,H,W), label (B,H,W)) -> loss (B,H,W)``, zero where the label is IGNORE; where a view has
 probabilities to learn, they (B,K,H,W) are a third argument."""

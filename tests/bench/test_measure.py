@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from segue.bench.measure import compared, in_turns, median_ms, row
+from segue.bench.measure import compared, row
+from segue.clock import in_turns, median_ms
 
 
 def test_functions_take_turns():

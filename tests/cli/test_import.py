@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from tests.parity import to_foreign
 
 from segue.cli.import_ import import_
 from segue.cli.predict import predict
 from segue.models.build import build_encoder, build_segmenter
-from segue.models.naming import MULTI_RESOLUTION, to_foreign
+from segue.models.naming import MULTI_RESOLUTION
 from segue.models.weights import load_encoder, load_model
 
 HRDA = {"encoder": "mit_b0", "head": "daformer", "num_classes": 19, "channels": 8}

@@ -1,13 +1,11 @@
 """``segue saliency`` and ``segue compare`` end to end, and CLDA from a trained teacher with what they wrote."""
 
-import io
 import json
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from rich.console import Console
-from tests.tiny import ready, tiny
+from tests.tiny import QUIET, ready, tiny
 from typer.testing import CliRunner
 
 from segue.cli.main import app
@@ -16,8 +14,6 @@ from segue.engine.run import train
 from segue.evaluate.saliency import Saliency
 from segue.report.page import write_report
 from segue.report.run_folder import RunFolder
-
-QUIET = Console(file=io.StringIO())
 
 
 def run(*arguments: object):

@@ -41,20 +41,6 @@ def test_layouts(write_folder: Write, images: str, labels: str, split: str | Non
     assert len(ImageFolder(root, classes=AB, labelled=True, split=split)) == 2
 
 
-def test_folders_and_suffixes_as_in_cityscapes(write_folder: Write, save_picture: Save) -> None:
-    root = write_folder([], classes=None)
-    save_picture(np.zeros((4, 4, 3), np.uint8), root / "leftImg8bit/val/bonn/1_leftImg8bit.png")
-    save_picture(np.ones((4, 4), np.uint8), root / "gtFine/val/bonn/1_gtFine_labelIds.png")
-    save_picture(np.zeros((4, 4, 3), np.uint8), root / "gtFine/val/bonn/1_gtFine_color.png")
-    folder = ImageFolder(
-        root, classes=AB, labelled=True, split="val",
-        image_folder="leftImg8bit", label_folder="gtFine",
-        image_suffix="_leftImg8bit", label_suffix="_gtFine_labelIds",
-    )  # fmt: skip
-    folder.check()
-    assert folder.name(0) == "bonn/1" and int(folder.label(0).min()) == 1
-
-
 def test_a_plain_folder_of_pictures_is_a_target(write_folder: Write, tmp_path: Path) -> None:
     write_folder(["a", "b"], root="plain", images=".", labels=None, classes=None)
     folder = ImageFolder(str(tmp_path / "plain"), classes=AB, labelled=False)

@@ -1,14 +1,11 @@
 """A term with an optimiser of its own: each side learns from its loss alone, at its rate, and resumes bit-equal."""
 
-import io
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
-from rich.console import Console
-from safetensors.torch import load_file
-from tests.tiny import tiny
+from tests.tiny import QUIET, assert_same_tensors, stopped_after_two_steps, tiny
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -19,8 +16,6 @@ from segue.methods.method import Optimisation, Term, TermSettings
 from segue.methods.terms import TERMS
 from segue.methods.terms.confidence import ConfidenceSettings
 from segue.types import Output, View
-
-QUIET = Console(file=io.StringIO())
 
 
 class TinyAdversary(Term):
@@ -118,17 +113,9 @@ def test_it_learns_at_its_own_rate_and_goes_on_bit_equal(
         train(wanted, tmp_path / "whole", console=QUIET, cpu=True)
     assert [rate for rate, _ in rates] == pytest.approx([1e-2, 1e-2 * 2 / 3, 1e-2 / 3])
 
-    def stopped(self: Trainer, batches, step: int, painter=None):
-        if step == 2:
-            raise KeyboardInterrupt
-        return update(self, batches, step, painter)
-
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(Trainer, "update", stopped)
+    with stopped_after_two_steps(monkeypatch):
         train(wanted, tmp_path / "broken", console=QUIET, cpu=True)
     train(wanted, tmp_path / "broken", console=QUIET, cpu=True)
     for name in ("method", "optimizer", "optimizer.confidence.discriminator"):
-        file = Path("checkpoints") / "0000003" / f"{name}.safetensors"
-        whole, broken = (load_file(tmp_path / run / file) for run in ("whole", "broken"))
-        assert whole.keys() == broken.keys() and whole
-        assert all(torch.equal(value, broken[key]) for key, value in whole.items()), name
+        file = f"checkpoints/0000003/{name}.safetensors"
+        assert_same_tensors(tmp_path / "whole" / file, tmp_path / "broken" / file)

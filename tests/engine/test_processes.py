@@ -4,18 +4,13 @@ Stages wait for one another: labels, fused pictures and models are whole before 
 """
 
 import json
-import os
-import socket
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState, PartialState
 from rich.console import Console
+from tests.processes import POSIX, forget_processes, on_two
 from tests.tiny import ready, tiny
 from torch import nn
 
@@ -30,6 +25,7 @@ from segue.methods.terms.feature_distance import FeatureDistance, FeatureDistanc
 from segue.models.build import build_segmenter
 from segue.types import Batch, Source, Target
 
+pytestmark = [pytest.mark.slow, POSIX]
 STEPS = 3
 
 
@@ -73,21 +69,6 @@ def learn(folder: Path, *, norm: bool) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in method.state_dict().items()}
 
 
-def one_of_two(rank: int, task: Callable[..., None], arguments: tuple[object, ...]) -> None:
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "ACCELERATE_USE_CPU": "true"}
-    torch.set_num_threads(1)
-    task(rank, *arguments)
-    torch.distributed.destroy_process_group()
-
-
-def on_two(task: Callable[..., None], *arguments: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("MASTER_PORT", str(free.getsockname()[1]))
-    mp.spawn(one_of_two, (task, arguments), nprocs=2)
-
-
 def keep_what_is_learnt(rank: int, folder: Path, norm: bool) -> None:
     torch.save(learn(folder, norm=norm), folder / f"{rank}.pt")
 
@@ -101,20 +82,15 @@ def train_stages(rank: int, wanted: Experiment, folder: Path) -> None:
     assert train(wanted, folder, console=Console(quiet=True), cpu=True) is None
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="gloo over spawn is tested on POSIX systems")
 def test_ranks_stay_equal_buffers_included(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = two(tmp_path, norm=True, monkeypatch=monkeypatch)
     for name, value in first.items():
         assert torch.equal(value, second[name]), name
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="gloo over spawn is tested on POSIX systems")
 def test_two_processes_equal_one_on_both_halves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, _ = two(tmp_path, norm=False, monkeypatch=monkeypatch)
-    AcceleratorState._reset_state()
-    PartialState._reset_state()
+    forget_processes()
     alone = learn(tmp_path, norm=False)
     for name, value in alone.items():
         # AdamW's first updates are the sign of the gradient: rounding decides where the true gradient is zero.
@@ -123,8 +99,6 @@ def test_two_processes_equal_one_on_both_halves(tmp_path: Path, monkeypatch: pyt
     assert float(torch.stack(close).mean()) > 0.97
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="gloo over spawn is tested on POSIX systems")
 @pytest.mark.parametrize("recipe", ["cbst", "ensemble"])
 def test_stages_on_two_processes(recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without pictures to score on, nothing but the stages themselves makes a process wait."""

@@ -1,6 +1,5 @@
 """Rounds fine-tune: frozen statistics, held rate, twice each picture; an interruption anywhere changes nothing."""
 
-import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from rich.console import Console
 from safetensors.torch import load_file
-from tests.tiny import ready, tiny
+from tests.tiny import QUIET, ready, tiny
 
 from segue.data.prior import dataset_prior
 from segue.engine import experiment as experiments
@@ -28,7 +26,6 @@ from segue.methods.offline import OfflineSettings, OfflineTraining
 from segue.methods.rounds import Balance, fine_tuning, round_seed
 from segue.types import View
 
-QUIET = Console(file=io.StringIO())
 UNSCORED = {"data": {"evaluation": None, "source_evaluation": None}}
 MEAN, STD = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 BALANCE = Balance({"road": 0.5, "pole": 1.0, "car": 0.4}, {"road": 9000, "pole": 3, "car": 997})

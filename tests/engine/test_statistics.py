@@ -1,22 +1,18 @@
 """A run keeps the batch statistics it was asked for, says so beside every score, and resumes bit-equal with them."""
 
-import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from rich.console import Console
 from safetensors.torch import load_file
-from tests.tiny import ready, tiny
+from tests.tiny import QUIET, ready, stopped_after_two_steps, tiny
 from torch import Tensor
 
-from segue.engine.loop import Trainer
 from segue.engine.settings import Experiment
 from segue.engine.stages import train
 
-QUIET = Console(file=io.StringIO())
 RUNNING = (".running_mean", ".running_var")
 
 
@@ -97,15 +93,7 @@ def test_the_checkpoint_holds_those_of_the_source_where_they_are_kept_apart(runs
 def test_a_run_that_was_stopped_ends_bit_equal(
     statistics: str, runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    update = Trainer.update
-
-    def stopped(self: Trainer, batches, step: int, painter=None):
-        if step == 2:
-            raise KeyboardInterrupt
-        return update(self, batches, step, painter)
-
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(Trainer, "update", stopped)
+    with stopped_after_two_steps(monkeypatch):
         run(tmp_path, keeping(statistics))
     for _ in ("to its end", "a finished run, which is scored again"):
         run(tmp_path, keeping(statistics))

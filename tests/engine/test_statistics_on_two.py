@@ -1,15 +1,14 @@
 """Two processes estimate batch statistics as one does, and keep those of each domain equal while they train."""
 
 import json
-import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import torch
-from accelerate.state import AcceleratorState, PartialState
 from rich.console import Console
 from safetensors.torch import load_file
-from tests.engine.test_processes import on_two
+from tests.processes import POSIX, forget_processes, on_two
 from tests.tiny import tiny, write_model
 
 from segue.engine.settings import Experiment
@@ -17,11 +16,9 @@ from segue.engine.stages import train
 from segue.engine.statistics import as_on_target
 from segue.models.batch_norms import batch_norms
 from segue.models.weights import load_model
+from segue.ranks import join
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(sys.platform == "win32", reason="gloo over spawn is tested on POSIX systems"),
-]
+pytestmark = [pytest.mark.slow, POSIX]
 
 
 def estimated(wanted: Experiment, folder: Path) -> list[torch.Tensor]:
@@ -31,7 +28,7 @@ def estimated(wanted: Experiment, folder: Path) -> list[torch.Tensor]:
 
 
 def estimate(rank: int, wanted: Experiment, folder: Path) -> None:
-    PartialState(cpu=True)
+    join(cpu=True, timeout=timedelta(minutes=5))
     torch.save(estimated(wanted, folder), folder / f"{rank}.pt")
 
 
@@ -58,8 +55,7 @@ def test_a_run_on_two_processes_ends(
     statistics: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody waits for a sum that another one never makes; the saved statistics are those that were scored."""
-    AcceleratorState._reset_state()
-    PartialState._reset_state()
+    forget_processes()
     on_two(
         keep_training,
         tiny("daformer", {"network": {"statistics": statistics}}),

@@ -1,16 +1,17 @@
 """An evaluation scores at label size, says how it measured, checks labels, and shares work over processes."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from tests.processes import MEETING, POSIX, on_two
 
 from segue.classes import class_list
+from segue.evaluate.pictures import PictureKeeper
 from segue.evaluate.predict import classify, whole
 from segue.evaluate.run import Compared, evaluate
+from segue.ranks import join
 from segue.types import IGNORE
 
 CLASSES = class_list(["red", "green", "blue"])
@@ -106,59 +107,51 @@ def test_a_perfect_network_of_mixed_sizes(in_memory) -> None:
     assert found.pixels == 35 + 1 + 33
 
 
-SCRIPT = """
-import json, sys, torch
-import torch.distributed as dist
-from pathlib import Path
-from segue.classes import class_list
-from segue.evaluate.pictures import PictureKeeper
-from segue.evaluate.run import evaluate
-
-rank, folder = int(sys.argv[1]), Path(sys.argv[2])
-torch.set_num_threads(1)
-dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-dataset = torch.load(folder / "data.pt", weights_only=True)
-
 class Part:
-    def __init__(self, count): self.count = count
-    def __len__(self): return self.count
-    def name(self, index): return str(index)
-    def image(self, index): return dataset["images"][index]
-    def label(self, index): return dataset["labels"][index]
+    """So many of the pictures in a file."""
 
-found = {}
-for count in (5, 1):
-    seen = []
-    keeper = PictureKeeper(folder / str(count), classes=class_list(["red", "green", "blue"]), count=4)
-    def watch(picture):
-        seen.append(picture.index)
-        keeper(picture)
-    scores = evaluate(
-        lambda image: (image * 10).softmax(dim=1), Part(count), classes=class_list(["red", "green", "blue"]),
-        mean=(0, 0, 0), std=(255, 255, 255), device=torch.device("cpu"), watch=watch,
-    )
-    keeper.write()
-    found[str(count)] = [seen, scores.to_json()]
-(folder / f"{rank}.json").write_text(json.dumps(found))
-dist.destroy_process_group()
-"""
+    def __init__(self, path: Path, count: int) -> None:
+        self.content = torch.load(path, weights_only=True)
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def name(self, index: int) -> str:
+        return str(index)
+
+    def image(self, index: int) -> torch.Tensor:
+        return self.content["images"][index]
+
+    def label(self, index: int) -> torch.Tensor:
+        return self.content["labels"][index]
+
+
+def score_a_share(rank: int, folder: Path) -> None:
+    join(cpu=True, timeout=MEETING)
+    found = {}
+    for count in (5, 1):
+        seen = []
+        keeper = PictureKeeper(folder / str(count), classes=SETTINGS["classes"], count=4)
+
+        def watch(picture, seen=seen, keeper=keeper) -> None:
+            seen.append(picture.index)
+            keeper(picture)
+
+        scores = evaluate(brightest, Part(folder / "data.pt", count), watch=watch, **SETTINGS)
+        keeper.write()
+        found[str(count)] = [seen, scores.to_json()]
+    (folder / f"{rank}.json").write_text(json.dumps(found))
 
 
 @pytest.mark.slow
-def test_two_processes_find_what_one_finds(in_memory, tmp_path: Path) -> None:
+@POSIX
+def test_two_processes_find_what_one_finds(in_memory, tmp_path: Path, monkeypatch) -> None:
     generator = torch.Generator().manual_seed(0)
     images, _ = pictures_of_colours(torch.randint(0, 3, (5, 6, 6), generator=generator).tolist())
     labels = list(torch.randint(0, 3, (5, 6, 6), generator=generator, dtype=torch.uint8))
     torch.save({"images": images, "labels": labels}, tmp_path / "data.pt")
-    script = tmp_path / "rank.py"
-    script.write_text(SCRIPT)
-    ranks = [subprocess.Popen([sys.executable, script, str(rank), tmp_path]) for rank in range(2)]
-    try:
-        assert [rank.wait(timeout=600) for rank in ranks] == [0, 0]
-    finally:
-        for rank in ranks:
-            rank.kill()
-            rank.wait()
+    on_two(score_a_share, tmp_path, monkeypatch=monkeypatch)
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
     for count in (5, 1):
         alone = evaluate(brightest, in_memory(images[:count], labels[:count]), **SETTINGS).to_json()

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 import torch
+from tests.parity import from_bits
 from torch import Tensor
 
 from segue.ops import mixing
@@ -38,7 +39,7 @@ class GivenMix:
 
     def __call__(self, source: View, target: View) -> View:
         assert source.label is not None and target.label is not None and target.weight is not None
-        mask = next(self.masks).squeeze(1).bool()
+        mask = from_bits(next(self.masks)).squeeze(1)
         return View(
             "target",
             mixing.paste(mask, source.image, target.image),

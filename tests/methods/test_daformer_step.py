@@ -50,7 +50,7 @@ def method(data: Data, config: dict) -> SelfTraining:
             )
         },
         threshold=config["pseudo_threshold"],
-        mix=GivenMix([data["step0/mix_mask"], data["step1/mix_mask"]]),
+        mix=GivenMix([data["step0/mix_mask_bits"], data["step1/mix_mask_bits"]]),
         margins=Margins(top=config["ignore_top"] / 96, bottom=config["ignore_bottom"] / 96),
     )
 

@@ -1,12 +1,12 @@
 """Checkpoints with every official list of names and shapes are recognised, complete both ways, or clearly refused."""
 
-import json
 import pickle
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.parity import checkpoint_shapes, to_foreign
 from torch import Tensor
 
 from segue.models import naming
@@ -22,12 +22,11 @@ State = dict[str, Tensor]
 def synthesised(fixtures_dir: Path, name: str) -> State:
     """Random numbers under official names, in official shapes; small numbers, so that files stay honest."""
     generator = torch.Generator().manual_seed(0)
-    keys: dict[str, list[int]] = json.loads((fixtures_dir / "keys" / f"{name}.json").read_text())["keys"]
     return {
         key: torch.tensor(7)
         if key.endswith("num_batches_tracked")
         else torch.rand(shape, generator=generator)
-        for key, shape in keys.items()
+        for key, shape in checkpoint_shapes(fixtures_dir, name).items()
     }
 
 
@@ -65,7 +64,7 @@ def test_whole_networks_both_ways(fixtures_dir: Path, saved, name: str) -> None:
     assert (found.kind, found.network["encoder"], found.network["num_classes"]) == (kind, encoder, 19)
     network = build_segmenter(**found.network)
     network.load_state_dict(found.state)
-    back = naming.to_foreign(network.state_dict(), rules)
+    back = to_foreign(network.state_dict(), rules)
     kept = {
         key: value
         for key, value in official.items()

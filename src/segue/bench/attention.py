@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.bench.measure import Row, median_ms, row
+from segue.bench.measure import Row, row
 from segue.bench.memory import peak_mib
+from segue.clock import median_ms
 from segue.memory import keep_memory
 from segue.models.build import build_encoder
 from segue.models.encoders.encoder import Encoder

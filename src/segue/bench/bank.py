@@ -2,9 +2,10 @@
 
 import torch
 
-from segue.bench.measure import Row, median_ms, row
+from segue.bench.measure import Row, row
 from segue.bench.memory import peak_mib
 from segue.bench.step import CLASSES, noise_batch, one_step, self_training
+from segue.clock import median_ms
 from segue.memory import keep_memory
 from segue.methods.self_training import SelfTraining
 from segue.methods.terms.instance_bank import InstanceBank, InstanceBankSettings, Pace

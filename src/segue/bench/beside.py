@@ -12,11 +12,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from segue.bench.measure import Row, compared, in_turns, times_ms
+from segue.bench.measure import Row, compared
 from segue.bench.official import PlainHead
 from segue.bench.official_step import OfficialStep
 from segue.bench.step import CLASSES, noise_batch, self_training
 from segue.bench.stopwatch import Stopwatch, replaced
+from segue.clock import in_turns, times_ms
 from segue.engine import optim
 from segue.memory import keep_memory
 from segue.methods.self_training import SelfTraining

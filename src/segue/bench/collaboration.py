@@ -4,8 +4,9 @@ import copy
 
 import torch
 
-from segue.bench.measure import Row, median_ms, row
+from segue.bench.measure import Row, row
 from segue.bench.step import CLASSES, noise_batch, one_step
+from segue.clock import median_ms
 from segue.memory import keep_memory
 from segue.methods.collaborative import CollaborativeTeacher, draw_layers
 from segue.methods.mixing import ClassMix

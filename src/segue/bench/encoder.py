@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from segue.bench.measure import Row, compared, times_ms
+from segue.bench.measure import Row, compared
+from segue.clock import times_ms
 from segue.memory import keep_memory
 from segue.models.build import build_encoder
 from segue.models.encoders import mit

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from segue.bench.measure import Row, median_ms, row
+from segue.bench.measure import Row, row
 from segue.classes import CITYSCAPES_19
+from segue.clock import median_ms
 from segue.data.picture import read_image, read_label
 from segue.evaluate.fusing import Fusion, FusionRules
 from segue.evaluate.labelling import describe, png

@@ -5,9 +5,10 @@ from typing import cast
 
 import torch
 
-from segue.bench.measure import Row, median_ms, row
+from segue.bench.measure import Row, row
 from segue.bench.step import noise_batch, one_step, self_training
 from segue.bench.stopwatch import Stopwatch
+from segue.clock import median_ms
 from segue.memory import keep_memory
 from segue.methods.self_training import SelfTraining
 from segue.methods.terms.frozen_regularizer import FrozenRegularizer, FrozenRegularizerSettings

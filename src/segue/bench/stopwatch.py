@@ -1,12 +1,13 @@
 """Seconds by name within one step, so that its phases can be told apart."""
 
-import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from segue.clock import now
 
 
 class Stopwatch:
@@ -67,9 +68,7 @@ class Stopwatch:
         self.seconds[name] = self.seconds.get(name, 0.0) + seconds
 
     def _now(self) -> float:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter()
+        return now(self.device)
 
 
 @contextmanager

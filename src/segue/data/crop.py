@@ -32,7 +32,6 @@ class RandomCrop:
         size: The piece's rows and columns, in pixels.
         fill: The colour of padding, 0 to 255: the mean that normalisation subtracts.
         resize: A box (rows, columns) that pictures are resized to before cropping; None leaves them.
-        keep_ratio: Fit a picture into the box, long side along long side, instead of stretching it.
         scale: The range of a random factor on the resized sides, drawn uniformly.
         flip: The probability of mirroring left to right, in [0, 1].
         max_share: Refuse crops in which one class fills this share of the labelled pixels or more, and those
@@ -55,7 +54,6 @@ class RandomCrop:
         *,
         fill: tuple[float, float, float],
         resize: tuple[int, int] | None = None,
-        keep_ratio: bool = True,
         scale: tuple[float, float] = (1.0, 1.0),
         flip: float = 0.5,
         max_share: float = 1.0,
@@ -78,7 +76,6 @@ class RandomCrop:
         self.size = size
         self.fill = (red, green, blue)
         self.resize = resize
-        self.keep_ratio = keep_ratio
         self.scale = scale
         self.flip = flip
         self.max_share = max_share
@@ -159,7 +156,7 @@ class RandomCrop:
     ) -> Placement:
         rows, columns = height, width
         if self.resize is not None:
-            rows, columns = fitted((height, width), self.resize) if self.keep_ratio else self.resize
+            rows, columns = fitted((height, width), self.resize)
         if self.scale != (1.0, 1.0):
             factor = self.scale[0] + (self.scale[1] - self.scale[0]) * _uniform(generator)
             rows, columns = _rounded(rows * factor), _rounded(columns * factor)

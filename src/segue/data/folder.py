@@ -36,10 +36,6 @@ class ImageFolder(PictureFiles):
             a ``classes.json``, ``.yaml`` or ``.yml`` of its own; None for the training classes.
         class_map: From own class names to training names or "ignore"; see label_table.
         map_place: Where that map is written, for messages.
-        image_folder: What the folder of images is called.
-        label_folder: What the folder of labels is called; None for the usual names.
-        image_suffix: What image names end in before their extension, over and above the picture's name.
-        label_suffix: The same for labels.
         patterns: Which of the pictures are meant; the others need no label.
 
     Raises:
@@ -57,15 +53,11 @@ class ImageFolder(PictureFiles):
         label_classes: Sequence[str] | Path | str | None = None,
         class_map: Mapping[str, str] | None = None,
         map_place: str = "class_map",
-        image_folder: str = "images",
-        label_folder: str | None = None,
-        image_suffix: str = "",
-        label_suffix: str = "",
         patterns: NamePatterns = EVERY,
     ) -> None:
         root = Path(root).expanduser()
-        folder = find_folder(root, (image_folder,), split=split, plain=not labelled)
-        images = find_files(folder, suffix=image_suffix)
+        folder = find_folder(root, ("images",), split=split, plain=not labelled)
+        images = find_files(folder)
         if not images:
             raise ValueError(f"{folder}: no picture here; jpg, png, bmp, tif and webp files are looked for")
         images = patterns.chosen(images, folder)
@@ -73,9 +65,8 @@ class ImageFolder(PictureFiles):
             super().__init__(images, classes=classes)
             return
         own = _label_classes(root, label_classes, classes)
-        kinds = LABEL_FOLDERS if label_folder is None else (label_folder,)
-        folder = find_folder(root, kinds, split=split, plain=False)
-        labels = pair(images, find_files(folder, suffix=label_suffix), folder)
+        folder = find_folder(root, LABEL_FOLDERS, split=split, plain=False)
+        labels = pair(images, find_files(folder), folder)
         super().__init__(
             images,
             classes=classes,

@@ -90,7 +90,7 @@ def pair(images: dict[str, Path], labels: dict[str, Path], folder: Path) -> list
     lost = [name for name in images if name not in labels]
     if lost:
         near = get_close_matches(lost[0], list(labels)[:2000], n=1)
-        hint = f" (near: {labels[near[0]].name}; is there a suffix to declare?)" if near else ""
+        hint = f" (near: {labels[near[0]].name})" if near else ""
         raise FileNotFoundError(
             f"{images[lost[0]]}: no label {folder / lost[0]}.png{hint}; {len(lost)} of {len(images)} images"
             " have none: add the labels or remove the images"

@@ -78,52 +78,67 @@ def build_loader(
     Raises:
         ValueError: If a source label is wrong: all of them are read for the statistics, once.
     """
-    data = experiment.data
     offline, soft = _offline_labels(experiment, reading, target)
+    source_crop, target_crop = _crops(experiment, reading)
     mean, std = normalisation(experiment.network.encoder)
-    rare = data.rare_classes
-    sampler: Sampler = UniformSampler(len(source))
-    # Counting reads every label: bad ones are found here.
-    if rare is not None or data.source.dataset != "street_scenes":
-        statistics = class_statistics(source, cache=statistics_cache)
-        if rare is not None:
-            sampler = RareClassSampler(statistics, temperature=rare.temperature, min_share=rare.min_share)
     return Loader(
         source,
         target,
-        source_transform=RandomCrop(
-            data.crop,
-            fill=mean,
-            resize=data.source.resize,
-            scale=data.scale,
-            flip=data.flip,
-            max_share=data.max_share,
-            min_share=rare.min_share if rare else 0.0,
-            min_crop_ratio=rare.min_crop_ratio if rare else 0.0,
-        ),
-        target_transform=RandomCrop(
-            data.crop,
-            fill=mean,
-            resize=data.target.resize,
-            scale=data.scale,
-            flip=data.flip,
-            margins=Margins(**data.target.margins.model_dump()) if data.target.margins else None,
-            mined=[training_classes(data).index(name) for name in reading.mined],
-            mine_chance=reading.mine_chance,
-        ),
-        source_sampler=sampler,
-        batch=data.batch,
+        source_transform=source_crop,
+        target_transform=target_crop,
+        source_sampler=_sampler(experiment, source, statistics_cache),
+        batch=experiment.data.batch,
         seed=experiment.seed,
         mean=mean,
         std=std,
         device=device,
-        workers=data.workers,
+        workers=experiment.data.workers,
         rank=rank,
         world=world,
         offline=offline,
         soft=soft,
         deck=_deck(experiment, reading, source, target),
     )
+
+
+def _crops(experiment: Experiment, reading: Reading) -> tuple[RandomCrop, RandomCrop]:
+    """What is cut from pictures of the source and of the target."""
+    data, rare = experiment.data, experiment.data.rare_classes
+    fill, _ = normalisation(experiment.network.encoder)
+    margins = data.target.margins
+    source = RandomCrop(
+        data.crop,
+        fill=fill,
+        resize=data.source.resize,
+        scale=data.scale,
+        flip=data.flip,
+        max_share=data.max_share,
+        min_share=rare.min_share if rare else 0.0,
+        min_crop_ratio=rare.min_crop_ratio if rare else 0.0,
+    )
+    target = RandomCrop(
+        data.crop,
+        fill=fill,
+        resize=data.target.resize,
+        scale=data.scale,
+        flip=data.flip,
+        margins=Margins(**margins.model_dump()) if margins else None,
+        mined=[training_classes(data).index(name) for name in reading.mined],
+        mine_chance=reading.mine_chance,
+    )
+    return source, target
+
+
+def _sampler(experiment: Experiment, source: Dataset, cache: Path) -> Sampler:
+    """Which source picture comes next."""
+    data, rare = experiment.data, experiment.data.rare_classes
+    if rare is None and data.source.dataset == "street_scenes":
+        return UniformSampler(len(source))
+    # Counting reads every label: bad ones are found here, also by who draws all pictures alike.
+    statistics = class_statistics(source, cache=cache)
+    if rare is None:
+        return UniformSampler(len(source))
+    return RareClassSampler(statistics, temperature=rare.temperature, min_share=rare.min_share)
 
 
 def _offline_labels(

@@ -14,6 +14,7 @@ from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwar
 from rich.console import Console
 
 from segue import __version__
+from segue.data.dataset import Dataset
 from segue.engine import experiment as experiments
 from segue.engine.build import build_loader, build_method, build_student
 from segue.engine.domains import open_domain, training_classes
@@ -23,6 +24,7 @@ from segue.engine.scoring import plan, score_run
 from segue.engine.settings import Experiment
 from segue.engine.statistics import settle_statistics
 from segue.methods.context import Preparation
+from segue.methods.method import Reading
 from segue.models.build import normalisation
 from segue.models.weights import Card, save_model
 
@@ -65,14 +67,7 @@ def train(
             style="bold yellow",
         )
     same_experiment(folder, experiment)
-    data, reading = experiment.data, experiment.method.reading(experiment.recipe)
-    source = open_domain(data, data.source, labelled=True)
-    looks = reading.target or experiment.network.statistics == "target"
-    pictures = open_domain(data, data.target, labelled=False) if looks else None
-    target = pictures if reading.target else None
-    for dataset in (source, pictures, *_evaluation_domains(experiment)):
-        if dataset is not None:
-            dataset.check()
+    source, target = _open(experiment)
 
     torch.manual_seed(experiment.seed)
     method = build_method(experiment, build_student(experiment))
@@ -85,29 +80,47 @@ def train(
         device=accelerator.device,
         rank=accelerator.process_index,
         world=accelerator.num_processes,
-        reading=reading,
+        reading=_reading(experiment),
     )
-    boxes = {"source": data.source.resize, "target": data.target.resize}
+    boxes = {"source": experiment.data.source.resize, "target": experiment.data.target.resize}
     method.prepare(Preparation(folder, source, target, boxes, accelerator.device))
     trainer = Trainer(experiment, folder, method=method, accelerator=accelerator)
-    mean, std = normalisation(experiment.network.encoder)
-    classes = training_classes(data)
     if accelerator.is_main_process:
         experiments.save(experiment, folder / "experiment.yaml")
     if trainer.step:
         console.print(f"going on from step {trainer.step} of {experiment.steps} in {folder}", markup=False)
     if trainer.step < experiment.steps:
-        trainer.run(
-            loader.steps,
-            painter=ViewPainter(folder, classes=classes, mean=mean, std=std),
-            console=console,
-        )
+        mean, std = normalisation(experiment.network.encoder)
+        painter = ViewPainter(folder, classes=training_classes(experiment.data), mean=mean, std=std)
+        trainer.run(loader.steps, painter=painter, console=console)
     statistics = settle_statistics(experiment, method, device=accelerator.device)
     if accelerator.is_main_process:
         _save_models(experiment, folder, trainer, statistics)
     accelerator.wait_for_everyone()  # whoever goes on may read the model
     seed_step(experiment.seed, experiment.steps, accelerator.process_index)
     return score_run(experiment, folder, method, accelerator=accelerator, statistics=statistics)
+
+
+def _open(experiment: Experiment) -> tuple[Dataset, Dataset | None]:
+    """The source's pictures, and the target's if the method learns from them; all that the run uses are checked."""
+    data = experiment.data
+    source = open_domain(data, data.source, labelled=True)
+    learnt = _reading(experiment).target
+    looked_at = learnt or experiment.network.statistics == "target"
+    target = open_domain(data, data.target, labelled=False) if looked_at else None
+    scored_on = [
+        open_domain(data, domain, labelled=True)
+        for domain in (data.source_evaluation, data.evaluation)
+        if domain is not None
+    ]
+    for dataset in (source, target, *scored_on):
+        if dataset is not None:
+            dataset.check()
+    return source, target if learnt else None
+
+
+def _reading(experiment: Experiment) -> Reading:
+    return experiment.method.reading(experiment.recipe)
 
 
 def _save_models(experiment: Experiment, folder: Path, trainer: Trainer, statistics: str | None) -> None:
@@ -180,12 +193,3 @@ def same_experiment(folder: Path, experiment: Experiment) -> None:
         raise ValueError(
             f"{folder} holds another experiment (it differs in {', '.join(different[:4])}): choose another --out"
         )
-
-
-def _evaluation_domains(experiment: Experiment) -> list:
-    data = experiment.data
-    return [
-        open_domain(data, domain, labelled=True)
-        for domain in (data.source_evaluation, data.evaluation)
-        if domain is not None
-    ]

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, create_model, field_validator, model_validator
 
-from segue.classes import nearest
+from segue.classes import Colour, nearest
 from segue.methods import METHODS
 from segue.methods.method import MethodSettings, TermSettings
 from segue.methods.terms import TERMS
 from segue.models.settings import NetworkSettings
-from segue.settings import Colour, Count, MarginSettings, Positive, Settings, Share
+from segue.settings import Count, MarginSettings, Positive, Settings, Share
 
 if TYPE_CHECKING:
     AnyMethod: TypeAlias = MethodSettings

@@ -1,7 +1,5 @@
 """Two networks side by side: whose layers see alike, whose parameters moved, and what a picture costs."""
 
-import statistics
-import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
@@ -10,6 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from segue.clock import median_ms
 from segue.evaluate.predict import evaluating
 from segue.models.segmenter import Segmenter
 from segue.ops.likeness import linear_cka
@@ -125,23 +124,16 @@ def milliseconds(networks: Mapping[str, nn.Module], image: Tensor, *, repeats: i
     Returns:
         By name.
     """
-    times: dict[str, list[float]] = {name: [] for name in networks}
-    for turn in range(repeats + 1):
-        for name, network in networks.items():
-            began = time.perf_counter()
+
+    def seen_by(network: nn.Module) -> Callable[[], Tensor]:
+        def look() -> Tensor:
             with evaluating(network):
-                network(image)
-            _wait_for(image.device)
-            if turn:
-                times[name].append(1000 * (time.perf_counter() - began))
-    return {name: statistics.median(values) for name, values in times.items()}
+                return network(image)
 
+        return look
 
-def _wait_for(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
+    runs = {name: seen_by(network) for name, network in networks.items()}
+    return median_ms(runs, repeats=repeats, device=image.device)
 
 
 def _keeper(name: str, found: dict[str, Tensor]) -> Callable[[nn.Module, object, Tensor], None]:

@@ -13,6 +13,7 @@ from jaxtyping import Int64, Integer
 from torch import Tensor
 from torchmetrics.classification import MulticlassConfusionMatrix
 
+from segue.ranks import several
 from segue.scores import Scores
 from segue.types import IGNORE
 
@@ -29,7 +30,11 @@ def empty_confusion(classes: int, *, over_ranks: bool = True) -> MulticlassConfu
     """
     # Inputs are checked where they are read: doing it here would wait for the device at every picture.
     confusion = MulticlassConfusionMatrix(
-        classes, ignore_index=IGNORE, validate_args=False, sync_on_compute=over_ranks
+        classes,
+        ignore_index=IGNORE,
+        validate_args=False,
+        sync_on_compute=over_ranks,
+        distributed_available_fn=several,  # what divides the pictures also decides whether counts are summed
     )
     nothing = torch.full((1,), IGNORE)
     # Without any update a process that was given no picture would warn when it is asked for its share.

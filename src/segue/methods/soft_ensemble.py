@@ -19,6 +19,8 @@ from segue.settings import Positive
 from segue.types import Batch, Joint, Output, PixelLoss, View
 
 Kind = Literal["mean", "distribution"]
+SMOOTHING = 1e-3
+"""The share of the uniform distribution in a member's, so that no logarithm is without a bound."""
 
 
 class EnsembleDistillationSettings(MethodSettings):
@@ -112,13 +114,12 @@ def annealed(start: float, done: float) -> float:
     return start + (1.0 - start) * min(max((done - 0.25) / 0.5, 0.0), 1.0)
 
 
-def smoothed_log_mean(logits: Tensor, temperature: float, *, smoothing: float = 1e-3) -> Tensor:
+def smoothed_log_mean(logits: Tensor, temperature: float) -> Tensor:
     """The mean over the members of the log of their probability, mixed with a little of the uniform one.
 
     Args:
         logits: (T,B,K,H,W).
         temperature: The logits are divided by.
-        smoothing: The share of the uniform distribution, so that no logarithm is without a bound.
 
     Returns:
         (B,K,H,W), in float64 as :func:`segue.ops.losses.dirichlet_nll` needs it.
@@ -126,5 +127,5 @@ def smoothed_log_mean(logits: Tensor, temperature: float, *, smoothing: float = 
     total = torch.zeros_like(logits[0], dtype=torch.float64)
     for member in logits:  # one after the other, to hold the larger numbers of one alone
         probability = (member.double() / temperature).softmax(1)
-        total += ((1 - smoothing) * probability + smoothing / member.shape[1]).log()
+        total += ((1 - SMOOTHING) * probability + SMOOTHING / member.shape[1]).log()
     return total / len(logits)

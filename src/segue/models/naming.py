@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-State = dict[str, Tensor]
+from segue.models.tensor_files import State
 
 Rule = tuple[str, tuple[str, ...]]
 """A pattern of our names and the foreign name; two of them where the foreign project keeps two tensors apart.
@@ -33,9 +33,6 @@ NVLABS: Sequence[Rule] = (
     (r"head\.(?P<rest>.+)", ("decode_head.{rest}",)),
 )
 """SegFormer's own repository; its head fuses coarse to fine."""
-
-MIT: Sequence[Rule] = ((r"(?P<rest>.+)", ("{rest}",)),)
-"""Encoders alone, as they were trained on ImageNet."""
 
 _HUGGING_FACE_HEAD: Sequence[Rule] = (
     (r"head\.linear_fuse\.conv\.weight", ("decode_head.linear_fuse.weight",)),
@@ -153,26 +150,6 @@ def to_ours(
             used |= set(parts)
     _turn_levels(found, rules)
     return found, [name for name in state if name not in used]
-
-
-def to_foreign(state: Mapping[str, Tensor], rules: Sequence[Rule]) -> State:
-    """Our tensors under another project's names: the inverse of :func:`to_ours`.
-
-    Args:
-        state: Ours.
-        rules: One of this file's tables.
-
-    Returns:
-        Those that the other project has.
-    """
-    ours = dict(state)
-    _turn_levels(ours, rules)
-    found: State = {}
-    for name, value in ours.items():
-        parts = foreign_names(name, rules)
-        for part, tensor in zip(parts, value.chunk(len(parts)) if len(parts) > 1 else [value], strict=False):
-            found[part] = tensor
-    return found
 
 
 def _turn_levels(state: State, rules: Sequence[Rule]) -> None:

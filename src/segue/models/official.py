@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
-from torch import Tensor
 
 from segue.models import naming
 from segue.models.build import build_encoder, build_segmenter
 from segue.models.encoders import mit
-from segue.models.tensor_files import check_fit, read_content, tensors_of
+from segue.models.tensor_files import State, check_fit, read_content, tensors_of
 
-State = dict[str, Tensor]
 Part = Literal["student", "teacher"]
 
 PREFIXES = {"student": "model.", "teacher": "ema_model."}

@@ -12,6 +12,7 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 State = dict[str, Tensor]
+"""Tensors by name."""
 
 
 def read_state(path: Path) -> State:

@@ -188,7 +188,7 @@ def whole_method(data: Data) -> SelfTraining:
         teacher,
         {"feature_distance": distance, "frozen_regularizer": term},
         threshold=0.2,
-        mix=GivenMix([data["step0/mix_mask"], data["step1/mix_mask"]]),
+        mix=GivenMix([data["step0/mix_mask_bits"], data["step1/mix_mask_bits"]]),
         margins=Margins(top=4 / 64, bottom=10 / 64),
     ).train()
 

@@ -1,11 +1,11 @@
 """The mix transformer equals the official one: outputs, gradients, names, shapes, parameter counts."""
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.parity import checkpoint_shapes
 
 from segue.models.build import build_encoder
 from segue.models.encoders.mit import SIZES, MixTransformer
@@ -60,8 +60,7 @@ def test_gradients(official, threads):
 
 @pytest.mark.parametrize("name", SIZES)
 def test_names_and_shapes_are_official(fixtures_dir: Path, name):
-    content = json.loads((fixtures_dir / "keys" / f"{name}.json").read_text())
-    official = {key: tuple(shape) for key, shape in content["keys"].items()}
+    official = {key: tuple(shape) for key, shape in checkpoint_shapes(fixtures_dir, name).items()}
     with torch.device("meta"):
         network = build_encoder(name)
     own = {key: tuple(value.shape) for key, value in network.state_dict().items()}

@@ -1,12 +1,12 @@
 """DAFormer's head equals the official one: logits, losses, gradients, statistics, names and shapes."""
 
 import copy
-import json
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.parity import checkpoint_shapes
 
 from segue.models.heads.daformer import FUSIONS, DaformerHead
 from segue.models.segmenter import segmentation_loss
@@ -78,7 +78,7 @@ def test_training_pass(official):
 @pytest.mark.parametrize("context", FUSIONS)
 def test_names_and_shapes_are_official(fixtures_dir: Path, context):
     file = "daformer_mitb5_sepaspp" if context == "sepaspp" else f"head_daformer_{context}_mitb5"
-    keys = json.loads((fixtures_dir / "keys" / f"{file}.json").read_text())["keys"]
+    keys = checkpoint_shapes(fixtures_dir, file)
     head = {k.removeprefix("decode_head."): tuple(v) for k, v in keys.items() if k.startswith("decode_head.")}
     with torch.device("meta"):
         own = DaformerHead(WIDTHS, 19, context=context).state_dict()

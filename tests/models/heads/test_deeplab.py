@@ -1,11 +1,11 @@
 """DeepLab's heads: numbers of the code that everybody copied, official names, any size, gradients everywhere."""
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.parity import checkpoint_shapes
 
 from segue.models.heads.deeplab import BRANCHES, DeepLabV2Head, DeepLabV3PlusHead
 
@@ -37,7 +37,7 @@ def test_numbers_of_the_published_code(official, context):
 
 
 def named_as_official(fixtures_dir: Path, file: str, head: torch.nn.Module) -> bool:
-    keys = json.loads((fixtures_dir / "keys" / file).read_text())["keys"]
+    keys = checkpoint_shapes(fixtures_dir, file)
     expected = {name.removeprefix("decode_head."): tuple(shape) for name, shape in keys.items()}
     return {name: tuple(value.shape) for name, value in head.state_dict().items()} == expected
 
@@ -45,7 +45,7 @@ def named_as_official(fixtures_dir: Path, file: str, head: torch.nn.Module) -> b
 def test_names_shapes_and_count_of_version_two(fixtures_dir: Path):
     with torch.device("meta"):
         four, two = (DeepLabV2Head(RESNET, 19, context=context) for context in ("four", "two"))
-    assert named_as_official(fixtures_dir, "head_deeplabv2_r50_d8.json", four)
+    assert named_as_official(fixtures_dir, "head_deeplabv2_r50_d8", four)
     assert sum(p.numel() for p in four.parameters()) == 1_400_908
     assert sum(p.numel() for p in two.parameters()) == 700_454
 
@@ -53,7 +53,7 @@ def test_names_shapes_and_count_of_version_two(fixtures_dir: Path):
 def test_names_shapes_and_count_of_version_three_plus(fixtures_dir: Path):
     with torch.device("meta"):
         head = DeepLabV3PlusHead(RESNET, 19, channels=512)
-    assert named_as_official(fixtures_dir, "head_deeplabv3plus_r50_d8.json", head)
+    assert named_as_official(fixtures_dir, "head_deeplabv3plus_r50_d8", head)
     assert sum(p.numel() for p in head.parameters()) == 17_697_923
 
 

@@ -1,20 +1,22 @@
 """SegFormer's head equals DAFormer's copy of it, and after a change of names and order NVIDIA's original."""
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.parity import checkpoint_shapes, to_foreign
 
 from segue.models.build import build_segmenter
 from segue.models.heads.segformer import SegformerHead
-from segue.models.naming import NVLABS, to_foreign, to_ours
+from segue.models.naming import NVLABS, to_ours
 
 
 @pytest.fixture
 def official(fixtures_dir: Path):
-    return load_file(fixtures_dir / "segformer_head_tiny.safetensors")
+    features = load_file(fixtures_dir / "daformer_head_tiny.safetensors")
+    own = load_file(fixtures_dir / "segformer_head_tiny.safetensors")
+    return own | {name: value for name, value in features.items() if name.startswith("feat")}
 
 
 def tiny() -> SegformerHead:
@@ -54,7 +56,7 @@ def test_nvlabs_weights(official):
 
 @pytest.mark.parametrize("size", range(6))
 def test_nvlabs_names_and_shapes(fixtures_dir: Path, size):
-    keys = json.loads((fixtures_dir / "keys" / f"segformer_b{size}_nvlabs.json").read_text())["keys"]
+    keys = checkpoint_shapes(fixtures_dir, f"segformer_b{size}_nvlabs")
     official = {k: tuple(v) for k, v in keys.items() if "conv_seg" not in k}
     with torch.device("meta"):
         network = build_segmenter(
@@ -64,7 +66,7 @@ def test_nvlabs_names_and_shapes(fixtures_dir: Path, size):
 
 
 def test_names_and_shapes_of_daformers_copy(fixtures_dir: Path):
-    keys = json.loads((fixtures_dir / "keys" / "head_segformer_b5.json").read_text())["keys"]
+    keys = checkpoint_shapes(fixtures_dir, "head_segformer_b5")
     official = {k.removeprefix("decode_head."): tuple(v) for k, v in keys.items() if "conv_seg" not in k}
     with torch.device("meta"):
         own = SegformerHead((64, 128, 320, 512), 19, channels=768).state_dict()

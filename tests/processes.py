@@ -1,0 +1,37 @@
+"""Two processes that meet on this machine, for what has to be equal to one."""
+
+import os
+import socket
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+from accelerate.state import AcceleratorState, PartialState
+
+MEETING = timedelta(minutes=5)
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="gloo over spawn is tested on POSIX systems")
+
+
+def on_two(task: Callable[..., None], *arguments: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Call ``task(rank, *arguments)`` in two processes; it joins them itself, if it wants to."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("MASTER_PORT", str(free.getsockname()[1]))
+    mp.spawn(_one_of_two, (task, arguments), nprocs=2)
+
+
+def forget_processes() -> None:
+    """Let Accelerate find out anew who works together."""
+    AcceleratorState._reset_state()
+    PartialState._reset_state()
+
+
+def _one_of_two(rank: int, task: Callable[..., None], arguments: tuple[object, ...]) -> None:
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "ACCELERATE_USE_CPU": "true"}
+    torch.set_num_threads(1)
+    task(rank, *arguments)
+    PartialState().destroy_process_group()
