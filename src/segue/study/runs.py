@@ -11,6 +11,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from typing import cast
 
 from rich.console import Console
 
@@ -161,32 +162,27 @@ def _time_left(left: Sequence[Job], done: Sequence[Job], seconds: float) -> str:
 def _results(jobs: Sequence[Job], workers: int, cpu: bool) -> Iterator[tuple[Job, str, bool]]:
     """Each job as it ends, with its score in words or what went wrong, and whether it did."""
     waiting, free = list(jobs), list(range(workers))
-    running: dict[int, tuple[Job, _Worker, int]] = {}
+    running: dict[int, _Worker] = {}
     failed: set[Path] = set()
     try:
         while waiting or running:
-            unfinished = {job.folder for job in waiting} | {job.folder for job, _, _ in running.values()}
-            hopeless = [job for job in waiting if failed.intersection(job.needs)]
+            unfinished = {job.folder for job in [*waiting, *(worker.job for worker in running.values())]}
             ready = [job for job in waiting if not (unfinished | failed).intersection(job.needs)]
-            for job in hopeless or ([] if ready or running else waiting[:1]):
-                waiting.remove(job)
-                failed.add(job.folder)
-                yield job, "the run that it starts from has failed" if hopeless else "it needs itself", True
             for job in ready[: len(free)]:
                 waiting.remove(job)
-                place = free.pop(0)
-                worker = _Worker(job, cpu, place, workers)
-                running[worker.process.sentinel] = (job, worker, place)
-            for sentinel in wait(list(running)) if running else ():
-                assert isinstance(sentinel, int)
-                job, worker, place = running.pop(sentinel)
-                free.append(place)
-                said, is_failure = worker.result()
-                if is_failure:
-                    failed.add(job.folder)
-                yield job, said, is_failure
+                worker = _Worker(job, cpu, free.pop(0), workers)
+                running[worker.process.sentinel] = worker
+            if running:
+                ended = [running.pop(cast(int, sentinel)) for sentinel in wait(list(running))]
+                free += [worker.place for worker in ended]
+                results = [(worker.job, *worker.result()) for worker in ended]
+            else:
+                results = [(job, "a run that it starts from has failed", True) for job in waiting]
+                waiting = []
+            failed |= {job.folder for job, _, is_failure in results if is_failure}
+            yield from results
     finally:
-        for _, worker, _ in running.values():
+        for worker in running.values():
             worker.process.terminate()
 
 
@@ -194,6 +190,7 @@ class _Worker:
     """A process that trains one job; it ends with this process, however this one ends."""
 
     def __init__(self, job: Job, cpu: bool, place: int, places: int) -> None:
+        self.job, self.place = job, place
         context = get_context("spawn")
         self.answer, say = context.Pipe(duplex=False)
         parent_lives, self.alive = context.Pipe(duplex=False)
