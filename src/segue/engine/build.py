@@ -20,7 +20,6 @@ from segue.methods.method import Method, Reading
 from segue.models import student as students
 from segue.models.build import normalisation
 from segue.models.segmenter import Segmenter
-from segue.types import Margins
 
 
 def build_student(experiment: Experiment) -> Segmenter:
@@ -107,7 +106,7 @@ def build_loader(
             resize=data.target.resize,
             scale=data.scale,
             flip=data.flip,
-            margins=Margins(**data.target.margins.model_dump()) if data.target.margins else None,
+            margins=data.target.margins,
             mined=[training_classes(data).index(name) for name in reading.mined],
             mine_chance=reading.mine_chance,
         ),
