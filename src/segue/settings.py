@@ -34,7 +34,7 @@ class Margins(Settings):
     @model_validator(mode="after")
     def _leave_something(self) -> "Margins":
         if self.top + self.bottom >= 1 or self.left + self.right >= 1:
-            raise ValueError("margins: two opposite ones sum to less than 1")
+            raise ValueError("two opposite margins have to sum to less than 1")
         return self
 
 

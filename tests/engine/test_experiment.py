@@ -29,7 +29,11 @@ def test_written_and_read_back(recipe: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
-        ("method.momentun=0.9", "unknown key 'method.momentun'; did you mean 'momentum'?"),
+        ("method.treshold=0.9", "unknown key 'method.treshold'; did you mean 'threshold'?"),
+        (
+            "method.teacher.momentun=0.9",
+            "unknown key 'method.teacher.momentun'; did you mean 'momentum'?",
+        ),
         ("metod.momentum=0.9", "unknown key 'metod'; did you mean 'method'?"),
         ("data.source.rot=x", "unknown key 'data.source.rot'; did you mean 'root'?"),
         (
@@ -69,12 +73,12 @@ def test_a_pair_adjusts_pieces_that_a_recipe_uses_and_adds_none() -> None:
     pair = {
         **STREET_SCENES,
         "when": {
-            "method.name=self_training": {"method": {"momentum": 0.5}},
+            "method.teacher.name=average": {"method": {"teacher": {"momentum": 0.5}}},
             "terms.feature_distance": {"terms": {"feature_distance": {"share": 7}}},
         },
     }
     adapted, plain, simple = (experiment(r, pair) for r in ("daformer", "source_only", "dacs"))
-    assert adapted.method.momentum == 0.5
+    assert adapted.method.teacher.momentum == 0.5
     assert adapted.terms.feature_distance is not None and adapted.terms.feature_distance.share == 7
     assert plain.terms.feature_distance is None and simple.terms.feature_distance is None
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from segue.methods.collaborative import CollaborativeTeacher, attention_maps, draw_layers, exchangeable
+from segue.methods.teachers.blocks import attention_maps, draw_layers, exchangeable
+from segue.methods.teachers.collaborative import CollaborativeSettings, CollaborativeTeacher
 from segue.models.build import build_segmenter
 from segue.models.segmenter import Segmenter
 from segue.types import Batch, Source, Target
@@ -27,8 +28,16 @@ def batch(seed: int = 0) -> Batch:
 
 
 def teacher(student: Segmenter, layers: Sequence[str] = LAYERS, **options: object) -> CollaborativeTeacher:
-    given = {"match_from": 2, "match_until": 4, "every": 1, "momentum": 0.9} | options
-    return CollaborativeTeacher(network("mit_nano_deep", 1), student, layers, **given)
+    return collaborative(network("mit_nano_deep", 1), student, layers, **options)
+
+
+def collaborative(
+    large: Segmenter, student: Segmenter, layers: Sequence[str], *, seed: int = 0, **options: object
+) -> CollaborativeTeacher:
+    """In a run of ten steps, whose third to fifth compare unless told otherwise."""
+    given = {"match_from": 0.2, "match_until": 0.4, "every": 1, "momentum": 0.9} | options
+    settings = CollaborativeSettings(**given)  # type: ignore[arg-type]
+    return CollaborativeTeacher(settings, large, student, layers, steps=10, seed=seed)
 
 
 def state(one: torch.nn.Module) -> dict[str, Tensor]:
@@ -109,7 +118,7 @@ def test_the_student_is_seen_only_while_matches_are_sought() -> None:
     student = network("mit_nano", 2)
     passes = []
     student.encoder.register_forward_hook(lambda *_: passes.append(1))
-    one = teacher(student, match_from=2, match_until=6, every=3)
+    one = teacher(student, match_from=0.2, match_until=0.6, every=3)
     counts = []
     for step in range(9):
         one.follow(student, batch(step), step)
@@ -130,7 +139,7 @@ def test_a_block_that_attends_alike_scores_one_and_wins(kind: str) -> None:
     """The teacher's own copy as a student: every block is its own best match."""
     large = network("mit_nano_deep", 1)
     student = copy.deepcopy(large)
-    one = CollaborativeTeacher(large, student, LAYERS, match=kind, match_from=0, match_until=0)
+    one = collaborative(large, student, LAYERS, match=kind, match_from=0.0, match_until=0.0)
     one.follow(student, batch(), 0)
     assert one.matches() == list(LAYERS)
     places = [int(name.split(".")[1]) for name in LAYERS]
@@ -140,7 +149,7 @@ def test_a_block_that_attends_alike_scores_one_and_wins(kind: str) -> None:
 
 def test_channel_scores_by_hand() -> None:
     student = network("mit_nano_deep", 2)
-    one = teacher(student, ("block3.1",), match_from=0, match_until=1)
+    one = teacher(student, ("block3.1",), match_from=0.0, match_until=0.1)
     follow(one, student, range(2))
     expected = torch.zeros(4)
     for step in range(2):

@@ -8,12 +8,13 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
+from tests.methods.building import self_training
 from tests.methods.official import THINGS, Data, GivenMix, compare, part
 from torch import Tensor
 
 from segue.engine import optim
 from segue.methods.self_training import SelfTraining
-from segue.methods.teacher import EmaTeacher
+from segue.methods.teachers.average import AverageSettings, EmaTeacher
 from segue.methods.terms.feature_distance import FeatureDistance, FeatureDistanceSettings
 from segue.models.encoders.mit import MixTransformer
 from segue.models.heads.daformer import DaformerHead
@@ -56,7 +57,7 @@ def given_mask(visible: Tensor):
 
 def method(data: Data, config: dict) -> SelfTraining:
     student = network(config)
-    teacher = EmaTeacher(student)
+    teacher = EmaTeacher(AverageSettings(), student)
     student.load_state_dict(part(data, "student/"))
     # The official teacher starts with the student's parameters but its own, fresh buffers.
     teacher.network.load_state_dict(dict(student.named_parameters()), strict=False)
@@ -67,14 +68,14 @@ def method(data: Data, config: dict) -> SelfTraining:
     )
     reference.load_state_dict({k.removeprefix("encoder."): v for k, v in part(data, "imagenet/").items()})
     seen_small = torch.nn.Sequential(Shrink(2), reference)
-    return SelfTraining(
+    return self_training(
         student,
-        teacher,
         {
             "feature_distance": FeatureDistance(
                 FeatureDistanceSettings(), seen_small, classes=THINGS, num_classes=19
             )
         },
+        teacher=teacher,
         threshold=config["pseudo_threshold"],
         mix=GivenMix([data["step0/mix_mask"]]),
         mask=given_mask(data["step0/patch_mask"]),

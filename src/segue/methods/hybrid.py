@@ -77,4 +77,6 @@ class HybridPair:
                 return groups.cutout(size, device=device)
             case _:
                 others = {"source": None, "pseudo": target.label, "mixed": shown.label}
-                return groups.semantic(source.label, others[self.settings.target_mask], scattered=self.settings.scattered)
+                return groups.semantic(
+                    source.label, others[self.settings.target_mask], scattered=self.settings.scattered
+                )

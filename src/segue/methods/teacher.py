@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from segue.methods.context import Context, Preparation, Trained
 from segue.methods.method import Term
 from segue.settings import Settings
-from segue.types import Batch, Output
+from segue.types import Batch
 
 
 class Teacher(nn.Module):

@@ -7,7 +7,9 @@ from segue.trees import Tree, merge
 DISTILLATION: Tree = {
     "size": "distilled",  # the pair's smaller network
     "method": {
-        "teacher": {"name": "large"},  # f_T in the average's place; what it says of the target is learnt mixed
+        "teacher": {
+            "name": "large"
+        },  # f_T in the average's place; what it says of the target is learnt mixed
         "threshold": 0.968,  # of its confidence
     },
 }

@@ -6,18 +6,20 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
+from tests.methods.building import self_training
 from tests.methods.official import THINGS, Data, GivenMix, compare, part
 from torch import Tensor, nn
 
 from segue.engine import optim
 from segue.methods.self_training import SelfTraining
-from segue.methods.teacher import EmaTeacher
+from segue.methods.teachers.average import AverageSettings, EmaTeacher
 from segue.methods.terms.feature_distance import FeatureDistance, FeatureDistanceSettings
 from segue.methods.terms.sam_regularizer import SamRegularizer, SamRegularizerSettings
 from segue.models.encoders.mit import MixTransformer
 from segue.models.heads.daformer import DaformerHead
 from segue.models.segmenter import Segmenter, segmentation_loss
-from segue.types import Batch, Margins, Source, Target, View
+from segue.settings import Margins
+from segue.types import Batch, Source, Target, View
 
 DIMS, HEADS = (8, 16, 20, 32), (1, 2, 5, 8)
 SMALL = {"sam_channels": 12, "channels": (4, 8, 12, 16), "heads": (1, 2, 3, 4)}
@@ -123,7 +125,7 @@ def test_sam_is_frozen_and_outside_of_everything_that_is_trained_or_saved() -> N
     student, view = student_of(5), a_view()
     term = small_term()
     assert len(term.state_dict()) == 24 and not any("mixing" in name for name in term.state_dict())
-    method = SelfTraining(student, EmaTeacher(student), {"sam_regularizer": term})
+    method = self_training(student, {"sam_regularizer": term})
     groups = optim.parameter_groups(method, lr=1.0, head_factor=10.0, weight_decay=0.01)
     rates = {id(parameter): group["lr"] for group in groups for parameter in group["params"]}
     assert all(rates[id(parameter)] == 1.0 for parameter in term.parameters())
@@ -170,7 +172,7 @@ LOGGED = {
 
 def whole_method(data: Data) -> SelfTraining:
     student = student_of(19)
-    teacher = EmaTeacher(student)
+    teacher = EmaTeacher(AverageSettings(), student)
     student.load_state_dict(part(data, "student/"))
     # The official teacher starts with the student's parameters but its own, fresh buffers.
     teacher.network.load_state_dict(dict(student.named_parameters()), strict=False)
@@ -179,10 +181,10 @@ def whole_method(data: Data) -> SelfTraining:
     term = SamRegularizer(SamRegularizerSettings(), StandIn(data["sam_map"]), **SMALL)
     term.load_state_dict({n.removeprefix("ssr/"): v for n, v in data.items() if n.startswith("ssr/")})
     distance = FeatureDistance(FeatureDistanceSettings(), reference, classes=THINGS, num_classes=19)
-    return SelfTraining(
+    return self_training(
         student,
-        teacher,
         {"feature_distance": distance, "sam_regularizer": term},
+        teacher=teacher,
         threshold=0.2,
         mix=GivenMix([data["step0/mix_mask"], data["step1/mix_mask"]]),
         margins=Margins(top=4 / 64, bottom=10 / 64),
