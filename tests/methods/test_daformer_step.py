@@ -18,6 +18,7 @@ from segue.methods.terms.feature_distance import FeatureDistance, FeatureDistanc
 from segue.models.encoders.mit import MixTransformer
 from segue.models.heads.daformer import DaformerHead
 from segue.models.segmenter import Segmenter
+from segue.models.settings import NetworkSettings
 from segue.settings import Margins
 from segue.types import Batch, Source, Target
 
@@ -34,7 +35,9 @@ def method(data: Data, config: dict) -> SelfTraining:
         heads=config["backbone"]["num_heads"],
         drop_path=0.0,
     )
-    student = Segmenter(encoder, DaformerHead(encoder.out_channels, 19, channels=8, dropout=0.0))
+    student = Segmenter(
+        encoder, DaformerHead(encoder.out_channels, 19, NetworkSettings(channels=8, dropout=0.0))
+    )
     teacher = EmaTeacher(AverageSettings(), student)
     student.load_state_dict(part(data, "student/"))
     # The official teacher starts with the student's parameters but its own, fresh buffers.

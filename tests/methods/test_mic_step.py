@@ -19,6 +19,7 @@ from segue.methods.terms.feature_distance import FeatureDistance, FeatureDistanc
 from segue.models.encoders.mit import MixTransformer
 from segue.models.heads.daformer import DaformerHead
 from segue.models.multi_resolution import MultiResolution, Shrink
+from segue.models.settings import MultiResolutionSettings, NetworkSettings
 from segue.ops.windows import Window
 from segue.types import Batch, Source, Target, View
 
@@ -27,6 +28,8 @@ LOGGED = {
     "target": "mix.decode",
     "masked": "masked.decode",
 }
+
+HRDA = MultiResolutionSettings().model_dump(exclude={"detail", "attention"})
 
 
 class GivenWindows(MultiResolution):
@@ -43,9 +46,11 @@ def network(config: dict) -> GivenWindows:
     encoder = MixTransformer(
         backbone["embed_dims"], backbone["depths"], heads=backbone["num_heads"], drop_path=0.0
     )
-    head = DaformerHead(encoder.out_channels, 19, channels=width, dropout=0.0)
-    attention = DaformerHead(encoder.out_channels, 19, channels=width, context="conv1", dropout=0.0)
-    return GivenWindows(encoder, head, attention_head=attention, detail=(64, 64))
+    head = DaformerHead(encoder.out_channels, 19, NetworkSettings(channels=width, dropout=0.0))
+    attention = DaformerHead(
+        encoder.out_channels, 19, NetworkSettings(channels=width, context="conv1", dropout=0.0)
+    )
+    return GivenWindows(encoder, head, attention_head=attention, detail=(64, 64), **HRDA)
 
 
 def given_mask(visible: Tensor):

@@ -53,6 +53,9 @@ def _two_steps(
                 student.head,
                 attention_head=student.attention_head,
                 detail=student.detail,
+                context_scale=1 / student.shrinks,
+                detail_share=student.detail_share,
+                overlap=student.overlap,
             ),
         )
     method = method.to(device).train()

@@ -18,6 +18,7 @@ from segue.methods.terms.sam_regularizer import SamRegularizer, SamRegularizerSe
 from segue.models.encoders.mit import MixTransformer
 from segue.models.heads.daformer import DaformerHead
 from segue.models.segmenter import Segmenter, segmentation_loss
+from segue.models.settings import NetworkSettings
 from segue.settings import Margins
 from segue.types import Batch, Source, Target, View
 
@@ -92,7 +93,11 @@ def test_the_order_of_tokens_and_cells_does_not_matter(data: Data) -> None:
 
 def test_new_parameters_of_the_paper() -> None:
     term = SamRegularizer(
-        SamRegularizerSettings(), nn.Identity(), sam_channels=256, channels=(64, 128, 320, 512)
+        SamRegularizerSettings(),
+        nn.Identity(),
+        sam_channels=256,
+        channels=(64, 128, 320, 512),
+        heads=(1, 2, 5, 8),
     )
     assert sum(parameter.numel() for parameter in term.parameters()) == 1_804_288
 
@@ -100,7 +105,8 @@ def test_new_parameters_of_the_paper() -> None:
 def student_of(classes: int) -> Segmenter:
     torch.manual_seed(0)
     encoder = MixTransformer((4, 8, 12, 16), (1, 1, 1, 1), heads=(1, 2, 3, 4), drop_path=0.0)
-    return Segmenter(encoder, DaformerHead(encoder.out_channels, classes, channels=8, dropout=0.0)).train()
+    head = DaformerHead(encoder.out_channels, classes, NetworkSettings(channels=8, dropout=0.0))
+    return Segmenter(encoder, head).train()
 
 
 def small_term(**options) -> SamRegularizer:

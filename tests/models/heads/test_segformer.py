@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from segue.models.build import build_segmenter
 from segue.models.heads.segformer import SegformerHead
 from segue.models.naming import NVLABS, to_foreign, to_ours
+from segue.models.settings import NetworkSettings
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def official(fixtures_dir: Path):
 
 
 def tiny() -> SegformerHead:
-    return SegformerHead((8, 16, 24, 32), 19, channels=16).eval()
+    return SegformerHead((8, 16, 24, 32), 19, NetworkSettings(channels=16)).eval()
 
 
 def features_of(data):
@@ -67,5 +68,5 @@ def test_names_and_shapes_of_daformers_copy(fixtures_dir: Path):
     keys = json.loads((fixtures_dir / "keys" / "head_segformer_b5.json").read_text())["keys"]
     official = {k.removeprefix("decode_head."): tuple(v) for k, v in keys.items() if "conv_seg" not in k}
     with torch.device("meta"):
-        own = SegformerHead((64, 128, 320, 512), 19, channels=768).state_dict()
+        own = SegformerHead((64, 128, 320, 512), 19, NetworkSettings(channels=768)).state_dict()
     assert {k: tuple(v.shape) for k, v in own.items()} == official

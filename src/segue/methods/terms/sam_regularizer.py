@@ -73,7 +73,7 @@ class SamRegularizer(Term):
         *,
         sam_channels: int,
         channels: Sequence[int],
-        heads: Sequence[int] = (1, 2, 5, 8),
+        heads: Sequence[int],
     ) -> None:
         super().__init__()
         self.settings = settings
