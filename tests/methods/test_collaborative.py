@@ -154,9 +154,9 @@ def test_channel_scores_by_hand() -> None:
     expected = torch.zeros(4)
     for step in range(2):
         image = batch(step).target.image
-        own = attention_maps(one.network, image, ["block3.1"])["block3.1"]
+        own = attention_maps(one.network, image, ["block3.1"], "projected")["block3.1"]
         for place in range(4):
-            other = attention_maps(student, image, [f"block3.{place}"])[f"block3.{place}"]
+            other = attention_maps(student, image, [f"block3.{place}"], "projected")[f"block3.{place}"]
             cosines = [
                 torch.dot(own[:, c], other[:, c]) / (own[:, c].norm() * other[:, c].norm())
                 for c in range(own.shape[1])
@@ -169,7 +169,7 @@ def test_what_enters_the_projection_can_be_compared_instead() -> None:
     one = network("mit_nano", 2)
     image = batch().target.image
     before = attention_maps(one, image, ["block2.0"], "before_projection")["block2.0"]
-    after = attention_maps(one, image, ["block2.0"])["block2.0"]
+    after = attention_maps(one, image, ["block2.0"], "projected")["block2.0"]
     projection = one.encoder.get_submodule("block2.0.attn.proj")
     torch.testing.assert_close(projection(before[None, None])[0, 0], after)
 
@@ -213,5 +213,5 @@ def test_under_two_resolutions_the_context_is_compared() -> None:
     sizes = {"multi_resolution": {"detail": (64, 64)}}
     student = network("mit_nano", 2, **sizes)
     image = torch.randn(1, 3, 128, 128)
-    found = attention_maps(student, image, ["block1.0"])["block1.0"]
+    found = attention_maps(student, image, ["block1.0"], "projected")["block1.0"]
     assert found.shape == ((128 // 2 // 4) ** 2, 16)

@@ -43,7 +43,10 @@ def method(data: Data, config: dict) -> SelfTraining:
     # The official teacher starts with the student's parameters but its own, fresh buffers.
     teacher.network.load_state_dict(dict(student.named_parameters()), strict=False)
     reference = MixTransformer(
-        config["backbone"]["embed_dims"], config["backbone"]["depths"], heads=config["backbone"]["num_heads"]
+        config["backbone"]["embed_dims"],
+        config["backbone"]["depths"],
+        heads=config["backbone"]["num_heads"],
+        drop_path=0.0,
     )
     reference.load_state_dict({k.removeprefix("encoder."): v for k, v in part(data, "imagenet/").items()})
     return self_training(

@@ -69,7 +69,10 @@ def method(data: Data, config: dict) -> SelfTraining:
     boxes = data["step0/crop_boxes_source_mixed_masked"].tolist()
     student.given = iter([(slice(y1, y2), slice(x1, x2)) for y1, y2, x1, x2 in boxes])
     reference = MixTransformer(
-        config["backbone"]["embed_dims"], config["backbone"]["depths"], heads=config["backbone"]["num_heads"]
+        config["backbone"]["embed_dims"],
+        config["backbone"]["depths"],
+        heads=config["backbone"]["num_heads"],
+        drop_path=0.0,
     )
     reference.load_state_dict({k.removeprefix("encoder."): v for k, v in part(data, "imagenet/").items()})
     seen_small = torch.nn.Sequential(Shrink(2), reference)

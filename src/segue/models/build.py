@@ -12,12 +12,12 @@ from segue.models.segmenter import Segmenter
 from segue.models.settings import MultiResolutionSettings, NetworkSettings
 
 
-def build_encoder(name: str, *, drop_path: float = 0.1) -> Encoder:
+def build_encoder(name: str, *, drop_path: float | None = None) -> Encoder:
     """An encoder with random weights.
 
     Args:
         name: A key of ``ENCODERS``.
-        drop_path: Rate of stochastic depth at the last block; convolutional encoders have none.
+        drop_path: Rate of stochastic depth at the last block; None for the usual one. Convolutional encoders have none.
 
     Returns:
         The encoder, in training mode.
@@ -27,7 +27,7 @@ def build_encoder(name: str, *, drop_path: float = 0.1) -> Encoder:
     """
     if name not in ENCODERS:
         raise ValueError(f"unknown encoder {name!r}{nearest(name, list(ENCODERS))}")
-    return ENCODERS[name].build(drop_path)
+    return ENCODERS[name].build(NetworkSettings().drop_path if drop_path is None else drop_path)
 
 
 def build_segmenter(

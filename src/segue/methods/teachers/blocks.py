@@ -73,7 +73,7 @@ def exchangeable(teacher: Segmenter, student: Segmenter, layers: Sequence[str]) 
 
 @torch.no_grad()
 def attention_maps(
-    network: Segmenter, image: Tensor, layers: Sequence[str], captured: Captured = "projected"
+    network: Segmenter, image: Tensor, layers: Sequence[str], captured: Captured
 ) -> dict[str, Tensor]:
     """What the attention of some blocks adds to its input, in evaluation mode.
 
