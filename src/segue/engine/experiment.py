@@ -121,7 +121,7 @@ def _explain(error: ValidationError) -> str:
 def _place(location: Sequence[str | int]) -> tuple[list[str], list[type[BaseModel]]]:
     """The keys that lead to a place in a file, and the settings that its last key stands among.
 
-    The name of a piece ("self_training") stands in a location, but not in the file.
+    Names of pieces stand in a location, but not in a file.
     """
     path: list[str] = []
     models: list[type[BaseModel]] = [Experiment]
