@@ -11,6 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from segue.data.published_layouts import LAYOUTS
+from segue.methods import METHODS
+from segue.methods.teachers import TEACHERS
+from segue.methods.terms import TERMS
+from segue.models.encoders import ENCODERS
+from segue.models.heads import HEADS
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "segue"
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -158,6 +165,38 @@ def test_the_repository_stays_small() -> None:
     assert 0 < sum(sizes.values()) < 10_000_000, (
         f"largest: {[str(path.relative_to(ROOT)) for path in largest]}"
     )
+
+
+ENGINE = [path for path in FILES if part(module(path)) == "engine"]
+PAPERS = re.compile(
+    r"\b(?:et al|adabn|cbst|clda|crst|dacs|daformer|dida|hrda|mic|mrkld|segformer|ssr|stct|mean teacher)\b",
+    re.IGNORECASE,
+)
+
+
+@pytest.mark.parametrize("path", ENGINE, ids=module)
+def test_the_engine_asks_pieces_and_knows_none(path: Path) -> None:
+    """No paper is named, no piece of a table is a value, and no class of the methods is asked for."""
+    tables = (METHODS, TERMS, TEACHERS, ENCODERS, HEADS, LAYOUTS)
+    pieces = {name for table in tables for name in table}
+    text = path.read_text()
+    assert not PAPERS.search(text)
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Constant):
+            assert node.value not in pieces, f"{node.value!r} is a piece's name"
+        is_question = isinstance(node, ast.Call) and ast.unparse(node.func) in ("isinstance", "issubclass")
+        if is_question or isinstance(node, ast.MatchClass):
+            asked = {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
+            assert not asked & METHOD_CLASSES, ast.unparse(node)
+
+
+METHOD_CLASSES = {
+    node.name
+    for path in FILES
+    if part(module(path)) == "methods"
+    for node in ast.walk(ast.parse(path.read_text()))
+    if isinstance(node, ast.ClassDef)
+}
 
 
 def test_nothing_tracked_names_a_machine() -> None:

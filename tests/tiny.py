@@ -62,12 +62,12 @@ def tiny(recipe: str, *wishes: dict[str, Any]) -> Experiment:
 def ready(wanted: Experiment, folder: Path) -> Experiment:
     """The experiment with the untrained models that its recipe starts from, written to a folder."""
     settings = wanted.method
-    if isinstance(settings, SelfTrainingSettings) and settings.teacher == "large":
+    if isinstance(settings, SelfTrainingSettings) and settings.teacher.name != "average":
         write_model(revise(wanted, {"network": {"encoder": f"{wanted.network.encoder}_deep"}}), folder)
         # Of three steps, one compares attention and the last one moves blocks.
         times = {"match_from": 0.4, "match_until": 0.4, "momentum": 0.5, "pictures": 1, "tolerance": 100.0}
-        wish: Tree = {"teacher_model": str(folder)} | ({"collaborate": times} if settings.collaborate else {})
-        return revise(wanted, {"method": wish})
+        wish: Tree = {"model": str(folder)} | (times if settings.teacher.name == "collaborative" else {})
+        return revise(wanted, {"method": {"teacher": wish}})
     if isinstance(settings, OfflineSettings) and settings.rounds is not None:
         write_model(wanted, folder)
         # Two rounds of the pair's three steps, with half of the source.

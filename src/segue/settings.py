@@ -1,8 +1,11 @@
 """What every group of settings is, and the numbers that settings are made of."""
 
-from typing import Annotated, TypeAlias
+import functools
+import operator
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
@@ -18,10 +21,21 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class MarginSettings(Settings):
-    """Borders as fractions of a picture's sides."""
+class Margins(Settings):
+    """Borders of a picture that hold no content, as shares of its sides: a car's own bonnet, a rectified rim."""
 
     top: Share = 0.0
     bottom: Share = 0.0
     left: Share = 0.0
     right: Share = 0.0
+
+    @model_validator(mode="after")
+    def _leave_something(self) -> "Margins":
+        if self.top + self.bottom >= 1 or self.left + self.right >= 1:
+            raise ValueError("two opposite margins have to sum to less than 1")
+        return self
+
+
+def one_of(table: Mapping[str, type[Settings]]) -> Any:
+    """The type of settings that are one entry of a table, told apart by their ``name``."""
+    return Annotated[functools.reduce(operator.or_, table.values()), Field(discriminator="name")]

@@ -14,18 +14,26 @@ class Entries(dict[str, Any]):
 
 
 def merge(base: Mapping[str, Any], *changes: Mapping[str, Any]) -> Tree:
-    """Nested mappings merged, the later ones winning; lists, whole class maps and None replace what was there."""
+    """Nested mappings merged, the later ones winning.
+
+    Lists, whole class maps and None replace what was there, and so do the settings of a piece by another ``name``.
+    """
     merged: Tree = dict(base)
     for change in changes:
         for key, value in change.items():
             present = merged.get(key)
             is_whole = key == "class_map" and not isinstance(value, Entries)
-            if isinstance(value, Mapping) and isinstance(present, Mapping) and not is_whole:
+            are_trees = isinstance(value, Mapping) and isinstance(present, Mapping)
+            if are_trees and not is_whole and not _is_another(cast(Tree, present), cast(Tree, value)):
                 both = merge(cast(Tree, present), cast(Tree, value))
                 merged[key] = Entries(both) if isinstance(present, Entries) else both
             else:
                 merged[key] = value
     return merged
+
+
+def _is_another(piece: Tree, change: Tree) -> bool:
+    return "name" in change and change["name"] != piece.get("name", change["name"])
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> Tree:

@@ -23,34 +23,6 @@ Trust: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """``(logits (B,K,H,W), label (B,H,W)) -> weight (B,)`` in [0, 1], called without gradient."""
 
 
-@dataclass(frozen=True)
-class Margins:
-    """Borders of a picture that hold no content: a car's own bonnet, the rim of a rectified picture.
-
-    Attributes:
-        top: Share of the picture's height, in [0, 1).
-        bottom: Share of the picture's height; together with the top less than 1.
-        left: Share of the picture's width, in [0, 1).
-        right: Share of the picture's width; together with the left less than 1.
-
-    Raises:
-        ValueError: If a share is negative, or two opposite ones leave nothing.
-    """
-
-    top: float = 0.0
-    bottom: float = 0.0
-    left: float = 0.0
-    right: float = 0.0
-
-    def __post_init__(self) -> None:
-        shares = (self.top, self.bottom, self.left, self.right)
-        if min(shares) < 0 or self.top + self.bottom >= 1 or self.left + self.right >= 1:
-            raise ValueError(
-                f"margins {shares} (top, bottom, left, right): each is a share of the picture, not negative,"
-                " and two opposite ones sum to less than 1"
-            )
-
-
 @dataclass
 class Sample:
     """One picture as a data set returns it.

@@ -8,6 +8,7 @@ import torch
 from segue.bench.official import PlainEncoder, PlainHead
 from segue.models.build import build_encoder
 from segue.models.heads.daformer import DaformerHead
+from segue.models.settings import NetworkSettings
 
 
 def gradients_of(network: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -42,7 +43,7 @@ def test_encoder(size: tuple[int, int]) -> None:
 def test_head(training: bool) -> None:
     torch.manual_seed(0)
     widths = (8, 16, 24, 32)
-    ours = DaformerHead(widths, 5, channels=16, dropout=0.3).train(training)
+    ours = DaformerHead(widths, 5, NetworkSettings(channels=16, dropout=0.3)).train(training)
     theirs = copy.deepcopy(ours)
     features = [torch.randn(2, width, 40 >> i, 48 >> i) for i, width in enumerate(widths)]
     found = []

@@ -83,15 +83,15 @@ def test_the_teacher_of_a_run_is_evaluated(clda: Path) -> None:
 @pytest.mark.slow
 def test_mistakes_are_found_before_anything_is_written(clda: Path, tmp_path: Path) -> None:
     wanted = ready(tiny("clda"), tmp_path / "large")
-    missing = revise(wanted, {"method": {"teacher_model": None}})
+    missing = revise(wanted, {"method": {"teacher": {"model": None}}})
     other_widths = revise(wanted, {"network": {"encoder": "mit_b0"}})
     fewer = revise(wanted, {"data": {"classes": [*wanted.data.classes[:-1], "tram"]}})
-    no_file = revise(wanted, {"method": {"collaborate": {"saliency": str(tmp_path / "none.json")}}})
+    no_file = revise(wanted, {"method": {"teacher": {"saliency": str(tmp_path / "none.json")}}})
     context = {"multi_resolution": {"context_scale": 0.5, "detail": 0.5}}
     other_scale = revise(wanted, {"network": context, "data": {"crop": [128, 128]}})
     wider = revise(wanted, {"network": {"channels": 32}, "terms": {"instance_bank": {"size": 12}}})
     for bad, message in (
-        (missing, "name its run with --set method.teacher_model=RUN"),
+        (missing, "name its run with --set method.teacher.model=RUN"),
         (other_widths, r"10 blocks of the teacher .*block1\.0"),
         (fewer, "was trained on other classes"),
         (no_file, "none.json: no such file"),
@@ -137,7 +137,7 @@ def test_layers_chosen_by_target_labels_make_an_oracle(clda: Path, tmp_path: Pat
     own = ("--pictures", 1, "--out", truth)
     assert run("saliency", clda / "run/teacher", "--against", "truth", *own).exit_code == 0
     wanted = load(clda / "run/experiment.yaml")
-    wanted = revise(wanted, {"method": {"collaborate": {"saliency": str(truth), "threshold": 100.0}}})
+    wanted = revise(wanted, {"method": {"teacher": {"saliency": str(truth), "threshold": 100.0}}})
     train(wanted, tmp_path / "run", console=QUIET, cpu=True)
     assert RunFolder(tmp_path / "run").reads_target_labels
     page = write_report(tmp_path / "page.html", [tmp_path / "run"], title="one")

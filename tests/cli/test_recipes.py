@@ -25,7 +25,7 @@ def test_the_list_has_every_recipe_and_its_published_scores() -> None:
 def test_one_recipe_with_its_rows() -> None:
     lines = shown("daformer").splitlines()
     assert lines[0].startswith("daformer: ")
-    assert "  momentum: 0.999" in lines
+    assert "    momentum: 0.999" in lines
     assert any("road" in line and "95.7" in line and "84.5" in line for line in lines)
     assert any(line.startswith("synthia_to_cityscapes: 60.9 over synthia_16; ") for line in lines)
 
@@ -42,7 +42,10 @@ def test_settings_on_a_pair_are_a_whole_experiment() -> None:
 
 def test_what_a_pair_changes_of_a_recipe_is_told() -> None:
     lines = shown("dida", "--pair", "street_scenes").splitlines()
-    assert "- method.momentum 0.9 instead of 0.999" in lines and "- terms.feature_distance left out" in lines
+    assert (
+        "- method.teacher.momentum 0.9 instead of 0.999" in lines
+        and "- terms.feature_distance left out" in lines
+    )
     assert "The pair sets otherwise than the recipe: nothing" in shown("dida", "--pair", "gta5_to_cityscapes")
 
 

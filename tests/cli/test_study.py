@@ -126,11 +126,11 @@ def test_a_number_stands_beside_the_settings_that_it_was_printed_for(
     assert notes[0][2:] in capsys.readouterr().out
     rows, notes = lines("dida_ablations", "street_scenes")
     assert all(row[1] == "" and row[-1] == "1" for label, row in rows.items() if row[2] == "50.0")
-    assert len(notes) == 1 and "method.momentum 0.9 instead of 0.999" in notes[0]
+    assert len(notes) == 1 and "method.teacher.momentum 0.9 instead of 0.999" in notes[0]
     assert "terms.feature_distance left out" in notes[0]
     variants = json.loads((tmp_path / "street_scenes0" / "study.json").read_text())["variants"]
     assert variants["dida"]["published"] is None
-    assert variants["dida"]["set_otherwise"]["method.momentum"] == "0.9 instead of 0.999"
+    assert variants["dida"]["set_otherwise"]["method.teacher.momentum"] == "0.9 instead of 0.999"
 
 
 def test_bad_names(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segue.engine import experiment as experiments
+from segue.methods.self_training import MOVED
 from segue.recipes.catalogue import RECIPES, experiment
 from segue.recipes.pairs import STREET_SCENES
 from segue.trees import merge
@@ -29,7 +30,11 @@ def test_written_and_read_back(recipe: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
-        ("method.momentun=0.9", "unknown key 'method.momentun'; did you mean 'momentum'?"),
+        ("method.treshold=0.9", "unknown key 'method.treshold'; did you mean 'threshold'?"),
+        (
+            "method.teacher.momentun=0.9",
+            "unknown key 'method.teacher.momentun'; did you mean 'momentum'?",
+        ),
         ("metod.momentum=0.9", "unknown key 'metod'; did you mean 'method'?"),
         ("data.source.rot=x", "unknown key 'data.source.rot'; did you mean 'root'?"),
         (
@@ -69,14 +74,60 @@ def test_a_pair_adjusts_pieces_that_a_recipe_uses_and_adds_none() -> None:
     pair = {
         **STREET_SCENES,
         "when": {
-            "method.name=self_training": {"method": {"momentum": 0.5}},
+            "method.teacher.name=average": {"method": {"teacher": {"momentum": 0.5}}},
             "terms.feature_distance": {"terms": {"feature_distance": {"share": 7}}},
         },
     }
     adapted, plain, simple = (experiment(r, pair) for r in ("daformer", "source_only", "dacs"))
-    assert adapted.method.momentum == 0.5
+    assert adapted.method.teacher.momentum == 0.5
     assert adapted.terms.feature_distance is not None and adapted.terms.feature_distance.share == 7
     assert plain.terms.feature_distance is None and simple.terms.feature_distance is None
+
+
+OLD = {
+    "momentum": 0.7,
+    "teacher_statistics": "average",
+    "copies_first": True,
+    "teacher_model": None,
+    "collaborate": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("old", "now"),
+    [
+        (
+            {"teacher": "average"},
+            {"name": "average", "momentum": 0.7, "statistics": "average", "copies_first": True},
+        ),
+        ({"teacher": "large", "teacher_model": "there"}, {"name": "large", "model": "there"}),
+        (
+            {"teacher": "large", "teacher_model": "there", "collaborate": {"match": "both", "momentum": 0.5}},
+            {"name": "collaborative", "model": "there", "match": "both", "momentum": 0.5},
+        ),
+    ],
+)
+def test_runs_from_before_teachers_had_settings_are_read_as_what_they_were(old: dict, now: dict) -> None:
+    tree = experiment("daformer", STREET_SCENES).model_dump(mode="json")
+    found = experiments.parse({**tree, "method": {**tree["method"], **OLD, **old}})
+    assert found == experiments.parse(merge(tree, {"method": {"teacher": now}}))
+
+
+@pytest.mark.parametrize(("key", "now"), MOVED.items())
+def test_a_key_that_moved_names_the_new_one(key: str, now: str) -> None:
+    with pytest.raises(ValueError, match=f"unknown key {key!r}; it is now {now}") as error:
+        experiment("daformer", STREET_SCENES, {"method": {key: None}})
+    assert "\n" not in str(error.value) and len(str(error.value)) < 120
+
+
+def test_settings_of_another_teacher_replace_those_of_the_one_before() -> None:
+    wanted = experiment(
+        "daformer", STREET_SCENES, experiments.parse_assignments(["method.teacher.name=large"])
+    )
+    assert wanted.method.teacher.model_dump() == {"name": "large", "model": None}
+    same = experiments.revise(wanted, {"method": {"teacher": {"name": "large", "model": "there"}}})
+    again = experiments.revise(same, {"method": {"teacher": {"name": "large"}}})
+    assert str(again.method.teacher.model) == "there"
 
 
 def test_a_condition_inside_another_needs_both() -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from rich.console import Console
+from tests.methods.building import self_training
 from tests.processes import POSIX, forget_processes, on_two
 from tests.tiny import ready, tiny
 from torch import nn
@@ -19,8 +20,6 @@ from segue.engine.loop import Trainer
 from segue.engine.run import DISTRIBUTED
 from segue.engine.settings import Experiment
 from segue.engine.stages import train
-from segue.methods.self_training import SelfTraining
-from segue.methods.teacher import EmaTeacher
 from segue.methods.terms.feature_distance import FeatureDistance, FeatureDistanceSettings
 from segue.models.build import build_segmenter
 from segue.types import Batch, Source, Target
@@ -60,7 +59,7 @@ def learn(folder: Path, *, norm: bool) -> dict[str, torch.Tensor]:
         without_batch_statistics(student)
     settings = FeatureDistanceSettings(share=0.1, min_share=0.0)
     reference = FeatureDistance(settings, student.encoder, classes=None, num_classes=12)
-    method = SelfTraining(student, EmaTeacher(student), {"distance": reference}, threshold=0.1)
+    method = self_training(student, {"distance": reference}, threshold=0.1)
     trainer = Trainer(tiny("daformer"), folder, method=method, accelerator=accelerator)
     each = 4 // accelerator.num_processes
     slots = slice(accelerator.process_index * each, (accelerator.process_index + 1) * each)

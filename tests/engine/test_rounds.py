@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.methods.building import offline
 from tests.tiny import QUIET, ready, tiny
 
 from segue.data.prior import dataset_prior
@@ -22,7 +23,7 @@ from segue.engine.stages import train
 from segue.evaluate import labelling
 from segue.methods import rounds
 from segue.methods.method import Reading
-from segue.methods.offline import OfflineSettings, OfflineTraining
+from segue.methods.offline import OfflineSettings
 from segue.methods.rounds import Balance, fine_tuning, round_seed
 from segue.types import View
 
@@ -115,7 +116,7 @@ def test_fine_tuning_leaves_the_starts_statistics_alone(frozen: bool, tmp_path: 
 def test_drawing_a_step_does_not_wake_frozen_statistics(tmp_path: Path) -> None:
     """A picture drawn in the middle of a step of several batches leaves every layer in the mode it was in."""
     network = build_student(tiny("cbst"))
-    method = OfflineTraining(network, frozen_statistics=True)
+    method = offline(network, frozen_statistics=True)
     method.train()
     modes = [module.training for module in network.modules()]
     classes = training_classes(tiny("cbst").data)

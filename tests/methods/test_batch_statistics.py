@@ -4,17 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from tests.methods.building import self_training
 from torch import Tensor, nn
 
-from segue.methods.hybrid import HybridPair
-from segue.methods.masking import MaskedConsistency
 from segue.methods.method import Method
-from segue.methods.mixing import ClassMix
 from segue.methods.self_training import SelfTraining
-from segue.methods.teacher import EmaTeacher
 from segue.methods.terms.frozen_regularizer import FrozenRegularizer, FrozenRegularizerSettings
 from segue.models.build import build_segmenter
-from segue.types import Batch, HybridRules, Joint, Source, Target
+from segue.types import Batch, Joint, Source, Target
 
 RUNNING = ("running_mean", "running_var", "num_batches_tracked")
 
@@ -27,7 +24,7 @@ def student(encoder: str = "mobilenet_v2", **options: object) -> nn.Module:
 
 
 def method(network: nn.Module, **options: object) -> SelfTraining:
-    return SelfTraining(network, EmaTeacher(network), threshold=0.1, **options).train()
+    return self_training(network, threshold=0.1, **options).train()
 
 
 def batch(source: int = 1, target: int = 2, size: int = 64) -> Batch:
@@ -59,7 +56,7 @@ def passes(trained: Method, given: Batch) -> Iterator[tuple[str, bool, dict[str,
 
 @pytest.mark.parametrize("pictures", ["target", "both"])
 def test_the_masked_view_leaves_running_statistics_alone(pictures: str) -> None:
-    trained = method(student(), mask=MaskedConsistency(8, 0.7, pictures=pictures))
+    trained = method(student(), mask={"block": 8, "pictures": pictures})
     assert [(name, moved) for name, moved, _ in passes(trained, batch())] == [
         ("source", True), ("target", True), ("masked", False),
     ]  # fmt: skip
@@ -72,7 +69,7 @@ def test_what_is_learnt_of_the_masked_view_is_as_in_the_official_code() -> None:
     """There it moves the statistics, here it need not: losses and gradients are the same bits."""
     found = []
     for moves in (False, True):
-        trained = method(student(), mask=MaskedConsistency(8, 0.7, moves_statistics=moves))
+        trained = method(student(), mask={"block": 8, "moves_statistics": moves})
         torch.manual_seed(3)
         masked = [(moved, losses) for name, moved, losses in passes(trained, batch()) if name == "masked"]
         assert masked[0][0] == moves
@@ -86,7 +83,7 @@ def test_a_term_that_decodes_the_masked_view_again_leaves_them_alone_too() -> No
     network = student("mit_nano")
     sizes = {"frozen_channels": 3, "channels": (16, 32, 64, 128), "heads": (1, 1, 1, 1)}
     sam = FrozenRegularizer(FrozenRegularizerSettings(mask_branch=True), nn.AvgPool2d(16), **sizes)
-    trained = SelfTraining(network, EmaTeacher(network), {"sam": sam}, mask=MaskedConsistency(8)).train()
+    trained = self_training(network, {"sam": sam}, mask={"block": 8}).train()
     moved = {name: (moved, losses) for name, moved, losses in passes(trained, batch())}
     assert moved["source"][0] and moved["target"][0] and not moved["masked"][0]
     assert "masked/frozen_regularizer" in moved["masked"][1]
@@ -107,9 +104,8 @@ def apart(given: Batch, network: nn.Module, **options: object) -> tuple[dict[str
 TWO_RESOLUTIONS = {"detail": (64, 64)}
 
 
-def by_itself() -> HybridPair:
-    """Both domains in one pass whose tokens do not meet: what the head sees of one is not of the other."""
-    return HybridPair("none", rules=HybridRules("none", groups_itself=False))
+BY_ITSELF = {"grouping": "none", "direction": "none", "groups_itself": False}
+"""Both domains in one pass whose tokens do not meet: what the head sees of one is not of the other."""
 
 
 @pytest.mark.parametrize("way", ["two passes", "one pass", "one pass at two resolutions", "masked"])
@@ -120,10 +116,10 @@ def test_domain_specific_statistics_never_see_the_other_domain(way: str) -> None
         torch.manual_seed(5)
         if way == "one pass at two resolutions":
             network = student("mit_nano", multi_resolution=TWO_RESOLUTIONS)
-            return apart(batch(source, target, 128), network, pair=by_itself())
+            return apart(batch(source, target, 128), network, pair=BY_ITSELF)
         if way == "one pass":
-            return apart(batch(source, target), student("mit_nano"), pair=by_itself())
-        mask = MaskedConsistency(8, 0.7) if way == "masked" else None
+            return apart(batch(source, target), student("mit_nano"), pair=BY_ITSELF)
+        mask = {"block": 8} if way == "masked" else None
         return apart(batch(source, target), student(), mask=mask)
 
     targets, sources = after(1, 2)
@@ -140,7 +136,7 @@ def test_without_separation_both_domains_move_the_same_ones() -> None:
 
 
 def test_separated_statistics_start_where_the_network_stood_and_are_part_of_the_state() -> None:
-    trained = method(student(), mix=ClassMix())
+    trained = method(student(), mix="class_mix")
     with torch.no_grad():
         for norm in trained._norms:
             norm.running_mean.fill_(0.25)
@@ -169,7 +165,7 @@ def test_scores_of_the_source_are_made_with_its_own() -> None:
 
 def test_a_joint_pass_trains_as_before() -> None:
     """Heads are asked one domain after the other; losses of both views come with their gradients."""
-    trained = method(student("mit_nano"), pair=HybridPair("random"))
+    trained = method(student("mit_nano"), pair={"grouping": "random"})
     seen = next(iter(trained.views(batch(), 0)))
     assert isinstance(seen, Joint) and [view.name for view in seen.views] == ["source", "target"]
     losses = trained(seen)

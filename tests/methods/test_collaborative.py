@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from segue.methods.collaborative import CollaborativeTeacher, attention_maps, draw_layers, exchangeable
+from segue.methods.teachers.blocks import attention_maps, draw_layers, exchangeable
+from segue.methods.teachers.collaborative import CollaborativeSettings, CollaborativeTeacher
 from segue.models.build import build_segmenter
 from segue.models.segmenter import Segmenter
 from segue.types import Batch, Source, Target
@@ -27,8 +28,16 @@ def batch(seed: int = 0) -> Batch:
 
 
 def teacher(student: Segmenter, layers: Sequence[str] = LAYERS, **options: object) -> CollaborativeTeacher:
-    given = {"match_from": 2, "match_until": 4, "every": 1, "momentum": 0.9} | options
-    return CollaborativeTeacher(network("mit_nano_deep", 1), student, layers, **given)
+    return collaborative(network("mit_nano_deep", 1), student, layers, **options)
+
+
+def collaborative(
+    large: Segmenter, student: Segmenter, layers: Sequence[str], *, seed: int = 0, **options: object
+) -> CollaborativeTeacher:
+    """In a run of ten steps, whose third to fifth compare unless told otherwise."""
+    given = {"match_from": 0.2, "match_until": 0.4, "every": 1, "momentum": 0.9} | options
+    settings = CollaborativeSettings(**given)  # type: ignore[arg-type]
+    return CollaborativeTeacher(settings, large, student, layers, steps=10, seed=seed)
 
 
 def state(one: torch.nn.Module) -> dict[str, Tensor]:
@@ -109,7 +118,7 @@ def test_the_student_is_seen_only_while_matches_are_sought() -> None:
     student = network("mit_nano", 2)
     passes = []
     student.encoder.register_forward_hook(lambda *_: passes.append(1))
-    one = teacher(student, match_from=2, match_until=6, every=3)
+    one = teacher(student, match_from=0.2, match_until=0.6, every=3)
     counts = []
     for step in range(9):
         one.follow(student, batch(step), step)
@@ -130,7 +139,7 @@ def test_a_block_that_attends_alike_scores_one_and_wins(kind: str) -> None:
     """The teacher's own copy as a student: every block is its own best match."""
     large = network("mit_nano_deep", 1)
     student = copy.deepcopy(large)
-    one = CollaborativeTeacher(large, student, LAYERS, match=kind, match_from=0, match_until=0)
+    one = collaborative(large, student, LAYERS, match=kind, match_from=0.0, match_until=0.0)
     one.follow(student, batch(), 0)
     assert one.matches() == list(LAYERS)
     places = [int(name.split(".")[1]) for name in LAYERS]
@@ -140,14 +149,14 @@ def test_a_block_that_attends_alike_scores_one_and_wins(kind: str) -> None:
 
 def test_channel_scores_by_hand() -> None:
     student = network("mit_nano_deep", 2)
-    one = teacher(student, ("block3.1",), match_from=0, match_until=1)
+    one = teacher(student, ("block3.1",), match_from=0.0, match_until=0.1)
     follow(one, student, range(2))
     expected = torch.zeros(4)
     for step in range(2):
         image = batch(step).target.image
-        own = attention_maps(one.network, image, ["block3.1"])["block3.1"]
+        own = attention_maps(one.network, image, ["block3.1"], "projected")["block3.1"]
         for place in range(4):
-            other = attention_maps(student, image, [f"block3.{place}"])[f"block3.{place}"]
+            other = attention_maps(student, image, [f"block3.{place}"], "projected")[f"block3.{place}"]
             cosines = [
                 torch.dot(own[:, c], other[:, c]) / (own[:, c].norm() * other[:, c].norm())
                 for c in range(own.shape[1])
@@ -160,7 +169,7 @@ def test_what_enters_the_projection_can_be_compared_instead() -> None:
     one = network("mit_nano", 2)
     image = batch().target.image
     before = attention_maps(one, image, ["block2.0"], "before_projection")["block2.0"]
-    after = attention_maps(one, image, ["block2.0"])["block2.0"]
+    after = attention_maps(one, image, ["block2.0"], "projected")["block2.0"]
     projection = one.encoder.get_submodule("block2.0.attn.proj")
     torch.testing.assert_close(projection(before[None, None])[0, 0], after)
 
@@ -204,5 +213,5 @@ def test_under_two_resolutions_the_context_is_compared() -> None:
     sizes = {"multi_resolution": {"detail": (64, 64)}}
     student = network("mit_nano", 2, **sizes)
     image = torch.randn(1, 3, 128, 128)
-    found = attention_maps(student, image, ["block1.0"])["block1.0"]
+    found = attention_maps(student, image, ["block1.0"], "projected")["block1.0"]
     assert found.shape == ((128 // 2 // 4) ** 2, 16)

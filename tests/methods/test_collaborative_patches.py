@@ -1,12 +1,15 @@
 """CLDA with transformers over patches: quarters are the stages, cells are compared, blocks move within a quarter."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from torch import Tensor
 
 from segue.evaluate.analysis import layer_outputs
 from segue.evaluate.saliency import by_agreement, measure
-from segue.methods.collaborative import CollaborativeTeacher, attention_maps, exchangeable
+from segue.methods.teachers.blocks import attention_maps, exchangeable
+from segue.methods.teachers.collaborative import CollaborativeSettings, CollaborativeTeacher
 from segue.models.build import build_segmenter
 from segue.models.segmenter import Segmenter
 from segue.types import Batch, Source, Target
@@ -23,6 +26,12 @@ def network(encoder: str, seed: int) -> Segmenter:
         if value.ndim > 1 and "blocks" in name:  # large enough that attention maps differ
             torch.nn.init.xavier_normal_(value)
     return made
+
+
+def collaborative(teacher: Segmenter, student: Segmenter, layers: Sequence[str]) -> CollaborativeTeacher:
+    """Only the first of ten steps compares."""
+    settings = CollaborativeSettings(match_from=0.0, match_until=0.0, every=1, momentum=0.9)
+    return CollaborativeTeacher(settings, teacher, student, layers, steps=10, seed=0)
 
 
 def batch() -> Batch:
@@ -49,7 +58,7 @@ def test_blocks_follow_the_student_of_half_the_depth() -> None:
         "vit.blocks.1": ("vit.blocks.0",),
         "vit.blocks.6": ("vit.blocks.3",),
     }
-    one = CollaborativeTeacher(teacher, student, LAYERS, match_from=0, match_until=0, momentum=0.9)
+    one = collaborative(teacher, student, LAYERS)
     before = {name: value.clone() for name, value in teacher.state_dict().items()}
     one.follow(student, batch(), 0)
     assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
@@ -69,7 +78,7 @@ def test_a_block_that_attends_as_the_teachers_does_wins() -> None:
     student = network("vit_nano_deep", 2)
     teacher = network("vit_nano_deep", 1)
     teacher.load_state_dict(student.state_dict())
-    one = CollaborativeTeacher(teacher, student, ("vit.blocks.3",), match_from=0, match_until=0)
+    one = collaborative(teacher, student, ("vit.blocks.3",))
     one.follow(student, batch(), 0)
     assert one.matches() == ["vit.blocks.3"]
     assert float(one.scores.max()) == pytest.approx(1.0, abs=1e-5) and one.scores[0, 0] < 0.99

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from segue.methods.coordination import Coordination
+from segue.methods.context import PAPER_STEPS
+from segue.methods.coordination import Coordination, CoordinationSettings
 from segue.methods.method import Method
 from segue.ops.quality import agreement
 from segue.types import IGNORE, Output, Supervised, View
@@ -13,6 +14,10 @@ from segue.types import IGNORE, Output, Supervised, View
 
 def logits_of(label: torch.Tensor, classes: int = 4) -> torch.Tensor:
     return torch.nn.functional.one_hot(label, classes).permute(0, 3, 1, 2).float() * 5
+
+
+def coordination(**options: object) -> Coordination:
+    return Coordination(CoordinationSettings(**options), steps=PAPER_STEPS)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -37,18 +42,20 @@ def test_modes(label: torch.Tensor) -> None:
     grown = 1 - math.exp(-0.001 * 1000)
     expected = {"coordinated": 0.5 * grown, "accuracy": 0.5, "time": grown, "none": 1.0, "threshold": 0.0}
     for mode, value in expected.items():
-        found = Coordination(0.001, mode=mode, threshold=0.6).at(1000)(logits, half)  # type: ignore[arg-type]
+        found = coordination(alpha=0.001, mode=mode, threshold=0.6).at(1000)(logits, half)
         assert found.shape == (2,)
         assert found.tolist() == pytest.approx([value, value]), mode
-    assert Coordination(mode="threshold", threshold=0.5).at(0)(logits, half).tolist() == [1.0, 1.0]
+    assert coordination(mode="threshold", threshold=0.5).at(0)(logits, half).tolist() == [1.0, 1.0]
 
 
 def test_over_time_and_agreement(label: torch.Tensor) -> None:
     logits = logits_of(label)
-    over_time = [float(Coordination(2e-4).at(step)(logits, label)[0]) for step in (0, 5000, 10000, 20000)]
+    over_time = [
+        float(coordination(alpha=2e-4).at(step)(logits, label)[0]) for step in (0, 5000, 10000, 20000)
+    ]
     assert over_time[0] == 0
     assert over_time == pytest.approx([0, 0.632, 0.865, 0.982], abs=1e-3)
-    assert not Coordination(0.0).at(40000)(logits, label).any()
+    assert not coordination(alpha=0.0).at(40000)(logits, label).any()
 
 
 class Fixed(torch.nn.Module):
@@ -66,9 +73,9 @@ def test_trust_scales_each_picture_s_loss_and_passes_no_gradient(label: torch.Te
     student = Fixed(torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(1)))
     method = Method(student, view_names=("target",))
     image = torch.zeros(2, 3, 8, 8)
-    trust = Coordination(0.01).at(100)(student.logits.detach(), label)
+    trust = coordination(alpha=0.01).at(100)(student.logits.detach(), label)
     per_picture = torch.nn.functional.cross_entropy(student.logits, label, reduction="none").mean((1, 2))
-    view = View("target", image, label, torch.ones(2, 8, 8), trust=Coordination(0.01).at(100))
+    view = View("target", image, label, torch.ones(2, 8, 8), trust=coordination(alpha=0.01).at(100))
     loss = method(view)["target/segmentation"]
     assert torch.allclose(loss, (trust * per_picture).mean())
     mine = torch.autograd.grad(loss, student.logits)[0]
@@ -82,6 +89,6 @@ def test_distrusted_margins_do_not_count(label: torch.Tensor) -> None:
     wrong[:, 6:] = (wrong[:, 6:] + 1) % 4
     weight = torch.ones(2, 8, 8)
     weight[:, 6:] = 0
-    view = View("target", torch.zeros(2, 3, 8, 8), wrong, weight, trust=Coordination(mode="accuracy").at(0))
+    view = View("target", torch.zeros(2, 3, 8, 8), wrong, weight, trust=coordination(mode="accuracy").at(0))
     Method(student, view_names=("target",))(view)
     assert view.weight is not None and view.weight[:, :6].eq(1).all() and view.weight[:, 6:].eq(0).all()

@@ -6,13 +6,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
+from tests.methods.building import self_training
 from tests.methods.test_teacher import BATCH, Tiny, load
 from torch import Tensor, nn
 
 from segue.engine.build import build_method, build_student
-from segue.methods.mixing import ClassMix
 from segue.methods.self_training import SelfTraining
-from segue.methods.teacher import EmaTeacher
+from segue.methods.teachers.average import AverageSettings, EmaTeacher
 from segue.models.segmenter import segmentation_loss
 from segue.ops import mixing
 from segue.recipes.catalogue import experiment
@@ -55,11 +55,12 @@ def test_a_step(data: Data, seed: str, mode: str, threshold: float | None, monke
     assert drawn.sum(1).tolist() == chosen(data, seed).sum(1).tolist(), "as many classes as there"
     monkeypatch.setattr(mixing, "draw_classes", lambda *_: chosen(data, seed))
     student = Says(data["student_logits"])
-    method = SelfTraining(
+    method = self_training(
         student,
-        Says(data["teacher_logits"]),
+        teacher=Says(data["teacher_logits"]),
         threshold=threshold,
-        mix=ClassMix("image"),
+        mix="class_mix",
+        class_pool="image",
         source_mean="labelled",
     )
     names = ["one", "other"]
@@ -95,7 +96,7 @@ def test_a_step(data: Data, seed: str, mode: str, threshold: float | None, monke
 def test_the_average_is_the_official_one_at_every_iteration(data: Data) -> None:
     """It is the student itself after the first update, and has the paper's momentum from the hundredth on."""
     for iteration in (0, 1, 2, 97, 98, 99, 100, 5000):
-        student, teacher = Tiny(), EmaTeacher(Tiny(), momentum=0.99, copies_first=True)
+        student, teacher = Tiny(), EmaTeacher(AverageSettings(momentum=0.99, copies_first=True), Tiny())
         load(student, data, "ema/student/")
         load(teacher.network, data, "ema/teacher/")
         teacher.follow(student, BATCH, iteration)
@@ -120,14 +121,14 @@ def test_the_recipe_follows_dacs_and_daformer_its_own_code() -> None:
     mine, other = dacs.method.model_dump(), daformer.method.model_dump()
     assert mine["margins"] is None and other["margins"] is not None
     assert (mine["source_mean"], other["source_mean"]) == ("labelled", "pixels")
-    assert (mine["copies_first"], other["copies_first"]) == (True, False)
+    assert (mine["teacher"]["copies_first"], other["teacher"]["copies_first"]) == (True, False)
     assert (mine["class_pool"], other["class_pool"]) == ("image", "batch")
     assert (dacs.data.flip, dacs.data.max_share) == (0.0, 1.0)
     assert (daformer.data.flip, daformer.data.max_share) == (0.5, 0.75)
     wanted = experiment("dacs", STREET_SCENES)
     method = build_method(wanted, build_student(wanted))
-    assert isinstance(method, SelfTraining) and method.source_mean == "labelled"
-    assert isinstance(method.teacher, EmaTeacher) and method.teacher.head_start == 1
+    assert isinstance(method, SelfTraining) and method.settings.source_mean == "labelled"
+    assert isinstance(method.teacher, EmaTeacher) and method.teacher.settings.copies_first
 
 
 def test_a_pair_brings_back_nothing_that_a_recipe_rules_out() -> None:

@@ -7,17 +7,20 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
+from tests.methods.building import self_training
 from tests.methods.official import THINGS, Data, GivenMix, compare, part
 from torch import Tensor
 
 from segue.engine import optim
 from segue.methods.self_training import SelfTraining
-from segue.methods.teacher import EmaTeacher
+from segue.methods.teachers.average import AverageSettings, EmaTeacher
 from segue.methods.terms.feature_distance import FeatureDistance, FeatureDistanceSettings
 from segue.models.encoders.mit import MixTransformer
 from segue.models.heads.daformer import DaformerHead
 from segue.models.segmenter import Segmenter
-from segue.types import Batch, Margins, Source, Target
+from segue.models.settings import NetworkSettings
+from segue.settings import Margins
+from segue.types import Batch, Source, Target
 
 
 @pytest.fixture(scope="module")
@@ -32,23 +35,28 @@ def method(data: Data, config: dict) -> SelfTraining:
         heads=config["backbone"]["num_heads"],
         drop_path=0.0,
     )
-    student = Segmenter(encoder, DaformerHead(encoder.out_channels, 19, channels=8, dropout=0.0))
-    teacher = EmaTeacher(student)
+    student = Segmenter(
+        encoder, DaformerHead(encoder.out_channels, 19, NetworkSettings(channels=8, dropout=0.0))
+    )
+    teacher = EmaTeacher(AverageSettings(), student)
     student.load_state_dict(part(data, "student/"))
     # The official teacher starts with the student's parameters but its own, fresh buffers.
     teacher.network.load_state_dict(dict(student.named_parameters()), strict=False)
     reference = MixTransformer(
-        config["backbone"]["embed_dims"], config["backbone"]["depths"], heads=config["backbone"]["num_heads"]
+        config["backbone"]["embed_dims"],
+        config["backbone"]["depths"],
+        heads=config["backbone"]["num_heads"],
+        drop_path=0.0,
     )
     reference.load_state_dict({k.removeprefix("encoder."): v for k, v in part(data, "imagenet/").items()})
-    return SelfTraining(
+    return self_training(
         student,
-        teacher,
         {
             "feature_distance": FeatureDistance(
                 FeatureDistanceSettings(), reference, classes=THINGS, num_classes=19
             )
         },
+        teacher=teacher,
         threshold=config["pseudo_threshold"],
         mix=GivenMix([data["step0/mix_mask_bits"], data["step1/mix_mask_bits"]]),
         margins=Margins(top=config["ignore_top"] / 96, bottom=config["ignore_bottom"] / 96),

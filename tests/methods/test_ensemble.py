@@ -6,10 +6,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
-from torch import Tensor
+from tests.methods.building import context
+from torch import Tensor, nn
 from torch.distributions import Dirichlet
 
-from segue.methods.soft_ensemble import EnsembleDistillation, annealed, smoothed_log_mean
+from segue.methods.soft_ensemble import (
+    EnsembleDistillation,
+    EnsembleDistillationSettings,
+    annealed,
+    smoothed_log_mean,
+)
 from segue.models.build import build_segmenter
 from segue.ops.losses import dirichlet_nll, divergence
 from segue.types import Batch, Source, Target
@@ -101,6 +107,11 @@ def test_the_temperature_is_held_and_falls_to_one() -> None:
     assert [annealed(2.5, done) for done in (0.0, 0.25, 0.5, 0.75, 1.0)] == [2.5, 2.5, 1.75, 1.0, 1.0]
 
 
+def distillation(student: nn.Module, members: list[nn.Module], kind: str) -> EnsembleDistillation:
+    settings = EnsembleDistillationSettings(kind=kind)  # type: ignore[arg-type]
+    return EnsembleDistillation(settings, context(student, steps=10), members, {})
+
+
 @pytest.mark.parametrize("kind", ["mean", "distribution"])
 def test_members_in_any_order_teach_the_same(kind: str) -> None:
     torch.manual_seed(0)
@@ -112,13 +123,13 @@ def test_members_in_any_order_teach_the_same(kind: str) -> None:
     )
     losses = []
     for members in (networks, networks[::-1]):
-        method = EnsembleDistillation(student, members, kind=kind, steps=10)
+        method = distillation(student, members, kind)
         assert not [name for name, _ in method.named_parameters() if name.startswith("members")]
         (view,) = method.views(batch, 3)
         losses.append(method(view)["target/segmentation"])
     torch.testing.assert_close(losses[0], losses[1])
     if kind == "mean":
-        alone = EnsembleDistillation(student, [student, student], kind=kind, steps=10)
+        alone = distillation(student, [student, student], kind)
         (view,) = alone.views(batch, 0)
         assert method(view)["target/segmentation"].abs() < 1e-5
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from segue.methods.hybrid import HybridPair
-from segue.types import HybridRules, View
+from segue.methods.hybrid import HybridAttentionSettings, HybridPair
+from segue.types import View
 
 
 def views() -> tuple[View, View, View]:
@@ -14,9 +14,13 @@ def views() -> tuple[View, View, View]:
     return View("source", image, source), View("target", image, pseudo), View("target", image, mixed)
 
 
+def pair(**options: object) -> HybridPair:
+    return HybridPair(HybridAttentionSettings(**options), (2, 2, 2))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("grouping", ["random", "hvh", "hvr", "cutout", "semantic"])
 def test_masks(grouping) -> None:
-    joint = HybridPair(grouping, draws=3, rules=HybridRules("s2t"))(*views())
+    joint = pair(grouping=grouping, direction="s2t", resample="stage")(*views())
     assert joint.groups is not None and joint.groups.shape == (3, 2, 2, 64, 64)
     assert joint.groups.max() == 1
     assert not torch.equal(joint.groups[0], joint.groups[1])
@@ -24,14 +28,14 @@ def test_masks(grouping) -> None:
 
 
 def test_no_grouping() -> None:
-    assert HybridPair("none")(*views()).groups is None
+    assert pair(grouping="none")(*views()).groups is None
 
 
 def test_what_divides_the_target() -> None:
     source, target, shown = views()
     for target_mask, label in (("source", source.label), ("pseudo", target.label), ("mixed", shown.label)):
         torch.manual_seed(4)
-        groups = HybridPair(target_mask=target_mask)(source, target, shown).groups  # type: ignore[arg-type]
+        groups = pair(target_mask=target_mask)(source, target, shown).groups
         assert groups is not None and label is not None and source.label is not None
         first = [source.label[0][groups[0, 0, 0] == 1].unique(), label[0][groups[0, 1, 0] == 1].unique()]
         assert torch.equal(first[0], first[1])

@@ -2,7 +2,7 @@
 
 import torch
 
-from segue.methods.masking import MaskedConsistency
+from segue.methods.masking import MaskedConsistency, MaskSettings
 from segue.types import View
 
 
@@ -16,7 +16,7 @@ def views() -> tuple[View, View]:
 
 def test_the_target_is_masked_after_its_colours_changed() -> None:
     source, target = views()
-    masked = MaskedConsistency(8, 0.5, augment=lambda image: image + 10)(source, target)
+    masked = MaskedConsistency(MaskSettings(block=8, ratio=0.5), lambda image: image + 10)(source, target)
     assert masked.name == "masked"
     assert masked.label is target.label and masked.weight is target.weight
     hidden = (masked.image == 0).all(1)
@@ -28,15 +28,15 @@ def test_the_target_is_masked_after_its_colours_changed() -> None:
 def test_a_block_below_one_is_a_share_of_the_height() -> None:
     source, target = views()
     torch.manual_seed(3)
-    share = MaskedConsistency(1 / 4)(source, target)
+    share = MaskedConsistency(MaskSettings(block=1 / 4), None)(source, target)
     torch.manual_seed(3)
-    pixels = MaskedConsistency(8)(source, target)
+    pixels = MaskedConsistency(MaskSettings(block=8), None)(source, target)
     assert torch.equal(share.image, pixels.image)
 
 
 def test_both_shows_one_half_of_each_domain() -> None:
     source, target = views()
-    masked = MaskedConsistency(8, 0.0, pictures="both")(source, target)
+    masked = MaskedConsistency(MaskSettings(block=8, ratio=0.0, pictures="both"), None)(source, target)
     assert torch.equal(masked.image, torch.stack([source.image[0], target.image[0]]))
     assert torch.equal(masked.label, torch.stack([source.label[0], target.label[0]]))
     assert masked.weight[0].eq(1).all() and masked.weight[1].eq(0.4).all()

@@ -8,17 +8,19 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
+from tests.methods.building import self_training
 from tests.methods.official import THINGS, Data, GivenMix, compare, part
 from tests.parity import from_bits
 from torch import Tensor
 
 from segue.engine import optim
 from segue.methods.self_training import SelfTraining
-from segue.methods.teacher import EmaTeacher
+from segue.methods.teachers.average import AverageSettings, EmaTeacher
 from segue.methods.terms.feature_distance import FeatureDistance, FeatureDistanceSettings
 from segue.models.encoders.mit import MixTransformer
 from segue.models.heads.daformer import DaformerHead
 from segue.models.multi_resolution import MultiResolution, Shrink
+from segue.models.settings import MultiResolutionSettings, NetworkSettings
 from segue.ops.windows import Window
 from segue.types import Batch, Source, Target, View
 
@@ -27,6 +29,8 @@ LOGGED = {
     "target": "mix.decode",
     "masked": "masked.decode",
 }
+
+HRDA = MultiResolutionSettings().model_dump(exclude={"detail", "attention"})
 
 
 class GivenWindows(MultiResolution):
@@ -43,9 +47,11 @@ def network(config: dict) -> GivenWindows:
     encoder = MixTransformer(
         backbone["embed_dims"], backbone["depths"], heads=backbone["num_heads"], drop_path=0.0
     )
-    head = DaformerHead(encoder.out_channels, 19, channels=width, dropout=0.0)
-    attention = DaformerHead(encoder.out_channels, 19, channels=width, context="conv1", dropout=0.0)
-    return GivenWindows(encoder, head, attention_head=attention, detail=(64, 64))
+    head = DaformerHead(encoder.out_channels, 19, NetworkSettings(channels=width, dropout=0.0))
+    attention = DaformerHead(
+        encoder.out_channels, 19, NetworkSettings(channels=width, context="conv1", dropout=0.0)
+    )
+    return GivenWindows(encoder, head, attention_head=attention, detail=(64, 64), **HRDA)
 
 
 def given_mask(visible: Tensor):
@@ -57,25 +63,28 @@ def given_mask(visible: Tensor):
 
 def method(data: Data, start: Data, config: dict) -> SelfTraining:
     student = network(config)
-    teacher = EmaTeacher(student)
+    teacher = EmaTeacher(AverageSettings(), student)
     student.load_state_dict(part(start, "student/") | part(data, "student/"))
     # The official teacher starts with the student's parameters but its own, fresh buffers.
     teacher.network.load_state_dict(dict(student.named_parameters()), strict=False)
     boxes = data["step0/crop_boxes_source_mixed_masked"].tolist()
     student.given = iter([(slice(y1, y2), slice(x1, x2)) for y1, y2, x1, x2 in boxes])
     reference = MixTransformer(
-        config["backbone"]["embed_dims"], config["backbone"]["depths"], heads=config["backbone"]["num_heads"]
+        config["backbone"]["embed_dims"],
+        config["backbone"]["depths"],
+        heads=config["backbone"]["num_heads"],
+        drop_path=0.0,
     )
     reference.load_state_dict({k.removeprefix("encoder."): v for k, v in part(start, "imagenet/").items()})
     seen_small = torch.nn.Sequential(Shrink(2), reference)
-    return SelfTraining(
+    return self_training(
         student,
-        teacher,
         {
             "feature_distance": FeatureDistance(
                 FeatureDistanceSettings(), seen_small, classes=THINGS, num_classes=19
             )
         },
+        teacher=teacher,
         threshold=config["pseudo_threshold"],
         mix=GivenMix([data["step0/mix_mask_bits"]]),
         mask=given_mask(from_bits(data["step0/patch_mask_bits"])),

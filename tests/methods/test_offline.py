@@ -8,10 +8,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
+from tests.methods.building import offline
 from torch import Tensor, nn
 
-from segue.methods.class_weights import ClassWeights
-from segue.methods.offline import OfflineTraining, labelled_loss
+from segue.methods.class_weights import ClassWeightSettings
+from segue.methods.offline import labelled_loss
 from segue.methods.terms.confidence import ConfidenceRegularizer, ConfidenceSettings
 from segue.models.build import build_segmenter
 from segue.ops.balance import hardest
@@ -35,7 +36,7 @@ SMALL = 64 * 64 / (72 * 96)
 
 @pytest.mark.parametrize(("often", "momentum"), [(1, 0.9), (0, 1.0)])
 def test_class_weights_over_three_batches(student: dict[str, Tensor], often: int, momentum: float) -> None:
-    weights = ClassWeights(19, small=SMALL, momentum=momentum)
+    weights = ClassWeightSettings(small=SMALL, momentum=momentum).build(19)
     for number in range(3):
         found = weights(student[f"label{number}"].long())
         torch.testing.assert_close(found, student[f"class_weight/often_{often}/after{number}"])
@@ -54,7 +55,7 @@ def test_class_weights_over_three_batches(student: dict[str, Tensor], often: int
 def test_the_students_loss(student: dict[str, Tensor], case: str, balanced: bool, percentile: float) -> None:
     logits, label = student["logits"].clone().requires_grad_(), student["label0"].long()
     large = F.interpolate(logits, label.shape[-2:], mode="bilinear", align_corners=True)
-    weights = ClassWeights(19, small=SMALL)(label) if balanced else None
+    weights = ClassWeightSettings(small=SMALL).build(19)(label) if balanced else None
     loss = labelled_loss(large, label, weights, percentile).mean()
     loss.backward()
     torch.testing.assert_close(loss.detach(), student[f"{case}/loss"], rtol=1e-5, atol=1e-6)
@@ -168,7 +169,7 @@ def test_a_mixed_batch_costs_what_the_official_code_says(crst: dict[str, Tensor]
     assert batch.target is not None
     if case.startswith("hard"):
         batch.target.soft = None
-    method = OfflineTraining(
+    method = offline(
         Given(crst["logits"][order]),
         {"confidence": ConfidenceRegularizer(ConfidenceSettings())} if case == "hard/once" else {},
         source=True,
@@ -194,9 +195,7 @@ def test_a_mixed_batch_costs_what_the_official_code_says(crst: dict[str, Tensor]
 def test_views_and_what_is_learnt(source: bool) -> None:
     torch.manual_seed(0)
     network = build_segmenter("mit_nano", "segformer", num_classes=4, channels=8)
-    method = OfflineTraining(
-        network, {"confidence": ConfidenceRegularizer(ConfidenceSettings())}, source=source
-    )
+    method = offline(network, {"confidence": ConfidenceRegularizer(ConfidenceSettings())}, source=source)
     image, label = torch.randn(1, 3, 64, 64), torch.randint(0, 4, (1, 64, 64))
     valid = torch.ones(1, 64, 64, dtype=torch.bool)
     valid[:, :32] = False
@@ -222,7 +221,7 @@ def test_views_and_what_is_learnt(source: bool) -> None:
 def test_a_batch_may_lack_either_domain() -> None:
     image, label = torch.randn(2, 3, 8, 8), torch.randint(0, 4, (2, 8, 8))
     valid, soft = torch.ones(2, 8, 8, dtype=torch.bool), torch.rand(2, 4, 8, 8).softmax(1)
-    method = OfflineTraining(
+    method = offline(
         Given(torch.randn(2, 4, 8, 8)),
         {"confidence": ConfidenceRegularizer(ConfidenceSettings())},
         source=True,
@@ -248,7 +247,7 @@ def test_a_batch_may_lack_either_domain() -> None:
 def test_frozen_statistics_are_neither_moved_nor_taken_from_the_batch(frozen: bool) -> None:
     torch.manual_seed(0)
     network = build_segmenter("mobilenet_v2", "segformer", num_classes=4, channels=8, dropout=0.0)
-    method = OfflineTraining(network, source=True, frozen_statistics=frozen)
+    method = offline(network, source=True, frozen_statistics=frozen)
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:
         assert norm.running_mean is not None

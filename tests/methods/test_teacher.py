@@ -6,7 +6,8 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from segue.methods.teacher import EmaTeacher, Frozen
+from segue.methods.teacher import Frozen
+from segue.methods.teachers.average import AverageSettings, EmaTeacher
 from segue.types import Batch, Source
 
 BATCH = Batch(Source(torch.zeros(1, 3, 2, 2), torch.zeros(1, 2, 2, dtype=torch.long), [""]), None)
@@ -34,7 +35,7 @@ def test_one_update_equals_the_official_one_at_every_iteration(fixtures_dir: Pat
     """The official iteration t is our step t - 1: the update after step i happens at the start of iteration i + 1."""
     data = load_file(fixtures_dir / "ema.safetensors")
     for iteration in (1, 2, 10, 998, 999, 1000, 5000):
-        student, teacher = Tiny(), EmaTeacher(Tiny())
+        student, teacher = Tiny(), EmaTeacher(AverageSettings(), Tiny())
         load(student, data, "student/")
         load(teacher.network, data, "teacher_before/")
         teacher.follow(student, BATCH, iteration - 1)
@@ -49,7 +50,7 @@ def test_one_update_equals_the_official_one_at_every_iteration(fixtures_dir: Pat
 def test_buffers_follow_only_when_asked() -> None:
     for statistics, expected in (("batch", 0.0), ("average", 0.5)):
         student = Tiny()
-        teacher = EmaTeacher(student, statistics=statistics)
+        teacher = EmaTeacher(AverageSettings(statistics=statistics), student)
         student.bn.running_mean.fill_(1.0)
         teacher.follow(student, BATCH, 0)
         assert float(teacher.network.bn.running_mean[0]) == expected
@@ -60,14 +61,14 @@ def test_batch_statistics_make_labels_depend_on_the_batch_and_averages_do_not() 
     student = Tiny()
     nn.init.ones_(student.s)
     for statistics, depends in (("batch", True), ("average", False)):
-        teacher = EmaTeacher(student, statistics=statistics).train()
+        teacher = EmaTeacher(AverageSettings(statistics=statistics), student).train()
         together = teacher(images)[:1]
         alone = teacher(images[:1])
         assert torch.allclose(together, alone, atol=1e-5) is not depends
 
 
 def test_dropout_is_off_in_the_teacher_even_while_training() -> None:
-    teacher = EmaTeacher(nn.Sequential(nn.Dropout2d(0.9), nn.BatchNorm2d(3))).train()
+    teacher = EmaTeacher(AverageSettings(), nn.Sequential(nn.Dropout2d(0.9), nn.BatchNorm2d(3))).train()
     assert not teacher.network[0].training
     assert teacher.network[1].training
 

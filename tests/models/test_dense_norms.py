@@ -62,10 +62,9 @@ def _shallow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def watched(encoder: str, head: str, context: str | None, *, detail: bool = False) -> Watch:
-    options = {} if "channels" not in HEADS[head].options else {"channels": 16}
     window = {"detail": (SIDE // 2, SIDE // 2)} if detail else None
     network = build_segmenter(
-        encoder, head, num_classes=3, context=context, multi_resolution=window, **options
+        encoder, head, num_classes=3, channels=16, context=context, multi_resolution=window
     ).train()
     image = torch.rand(2, 3, SIDE, SIDE)
     with Watch() as watch:

@@ -13,10 +13,12 @@ from segue.models.encoders.mit import MixTransformer
 from segue.models.heads.daformer import DaformerHead
 from segue.models.multi_resolution import MultiResolution
 from segue.models.segmenter import segmentation_loss
+from segue.models.settings import MultiResolutionSettings, NetworkSettings
 from segue.ops.windows import window_grid
 from segue.types import View
 
 Data = dict[str, Tensor]
+HRDA = MultiResolutionSettings().model_dump(exclude={"detail", "attention"})
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +38,9 @@ class GivenWindow(MultiResolution):
 def tiny(channels: int = 16) -> GivenWindow:
     encoder = MixTransformer((4, 8, 12, 16), (1, 1, 1, 1), heads=(1, 2, 3, 4), drop_path=0.0)
     widths = encoder.out_channels
-    head = DaformerHead(widths, 19, channels=channels, dropout=0.0)
-    attention = DaformerHead(widths, 19, channels=16, context="conv1", dropout=0.0)
-    return GivenWindow(encoder, head, attention_head=attention, detail=(64, 64))
+    head = DaformerHead(widths, 19, NetworkSettings(channels=channels, dropout=0.0))
+    attention = DaformerHead(widths, 19, NetworkSettings(channels=16, context="conv1", dropout=0.0))
+    return GivenWindow(encoder, head, attention_head=attention, detail=(64, 64), **HRDA)
 
 
 def ours(name: str) -> str:
@@ -150,7 +152,7 @@ def test_without_attention_the_detail_learns_from_its_own_share_only() -> None:
 
 def test_a_window_is_drawn_on_the_grid_and_reaches_both_borders() -> None:
     torch.manual_seed(0)
-    network = MultiResolution(tiny().encoder, tiny().head, attention_head=None, detail=(64, 64))
+    network = MultiResolution(tiny().encoder, tiny().head, attention_head=None, detail=(64, 64), **HRDA)
     starts = {window.start for _ in range(300) for window in network.draw_window((128, 128))}
     assert starts == set(range(0, 65, 8))
 
@@ -207,8 +209,14 @@ def test_other_ways_to_weigh(attention: str) -> None:
 
 def test_what_cannot_lie_on_the_grid_is_refused() -> None:
     with pytest.raises(ValueError, match=r"60x64: its sides must be multiples of 8"):
-        MultiResolution(tiny().encoder, tiny().head, attention_head=None, detail=(60, 64))
+        MultiResolution(tiny().encoder, tiny().head, attention_head=None, detail=(60, 64), **HRDA)
     with pytest.raises(ValueError, match=r"context_scale 0.3"):
-        MultiResolution(tiny().encoder, tiny().head, attention_head=None, detail=(64, 64), context_scale=0.3)
+        MultiResolution(
+            tiny().encoder,
+            tiny().head,
+            attention_head=None,
+            detail=(64, 64),
+            **{**HRDA, "context_scale": 0.3},
+        )
     with pytest.raises(ValueError, match=r"crops of 100x128: .* multiples of 8"):
         tiny().train()(torch.randn(1, 3, 100, 128))

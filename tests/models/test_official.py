@@ -15,6 +15,7 @@ from segue.models.encoders.mit import MixTransformer
 from segue.models.heads.segformer import SegformerHead
 from segue.models.official import read_official
 from segue.models.segmenter import Segmenter
+from segue.models.settings import NetworkSettings
 
 State = dict[str, Tensor]
 
@@ -158,7 +159,7 @@ def test_hugging_face_numbers(fixtures_dir: Path) -> None:
     """The library's own logits, but for its layer norms, which add 1e-5 where the original adds 1e-6."""
     data = load_file(fixtures_dir / "transformers_segformer_tiny.safetensors")
     encoder = MixTransformer((8, 16, 24, 32), (1, 1, 2, 1), heads=(1, 2, 3, 4), drop_path=0.0)
-    network = Segmenter(encoder, SegformerHead(encoder.out_channels, 19, channels=16)).eval()
+    network = Segmenter(encoder, SegformerHead(encoder.out_channels, 19, NetworkSettings(channels=16))).eval()
     official = {key.removeprefix("state/"): value for key, value in data.items() if key.startswith("state/")}
     state, left = naming.to_ours(official, list(network.state_dict()), naming.HUGGING_FACE)
     assert not left

@@ -43,6 +43,9 @@ def test_what_is_set_otherwise() -> None:
 
 
 def test_what_a_pair_changes_for_two_resolutions_is_told_too() -> None:
-    changed = {**STREET_SCENES, "when": {"network.multi_resolution": {"method": {"momentum": 0.5}}}}
+    changed = {
+        **STREET_SCENES,
+        "when": {"network.multi_resolution": {"method": {"teacher": {"momentum": 0.5}}}},
+    }
     found = overridden(as_in_paper("hrda", changed), experiment("hrda", changed))
-    assert found["method.momentum"] == "0.5 instead of 0.999"
+    assert found["method.teacher.momentum"] == "0.5 instead of 0.999"

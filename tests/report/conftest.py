@@ -112,7 +112,7 @@ def make_run(tmp_path: Path) -> MakeRun:
         experiment = {
             "recipe": recipe, "seed": 0, "steps": steps,
             "network": {"encoder": "mit_nano", "head": "daformer"},
-            "data": {"pair": "street_scenes", "crop": [48, 96]}, "method": {"momentum": 0.99},
+            "data": {"pair": "street_scenes", "crop": [48, 96]}, "method": {"teacher": {"momentum": 0.99}},
             "optim": {"learning_rate": 6e-5},
         }  # fmt: skip
         (folder / "experiment.yaml").write_text(yaml.safe_dump(experiment, sort_keys=False))

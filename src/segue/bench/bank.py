@@ -58,7 +58,7 @@ def _method(encoder: str, size: int, instances: int) -> SelfTraining:
     if instances:
         method.terms["instance_bank"] = InstanceBank(
             InstanceBankSettings(size=instances),
-            Pace(warmup=0, interval=1),
+            Pace(warmup=0, interval=1, momentum=0.999, patience=0),
             classes=CLASSES,
             channels=EMBEDDING,
         )

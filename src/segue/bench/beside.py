@@ -24,6 +24,7 @@ from segue.methods.self_training import SelfTraining
 from segue.models.build import build_encoder
 from segue.models.heads.daformer import DaformerHead
 from segue.models.segmenter import Segmenter
+from segue.models.settings import NetworkSettings
 from segue.types import Batch
 
 PEER = "the official order of operations, channel by channel, float32"
@@ -52,7 +53,7 @@ def head_rows(
     keep_memory()
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     widths = build_encoder(encoder).out_channels
-    own = DaformerHead(widths, CLASSES).to(place).train()
+    own = DaformerHead(widths, CLASSES, NetworkSettings()).to(place).train()
     plain = PlainHead(copy.deepcopy(own))
     maps = [
         torch.randn(batch, width, size >> s, size >> s, device=place) for s, width in enumerate(widths, 2)

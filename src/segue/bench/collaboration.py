@@ -5,13 +5,13 @@ import copy
 import torch
 
 from segue.bench.measure import Row, row
-from segue.bench.step import CLASSES, noise_batch, one_step
+from segue.bench.step import CLASSES, bare_run, noise_batch, one_step
 from segue.clock import median_ms
 from segue.memory import keep_memory
-from segue.methods.collaborative import CollaborativeTeacher, draw_layers
-from segue.methods.mixing import ClassMix
-from segue.methods.self_training import SelfTraining
+from segue.methods.self_training import SelfTraining, SelfTrainingSettings
 from segue.methods.teacher import Frozen
+from segue.methods.teachers.blocks import draw_layers
+from segue.methods.teachers.collaborative import CollaborativeSettings, CollaborativeTeacher
 from segue.models.build import build_segmenter
 
 PEER = "the same step with the teacher frozen (kd)"
@@ -54,13 +54,14 @@ def _method(name: str, teacher: str, student: str) -> SelfTraining:
     large, small = (
         build_segmenter(encoder, "daformer", num_classes=CLASSES) for encoder in (teacher, student)
     )
+    method = SelfTrainingSettings(augment=None).build(bare_run(small, student), {})
     if name == "kd":
-        return SelfTraining(small, Frozen(large), mix=ClassMix())
+        method.teacher = Frozen(large)
+        return method
     stages = large.encoder.layers
     # Half of all layers are non-salient, 30 % of those follow: as with the default settings.
     half = [layer for stage in stages for layer in stage][::2]
     layers = draw_layers(half, share=0.3, seed=0, stages=stages)
-    collaborative = CollaborativeTeacher(
-        copy.deepcopy(large), small, layers, match_from=0, match_until=0, every=1
-    )
-    return SelfTraining(small, collaborative, mix=ClassMix())
+    settings = CollaborativeSettings(match_from=0.0, match_until=0.0, every=1)
+    method.teacher = CollaborativeTeacher(settings, copy.deepcopy(large), small, layers, steps=1, seed=0)
+    return method

@@ -18,7 +18,7 @@ from segue.bench.official import PlainEncoder, PlainHead
 from segue.bench.stopwatch import Stopwatch
 from segue.methods.mixing import StrongAugment
 from segue.methods.self_training import SelfTraining
-from segue.methods.teacher import EmaTeacher
+from segue.methods.teachers.average import EmaTeacher
 from segue.methods.terms.feature_distance import FeatureDistance
 from segue.models.encoders.mit import MixTransformer
 from segue.models.heads.daformer import DaformerHead
@@ -54,7 +54,7 @@ class OfficialStep:
         self.method = method
         self.student = PlainSegmenter(cast(Segmenter, method.student))
         teacher = cast(EmaTeacher, method.teacher)
-        self.momentum = teacher.momentum
+        self.momentum = teacher.settings.momentum
         self.teacher = PlainSegmenter(cast(Segmenter, teacher.network))
         self.distance = cast(FeatureDistance, method.terms["distance"])
         self.reference = PlainSegmenter(cast(Segmenter, method.student)).eval().encoder
@@ -106,7 +106,7 @@ class OfficialStep:
     def _labelled(self, image: Tensor) -> tuple[Tensor, Tensor]:
         logits = resize(self.teacher.head(self.teacher.encoder(image))[0], (image.shape[-2], image.shape[-1]))
         confidence, label = logits.softmax(dim=1).max(dim=1)
-        threshold = self.method.threshold
+        threshold = self.method.settings.threshold
         assert threshold is not None
         share = ((confidence >= threshold).long() == 1).sum().item() / label.numel()
         return label, share * torch.ones_like(confidence)
@@ -144,19 +144,19 @@ class OfficialStep:
 class _Change:
     """The strong augmentation's random numbers for a batch, and the change of one picture at a time."""
 
-    def __init__(self, settings: StrongAugment, images: Tensor) -> None:
+    def __init__(self, ours: StrongAugment, images: Tensor) -> None:
         torch.rand(2)  # ours draws here whether to change at all; both always happen in the benchmark
-        self.settings = settings
-        self.factors = augment.draw_jitter(len(images), settings.strength, device=images.device)
+        self.ours = ours
+        self.factors = augment.draw_jitter(len(images), ours.settings.strength, device=images.device)
         self.order = tuple(torch.randperm(4).tolist())
-        low, high = settings.sigma
+        low, high = ours.settings.sigma
         self.sigma = low + (high - low) * torch.rand(len(images), device=images.device)
         self.kernel = cast(
             tuple[int, int], tuple(augment.blur_kernel_side(side) for side in images.shape[-2:])
         )
 
     def __call__(self, image: Tensor, number: int) -> Tensor:
-        mean, std = self.settings.mean.to(image.device), self.settings.std.to(image.device)
+        mean, std = self.ours.mean.to(image.device), self.ours.std.to(image.device)
         picture = augment.denormalise(image, mean, std).clamp(0.0, 1.0)
         picture = augment.jitter(picture, self.factors[number, None], self.order)
         sigma = self.sigma[number, None, None].expand(1, 2)

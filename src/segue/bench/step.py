@@ -8,14 +8,17 @@ from torch import Tensor, nn
 
 from segue.bench.measure import Row, row
 from segue.bench.stopwatch import Stopwatch
+from segue.classes import class_list
 from segue.engine import optim
 from segue.memory import keep_memory
-from segue.methods.masking import MaskedConsistency
-from segue.methods.mixing import ClassMix, StrongAugment
-from segue.methods.self_training import SelfTraining
-from segue.methods.teacher import EmaTeacher
+from segue.methods.context import PAPER_STEPS, Context
+from segue.methods.masking import MaskSettings
+from segue.methods.mixing import AugmentSettings
+from segue.methods.self_training import SelfTraining, SelfTrainingSettings
 from segue.methods.terms.feature_distance import FeatureDistance, FeatureDistanceSettings
-from segue.models.build import build_segmenter, normalisation
+from segue.models.build import build_segmenter
+from segue.models.segmenter import Segmenter
+from segue.models.settings import NetworkSettings
 from segue.types import Batch, Source, Target
 
 CLASSES = 19
@@ -116,17 +119,16 @@ def self_training(recipe: str, encoder: str, *, size: int) -> SelfTraining:
     distance = FeatureDistance(
         FeatureDistanceSettings(), student.feature_network(), classes=THINGS, num_classes=CLASSES
     )
-    mean, std = normalisation(encoder)
     # Both colour changes happen in every step, so that every step costs the same.
-    augment = StrongAugment(mean, std, jitter_probability=1.0, blur_probability=1.0)
-    return SelfTraining(
-        student,
-        EmaTeacher(student),
-        {"distance": distance},
-        mix=ClassMix(),
-        augment=augment,
-        mask=MaskedConsistency(augment=augment) if recipe == "mic" else None,
-    )
+    augment = AugmentSettings(jitter_probability=1.0, blur_probability=1.0)
+    settings = SelfTrainingSettings(augment=augment, mask=MaskSettings() if recipe == "mic" else None)
+    return settings.build(bare_run(student, encoder), {"distance": distance})
+
+
+def bare_run(student: Segmenter, encoder: str) -> Context:
+    """A run of which nothing is used but its student."""
+    classes = class_list([str(number) for number in range(CLASSES)])
+    return Context("bench", PAPER_STEPS, 0, classes, (512, 512), NetworkSettings(encoder=encoder), student)
 
 
 def noise_batch(count: int, size: int, device: torch.device) -> Batch:

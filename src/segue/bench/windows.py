@@ -8,7 +8,7 @@ from torch import Tensor
 from segue.bench.measure import Row, row
 from segue.bench.memory import peak_mib
 from segue.bench.step import noise_batch, self_training
-from segue.methods.teacher import EmaTeacher
+from segue.methods.teachers.average import AverageSettings, EmaTeacher
 from segue.models.multi_resolution import MultiResolution
 
 PEER = "the teacher's detail windows all at once, maps concatenated"
@@ -47,12 +47,16 @@ def _two_steps(
     student = method.student
     if straightforward and isinstance(student, MultiResolution):
         method.teacher = EmaTeacher(
+            AverageSettings(),
             AllAtOnce(
                 student.encoder,
                 student.head,
                 attention_head=student.attention_head,
                 detail=student.detail,
-            )
+                context_scale=1 / student.shrinks,
+                detail_share=student.detail_share,
+                overlap=student.overlap,
+            ),
         )
     method = method.to(device).train()
     data = noise_batch(batch, size, device)

@@ -28,9 +28,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, train, evaluate, predict, recipes, report, study, label, fuse, saliency, compare, bench):
-    app.command()(verb)
-app.command("import")(import_)
+VERBS = {
+    "demo": demo,
+    "train": train,
+    "evaluate": evaluate,
+    "predict": predict,
+    "recipes": recipes,
+    "report": report,
+    "study": study,
+    "label": label,
+    "fuse": fuse,
+    "saliency": saliency,
+    "compare": compare,
+    "bench": bench,
+    "import": import_,
+}
+for name, verb in VERBS.items():
+    app.command(name)(verb)
 app.add_typer(data, name="data")
 
 

@@ -9,7 +9,8 @@ from torch import Generator, Tensor
 
 from segue.data.placement import Axis, Placement
 from segue.ops.resize import fitted
-from segue.types import IGNORE, Margins, Sample
+from segue.settings import Margins
+from segue.types import IGNORE, Sample
 
 TRIES = 10
 """How many pieces are looked at before the next one is taken as it is: the official number."""

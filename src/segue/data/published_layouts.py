@@ -196,3 +196,6 @@ LAYOUTS: dict[str, Layout] = {
     ),
 }  # fmt: skip
 """The published data sets by the name that ``dataset`` takes in a domain's settings."""
+
+DATASETS = ("folder", "street_scenes", *LAYOUTS)
+"""All that ``dataset`` may be: image and label files in folders, generated streets, and the published ones."""

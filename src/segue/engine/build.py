@@ -20,7 +20,6 @@ from segue.methods.method import Method, Reading
 from segue.models import student as students
 from segue.models.build import normalisation
 from segue.models.segmenter import Segmenter
-from segue.types import Margins
 
 
 def build_student(experiment: Experiment) -> Segmenter:
@@ -105,7 +104,6 @@ def _crops(experiment: Experiment, reading: Reading) -> tuple[RandomCrop, Random
     """What is cut from pictures of the source and of the target."""
     data, rare = experiment.data, experiment.data.rare_classes
     fill, _ = normalisation(experiment.network.encoder)
-    margins = data.target.margins
     source = RandomCrop(
         data.crop,
         fill=fill,
@@ -122,7 +120,7 @@ def _crops(experiment: Experiment, reading: Reading) -> tuple[RandomCrop, Random
         resize=data.target.resize,
         scale=data.scale,
         flip=data.flip,
-        margins=Margins(**margins.model_dump()) if margins else None,
+        margins=data.target.margins,
         mined=[training_classes(data).index(name) for name in reading.mined],
         mine_chance=reading.mine_chance,
     )

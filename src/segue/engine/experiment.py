@@ -10,7 +10,6 @@ from pydantic import BaseModel, ValidationError
 from segue.classes import nearest
 from segue.engine.settings import Experiment
 from segue.files import write_text
-from segue.methods import METHODS
 from segue.settings import Settings
 from segue.trees import Entries, Tree, flatten, merge, read_yaml
 
@@ -101,10 +100,11 @@ def check_key(key: str) -> None:
         ValueError: If it names none; the message names the nearest one.
     """
     path = key.split(".")
+    models: list[type[BaseModel]] = [Experiment]
     for place, part in enumerate(path):
-        known = _known_keys(path[:place], "")
-        if part not in known:
-            raise ValueError(_unknown(".".join(path[: place + 1]), known))
+        if part not in _keys(models):
+            raise ValueError(_unknown(".".join(path[: place + 1]), _keys(models)))
+        models = _inside(models, part)
 
 
 def _only_records(key: str) -> bool:
@@ -113,15 +113,15 @@ def _only_records(key: str) -> bool:
 
 def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
-    # The discriminator's tag ("self_training") stands in the path of a method's key, but not in the file.
-    path = [str(part) for part in first["loc"] if part not in METHODS]
+    path, around = _place(first["loc"])
     where = ".".join(path)
     if first["type"] == "extra_forbidden":
-        return _unknown(where, _known_keys(path[:-1], str(first["loc"])))
+        return _unknown(where, _keys(around))
     if first["type"] == "missing":
         return f"{where!r} is missing"
     message = first["msg"].removeprefix("Value error, ")
-    return f"{where}: {message}, got {first['input']!r}" if where else message
+    got = "" if isinstance(first["input"], Mapping) else f", got {first['input']!r}"
+    return f"{where}: {message}{got}" if where else message
 
 
 def _without_former(tree: Mapping[str, Any]) -> Tree:
@@ -141,19 +141,30 @@ def _unknown(key: str, known: Sequence[str]) -> str:
     return f"unknown key {key!r}{nearest(key.rpartition('.')[2], known)}"
 
 
-def _known_keys(path: Sequence[str], location: str) -> list[str]:
+def _place(location: Sequence[str | int]) -> tuple[list[str], list[type[BaseModel]]]:
+    """The keys that lead to a place in a file, and the settings that its last key stands among.
+
+    Names of pieces stand in a location, but not in a file.
+    """
+    path: list[str] = []
     models: list[type[BaseModel]] = [Experiment]
-    for part in path:
-        models = [inner for model in models for inner in _models_of(model, part)]
-    named = [
-        m for m in models if "name" in m.model_fields and repr(m.model_fields["name"].default) in location
-    ]
-    return [key for model in (named or models) for key in model.model_fields]
+    around = models
+    for part in map(str, location):
+        named = [m for m in models if "name" in m.model_fields and m.model_fields["name"].default == part]
+        if named:
+            models = named
+        else:
+            path.append(part)
+            around, models = models, _inside(models, part)
+    return path, around
 
 
-def _models_of(model: type[BaseModel], field: str) -> list[type[BaseModel]]:
-    if field not in model.model_fields:
-        return []
-    annotation = model.model_fields[field].annotation
-    options = getattr(annotation, "__args__", (annotation,))
+def _keys(models: Sequence[type[BaseModel]]) -> list[str]:
+    return [key for model in models for key in model.model_fields]
+
+
+def _inside(models: Sequence[type[BaseModel]], field: str) -> list[type[BaseModel]]:
+    """The settings that a field of some settings holds."""
+    annotations = [model.model_fields[field].annotation for model in models if field in model.model_fields]
+    options = [option for one in annotations for option in getattr(one, "__args__", (one,))]
     return [option for option in options if isinstance(option, type) and issubclass(option, Settings)]

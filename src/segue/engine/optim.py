@@ -1,4 +1,4 @@
-"""Optimisers: parameter groups, rates, and the schedule of the DAFormer family."""
+"""Optimisers: parameter groups, rates, and their schedule: linear warm-up, polynomial decay."""
 
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -25,7 +25,7 @@ def parameter_groups(
     A module with ``learns_like_a_head`` is a head with all that is in it: heads, and new layers of an encoder. Layers
     of a term learn like the encoder.
 
-    Source: DAFormer's optimiser settings. A norm inside a head keeps its weight decay, as there.
+    As in the official codes, a norm inside a head keeps its weight decay.
 
     Args:
         module: A method; parameters without gradient (a teacher's) are left out.
@@ -61,7 +61,7 @@ def parameter_groups(
 def schedule(step: int, steps: int, *, warmup: int, start: float = 1e-6, power: float = 1.0) -> float:
     """The factor on every learning rate at a step: linear warm-up times polynomial decay.
 
-    Source: DAFormer's schedule (poly 1.0, 1500 of 40 000 steps of warm-up from a factor of 1e-6).
+    The usual values (poly 1.0, 1500 of 40 000 steps of warm-up from a factor of 1e-6) are those of the official codes.
 
     Args:
         step: Updates so far, 0 to steps - 1.

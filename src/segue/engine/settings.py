@@ -1,24 +1,25 @@
 """The tree of settings that describes one training run; strict, frozen, written to YAML and read back."""
 
-import functools
-import operator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, create_model, field_validator, model_validator
 
 from segue.classes import Colour, nearest
+from segue.data.published_layouts import DATASETS
 from segue.methods import METHODS
 from segue.methods.method import MethodSettings, TermSettings
 from segue.methods.terms import TERMS
 from segue.models.settings import NetworkSettings
-from segue.settings import Count, MarginSettings, Positive, Settings, Share
+from segue.settings import Count, Margins, Positive, Settings, Share, one_of
 
 if TYPE_CHECKING:
     AnyMethod: TypeAlias = MethodSettings
+    DatasetName: TypeAlias = str
     _EveryTerm: TypeAlias = Settings
 else:
-    AnyMethod = Annotated[functools.reduce(operator.or_, METHODS.values()), Field(discriminator="name")]
+    DatasetName = Literal[DATASETS]
+    AnyMethod = one_of(METHODS)
     _EveryTerm = create_model(
         "_EveryTerm", __base__=Settings, **{name: (kind | None, None) for name, kind in TERMS.items()}
     )
@@ -30,10 +31,7 @@ Side: TypeAlias = Annotated[int, Field(ge=32)]
 class DomainSettings(Settings):
     """Where one domain's pictures are, and what its own classes mean in training classes."""
 
-    dataset: Literal[
-        "folder", "street_scenes",
-        "gta5", "synthia", "cityscapes", "acdc", "dark_zurich", "bdd100k", "mapillary", "camvid", "camvid_32",
-    ] = "folder"  # fmt: skip
+    dataset: DatasetName = "folder"
     root: Path | None = None  # relative to data.root
     split: str | None = None
     include: list[
@@ -42,12 +40,12 @@ class DomainSettings(Settings):
     exclude: list[str] = []  # the same, of pictures to leave out
     label_classes: Path | list[str] | None = None  # of a folder without classes.json or .yaml of its own
     class_map: dict[str, str] = {}  # own class -> training class or "ignore"; "*" for the rest
-    domain: Literal["source", "target"] | None = None  # street scenes
-    pictures: Count | None = None  # street scenes: how many to generate
-    size: tuple[Count, Count] | None = None  # street scenes: height, width to render at; None: 128 x 256
-    seed: int = 0  # street scenes
+    domain: Literal["source", "target"] | None = None  # of generated pictures, as are the next three
+    pictures: Count | None = None  # how many to generate
+    size: tuple[Count, Count] | None = None  # height, width to render at; None: 128 x 256
+    seed: int = 0
     resize: tuple[Count, Count] | None = None  # height, width before cropping and for evaluation
-    margins: MarginSettings | None = None  # marked as not valid before cropping
+    margins: Margins | None = None  # marked as not valid before cropping
     part: tuple[Annotated[int, Field(ge=0)], Count] | None = (
         None  # [0, 2]: every second picture from the first
     )
@@ -60,10 +58,10 @@ class DomainSettings(Settings):
 
 
 class RareClassSettings(Settings):
-    """Rare class sampling of the source (DAFormer, section 3.2)."""
+    """Rare class sampling of the source."""
 
-    temperature: Positive = 0.01  # T of equation 7
-    min_share: Share = 3000 / (1914 * 1052)  # 3000 pixels of a GTA5 picture
+    temperature: Positive = 0.01  # T
+    min_share: Share = 3000 / (1914 * 1052)  # 3000 pixels of the papers' pictures
     min_crop_ratio: Positive = 0.5  # of those pixels must be left in the crop
 
 
@@ -96,7 +94,7 @@ class DataSettings(Settings):
 
 
 class OptimSettings(Settings):
-    """AdamW, linear warm-up, polynomial decay (DAFormer's values)."""
+    """AdamW, linear warm-up, polynomial decay."""
 
     lr: Positive = 6e-5  # of the encoder
     head_factor: Positive = 10.0  # the head learns this much faster

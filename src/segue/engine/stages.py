@@ -88,15 +88,12 @@ class RunStages:
         """One training of the whole, without stages."""
         return run.train(self.experiment, self.folder, console=self.console, cpu=self.cpu)
 
-    def train_on(
-        self, labels: Path, folder: Path, *, start: Path | None, changes: Mapping[str, Any]
+    def train_stage(
+        self, folder: Path, *, start: Path | None, changes: Mapping[str, Any]
     ) -> dict[str, Any] | None:
-        """Train on offline labels of the target."""
-        offline: dict[str, Any] = {
-            "method": {"labels": str(labels), "rounds": None, "ensemble": None},
-            "network": {"start": None if start is None else str(start)},
-        }
-        stage = experiments.revise(self.experiment, offline, changes)
+        """Train one stage."""
+        origin = {"network": {"start": None if start is None else str(start)}}
+        stage = experiments.revise(self.experiment, origin, changes)
         return run.train(stage, folder, console=self.console, cpu=self.cpu)
 
     def open(self, domain: Literal["source", "evaluation"]) -> Dataset | None:

@@ -17,13 +17,13 @@ Percentile = Annotated[float, Field(ge=0.0, lt=100.0)]
 class ClassWeightSettings(Settings):
     """Weights of small and seldom classes (the student of an ensemble)."""
 
-    weight: Positive = 7.0
+    weight: Positive = 7.0  # of a small class
     small: Share = 1 / 32  # of a batch's pixels; 64 x 64 of 512 x 256
     momentum: Share = 0.9  # of the factor for classes seldom seen; 1 leaves it out
 
     def build(self, classes: int) -> "ClassWeights":
         """For so many classes."""
-        return ClassWeights(classes, **self.model_dump())
+        return ClassWeights(self, classes)
 
 
 class ClassWeights(nn.Module):
@@ -35,26 +35,20 @@ class ClassWeights(nn.Module):
 
     Args:
         classes: How many there are.
-        weight: Of a small class.
-        small: Share of a batch's pixels below which a class is small.
-        momentum: Of the factor for classes seldom seen; 1 leaves it at one.
     """
 
     often: Tensor
 
-    def __init__(
-        self, classes: int, *, weight: float = 7.0, small: float = 1 / 32, momentum: float = 0.9
-    ) -> None:
+    def __init__(self, settings: ClassWeightSettings, classes: int) -> None:
         super().__init__()
-        self.weight = weight
-        self.small = small
-        self.momentum = momentum
+        self.settings = settings
         self.register_buffer("often", torch.ones(classes))
 
     @torch.no_grad()
     def forward(self, label: Tensor) -> Tensor:
         """The weights of this batch (K,); the factor moves."""
+        wanted = self.settings
         pixels = mean_over_ranks(present_pixels(label, len(self.often)).float())
-        absent = torch.where(pixels == 0, self.weight, 1.0)
-        self.often.lerp_(absent, 1.0 - self.momentum)
-        return torch.where(pixels < self.small * label.numel(), self.weight, 1.0) * self.often
+        absent = torch.where(pixels == 0, wanted.weight, 1.0)
+        self.often.lerp_(absent, 1.0 - wanted.momentum)
+        return torch.where(pixels < wanted.small * label.numel(), wanted.weight, 1.0) * self.often

@@ -17,14 +17,17 @@ Mode = Literal["coordinated", "accuracy", "time", "threshold", "none"]
 class CoordinationSettings(Settings):
     """STCT: how far each target picture is trusted."""
 
-    alpha: NotNegative = 2e-4  # at 40 000 steps; the ramp keeps its share of a shorter run
+    # How fast trust grows with time: after one over alpha of 40 000 steps it has reached 0.63 of its end, and after the
+    # same share of a run of another length. With 0 it stays 0, and the source alone is learnt.
+    alpha: NotNegative = 2e-4
+    # "coordinated": the pseudo-accuracy times what time allows; "accuracy" and "time" are either of them; "threshold"
+    # trusts a picture wholly from a pseudo-accuracy on and not at all below; "none" trusts every picture.
     mode: Mode = "coordinated"
-    threshold: Share = 0.5  # of the mode "threshold": pseudo-accuracy from which a picture is trusted
+    threshold: Share = 0.5  # that pseudo-accuracy
 
     def build(self, context: Context) -> "Coordination":
         """With a ramp that takes the same share of a run of any length."""
-        alpha = self.alpha * PAPER_STEPS / context.steps
-        return Coordination(alpha, mode=self.mode, threshold=self.threshold)
+        return Coordination(self, steps=context.steps)
 
 
 class Coordination:
@@ -34,25 +37,19 @@ class Coordination:
     the ablation of figure 4.
 
     Args:
-        alpha: How fast trust grows with time: after one over alpha steps it has reached 0.63 of its end. With 0 it
-            stays 0, and the source alone is learnt.
-        mode: "coordinated": the pseudo-accuracy times what time allows; "accuracy" and "time" are either of
-            them; "threshold" trusts a picture wholly from a pseudo-accuracy on and not at all below; "none"
-            trusts every picture.
-        threshold: That pseudo-accuracy.
+        steps: The length of the run.
     """
 
-    def __init__(self, alpha: float = 2e-4, *, mode: Mode = "coordinated", threshold: float = 0.5) -> None:
-        self.alpha = alpha
-        self.mode: Mode = mode
-        self.threshold = threshold
+    def __init__(self, settings: CoordinationSettings, *, steps: int) -> None:
+        self.settings = settings
+        self.alpha = settings.alpha * PAPER_STEPS / steps
 
     def at(self, step: int) -> Trust:
         """The trust of a step: a function of the student's logits and the pseudo-label."""
         grown = 1.0 - math.exp(-self.alpha * step)
 
         def trust(logits: Tensor, label: Tensor) -> Tensor:
-            match self.mode:
+            match self.settings.mode:
                 case "coordinated":
                     return agreement(logits, label) * grown
                 case "accuracy":
@@ -60,7 +57,7 @@ class Coordination:
                 case "time":
                     return torch.full((len(label),), grown, device=label.device)
                 case "threshold":
-                    return (agreement(logits, label) >= self.threshold).float()
+                    return (agreement(logits, label) >= self.settings.threshold).float()
                 case "none":
                     return torch.ones(len(label), device=label.device)
 

@@ -19,11 +19,12 @@ from segue.evaluate.members import OpenedMembers
 from segue.evaluate.open_members import open_members, predicts, student_certainty
 from segue.evaluate.unify import unify
 from segue.methods.class_weights import ClassWeightSettings, Percentile
-from segue.methods.stages import Stages, pictures_by_name
+from segue.methods.stages import Stages, learning, pictures_by_name
 from segue.models.weights import model_folder
 from segue.ops.fusion import Conflict, Unclaimed
 from segue.ranks import is_first_rank
 from segue.settings import Count, Positive, Settings, Share
+from segue.trees import merge
 
 
 class MemberStudentSettings(Settings):
@@ -94,7 +95,7 @@ class EnsembleSettings(Settings):
         about["compared"] = self._compare(stages, rules)
         if is_first_rank():
             fusion.write_account({"policy_from": self._policy_from(), **about})
-        scores = stages.train_on(fused, stages.folder / "student", start=stages.start, changes={})
+        scores = stages.train_stage(stages.folder / "student", start=stages.start, changes=learning(fused))
         stages.keep(stages.folder / "student")
         return scores
 
@@ -137,7 +138,7 @@ class EnsembleSettings(Settings):
         if students.pictures == "halves":
             changes["data"] = {"target": {"part": [0, 2]}}
             pictures = {name: place for name, place in pictures.items() if place % 2}
-        stages.train_on(labels, own, start=students.origin(stages), changes=changes)
+        stages.train_stage(own, start=students.origin(stages), changes=merge(learning(labels), changes))
         eye = model_eye(own / "model", stages.device)
         out, rule = own / "certainty", most_probable()
         stages.shared(

@@ -1,5 +1,6 @@
 """How to align: source and target in one pass of the student, in which their tokens meet in groups."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -18,8 +19,10 @@ TargetMask = Literal["source", "pseudo", "mixed"]
 class HybridAttentionSettings(Settings):
     """MHA: source and target in one pass, in which their tokens meet."""
 
-    grouping: Grouping = "semantic"
+    grouping: Grouping = "semantic"  # how tokens are divided (ops.groups); "none" lets all of them meet
     scattered: Annotated[int, Field(ge=0)] = 0  # k: classes torn apart by semantic grouping
+    # What divides the target in semantic grouping: "source" copies the source's mask as in the paper, "pseudo" goes by
+    # the teacher's label, "mixed" by the label of what the student is shown.
     target_mask: TargetMask = "source"
     direction: Direction = "bidirectional"
     inter_share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5  # rho: how much the other domain's keys count
@@ -29,14 +32,7 @@ class HybridAttentionSettings(Settings):
 
     def build(self, context: Context) -> "HybridPair":
         """For the stages and blocks of the student's encoder."""
-        depths = [len(names) for names in context.student.encoder.layers]
-        return HybridPair(
-            self.grouping,
-            scattered=self.scattered,
-            target_mask=self.target_mask,
-            draws={"step": 1, "stage": len(depths), "block": sum(depths)}[self.resample],
-            rules=HybridRules(self.direction, self.inter_share, self.groups_itself, tuple(self.stages)),
-        )
+        return HybridPair(self, [len(names) for names in context.student.encoder.layers])
 
 
 class HybridPair:
@@ -45,28 +41,15 @@ class HybridPair:
     Source: STCT + MHA, sections 3.2 and 3.3, table 2.
 
     Args:
-        grouping: How tokens are divided, see :mod:`segue.ops.groups`; "none" lets all of them meet.
-        scattered: How many classes semantic grouping tears apart.
-        target_mask: What divides the target in semantic grouping: "source" copies the source's mask as in the
-            paper, "pseudo" goes by the teacher's label, "mixed" by the label of what the student is shown.
-        draws: How often groups are drawn in a step: once, once a stage, or once a block of the encoder.
-        rules: Who looks at whom.
+        depths: Blocks in each stage of the student's encoder.
     """
 
-    def __init__(
-        self,
-        grouping: Grouping = "semantic",
-        *,
-        scattered: int = 0,
-        target_mask: TargetMask = "source",
-        draws: int = 1,
-        rules: HybridRules | None = None,
-    ) -> None:
-        self.grouping: Grouping = grouping
-        self.scattered = scattered
-        self.target_mask: TargetMask = target_mask
-        self.draws = draws
-        self.rules = rules or HybridRules()
+    def __init__(self, settings: HybridAttentionSettings, depths: Sequence[int]) -> None:
+        self.settings = settings
+        self.draws = {"step": 1, "stage": len(depths), "block": sum(depths)}[settings.resample]
+        self.rules = HybridRules(
+            settings.direction, settings.inter_share, settings.groups_itself, tuple(settings.stages)
+        )
 
     def __call__(self, source: View, target: View, shown: View) -> Joint:
         """Source and what the student is shown of the target, as one pass.
@@ -77,7 +60,7 @@ class HybridPair:
             shown: The same after mixing and colour changes.
         """
         drawn: Tensor | None = None
-        if self.grouping != "none":
+        if self.settings.grouping != "none":
             drawn = torch.stack([self._draw(source, target, shown) for _ in range(self.draws)])
         return Joint([source, shown], drawn, self.rules)
 
@@ -85,13 +68,15 @@ class HybridPair:
         assert source.label is not None
         pairs, height, width = source.label.shape
         size, device = (pairs, height, width), source.label.device
-        match self.grouping:
+        match self.settings.grouping:
             case "random":
                 return groups.random_groups(size, device=device)
             case "hvh" | "hvr":
-                return groups.halves(size, anywhere=self.grouping == "hvr", device=device)
+                return groups.halves(size, anywhere=self.settings.grouping == "hvr", device=device)
             case "cutout":
                 return groups.cutout(size, device=device)
             case _:
                 others = {"source": None, "pseudo": target.label, "mixed": shown.label}
-                return groups.semantic(source.label, others[self.target_mask], scattered=self.scattered)
+                return groups.semantic(
+                    source.label, others[self.settings.target_mask], scattered=self.settings.scattered
+                )

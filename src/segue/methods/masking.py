@@ -16,19 +16,15 @@ class MaskSettings(Settings):
 
     block: Positive = 1 / 16  # b: pixels from 1 on, below that a share of the crop's height
     ratio: Share = 0.7  # r: share of the blocks that is hidden
-    pictures: Literal["target", "both"] = "target"
+    pictures: Literal["target", "both"] = "target"  # both: half a batch of each domain
     augment: bool = True  # colour changes of its own
-    moves_statistics: bool = False  # whether running batch statistics follow it, as in the official code
+    # Whether the student's running batch statistics follow the masked pictures. They do in the official code, so that
+    # the student is scored by statistics of pictures that are mostly hidden.
+    moves_statistics: bool = False
 
     def build(self, augment: Callable[[Tensor], Tensor] | None) -> "MaskedConsistency":
         """With the colour changes of the method, if there are any and they are wanted."""
-        return MaskedConsistency(
-            self.block,
-            self.ratio,
-            pictures=self.pictures,
-            augment=augment if self.augment else None,
-            moves_statistics=self.moves_statistics,
-        )
+        return MaskedConsistency(self, augment if self.augment else None)
 
 
 class MaskedConsistency:
@@ -41,43 +37,28 @@ class MaskedConsistency:
     half source, one half target without a change of colours for sources that are photographs ("separate").
 
     Args:
-        block: Side of a hidden block: in pixels from 1 on, below that as a share of the picture's height.
-        ratio: The share of blocks that are hidden.
-        pictures: "target" to mask the target, "both" to mask half a batch of each domain.
         augment: Changes the colours before masking; None for no change.
-        moves_statistics: Whether the student's running batch statistics follow the masked pictures. They do in the
-            official code, so that the student is scored by statistics of pictures that are mostly hidden.
     """
 
-    def __init__(
-        self,
-        block: float = 1 / 16,
-        ratio: float = 0.7,
-        *,
-        pictures: Literal["target", "both"] = "target",
-        augment: Callable[[Tensor], Tensor] | None = None,
-        moves_statistics: bool = False,
-    ) -> None:
-        self.block = float(block)
-        self.ratio = ratio
-        self.pictures: Literal["target", "both"] = pictures
+    def __init__(self, settings: MaskSettings, augment: Callable[[Tensor], Tensor] | None) -> None:
+        self.settings = settings
         self.augment = augment
-        self.moves_statistics = moves_statistics
 
     def __call__(self, source: View, target: View) -> View:
         """The masked view of an unmixed target view, or of both."""
-        seen = _half_of_each(source, target) if self.pictures == "both" else target
+        wanted = self.settings
+        seen = _half_of_each(source, target) if wanted.pictures == "both" else target
         image = seen.image if self.augment is None else self.augment(seen.image)
         count, _, height, width = image.shape
-        block = self.block if self.block >= 1 else self.block * height
-        visible = keep_mask((count, height, width), block, self.ratio, device=image.device)
+        block = wanted.block if wanted.block >= 1 else wanted.block * height
+        visible = keep_mask((count, height, width), block, wanted.ratio, device=image.device)
         return View(
             "masked",
             image * visible[:, None],
             seen.label,
             seen.weight,
             soft=seen.soft,
-            moves_statistics=self.moves_statistics,
+            moves_statistics=wanted.moves_statistics,
         )
 
 

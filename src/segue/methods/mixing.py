@@ -20,7 +20,7 @@ class ClassMix:
         pool: Where classes are drawn from, see :func:`segue.ops.mixing.draw_classes`.
     """
 
-    def __init__(self, pool: Literal["batch", "image"] = "batch") -> None:
+    def __init__(self, pool: Literal["batch", "image"]) -> None:
         self.pool: Literal["batch", "image"] = pool
 
     def __call__(self, source: View, target: View) -> View:
@@ -43,14 +43,14 @@ class ClassMix:
 class AugmentSettings(Settings):
     """Colour changes of what the student sees of the target (DACS, DAFormer)."""
 
-    strength: Share = 0.2  # s: brightness, contrast, saturation and hue
-    jitter_probability: Share = 0.8
+    strength: Share = 0.2  # s: largest change of brightness, contrast, saturation and hue
+    jitter_probability: Share = 0.8  # how often colours are jittered
     blur_probability: Share = 0.5
     sigma: tuple[Positive, Positive] = (0.15, 1.15)  # of the blur, in pixels
 
     def build(self, context: Context) -> "StrongAugment":
         """For pictures that are normalised as the student wants them."""
-        return StrongAugment(*context.colours, **self.model_dump())
+        return StrongAugment(self, *context.colours)
 
 
 class StrongAugment:
@@ -66,44 +66,33 @@ class StrongAugment:
     Args:
         mean: Grey levels subtracted by normalisation, red, green, blue.
         std: Grey levels divided by.
-        strength: Largest change of brightness, contrast, saturation and hue.
-        jitter_probability: How often colours are jittered.
-        blur_probability: How often pictures are blurred.
-        sigma: Range of the blur's standard deviation, in pixels.
     """
 
     def __init__(
         self,
+        settings: AugmentSettings,
         mean: tuple[float, float, float],
         std: tuple[float, float, float],
-        *,
-        strength: float = 0.2,
-        jitter_probability: float = 0.8,
-        blur_probability: float = 0.5,
-        sigma: tuple[float, float] = (0.15, 1.15),
     ) -> None:
+        self.settings = settings
         self.mean = torch.tensor(mean).view(3, 1, 1)
         self.std = torch.tensor(std).view(3, 1, 1)
-        self.strength = strength
-        self.jitter_probability = jitter_probability
-        self.blur_probability = blur_probability
-        self.sigma = sigma
 
     def __call__(self, image: Tensor) -> Tensor:
         """Normalised images (B,3,H,W) changed at random; the random numbers that decide stay on the host."""
-        jitters, blurs = (
-            torch.rand(2) < torch.tensor([self.jitter_probability, self.blur_probability])
-        ).tolist()
+        wanted = self.settings
+        often = torch.tensor([wanted.jitter_probability, wanted.blur_probability])
+        jitters, blurs = (torch.rand(2) < often).tolist()
         if not (jitters or blurs):
             return image
         mean, std = self.mean.to(image.device), self.std.to(image.device)
         with torch.autocast(image.device.type, enabled=False):
             picture = augment.denormalise(image.float(), mean, std).clamp(0.0, 1.0)
             if jitters:
-                factors = augment.draw_jitter(len(image), self.strength, device=image.device)
+                factors = augment.draw_jitter(len(image), wanted.strength, device=image.device)
                 picture = augment.jitter(picture, factors, tuple(torch.randperm(4).tolist()))
             if blurs:
-                low, high = self.sigma
+                low, high = wanted.sigma
                 sigma = low + (high - low) * torch.rand(len(image), device=image.device)
                 picture = augment.blur(picture, sigma, largest_sigma=high)
             return augment.normalise(picture, mean, std)

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from segue.methods.class_weights import ClassWeights, ClassWeightSettings, Percentile
+from segue.methods.class_weights import ClassWeightSettings, Percentile
 from segue.methods.context import Context
 from segue.methods.ensemble import EnsembleSettings
 from segue.methods.method import Method, MethodSettings, Reading, Term
@@ -80,14 +80,7 @@ class OfflineSettings(MethodSettings):
 
     def build(self, context: Context, terms: Mapping[str, Term]) -> "OfflineTraining":
         """Around the student."""
-        return OfflineTraining(
-            context.student,
-            terms,
-            source=self.source_share is not None,
-            weights=None if self.weights is None else self.weights.build(len(context.classes)),
-            percentile=self.percentile,
-            frozen_statistics=self.frozen_statistics,
-        )
+        return OfflineTraining(self, context, terms)
 
     def carry_out(self, stages: Stages) -> dict[str, Any] | None:
         """One training on given labels, or the stages that make them."""
@@ -101,32 +94,12 @@ class OfflineTraining(Method):
     Source: CBST (Zou et al., ECCV 2018) and CRST (Zou et al., ICCV 2019) learn both, with one mean over the
     labelled pixels of both, and leave the statistics of batch norms as they were; ensemble distillation learns
     the target alone, with class weights and the hardest fifth of the pixels.
-
-    Args:
-        student: The network that is trained.
-        terms: Additional losses.
-        source: Whether the batch's source pictures are learnt, too.
-        weights: Weighs the classes; None for all alike.
-        percentile: Pixels whose loss is below this percentile of the batch's are left out; 0 keeps all.
-        frozen_statistics: Whether the student's batch norms normalise by the statistics that it came with, and
-            leave them.
     """
 
-    def __init__(
-        self,
-        student: nn.Module,
-        terms: Mapping[str, Term] | None = None,
-        *,
-        source: bool = False,
-        weights: ClassWeights | None = None,
-        percentile: float = 0.0,
-        frozen_statistics: bool = False,
-    ) -> None:
-        super().__init__(student, terms, view_names=("target",))
-        self.source = source
-        self.weights = weights
-        self.percentile = percentile
-        self.frozen_statistics = frozen_statistics
+    def __init__(self, settings: OfflineSettings, context: Context, terms: Mapping[str, Term]) -> None:
+        super().__init__(context.student, terms, view_names=("target",))
+        self.settings = settings
+        self.weights = None if settings.weights is None else settings.weights.build(len(context.classes))
 
     def views(self, batch: Batch, step: int) -> Iterator[View | Joint]:
         """One step of the algorithm.
@@ -135,7 +108,7 @@ class OfflineTraining(Method):
             The target's pictures with their offline label, and among them those of the source.
         """
         view = _target(batch)
-        if self.source:
+        if self.settings.source_share is not None:
             view = _together(batch.source, view)
         assert view.label is not None
         view.loss = self._over_labelled(None if self.weights is None else self.weights(view.label))
@@ -144,7 +117,7 @@ class OfflineTraining(Method):
     def train(self, mode: bool = True) -> "OfflineTraining":
         """As everywhere; batch norms whose statistics are frozen stay in evaluation mode."""
         super().train(mode)
-        if self.frozen_statistics:
+        if self.settings.frozen_statistics:
             for module in self.student.modules():
                 if isinstance(module, BATCH_NORM):
                     module.eval()
@@ -152,7 +125,7 @@ class OfflineTraining(Method):
 
     def _over_labelled(self, weights: Tensor | None) -> PixelLoss:
         def loss(logits: Tensor, label: Tensor, soft: Tensor | None = None) -> Tensor:
-            return labelled_loss(logits, label, weights, self.percentile, soft)
+            return labelled_loss(logits, label, weights, self.settings.percentile, soft)
 
         return loss
 

@@ -19,11 +19,11 @@ from segue.evaluate.eyes import model_eye
 from segue.evaluate.labelling import Eye, Rule, class_balanced, confidences, label_pictures
 from segue.evaluate.predict import weighed
 from segue.files import write_bytes, write_text
-from segue.methods.stages import Stages, pictures_by_name
+from segue.methods.stages import Stages, learning, pictures_by_name
 from segue.ops.balance import class_thresholds, rare_classes
 from segue.ranks import is_first_rank, wait_for_all
 from segue.settings import Count, Positive, Settings, Share
-from segue.trees import Tree
+from segue.trees import Tree, merge
 
 BALANCE = "balance.json"
 """In a round's folder of labels: what was predicted, and from which confidence on it counts."""
@@ -80,7 +80,9 @@ class RoundSettings(Settings):
             stage = stages.folder / f"round{number + 1}"
             balance = _label(stages, self, model, stage / "labels", number, prior)
             changes = fine_tuning(stages, self, number, balance, source_pictures=len(source))
-            scores = stages.train_on(stage / "labels", stage, start=model, changes=changes)
+            scores = stages.train_stage(
+                stage, start=model, changes=merge(learning(stage / "labels"), changes)
+            )
             model = stage / "model"
         stages.keep(stages.folder / f"round{self.count}")
         return scores

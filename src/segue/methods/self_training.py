@@ -2,26 +2,41 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, cast
 
 import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
+from segue.classes import nearest
 from segue.methods.context import Context, Preparation, Trained
-from segue.methods.coordination import Coordination, CoordinationSettings
+from segue.methods.coordination import CoordinationSettings
 from segue.methods.hybrid import HybridAttentionSettings
-from segue.methods.large_teacher import CollaborationSettings, load_teacher
 from segue.methods.masking import MaskSettings
 from segue.methods.method import Method, MethodSettings, Term
 from segue.methods.mixing import AugmentSettings, ClassMix
-from segue.methods.teacher import EmaTeacher, Teacher
+from segue.methods.teacher import TeacherSettings
+from segue.methods.teachers import TEACHERS
+from segue.methods.teachers.average import AverageSettings
 from segue.ops import quality
 from segue.ops.resize import resize
 from segue.ranks import mean_over_ranks
-from segue.settings import MarginSettings, Share
-from segue.types import Batch, Joint, Margins, MeanOver, Output, View
+from segue.settings import Margins, Share, one_of
+from segue.types import Batch, Joint, Output, View
+
+if TYPE_CHECKING:
+    AnyTeacher: TypeAlias = TeacherSettings
+else:
+    AnyTeacher = one_of(TEACHERS)
+
+MOVED = {
+    "momentum": "teacher.momentum",
+    "teacher_statistics": "teacher.statistics",
+    "copies_first": "teacher.copies_first",
+    "teacher_model": "teacher.model",
+    "collaborate": "teacher, whose name is collaborative",
+}
+"""What is called otherwise since teachers have settings of their own."""
 
 
 class SelfTrainingSettings(MethodSettings):
@@ -29,15 +44,8 @@ class SelfTrainingSettings(MethodSettings):
 
     name: Literal["self_training"] = "self_training"
     has_teacher: ClassVar[bool] = True
-    teacher: Literal["average", "large"] = (
-        "average"  # who labels the target: the student's average, or a model
-    )
-    teacher_model: Path | None = None  # of a large teacher: its run or model folder
-    collaborate: CollaborationSettings | None = None  # None: a large teacher stays as it is
+    teacher: AnyTeacher = AverageSettings()  # who labels the target
     soft: bool = False  # learn the teacher's probabilities instead of its label
-    momentum: Share = 0.999  # alpha of the teacher's moving average
-    teacher_statistics: Literal["batch", "average"] = "batch"
-    copies_first: bool = False  # after the first update the average is the student itself (DACS)
     source_mean: Literal["pixels", "labelled"] = "pixels"  # what the source's loss is averaged over
     threshold: Share | None = (
         0.968  # tau: confidence that counts towards quality; None trusts the teacher wholly
@@ -48,46 +56,41 @@ class SelfTrainingSettings(MethodSettings):
     coordinate: CoordinationSettings | None = None
     pair: HybridAttentionSettings | None = None
     mask: MaskSettings | None = None
-    margins: MarginSettings | None = None  # of the crop
+    margins: Margins | None = None  # of the crop
+
+    @model_validator(mode="before")
+    @classmethod
+    def _teachers_have_settings_of_their_own(cls, value: Any) -> Any:
+        """Runs that are older are read as what they were; of a single old key the new one is named."""
+        if not isinstance(value, Mapping):
+            return value
+        tree = cast(Mapping[str, Any], value)
+        old = [key for key in MOVED if key in tree]
+        if isinstance(tree.get("teacher"), str):
+            return {**{key: tree[key] for key in tree if key not in MOVED}, "teacher": _teacher_of_old(tree)}
+        if old:
+            raise ValueError(f"unknown key {old[0]!r}; it is now {MOVED[old[0]]}")
+        return tree
 
     @model_validator(mode="after")
     def _pieces_fit(self) -> "SelfTrainingSettings":
-        if self.teacher == "average" and (self.teacher_model or self.collaborate):
-            raise ValueError("teacher_model and collaborate are for teacher: large")
         if self.soft and self.mask is not None and self.mask.pictures == "both":
             raise ValueError("soft does not go with mask.pictures: both")
         return self
 
     def build(self, context: Context, terms: Mapping[str, Term]) -> "SelfTraining":
-        """Around the student, with its teacher."""
-        augment = None if self.augment is None else self.augment.build(context)
-        calibrate = (term.calibrated for term in terms.values() if term.calibrates)
-        return SelfTraining(
-            context.student,
-            self._teacher(context, terms),
-            terms,
-            threshold=self.threshold,
-            mix=None if self.mix is None else ClassMix(self.class_pool),
-            augment=augment,
-            calibrate=next(calibrate, None),
-            coordinate=None if self.coordinate is None else self.coordinate.build(context),
-            pair=None if self.pair is None else self.pair.build(context),
-            mask=None if self.mask is None else self.mask.build(augment),
-            soft=self.soft,
-            margins=None if self.margins is None else Margins(**self.margins.model_dump()),
-            source_mean=self.source_mean,
-        )
+        """Around the student, with its teacher and what it is shown."""
+        return SelfTraining(self, context, terms)
 
-    def _teacher(self, context: Context, terms: Mapping[str, Term]) -> Teacher:
-        if self.teacher == "large":
-            compares = any(term.compares_embeddings for term in terms.values())
-            return load_teacher(context, self.teacher_model, self.collaborate, compares_embeddings=compares)
-        return EmaTeacher(
-            context.student,
-            momentum=self.momentum,
-            statistics=self.teacher_statistics,
-            copies_first=self.copies_first,
-        )
+
+def _teacher_of_old(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """A teacher's settings from when they stood among the method's."""
+    shared = tree.get("collaborate")
+    name = tree["teacher"] if shared is None else "collaborative"
+    if name not in TEACHERS:
+        raise ValueError(f"unknown teacher {name!r}{nearest(name, list(TEACHERS))}")
+    values = {key.removeprefix("teacher_"): tree[key] for key in MOVED if key in tree} | (shared or {})
+    return {"name": name, **{key: values[key] for key in values if key in TEACHERS[name].model_fields}}
 
 
 class SelfTraining(Method):
@@ -96,53 +99,33 @@ class SelfTraining(Method):
     Source: DACS (Tranheden et al., WACV 2021), algorithm 1; DAFormer (Hoyer et al., CVPR 2022), section 3.1; MIC
     (Hoyer et al., CVPR 2023), section 3.2; STCT + MHA, section 3. With different arguments this is any of them.
 
-    Args:
-        student: The network that is trained.
-        teacher: Who labels the target.
-        terms: Additional losses.
-        threshold: Confidence above which a pixel counts towards the teacher's quality; None trusts it wholly.
+    Attributes:
         mix: Makes one view of a source and a target view; None to show the target as it is.
         augment: Changes the colours of what the student sees of the target; None for no change.
         calibrate: Corrects the pseudo-label by something else that the teacher's output says; None leaves it.
-        coordinate: How far each target picture is trusted, known after the student's pass; None for no such
-            weight.
+        coordinate: How far each target picture is trusted, known after the student's pass; None for no such weight.
         pair: Makes one pass of the source, the target and the shown target view; None for two passes.
         mask: Makes the masked view of a source and an unmixed target view; None for no such view.
-        soft: Whether the student learns the teacher's probabilities instead of its label.
-        margins: Where the teacher is distrusted.
-        source_mean: What the source's loss is averaged over, see :class:`segue.types.View`.
     """
 
-    def __init__(
-        self,
-        student: nn.Module,
-        teacher: Teacher,
-        terms: Mapping[str, Term] | None = None,
-        *,
-        threshold: float | None = 0.968,
-        mix: Callable[[View, View], View] | None = None,
-        augment: Callable[[Tensor], Tensor] | None = None,
-        calibrate: Callable[[Output, Tensor], Tensor] | None = None,
-        coordinate: Coordination | None = None,
-        pair: Callable[[View, View, View], Joint] | None = None,
-        mask: Callable[[View, View], View] | None = None,
-        soft: bool = False,
-        margins: Margins | None = None,
-        source_mean: MeanOver = "pixels",
-    ) -> None:
-        names = ("source", "target", "masked") if mask else ("source", "target")
-        super().__init__(student, terms, view_names=names)
-        self.teacher = teacher
-        self.threshold = threshold
-        self.mix = mix
-        self.augment = augment
-        self.calibrate = calibrate
-        self.coordinate = coordinate
-        self.pair = pair
-        self.mask = mask
-        self.soft = soft
-        self.margins = margins or Margins()
-        self.source_mean: MeanOver = source_mean
+    mix: Callable[[View, View], View] | None
+    augment: Callable[[Tensor], Tensor] | None
+    calibrate: Callable[[Output, Tensor], Tensor] | None
+    pair: Callable[[View, View, View], Joint] | None
+    mask: Callable[[View, View], View] | None
+
+    def __init__(self, settings: SelfTrainingSettings, context: Context, terms: Mapping[str, Term]) -> None:
+        names = ("source", "target", "masked") if settings.mask else ("source", "target")
+        super().__init__(context.student, terms, view_names=names)
+        self.settings = settings
+        self.teacher = settings.teacher.build(context, terms)
+        self.mix = ClassMix(settings.class_pool) if settings.mix else None
+        self.augment = settings.augment and settings.augment.build(context)
+        self.calibrate = next((term.calibrated for term in terms.values() if term.calibrates), None)
+        self.coordinate = settings.coordinate and settings.coordinate.build(context)
+        self.pair = settings.pair and settings.pair.build(context)
+        self.mask = settings.mask and settings.mask.build(self.augment)
+        self.margins = settings.margins or Margins()
 
     def views(self, batch: Batch, step: int) -> Iterator[View | Joint]:
         """One step of the algorithm.
@@ -153,7 +136,7 @@ class SelfTraining(Method):
         assert batch.target is not None, "the engine gives self-training a target loader"
 
         # 1. The student learns the source; with a pair, in one pass with the target.
-        source = View("source", batch.source.image, batch.source.label, mean_over=self.source_mean)
+        source = View("source", batch.source.image, batch.source.label, mean_over=self.settings.source_mean)
         if self.pair is None:
             yield source
 
@@ -200,13 +183,14 @@ class SelfTraining(Method):
         """The pseudo-label, the teacher's confidence, and its probabilities if they are to be learnt."""
         logits = resize(taught.logits.float(), (image.shape[-2], image.shape[-1]))
         label, confidence = quality.label_and_confidence(logits)
-        return label, confidence, logits.softmax(1) if self.soft else None
+        return label, confidence, logits.softmax(1) if self.settings.soft else None
 
     def _quality(self, confidence: Tensor) -> Tensor:
         """How far the teacher is trusted at every pixel: one share for the batch, or everywhere."""
-        if self.threshold is None:
+        threshold = self.settings.threshold
+        if threshold is None:
             return torch.ones_like(confidence)
-        return mean_over_ranks(quality.confident_share(confidence, self.threshold)).expand(confidence.shape)
+        return mean_over_ranks(quality.confident_share(confidence, threshold)).expand(confidence.shape)
 
     def _weight(self, trusted: Tensor, valid: Tensor | None) -> Tensor:
         margins = self.margins

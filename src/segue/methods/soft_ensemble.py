@@ -18,7 +18,6 @@ from segue.ops.resize import resize
 from segue.settings import Positive
 from segue.types import Batch, Joint, Output, PixelLoss, View
 
-Kind = Literal["mean", "distribution"]
 SMOOTHING = 1e-3
 """The share of the uniform distribution in a member's, so that no logarithm is without a bound."""
 
@@ -28,8 +27,10 @@ class EnsembleDistillationSettings(MethodSettings):
 
     name: Literal["ensemble_distillation"] = "ensemble_distillation"
     members: dict[str, Path] = Field(default={})  # run or model folders of the pair's classes, by name
-    kind: Kind = "mean"
-    temperature: Positive = 2.5  # of EnD² at the start
+    # "mean": the divergence from the members' mean probability; "distribution": a Dirichlet distribution over theirs.
+    kind: Literal["mean", "distribution"] = "mean"
+    # Of EnD² at the start; it is held for a quarter of the run and falls to 1 at three quarters.
+    temperature: Positive = 2.5
 
     def build(self, context: Context, terms: Mapping[str, Term]) -> "EnsembleDistillation":
         """Around the student, with its members, which are checked."""
@@ -46,9 +47,7 @@ class EnsembleDistillationSettings(MethodSettings):
             network, card = load_model(model_folder(path))
             context.check_model(card, path)
             members.append(network)
-        return EnsembleDistillation(
-            context.student, members, terms, kind=self.kind, temperature=self.temperature, steps=context.steps
-        )
+        return EnsembleDistillation(self, context, members, terms)
 
 
 class EnsembleDistillation(Method):
@@ -58,30 +57,20 @@ class EnsembleDistillation(Method):
     follow-up code of ensemble distillation uses them as baselines.
 
     Args:
-        student: The network that is trained.
         members: Networks of the student's classes.
-        terms: Additional losses.
-        kind: "mean": the divergence from the members' mean probability; "distribution": a Dirichlet
-            distribution over the members' probabilities.
-        temperature: Of EnD² at the start; it is held for a quarter of the run and falls to 1 at three quarters.
-        steps: The length of the run.
     """
 
     def __init__(
         self,
-        student: nn.Module,
+        settings: EnsembleDistillationSettings,
+        context: Context,
         members: Sequence[nn.Module],
-        terms: Mapping[str, Term] | None = None,
-        *,
-        kind: Kind = "mean",
-        temperature: float = 2.5,
-        steps: int,
+        terms: Mapping[str, Term],
     ) -> None:
-        super().__init__(student, terms, view_names=("target",))
+        super().__init__(context.student, terms, view_names=("target",))
+        self.settings = settings
         self.members = nn.ModuleList(Frozen(member) for member in members)
-        self.kind: Kind = kind
-        self.temperature = temperature
-        self.steps = steps
+        self.steps = context.steps
 
     def views(self, batch: Batch, step: int) -> Iterator[View | Joint]:
         """One step of the algorithm.
@@ -101,10 +90,10 @@ class EnsembleDistillation(Method):
         return resize(output.logits.float(), (image.shape[-2], image.shape[-1]))
 
     def _loss(self, logits: Tensor, step: int) -> PixelLoss:
-        if self.kind == "mean":
+        if self.settings.kind == "mean":
             target = logits.softmax(2).mean(0)
             return lambda own, label: divergence(own, target)
-        temperature = annealed(self.temperature, step / self.steps)
+        temperature = annealed(self.settings.temperature, step / self.steps)
         mean_log = smoothed_log_mean(logits, temperature)
         return lambda own, label: temperature**2 * dirichlet_nll(own / temperature, mean_log)
 

@@ -8,6 +8,7 @@ import torch
 
 from segue.classes import ClassList
 from segue.data.dataset import Dataset
+from segue.trees import Tree
 
 
 class Stages(Protocol):
@@ -54,13 +55,12 @@ class Stages(Protocol):
         """One training of the whole, without stages; its scores, or None without labelled pictures."""
         ...
 
-    def train_on(
-        self, labels: Path, folder: Path, *, start: Path | None, changes: Mapping[str, Any]
+    def train_stage(
+        self, folder: Path, *, start: Path | None, changes: Mapping[str, Any]
     ) -> dict[str, Any] | None:
-        """Train on offline labels of the target.
+        """Train one stage.
 
         Args:
-            labels: The folder of labels.
             folder: The stage's folder.
             start: What it starts from.
             changes: What differs from the run's settings.
@@ -86,6 +86,11 @@ class Stages(Protocol):
     def say(self, text: str) -> None:
         """Tell the user, once."""
         ...
+
+
+def learning(labels: Path) -> Tree:
+    """What makes a stage of the settings of a whole: it learns a folder of labels, and has no stages itself."""
+    return {"method": {"labels": str(labels), "rounds": None, "ensemble": None}}
 
 
 def pictures_by_name(dataset: Dataset) -> dict[str, int]:

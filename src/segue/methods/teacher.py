@@ -1,13 +1,16 @@
 """Who labels the target: networks that are never trained by gradient."""
 
 import copy
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from segue.methods.context import Preparation, Trained
-from segue.types import Batch, Output
+from segue.methods.context import Context, Preparation, Trained
+from segue.methods.method import Term
+from segue.settings import Settings
+from segue.types import Batch
 
 
 class Teacher(nn.Module):
@@ -28,67 +31,24 @@ class Teacher(nn.Module):
         return None
 
 
-class EmaTeacher(Teacher):
-    """The exponential moving average of the student.
+class TeacherSettings(Settings):
+    """The settings of a teacher, and how it is built."""
 
-    Source: Mean Teacher (Tarvainen and Valpola, NeurIPS 2017), as the code of DAFormer uses it.
+    name: Any
+    """What settings files call it: a literal of each teacher's own."""
 
-    Args:
-        student: The network to copy and to follow.
-        momentum: The average's factor once it has warmed up.
-        statistics: How batch norms normalise. "batch": by the statistics of the batch being labelled, while the
-            running ones drift along unused, as in the official code. "average": by running statistics that
-            follow the student's.
-        copies_first: Whether the teacher is the student itself after the first update, as in the code of DACS; in
-            that of DAFormer and its heirs it is then the mean of the student before and after.
-    """
+    def build(self, context: Context, terms: Mapping[str, Term]) -> Teacher:
+        """The teacher of the context's student, checked before anything is written.
 
-    def __init__(
-        self,
-        student: nn.Module,
-        *,
-        momentum: float = 0.999,
-        statistics: Literal["batch", "average"] = "batch",
-        copies_first: bool = False,
-    ) -> None:
-        super().__init__()
-        self.network = copy.deepcopy(student).requires_grad_(False)
-        self.momentum = momentum
-        self.statistics: Literal["batch", "average"] = statistics
-        self.head_start = 1 if copies_first else 2
-        self.train()
+        Args:
+            context: The run.
+            terms: The additional losses, which may compare student and teacher.
 
-    def train(self, mode: bool = True) -> "EmaTeacher":
-        """Dropout and stochastic depth are always off; batch norms as ``statistics`` says."""
-        super().train(False)
-        if mode and self.statistics == "batch":
-            for module in self.network.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):  # pyright: ignore[reportPrivateUsage]
-                    module.train(True)
-        return self
-
-    @torch.no_grad()
-    def forward(self, image: Tensor) -> Output:
-        """The teacher's output, without gradient."""
-        return self.network(image)
-
-    def learner(self) -> nn.Module:
-        """The average."""
-        return self.network
-
-    @torch.no_grad()
-    def follow(self, student: nn.Module, batch: Batch, step: int, held: Tensor | None = None) -> None:
-        """Move towards the student by one minus min(1 - 1 / (step + 2), momentum).
-
-        Note:
-            DAFormer's code updates at the start of iteration i + 1 with min(1 - 1 / (i + 2), momentum), which is this
-            call after step i. That of DACS updates after iteration i with min(1 - 1 / (i + 1), momentum)
-            (``copies_first``). Only parameters follow; with ``statistics="average"`` buffers do too.
+        Raises:
+            ValueError: If it does not fit the run.
+            OSError: If a file that it needs is missing.
         """
-        share = 1.0 - min(1.0 - 1.0 / (step + self.head_start), self.momentum)
-        move_towards(list(self.network.parameters()), list(student.parameters()), share, held)
-        if self.statistics == "average":
-            _follow_buffers(list(self.network.buffers()), list(student.buffers()), share)
+        raise NotImplementedError
 
 
 class Frozen(Teacher):
@@ -139,11 +99,3 @@ def move_towards(own: list[Tensor], others: list[Tensor], share: float, held: Te
         is_first_step=False,
         found_inf=held,
     )
-
-
-def _follow_buffers(mine: list[Tensor], theirs: list[Tensor], share: float) -> None:
-    for own, other in zip(mine, theirs, strict=True):
-        if own.is_floating_point():
-            own.lerp_(other, share)
-        else:
-            own.copy_(other)

@@ -9,14 +9,15 @@ from segue.models.encoders.encoder import Colour, Encoder
 from segue.models.heads import HEADS
 from segue.models.multi_resolution import MultiResolution
 from segue.models.segmenter import Segmenter
+from segue.models.settings import MultiResolutionSettings, NetworkSettings
 
 
-def build_encoder(name: str, *, drop_path: float = 0.1) -> Encoder:
+def build_encoder(name: str, *, drop_path: float | None = None) -> Encoder:
     """An encoder with random weights.
 
     Args:
         name: A key of ``ENCODERS``.
-        drop_path: Rate of stochastic depth at the last block; convolutional encoders have none.
+        drop_path: Rate of stochastic depth at the last block; None for the usual one. Convolutional encoders have none.
 
     Returns:
         The encoder, in training mode.
@@ -26,7 +27,7 @@ def build_encoder(name: str, *, drop_path: float = 0.1) -> Encoder:
     """
     if name not in ENCODERS:
         raise ValueError(f"unknown encoder {name!r}{nearest(name, list(ENCODERS))}")
-    return ENCODERS[name].build(drop_path)
+    return ENCODERS[name].build(NetworkSettings().drop_path if drop_path is None else drop_path)
 
 
 def build_segmenter(
@@ -34,11 +35,8 @@ def build_segmenter(
     head: str,
     *,
     num_classes: int,
-    channels: int = 256,
-    context: str | None = None,
-    dropout: float = 0.1,
-    drop_path: float = 0.1,
     multi_resolution: Mapping[str, Any] | None = None,
+    **options: Any,
 ) -> Segmenter:
     """A segmentation network with random weights.
 
@@ -46,13 +44,10 @@ def build_segmenter(
         encoder: A key of ``ENCODERS``.
         head: A key of ``HEADS``.
         num_classes: Classes to tell apart.
-        channels: Width of the head; DeepLabV2's has none.
-        context: How the head looks around: a key of ``heads.daformer.FUSIONS`` for DAFormer's, of
-            ``heads.deeplab.BRANCHES`` for DeepLabV2's; None is the head's own default, and all that others take.
-        dropout: Probability of a channel being dropped before the classifier.
-        drop_path: Rate of stochastic depth at the encoder's last block.
-        multi_resolution: The arguments of ``MultiResolution``, with ``attention`` "class", "single" or "none"
+        multi_resolution: Arguments of ``MultiResolution``, with ``attention`` "class", "single" or "none"
             for one attention map a class, one for all, or plain halves; None for a single resolution.
+        options: What else :class:`segue.models.settings.NetworkSettings` say of how it is built: ``channels``,
+            ``context``, ``dropout``, ``drop_path``.
 
     Returns:
         The network, in training mode.
@@ -63,14 +58,10 @@ def build_segmenter(
     """
     if head not in HEADS:
         raise ValueError(f"unknown head {head!r}{nearest(head, list(HEADS))}")
-    kind = HEADS[head]
-    if context is not None and "context" not in kind.options:
-        raise ValueError(f"head {head!r} has no choice of context: leave out context {context!r}")
-    network = build_encoder(encoder, drop_path=drop_path)
+    kind, settings = HEADS[head], NetworkSettings(encoder=encoder, head=head, **options)
+    network = build_encoder(encoder, drop_path=settings.drop_path)
     widths = network.out_channels
-    given: dict[str, Any] = {"channels": channels, "context": context, "dropout": dropout}
-    options = {name: given[name] for name in kind.options if given[name] is not None}
-    decoder = kind(widths, num_classes, **options)
+    decoder = kind(widths, num_classes, settings)
     if multi_resolution is None:
         return Segmenter(network, decoder)
     if decoder.stride not in (*network.strides[:1], *network.strides[-1:]):
@@ -78,9 +69,9 @@ def build_segmenter(
             f"multi_resolution with encoder {encoder!r} and head {head!r}: logits must lie on a grid of"
             f" {decoder.stride} pixels, which this encoder does not have; choose another encoder or head"
         )
-    wanted = dict(multi_resolution)
-    maps = {"class": num_classes, "single": 1, "none": 0}[wanted.pop("attention", "class")]
-    attention = kind(widths, maps, **{**options, **kind.as_attention}) if maps else None
+    wanted = MultiResolutionSettings().model_dump() | dict(multi_resolution)
+    maps = {"class": num_classes, "single": 1, "none": 0}[wanted.pop("attention")]
+    attention = kind(widths, maps, settings.model_copy(update=kind.as_attention)) if maps else None
     return MultiResolution(network, decoder, attention_head=attention, **wanted)
 
 

@@ -54,9 +54,9 @@ class MultiResolution(Segmenter):
         *,
         attention_head: nn.Module | None,
         detail: Size,
-        context_scale: float = 0.5,
-        detail_share: float = 0.1,
-        overlap: float = 0.5,
+        context_scale: float,
+        detail_share: float,
+        overlap: float,
     ) -> None:
         super().__init__(encoder, head)
         self.attention_head = attention_head

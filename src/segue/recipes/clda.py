@@ -7,14 +7,17 @@ from segue.trees import Tree, merge
 DISTILLATION: Tree = {
     "size": "distilled",  # the pair's smaller network
     "method": {
-        "teacher": "large",  # f_T in the moving average's place; what it says of the target is learnt mixed
+        "teacher": {
+            "name": "large"
+        },  # f_T in the average's place; what it says of the target is learnt mixed
         "threshold": 0.968,  # of its confidence
     },
 }
 
 COLLABORATION: Tree = {
     "method": {
-        "collaborate": {
+        "teacher": {
+            "name": "collaborative",
             "threshold": 0.1,  # points of mean IoU that make a layer salient
             "fraction": 0.3,  # of the non-salient layers follow
             "match": "channel",
@@ -30,7 +33,7 @@ COLLABORATION: Tree = {
 def kd() -> Tree:
     """Plain distillation: DAFormer whose target labels come from a trained large model.
 
-    Command: ``segue train kd --pair gta5_to_cityscapes --set method.teacher_model=RUN``. The student is MiT-B3 on
+    Command: ``segue train kd --pair gta5_to_cityscapes --set method.teacher.model=RUN``. The student is MiT-B3 on
     the pairs of the papers; 68.9 mIoU on GTA5 to Cityscapes in CLDA's ablation, from a teacher with 68.3.
     """
     return merge(daformer(), DISTILLATION)
@@ -39,9 +42,9 @@ def kd() -> Tree:
 def clda() -> Tree:
     """The same, and layers that the teacher does not need follow the student: 69.5 mIoU on GTA5 to Cityscapes.
 
-    Command: ``segue train clda --pair gta5_to_cityscapes --set method.teacher_model=RUN``. Which layers those are
+    Command: ``segue train clda --pair gta5_to_cityscapes --set method.teacher.model=RUN``. Which layers those are
     is measured before training without target labels, or read from what ``segue saliency`` wrote:
-    ``--set method.collaborate.saliency=FILE``. On the street scenes: a teacher with ``mit_nano_deep`` and the pair's
+    ``--set method.teacher.saliency=FILE``. On the street scenes: a teacher with ``mit_nano_deep`` and the pair's
     own ``mit_nano``, or ``mit_b2`` and ``--set network.encoder=mit_b1``.
     """
     return merge(kd(), COLLABORATION)

@@ -2,7 +2,14 @@
 
 from segue.trees import Tree, merge
 
-MIXING: Tree = {"method": {"name": "self_training", "threshold": 0.968, "mix": "class_mix"}}  # tau
+MIXING: Tree = {
+    "method": {
+        "name": "self_training",
+        "teacher": {"name": "average"},
+        "threshold": 0.968,  # tau
+        "mix": "class_mix",
+    }
+}
 """What DACS and all that is built on it share."""
 
 
@@ -16,8 +23,7 @@ def dacs() -> Tree:
         MIXING,
         {
             "method": {
-                "momentum": 0.99,  # alpha
-                "copies_first": True,
+                "teacher": {"momentum": 0.99, "copies_first": True},  # alpha
                 "source_mean": "labelled",
                 "class_pool": "image",  # each picture offers its own classes
                 "augment": {"strength": 0.25},

@@ -14,7 +14,7 @@ def daformer() -> Tree:
         MIXING,
         {
             "method": {
-                "momentum": 0.999,  # alpha
+                "teacher": {"momentum": 0.999},  # alpha
                 "class_pool": "batch",  # as its code has it
                 "augment": {"strength": 0.2},
             },

@@ -6,8 +6,8 @@ condition, merged in their order wherever it holds for the recipe:
     when:
       terms.feature_distance:           # the recipe has this loss (the setting is there and not null)
         terms: {feature_distance: {classes: [pole, sign]}}
-      method.name=self_training:        # the setting has this value
-        method: {momentum: 0.995}
+      method.teacher.name=average:      # the setting has this value
+        method: {teacher: {momentum: 0.995}}
       size=large:                       # of a large teacher; size=distilled: of the network it is distilled into
         network: {encoder: mit_b5}
 
@@ -52,11 +52,10 @@ STREET_SCENES: Tree = {
     "optim": {"lr": 1e-2, "head_factor": 1.0, "warmup": 0.06},
     "run": {"log_every": 20, "draw_every": 200, "save_every": 200},
     "when": {
-        "method.name=self_training": {
-            "method": {"momentum": 0.9, "augment": {"strength": 0.05, "blur_probability": 0.2}}
-        },
-        "method.collaborate": {  # a run is short
-            "method": {"collaborate": {"every": 2, "momentum": 0.99, "pictures": 100}}
+        "method.name=self_training": {"method": {"augment": {"strength": 0.05, "blur_probability": 0.2}}},
+        "method.teacher.name=average": {"method": {"teacher": {"momentum": 0.9}}},
+        "method.teacher.name=collaborative": {  # a run is short
+            "method": {"teacher": {"every": 2, "momentum": 0.99, "pictures": 100}}
         },
         "data.rare_classes": {"data": {"rare_classes": {"temperature": 0.05, "min_share": 0.0005}}},
         # Random weights have no features worth keeping; SAM's are worth looking at only with published weights.

@@ -170,8 +170,8 @@ def _looking(*stages: int, published: float) -> Row:
 
 def _taught(label: str, recipe: str, published: float | None = None, **changes: object) -> Row:
     """A row whose teacher is the run of the row "large teacher"."""
-    tree: Tree = {"method": {"collaborate": changes}} if changes else {}
-    return Row(label, recipe, tree, published, {"method.teacher_model": LARGE.label})
+    tree: Tree = {"method": {"teacher": changes}} if changes else {}
+    return Row(label, recipe, tree, published, {"method.teacher.model": LARGE.label})
 
 
 LARGE = Row("large teacher", "daformer", published=68.3, size="large")

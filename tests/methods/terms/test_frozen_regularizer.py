@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
+from tests.methods.building import self_training
 from tests.methods.official import THINGS, Data, GivenMix, compare, part
 from tests.tiny import tiny
 from torch import Tensor, nn
@@ -14,14 +15,16 @@ from segue.engine import optim
 from segue.engine.build import build_method, build_student
 from segue.engine.experiment import check_key, parse
 from segue.methods.self_training import SelfTraining
-from segue.methods.teacher import EmaTeacher
+from segue.methods.teachers.average import AverageSettings, EmaTeacher
 from segue.methods.terms.feature_distance import FeatureDistance, FeatureDistanceSettings
 from segue.methods.terms.frozen_regularizer import FrozenRegularizer, FrozenRegularizerSettings
 from segue.models.build import normalisation
 from segue.models.encoders.mit import MixTransformer
 from segue.models.heads.daformer import DaformerHead
 from segue.models.segmenter import Segmenter, segmentation_loss
-from segue.types import Batch, Margins, Source, Target, View
+from segue.models.settings import NetworkSettings
+from segue.settings import Margins
+from segue.types import Batch, Source, Target, View
 
 DIMS, HEADS = (8, 16, 20, 32), (1, 2, 5, 8)
 SMALL = {"frozen_channels": 12, "channels": (4, 8, 12, 16), "heads": (1, 2, 3, 4)}
@@ -102,7 +105,8 @@ def test_new_parameters_of_the_paper() -> None:
 def student_of(classes: int) -> Segmenter:
     torch.manual_seed(0)
     encoder = MixTransformer((4, 8, 12, 16), (1, 1, 1, 1), heads=(1, 2, 3, 4), drop_path=0.0)
-    return Segmenter(encoder, DaformerHead(encoder.out_channels, classes, channels=8, dropout=0.0)).train()
+    head = DaformerHead(encoder.out_channels, classes, NetworkSettings(channels=8, dropout=0.0))
+    return Segmenter(encoder, head).train()
 
 
 def small_term(**options) -> FrozenRegularizer:
@@ -127,7 +131,7 @@ def test_sam_is_frozen_and_outside_of_everything_that_is_trained_or_saved() -> N
     student, view = student_of(5), a_view()
     term = small_term()
     assert len(term.state_dict()) == 24 and not any("mixing" in name for name in term.state_dict())
-    method = SelfTraining(student, EmaTeacher(student), {"frozen_regularizer": term})
+    method = self_training(student, {"frozen_regularizer": term})
     groups = optim.parameter_groups(method, lr=1.0, head_factor=10.0, weight_decay=0.01)
     rates = {id(parameter): group["lr"] for group in groups for parameter in group["params"]}
     assert all(rates[id(parameter)] == 1.0 for parameter in term.parameters())
@@ -174,7 +178,7 @@ LOGGED = {
 
 def whole_method(data: Data) -> SelfTraining:
     student = student_of(19)
-    teacher = EmaTeacher(student)
+    teacher = EmaTeacher(AverageSettings(), student)
     student.load_state_dict(part(data, "student/"))
     # The official teacher starts with the student's parameters but its own, fresh buffers.
     teacher.network.load_state_dict(dict(student.named_parameters()), strict=False)
@@ -183,10 +187,10 @@ def whole_method(data: Data) -> SelfTraining:
     term = FrozenRegularizer(FrozenRegularizerSettings(), StandIn(data["sam_map"]), **SMALL)
     term.load_state_dict({n.removeprefix("ssr/"): v for n, v in data.items() if n.startswith("ssr/")})
     distance = FeatureDistance(FeatureDistanceSettings(), reference, classes=THINGS, num_classes=19)
-    return SelfTraining(
+    return self_training(
         student,
-        teacher,
         {"feature_distance": distance, "frozen_regularizer": term},
+        teacher=teacher,
         threshold=0.2,
         mix=GivenMix([data["step0/mix_mask_bits"], data["step1/mix_mask_bits"]]),
         margins=Margins(top=4 / 64, bottom=10 / 64),

@@ -177,7 +177,8 @@ def test_quotas() -> None:
 
 def bank_of(**options) -> InstanceBank:
     torch.manual_seed(0)
-    paced = {"warmup": 1, "interval": 1} | {n: options.pop(n) for n in PACE & options.keys()}
+    paced = {"warmup": 1, "interval": 1, "momentum": 0.999, "patience": 1500}
+    paced |= {n: options.pop(n) for n in PACE & options.keys()}
     settings = InstanceBankSettings.model_validate({"size": 12, **options})
     return InstanceBank(settings, Pace(**paced), classes=CLASSES, channels=6)
 

@@ -30,7 +30,7 @@ def threads(request):
 
 
 def tiny() -> MixTransformer:
-    return MixTransformer((8, 16, 24, 32), (1, 1, 2, 1), heads=(1, 2, 3, 4))
+    return MixTransformer((8, 16, 24, 32), (1, 1, 2, 1), heads=(1, 2, 3, 4), drop_path=0.1)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from segue.engine.optim import parameter_groups
-from segue.methods.teacher import EmaTeacher
+from segue.methods.teachers.average import AverageSettings, EmaTeacher
 from segue.models.build import build_encoder, build_segmenter, normalisation
 from segue.models.segmenter import segmentation_loss
 from segue.models.weights import Card, load_encoder, load_model, save_model
@@ -78,7 +78,7 @@ def test_one_training_step(encoder):
     rates = {id(p): group["lr"] for group in groups for p in group["params"]}
     fast = {name for name, p in network.named_parameters() if rates[id(p)] > 1e-4}
     assert fast == {n for n in rates_of(network) if n.startswith(("head.", "encoder.pyramid_head."))}
-    teacher = EmaTeacher(network)
+    teacher = EmaTeacher(AverageSettings(), network)
     view = View("source", torch.rand(2, 3, 40, 52), torch.randint(0, 3, (2, 40, 52)))
     loss = segmentation_loss(network(view.image), view)
     loss.backward()

@@ -10,6 +10,7 @@ from tests.parity import checkpoint_shapes
 
 from segue.models.heads.daformer import FUSIONS, DaformerHead
 from segue.models.segmenter import segmentation_loss
+from segue.models.settings import NetworkSettings
 from segue.types import Output, Supervised, View
 
 WIDTHS = (64, 128, 320, 512)
@@ -25,7 +26,7 @@ def part(data, prefix):
 
 
 def tiny(data, context="sepaspp") -> DaformerHead:
-    head = DaformerHead((8, 16, 24, 32), 19, channels=16, context=context, dropout=0.0)
+    head = DaformerHead((8, 16, 24, 32), 19, NetworkSettings(channels=16, context=context, dropout=0.0))
     head.load_state_dict(part(data, f"{context}/state/"))
     return head
 
@@ -81,19 +82,19 @@ def test_names_and_shapes_are_official(fixtures_dir: Path, context):
     keys = checkpoint_shapes(fixtures_dir, file)
     head = {k.removeprefix("decode_head."): tuple(v) for k, v in keys.items() if k.startswith("decode_head.")}
     with torch.device("meta"):
-        own = DaformerHead(WIDTHS, 19, context=context).state_dict()
+        own = DaformerHead(WIDTHS, 19, NetworkSettings(context=context)).state_dict()
     assert {key: tuple(value.shape) for key, value in own.items()} == head
 
 
 def test_parameter_count_of_the_paper():
     with torch.device("meta"):
-        assert sum(p.numel() for p in DaformerHead(WIDTHS, 19).parameters()) == 3_712_275
+        assert sum(p.numel() for p in DaformerHead(WIDTHS, 19, NetworkSettings()).parameters()) == 3_712_275
 
 
 @pytest.mark.parametrize("context", FUSIONS)
 @pytest.mark.parametrize("size", [(16, 24), (17, 21)])
 def test_every_context_on_any_size(context, size):
-    head = DaformerHead((8, 16, 24, 32), 5, channels=16, context=context)
+    head = DaformerHead((8, 16, 24, 32), 5, NetworkSettings(channels=16, context=context))
     features = [
         torch.rand(2, width, *(-(-side // shrink) for side in size))
         for width, shrink in zip((8, 16, 24, 32), (1, 2, 4, 8), strict=True)
@@ -106,21 +107,21 @@ def test_every_context_on_any_size(context, size):
 
 
 def test_classifier_starts_small():
-    head = DaformerHead((8, 16, 24, 32), 19, channels=256)
+    head = DaformerHead((8, 16, 24, 32), 19, NetworkSettings(channels=256))
     assert float(head.conv_seg.weight.detach().std()) == pytest.approx(0.01, rel=0.1)
     assert head.conv_seg.bias.eq(0).all()
 
 
 def test_unknown_context_names_the_nearest():
     with pytest.raises(ValueError, match="did you mean 'sepaspp'"):
-        DaformerHead((8, 16, 24, 32), 19, context="sepasp")
+        DaformerHead((8, 16, 24, 32), 19, NetworkSettings(context="sepasp"))
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_saving_memory_changes_no_number_and_no_statistics(training: bool) -> None:
     """Without gradients, groups of channels one after the other: outputs and running statistics as in one go."""
     torch.manual_seed(0)
-    plain = DaformerHead((24, 32, 48, 64), 5, channels=80, dropout=0.0).train(training)
+    plain = DaformerHead((24, 32, 48, 64), 5, NetworkSettings(channels=80, dropout=0.0)).train(training)
     saving = copy.deepcopy(plain)
     features = [torch.randn(2, width, 32 >> i, 48 >> i) for i, width in enumerate((24, 32, 48, 64))]
     logits, embedding = plain(features)

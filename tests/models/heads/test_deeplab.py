@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 from tests.parity import checkpoint_shapes
 
 from segue.models.heads.deeplab import BRANCHES, DeepLabV2Head, DeepLabV3PlusHead
+from segue.models.settings import NetworkSettings
 
 RESNET = (256, 512, 1024, 2048)
 SMALL = (8, 12, 16, 20)
@@ -20,7 +21,7 @@ def official(fixtures_dir: Path):
 
 @pytest.mark.parametrize("context", BRANCHES)
 def test_numbers_of_the_published_code(official, context):
-    head = DeepLabV2Head((5,), 4, context=context)
+    head = DeepLabV2Head((5,), 4, NetworkSettings(context=context))
     head.load_state_dict(
         {
             name: official[name.replace("aspp_modules.", "state/conv2d_list.").replace(".conv.", ".")]
@@ -44,7 +45,9 @@ def named_as_official(fixtures_dir: Path, file: str, head: torch.nn.Module) -> b
 
 def test_names_shapes_and_count_of_version_two(fixtures_dir: Path):
     with torch.device("meta"):
-        four, two = (DeepLabV2Head(RESNET, 19, context=context) for context in ("four", "two"))
+        four, two = (
+            DeepLabV2Head(RESNET, 19, NetworkSettings(context=context)) for context in ("four", "two")
+        )
     assert named_as_official(fixtures_dir, "head_deeplabv2_r50_d8", four)
     assert sum(p.numel() for p in four.parameters()) == 1_400_908
     assert sum(p.numel() for p in two.parameters()) == 700_454
@@ -52,14 +55,15 @@ def test_names_shapes_and_count_of_version_two(fixtures_dir: Path):
 
 def test_names_shapes_and_count_of_version_three_plus(fixtures_dir: Path):
     with torch.device("meta"):
-        head = DeepLabV3PlusHead(RESNET, 19, channels=512)
+        head = DeepLabV3PlusHead(RESNET, 19, NetworkSettings(channels=512))
     assert named_as_official(fixtures_dir, "head_deeplabv3plus_r50_d8", head)
     assert sum(p.numel() for p in head.parameters()) == 17_697_923
 
 
 def test_two_branches_by_default():
-    assert [branch.conv.dilation for branch in DeepLabV2Head((4,), 2).aspp_modules] == [(6, 6), (12, 12)]
-    weights = DeepLabV2Head((512,), 19).aspp_modules[0].conv
+    head = DeepLabV2Head((4,), 2, NetworkSettings())
+    assert [branch.conv.dilation for branch in head.aspp_modules] == [(6, 6), (12, 12)]
+    weights = DeepLabV2Head((512,), 19, NetworkSettings()).aspp_modules[0].conv
     assert float(weights.weight.detach().std()) == pytest.approx(0.01, rel=0.1)
 
 
@@ -68,8 +72,8 @@ def test_any_size(size):
     coarse = tuple(-(-side // 2) for side in size)
     features = [torch.rand(2, SMALL[0], *size)] + [torch.rand(2, width, *coarse) for width in SMALL[1:]]
     for head, grid, width in (
-        (DeepLabV2Head(SMALL, 5), coarse, SMALL[-1]),
-        (DeepLabV3PlusHead(SMALL, 5, channels=16), size, 16),
+        (DeepLabV2Head(SMALL, 5, NetworkSettings()), coarse, SMALL[-1]),
+        (DeepLabV3PlusHead(SMALL, 5, NetworkSettings(channels=16)), size, 16),
     ):
         logits, embedding = head(features)
         assert logits.shape == (2, 5, *grid)
@@ -80,7 +84,7 @@ def test_any_size(size):
 
 def test_version_three_plus_joins_the_pyramid_as_the_official_head_does():
     """The mean first, then dilations 1, 12, 24, 36; the pyramid before the finest map."""
-    head = DeepLabV3PlusHead(SMALL, 3, channels=4).eval()
+    head = DeepLabV3PlusHead(SMALL, 3, NetworkSettings(channels=4)).eval()
     assert [m.depthwise_conv.conv.dilation[0] for m in head.aspp_modules[1:]] == [12, 24, 36]
     features = [torch.rand(1, SMALL[0], 10, 12)] + [torch.rand(1, width, 5, 6) for width in SMALL[1:]]
     with torch.no_grad():
@@ -95,4 +99,4 @@ def test_version_three_plus_joins_the_pyramid_as_the_official_head_does():
 
 def test_unknown_context_names_the_known_ones():
     with pytest.raises(ValueError, match="unknown context 'six'; known: two, four"):
-        DeepLabV2Head((4,), 2, context="six")
+        DeepLabV2Head((4,), 2, NetworkSettings(context="six"))

@@ -10,6 +10,7 @@ from tests.parity import checkpoint_shapes, to_foreign
 from segue.models.build import build_segmenter
 from segue.models.heads.segformer import SegformerHead
 from segue.models.naming import NVLABS, to_ours
+from segue.models.settings import NetworkSettings
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def official(fixtures_dir: Path):
 
 
 def tiny() -> SegformerHead:
-    return SegformerHead((8, 16, 24, 32), 19, channels=16).eval()
+    return SegformerHead((8, 16, 24, 32), 19, NetworkSettings(channels=16)).eval()
 
 
 def features_of(data):
@@ -69,5 +70,5 @@ def test_names_and_shapes_of_daformers_copy(fixtures_dir: Path):
     keys = checkpoint_shapes(fixtures_dir, "head_segformer_b5")
     official = {k.removeprefix("decode_head."): tuple(v) for k, v in keys.items() if "conv_seg" not in k}
     with torch.device("meta"):
-        own = SegformerHead((64, 128, 320, 512), 19, channels=768).state_dict()
+        own = SegformerHead((64, 128, 320, 512), 19, NetworkSettings(channels=768)).state_dict()
     assert {k: tuple(v.shape) for k, v in own.items()} == official

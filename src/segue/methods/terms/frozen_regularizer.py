@@ -76,7 +76,7 @@ class FrozenRegularizer(Term):
         *,
         frozen_channels: int,
         channels: Sequence[int],
-        heads: Sequence[int] = (1, 2, 5, 8),
+        heads: Sequence[int],
     ) -> None:
         super().__init__()
         self.settings = settings

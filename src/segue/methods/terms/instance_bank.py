@@ -109,10 +109,10 @@ class Pace:
         patience: Steps after the warm-up from which the loss does not wait for a full bank any longer.
     """
 
-    warmup: int = 1500
-    interval: int = 50
-    momentum: float = 0.999
-    patience: int = 1500
+    warmup: int
+    interval: int
+    momentum: float
+    patience: int
 
 
 class InstanceBank(Term):

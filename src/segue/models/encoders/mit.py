@@ -55,7 +55,7 @@ class MixTransformer(Encoder):
         heads: Sequence[int] = (1, 2, 5, 8),
         reductions: Sequence[int] = (8, 4, 2, 1),
         mlp_ratio: int = 4,
-        drop_path: float = 0.1,
+        drop_path: float,
     ) -> None:
         super().__init__()
         self.out_channels = tuple(dims)

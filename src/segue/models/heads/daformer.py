@@ -7,10 +7,10 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segue.classes import nearest
 from segue.models.heads.context import Aspp, InterlacedAttention, PointwiseFusion
 from segue.models.heads.head import Head
 from segue.models.layers import LevelEmbedding
+from segue.models.settings import NetworkSettings
 
 FUSIONS: dict[str, Callable[[int, int], nn.Module]] = {
     "sepaspp": partial(Aspp, separable=True),
@@ -28,42 +28,23 @@ class DaformerHead(Head):
     Source: DAFormer (Hoyer et al., CVPR 2022), section 3.2 and table 7 (the other contexts);
     https://arxiv.org/abs/2111.14887.
 
-    Args:
-        in_channels: Channels of the four maps.
-        num_classes: Classes to tell apart.
-        channels: Width of every level and of the embedding.
-        context: A key of ``FUSIONS``: "sepaspp" is the paper's; "aspp" is its non-separable form; "conv1"
-            is a 1x1 convolution, without context; "isa" is sparse self-attention; "sepaspp_bottleneck"
-            looks around on the coarsest level only.
-        dropout: Probability of a channel being dropped before the classifier, in training.
-
-    Raises:
-        ValueError: If there is no such context.
+    Its contexts: "sepaspp" is the paper's; "aspp" is its non-separable form; "conv1" is a 1x1 convolution, without
+    context; "isa" is sparse self-attention; "sepaspp_bottleneck" looks around on the coarsest level only.
     """
 
-    options: ClassVar[tuple[str, ...]] = ("channels", "context", "dropout")
+    contexts = tuple(FUSIONS)
     as_attention: ClassVar[dict[str, str]] = {"context": "conv1"}
 
-    def __init__(
-        self,
-        in_channels: Sequence[int],
-        num_classes: int,
-        *,
-        channels: int = 256,
-        context: str = "sepaspp",
-        dropout: float = 0.1,
-    ) -> None:
-        super().__init__()
-        if context not in FUSIONS:
-            raise ValueError(f"unknown context {context!r}{nearest(context, list(FUSIONS))}")
-        self.embedding_channels = channels
+    def __init__(self, in_channels: Sequence[int], num_classes: int, settings: NetworkSettings) -> None:
+        super().__init__(in_channels, num_classes, settings)
+        channels = settings.channels
         embeddings: list[nn.Module] = [LevelEmbedding(width, channels) for width in in_channels]
-        if context == "sepaspp_bottleneck":
+        if self.context == "sepaspp_bottleneck":
             narrow = nn.Conv2d(in_channels[-1], channels, 1)
             embeddings[-1] = nn.Sequential(narrow, Aspp(channels, channels, separable=True))
         self.embed_layers = nn.ModuleList(embeddings)
-        self.fuse_layer = FUSIONS[context](len(in_channels) * channels, channels)
-        self.dropout = nn.Dropout2d(dropout)
+        self.fuse_layer = FUSIONS[self.context](len(in_channels) * channels, channels)
+        self.dropout = nn.Dropout2d(settings.dropout)
         self.conv_seg = nn.Conv2d(channels, num_classes, 1)
         nn.init.normal_(self.conv_seg.weight, std=0.01)
         nn.init.zeros_(self.conv_seg.bias)  # pyright: ignore[reportArgumentType]

@@ -3,21 +3,20 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import chain
-from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segue.classes import nearest
 from segue.models.heads.context import SeparableConvNorm, conv_norm_of_parts, pyramid_branch
 from segue.models.heads.head import Head
 from segue.models.layers import ConvNorm
+from segue.models.settings import NetworkSettings
 from segue.ops.layout import concatenated
 from segue.ops.resize import resize
 
 BRANCHES: dict[str, tuple[int, ...]] = {"two": (6, 12), "four": (6, 12, 18, 24)}
-"""Dilations of DeepLabV2's branches by the name of the head's context."""
+"""Dilations of DeepLabV2's branches by the name of the head's context: 6 and 12, or 18 and 24 as well."""
 
 PYRAMID = (1, 12, 24, 36)
 
@@ -38,26 +37,16 @@ class DeepLabV2Head(Head):
         the first two ever contribute. That is "two", which DACS and DAFormer's comparison follow; ADVENT, FDA
         and CRST sum all four. Official code enlarges these logits with aligned corners in the AdaptSegNet
         family, without in DAFormer's, which is followed here.
-
-    Args:
-        in_channels: Channels of the four maps; only the last one is used.
-        num_classes: Classes to tell apart.
-        context: "two" for dilations 6 and 12, "four" for 18 and 24 as well.
-
-    Raises:
-        ValueError: If there is no such context.
     """
 
-    stride: ClassVar[int] = 8
-    options: ClassVar[tuple[str, ...]] = ("context",)
+    stride = 8
+    contexts = tuple(BRANCHES)
 
-    def __init__(self, in_channels: Sequence[int], num_classes: int, *, context: str = "two") -> None:
-        super().__init__()
-        if context not in BRANCHES:
-            raise ValueError(f"unknown context {context!r}{nearest(context, list(BRANCHES))}")
+    def __init__(self, in_channels: Sequence[int], num_classes: int, settings: NetworkSettings) -> None:
+        super().__init__(in_channels, num_classes, settings)
         self.embedding_channels = in_channels[-1]
         self.aspp_modules = nn.ModuleList(
-            _classifier(in_channels[-1], num_classes, dilation) for dilation in BRANCHES[context]
+            _classifier(in_channels[-1], num_classes, dilation) for dilation in BRANCHES[self.context]
         )
 
     def forward(self, features: list[Tensor]) -> tuple[Float[Tensor, "b k h w"], Float[Tensor, "b d h w"]]:
@@ -76,26 +65,19 @@ def _classifier(in_channels: int, num_classes: int, dilation: int) -> nn.Sequent
 class DeepLabV3PlusHead(Head):
     """A pyramid of separable dilated convolutions and the picture's mean, refined by the finest map.
 
-    Parameter names are those of DAFormer's DeepLabV3+ configuration, whose width is 512.
+    Only the first and the last map are used. Parameter names are those of DAFormer's DeepLabV3+ configuration, whose
+    width is 512.
 
     Source: DeepLabV3+ (Chen et al., ECCV 2018), section 3.1; https://arxiv.org/abs/1802.02611.
 
     Note:
         The paper's dilations are 6, 12, 18 at stride 16; these are mmsegmentation's 12, 24, 36 at stride 8.
         A training batch needs two pictures: the mean of a single one cannot be normalised.
-
-    Args:
-        in_channels: Channels of the four maps; the first and the last are used.
-        num_classes: Classes to tell apart.
-        channels: Width of the pyramid and of the embedding.
-        dropout: Probability of a channel being dropped before the classifier, in training.
     """
 
-    def __init__(
-        self, in_channels: Sequence[int], num_classes: int, *, channels: int = 512, dropout: float = 0.1
-    ) -> None:
-        super().__init__()
-        self.embedding_channels = channels
+    def __init__(self, in_channels: Sequence[int], num_classes: int, settings: NetworkSettings) -> None:
+        super().__init__(in_channels, num_classes, settings)
+        channels = settings.channels
         self.image_pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), ConvNorm(in_channels[-1], channels))
         self.aspp_modules = nn.ModuleList(
             pyramid_branch(in_channels[-1], channels, dilation, separable=True) for dilation in PYRAMID
@@ -106,7 +88,7 @@ class DeepLabV3PlusHead(Head):
             SeparableConvNorm(channels + FINE_CHANNELS, channels, dilation=1),
             SeparableConvNorm(channels, channels, dilation=1),
         )
-        self.dropout = nn.Dropout2d(dropout)
+        self.dropout = nn.Dropout2d(settings.dropout)
         self.conv_seg = nn.Conv2d(channels, num_classes, 1)
         nn.init.normal_(self.conv_seg.weight, std=0.01)
         nn.init.zeros_(self.conv_seg.bias)  # pyright: ignore[reportArgumentType]

@@ -1,23 +1,47 @@
 """What every head promises."""
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from torch import nn
+
+from segue.classes import nearest
+from segue.models.settings import NetworkSettings
 
 
 class Head(nn.Module):
     """A network that turns an encoder's maps into class logits and the embedding before the classifier.
 
+    Args:
+        in_channels: Channels of the encoder's four maps.
+        num_classes: Classes to tell apart.
+        settings: Of the network: its width, context and dropout are the head's, as far as it has them.
+
     Attributes:
         stride: Pixels a cell of the logits spans.
         learns_like_a_head: Whether a module's parameters learn at the head's rate; any module may say so.
-        options: Which of ``build_segmenter``'s arguments "channels", "context" and "dropout" it has.
+        contexts: The names of its ways to look around, its own first; empty if there is no choice.
         embedding_channels: Channels of the embedding.
-        as_attention: Options that differ where such a head weighs two resolutions.
+        as_attention: Settings that differ where such a head weighs two resolutions.
+        context: How it looks around; empty if there is no choice.
+
+    Raises:
+        ValueError: If there is no such context.
     """
 
     stride: ClassVar[int] = 4
     learns_like_a_head: ClassVar[bool] = True
-    options: ClassVar[tuple[str, ...]] = ("channels", "dropout")
+    contexts: ClassVar[tuple[str, ...]] = ()
     embedding_channels: int
-    as_attention: ClassVar[dict[str, str]] = {}
+    as_attention: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, in_channels: Sequence[int], num_classes: int, settings: NetworkSettings) -> None:
+        super().__init__()
+        self.embedding_channels = settings.channels
+        self.context = settings.context or "".join(self.contexts[:1])
+        if self.context and not self.contexts:
+            raise ValueError(
+                f"head {settings.head!r} has no choice of context: leave out context {self.context!r}"
+            )
+        if self.context and self.context not in self.contexts:
+            raise ValueError(f"unknown context {self.context!r}{nearest(self.context, self.contexts)}")

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from segue.models.heads.context import PointwiseFusion
 from segue.models.heads.head import Head
 from segue.models.layers import LevelEmbedding
+from segue.models.settings import NetworkSettings
 
 
 class SegformerHead(Head):
@@ -17,22 +18,14 @@ class SegformerHead(Head):
     ``conv_seg`` that official files hold beside ``linear_pred`` is never used and does not exist here.
 
     Source: SegFormer (Xie et al., NeurIPS 2021), section 3.2; https://arxiv.org/abs/2105.15203.
-
-    Args:
-        in_channels: Channels of the four maps.
-        num_classes: Classes to tell apart.
-        channels: Width of every level and of the embedding.
-        dropout: Probability of a channel being dropped before the classifier, in training.
     """
 
-    def __init__(
-        self, in_channels: Sequence[int], num_classes: int, *, channels: int = 256, dropout: float = 0.1
-    ) -> None:
-        super().__init__()
-        self.embedding_channels = channels
+    def __init__(self, in_channels: Sequence[int], num_classes: int, settings: NetworkSettings) -> None:
+        super().__init__(in_channels, num_classes, settings)
+        channels = settings.channels
         self.linear_c = nn.ModuleList(LevelEmbedding(width, channels) for width in in_channels)
         self.linear_fuse = PointwiseFusion(len(in_channels) * channels, channels)
-        self.dropout = nn.Dropout2d(dropout)
+        self.dropout = nn.Dropout2d(settings.dropout)
         self.linear_pred = nn.Conv2d(channels, num_classes, 1)
 
     def forward(self, features: list[Tensor]) -> tuple[Float[Tensor, "b k h w"], Float[Tensor, "b d h w"]]:

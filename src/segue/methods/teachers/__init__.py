@@ -1,0 +1,12 @@
+"""Who labels the target in self-training: teachers' settings by name."""
+
+from segue.methods.teacher import TeacherSettings
+from segue.methods.teachers.average import AverageSettings
+from segue.methods.teachers.collaborative import CollaborativeSettings
+from segue.methods.teachers.large import LargeSettings
+
+TEACHERS: dict[str, type[TeacherSettings]] = {
+    "average": AverageSettings,
+    "large": LargeSettings,
+    "collaborative": CollaborativeSettings,
+}
