@@ -97,7 +97,11 @@ def test_the_order_of_tokens_and_cells_does_not_matter(data: Data) -> None:
 
 def test_new_parameters_of_the_paper() -> None:
     term = FrozenRegularizer(
-        FrozenRegularizerSettings(), nn.Identity(), frozen_channels=256, channels=(64, 128, 320, 512)
+        FrozenRegularizerSettings(),
+        nn.Identity(),
+        frozen_channels=256,
+        channels=(64, 128, 320, 512),
+        heads=(1, 2, 5, 8),
     )
     assert sum(parameter.numel() for parameter in term.parameters()) == 1_804_288
 
