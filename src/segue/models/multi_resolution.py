@@ -12,7 +12,7 @@ from segue.models.encoders.encoder import Encoder
 from segue.models.segmenter import Segmenter, by_domain
 from segue.ops.attention import MeetingPlan
 from segue.ops.resize import resize
-from segue.ops.windows import Window, cut, merge, window_grid
+from segue.ops.windows import Window, assemble, cut, window_grid
 from segue.types import HybridRules, Output, Supervised
 
 Size = tuple[int, int]
@@ -190,7 +190,7 @@ class MultiResolution(Segmenter):
         windows = window_grid(size, self.detail, stride=(strides[0], strides[1]))
         cells = [_cells(window, self.head_stride) for window in windows]
         pieces = self._detail_of(cut(image, windows))
-        return merge(pieces, cells, size=(size[0] // self.head_stride, size[1] // self.head_stride))
+        return assemble(pieces, cells, size=(size[0] // self.head_stride, size[1] // self.head_stride))
 
     def _detail_of(self, parts: Tensor) -> Iterator[Tensor]:
         """The detail prediction of every window (n,b,3,h,w) in turn; memory is needed for one, if that is exact.

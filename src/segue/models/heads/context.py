@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from segue.models.batch_norms import is_watched
 from segue.models.layers import ConvNorm, PointwiseConv, pointwise
 from segue.ops.dilation import dilated_depthwise
-from segue.ops.layout import concatenated, relaid
+from segue.ops.memory_format import concatenated, relaid
 from segue.ops.resize import resize
 
 DILATIONS = (1, 6, 12, 18)

@@ -13,7 +13,7 @@ from segue.classes import nearest
 from segue.models.heads.context import SeparableConvNorm, conv_norm_of_parts, pyramid_branch
 from segue.models.heads.head import Head
 from segue.models.layers import ConvNorm
-from segue.ops.layout import concatenated
+from segue.ops.memory_format import concatenated
 from segue.ops.resize import resize
 
 BRANCHES: dict[str, tuple[int, ...]] = {"two": (6, 12), "four": (6, 12, 18, 24)}
