@@ -49,7 +49,7 @@ def average(probability: Float[Tensor, "t b k h w"]) -> tuple[UInt8[Tensor, "b h
 
 
 def claims_of(labels: UInt8[Tensor, "t b h w"], policy: Sequence[int]) -> UInt8[Tensor, "t b h w"]:
-    """Each member's label where it names a class that the policy (a member for each class) believes it for, or IGNORE."""
+    """Each member's label where the policy (a member for each class) believes it, IGNORE elsewhere."""
     tables = torch.full((len(labels), 256), IGNORE, dtype=torch.uint8)
     for name, member in enumerate(policy):
         tables[member, name] = name

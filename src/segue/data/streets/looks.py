@@ -1,4 +1,4 @@
-"""How the two domains look: what colours things have, and what light, weather and camera do to them."""
+"""How the two domains look: the colours of things, and what light, weather and camera do to them."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ class Look:
         exposure: Brightness of the whole picture.
         tone: Curvature of the tone curve.
         warmth: White balance, red against blue.
-        blur: Share of the blurred picture.
+        blur: The blurred picture's share of the final one.
         noise: Standard deviation of the sensor's noise.
         vignette: How much darker the corners are.
     """
@@ -98,7 +98,7 @@ TARGET_PALETTE: dict[str, Colours] = SOURCE_PALETTE | {
     "tail lamp": ((178, 33, 32),),
     "distance": ((137, 137, 138), (129, 124, 119)),
 }  # fmt: skip
-"""What is painted by law or fashion looks alike in both: signs, lights, rails, clothes, bicycles."""
+"""Materials that are the source's here look alike in both domains: signs, lights, rails, clothes, bicycles."""
 
 LOOKS: dict[Domain, Look] = {
     "source": Look(
@@ -126,4 +126,4 @@ ROUGHNESS = {
     "bark": 0.4,
     "distance": 0.1,
 }
-"""How strongly texture shows on a material; 0.05 on all others but the sky."""
+"""How strongly texture shows on a material; 0.05 on those that are not listed."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from segue.data.layout import find_files, find_folder, pair
+from segue.data.folder_files import find_files, find_folder, pair
 
 
 def touch(root: Path, *names: str) -> None:
