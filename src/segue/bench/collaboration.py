@@ -1,12 +1,11 @@
-"""What it costs a distillation step that the teacher's layers follow the student."""
+"""What it costs in a distillation step that the teacher's layers follow the student's."""
 
 import copy
 
 import torch
 
-from segue.bench.measure import Row, median_ms, row
+from segue.bench.measure import Comparison, benchmark_device, comparison, median_ms
 from segue.bench.step import CLASSES, noise_batch, one_step
-from segue.memory import keep_memory
 from segue.methods.collaborative import CollaborativeTeacher, draw_layers
 from segue.methods.mixing import ClassMix
 from segue.methods.self_training import SelfTraining
@@ -18,8 +17,8 @@ PEER = "the same step with the teacher frozen (kd)"
 
 def rows(
     *, teacher: str = "mit_b2", student: str = "mit_b1", size: int = 256, batch: int = 2, repeats: int = 5
-) -> list[Row]:
-    """Time a step after matching is over, and one in which attention is compared.
+) -> list[Comparison]:
+    """Time a CLDA step after matching is over, and one in which attention is compared, beside plain distillation.
 
     Args:
         teacher: The large encoder.
@@ -27,23 +26,19 @@ def rows(
         size: Side of the crops in pixels.
         batch: Crops of each domain.
         repeats: Timed steps of each.
-
-    Returns:
-        The two steps of CLDA beside the one of plain distillation.
     """
-    keep_memory()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = benchmark_device()
     data = noise_batch(batch, size, device)
     methods = {
         name: _method(name, teacher, student).to(device).train() for name in ("kd", "moving", "matching")
     }
-    numbers = {"kd": 1, "moving": 1, "matching": 0}  # attention is compared in step 0 alone
+    numbers = {"kd": 1, "moving": 1, "matching": 0}  # attention is compared only in step 0
     times = median_ms(
         {name: lambda name=name: one_step(methods[name], data, numbers[name]) for name in methods},
         repeats=repeats,
     )
     return [
-        row(f"clda_{name}_step", times[name], unit="ms", peer=PEER, peer_value=times["kd"])
+        comparison(f"clda_{name}_step", times[name], unit="ms", peer=PEER, peer_value=times["kd"])
         for name in ("moving", "matching")
     ]
 

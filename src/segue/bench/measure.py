@@ -1,5 +1,6 @@
-"""How this project times things: our way and a peer's in turns, in one process, medians."""
+"""How this project measures: times of ours and a peer's in turns in one process, peaks of memory in fresh ones."""
 
+import multiprocessing
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -7,16 +8,23 @@ from typing import NotRequired, TypedDict, TypeVar
 
 import torch
 
+from segue.memory import highest_mib, keep_memory
+
 T = TypeVar("T")
 
 
-class Row(TypedDict):
+def benchmark_device(name: str | None = None) -> torch.device:
+    """The named device, or the accelerator if there is one; from here on this process keeps freed memory."""
+    keep_memory()
+    return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+class Comparison(TypedDict):
     """One line of a benchmark.
 
     Attributes:
         name: What was measured.
         value: Our median.
-        unit: The unit of both values.
         peer: What it is compared with.
         peer_value: The peer's median.
         ratio: Ours over the peer's: below 1 is cheaper.
@@ -33,22 +41,21 @@ class Row(TypedDict):
 
 
 def in_turns(runs: Mapping[str, Callable[[], T]], *, repeats: int, warm_up: int = 1) -> dict[str, list[T]]:
-    """Call several functions in turns, so that a change of the machine's mood meets all of them.
+    """Call several functions in turns, so that a change of the machine's load affects all of them.
 
     Args:
-        runs: What to call, by name.
         repeats: Calls of each whose results are kept.
         warm_up: Calls of each before those.
 
     Returns:
-        What the calls returned, by name; the same place in two lists is the same turn.
+        What the calls returned, by name; the same index in two lists is the same turn.
     """
-    found: dict[str, list[T]] = {name: [] for name in runs}
+    results: dict[str, list[T]] = {name: [] for name in runs}
     for turn in range(warm_up + repeats):
-        # Every other turn runs backwards: nobody always comes after the same neighbour.
+        # Every other turn runs backwards, so that no function always follows the same one.
         for name in list(runs) if turn % 2 else reversed(list(runs)):
-            found[name].append(runs[name]())
-    return {name: values[warm_up:] for name, values in found.items()}
+            results[name].append(runs[name]())
+    return {name: values[warm_up:] for name, values in results.items()}
 
 
 def times_ms(
@@ -67,39 +74,41 @@ def median_ms(
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def row(name: str, value: float, *, unit: str, peer: str, peer_value: float) -> Row:
-    """A line of a benchmark, with the ratio worked out.
-
-    Args:
-        name: What was measured.
-        value: Our median.
-        unit: The unit of both values.
-        peer: What it is compared with.
-        peer_value: The peer's median.
-
-    Returns:
-        The line.
-    """
-    return Row(name=name, value=value, unit=unit, peer=peer, peer_value=peer_value, ratio=value / peer_value)
+def comparison(name: str, value: float, *, unit: str, peer: str, peer_value: float) -> Comparison:
+    """A line of a benchmark, with its ratio."""
+    return Comparison(
+        name=name, value=value, unit=unit, peer=peer, peer_value=peer_value, ratio=value / peer_value
+    )
 
 
-def compared(name: str, own: Sequence[float], others: Sequence[float], *, unit: str, peer: str) -> Row:
-    """A line of a benchmark from values of the same turns: medians, their ratio, and how far turns differ in it.
-
-    Args:
-        name: What was measured.
-        own: Ours.
-        others: The peer's.
-        unit: The unit of both.
-        peer: What it is compared with.
-
-    Returns:
-        The line.
-    """
-    line = row(name, statistics.median(own), unit=unit, peer=peer, peer_value=statistics.median(others))
+def compared(name: str, own: Sequence[float], others: Sequence[float], *, unit: str, peer: str) -> Comparison:
+    """A line of a benchmark from values of the same turns: medians, their ratio, and its spread over the turns."""
+    line = comparison(
+        name, statistics.median(own), unit=unit, peer=peer, peer_value=statistics.median(others)
+    )
     ratios = [mine / other for mine, other in zip(own, others, strict=True)]
     line["spread"] = [min(ratios), max(ratios)]
     return line
+
+
+def peak_mib(work: Callable[..., object], *arguments: object) -> float:
+    """The peak of memory of a fresh process that does something.
+
+    Args:
+        work: A function of a module, with the device that it is to run on as its last argument.
+        arguments: Its arguments before that.
+
+    Returns:
+        MiB: memory of the device on an accelerator, resident memory of the whole process otherwise.
+    """
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_peak_of, (work, arguments))
+
+
+def _peak_of(work: Callable[..., object], arguments: tuple[object, ...]) -> float:
+    device = benchmark_device()
+    work(*arguments, device)
+    return torch.cuda.max_memory_allocated() / 2**20 if device.type == "cuda" else highest_mib()
 
 
 def _time_ms(run: Callable[[], object]) -> float:
