@@ -28,7 +28,7 @@ def _head(recipe: str) -> "list[Comparison]":
 
 
 def _step(recipe: str) -> "list[Comparison]":
-    from segue.bench import against_official, collaboration, step, windows
+    from segue.bench import against_official, collaboration, sam, step, windows
 
     match recipe:
         case "daformer":
