@@ -9,8 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from segue.report.chart import Chart, Curve, lay_out, ticks
-from segue.report.curves import draw_curves, smoothed
+from segue.report.curves import Chart, Curve, draw_curves, lay_out, smoothed, ticks
 from segue.report.render import render
 from segue.report.roles import assign_roles
 from segue.report.run_folder import RunFolder
