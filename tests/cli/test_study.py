@@ -15,7 +15,7 @@ from segue.engine.experiment import differences
 from segue.methods.self_training import SelfTrainingSettings
 from segue.recipes import pairs, studies
 from segue.recipes.catalogue import RECIPES, experiment
-from segue.recipes.studies import ALPHA_0, FULL, STCT, STUDIES, Row, Study
+from segue.recipes.studies import ALPHA_0, FULL, STCT, STUDIES, Study, StudyRow
 from segue.study import Outcome, finished_score, plan
 from segue.trees import merge
 
@@ -25,12 +25,12 @@ SMALL = Study(
     baseline="one",
     tables={
         "first": (
-            Row("one", "source_only", published=50.0),
-            Row("two", "source_only", {"optim": {"lr": 0.001}}),
+            StudyRow("one", "source_only", published=50.0),
+            StudyRow("two", "source_only", {"optim": {"lr": 0.001}}),
         ),
         "second": (
-            Row("two", "source_only", {"optim": {"lr": 0.001}}),
-            Row("bad", "stct", {"network": {"encoder": "mobilenet_v2"}, "method": {"pair": {}}}),
+            StudyRow("two", "source_only", {"optim": {"lr": 0.001}}),
+            StudyRow("bad", "stct", {"network": {"encoder": "mobilenet_v2"}, "method": {"pair": {}}}),
         ),
     },
 )
@@ -41,9 +41,9 @@ CHAIN = Study(
     baseline="later",
     tables={
         "only": (
-            Row("later", "source_only", needs={"network.start": "earlier"}),
-            Row("earlier", "source_only", {"optim": {"lr": 0.002}}),
-            Row("other", "source_only", {"optim": {"lr": 0.003}}),
+            StudyRow("later", "source_only", needs={"network.start": "earlier"}),
+            StudyRow("earlier", "source_only", {"optim": {"lr": 0.002}}),
+            StudyRow("other", "source_only", {"optim": {"lr": 0.003}}),
         )
     },
 )
@@ -134,7 +134,7 @@ def test_every_row_is_an_experiment_and_baselines_exist(name: str) -> None:
     found = STUDIES[name]
     labels = [row.label for table in found.tables.values() for row in table]
     assert found.baseline in labels
-    rows: dict[str, Row] = {}
+    rows: dict[str, StudyRow] = {}
     for table in found.tables.values():
         for row in table:
             assert rows.setdefault(row.label, row) == row

@@ -2,7 +2,7 @@
 
 import pytest
 
-from segue.report.formatting import count, duration, dotted_texts, listed, percent, points
+from segue.report.formatting import count, dotted_texts, duration, listed, percent, points
 
 MINUS = "\N{MINUS SIGN}"
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from segue.engine.settings import Experiment
-    from segue.recipes.studies import Row, Study
+    from segue.recipes.studies import Study, StudyRow
     from segue.study import Outcome
 
 
@@ -95,7 +95,7 @@ def _name_of(pair: str) -> str:
     return pairs.pair(pair).get("data", {}).get("pair", pair)
 
 
-def _rows(study: "Study", only: Sequence[str] | None) -> "dict[str, Row]":
+def _rows(study: "Study", only: Sequence[str] | None) -> "dict[str, StudyRow]":
     from segue.classes import nearest
 
     rows = {row.label: row for table in study.tables.values() for row in table}
@@ -109,7 +109,7 @@ def _rows(study: "Study", only: Sequence[str] | None) -> "dict[str, Row]":
 
 
 def _experiment(
-    row: "Row", pair: str, seed: int, steps: int | None, assignments: list[str] | None, folder: Path
+    row: "StudyRow", pair: str, seed: int, steps: int | None, assignments: list[str] | None, folder: Path
 ) -> "Experiment":
     from segue import study as runner
     from segue.engine.experiment import parse_assignments
@@ -123,11 +123,11 @@ def _experiment(
 
 
 def _overrides(
-    rows: "Mapping[str, Row]", pair: str, experiments: "Mapping[str, Sequence[Experiment]]"
+    rows: "Mapping[str, StudyRow]", pair: str, experiments: "Mapping[str, Sequence[Experiment]]"
 ) -> Overrides:
     """What the pair, the flags and ``--set`` change of each row."""
     from segue.recipes import pairs
-    from segue.recipes.effective import as_in_paper, overridden
+    from segue.recipes.deviations import as_in_paper, overridden
 
     known = pairs.pair(pair)
     return {
@@ -164,7 +164,7 @@ def _record(
     name: str,
     pair: str,
     steps: int,
-    rows: "Mapping[str, Row]",
+    rows: "Mapping[str, StudyRow]",
     outcomes: "Mapping[str, Outcome]",
     overrides: Overrides,
 ) -> dict[str, Any]:
@@ -186,7 +186,7 @@ def _record(
     return {"study": name, "pair": pair, "steps": steps, "variants": variants, "versions": versions()}
 
 
-def _published(row: "Row", overrides: Overrides) -> float | None:
+def _published(row: "StudyRow", overrides: Overrides) -> float | None:
     """The paper's number, if the paper's settings are run."""
     return None if overrides[row.label] else row.published
 
@@ -206,7 +206,9 @@ def _tables(
     return found
 
 
-def _line(row: "Row", outcome: "Outcome", reference: float | None, overrides: Overrides) -> tuple[str, ...]:
+def _line(
+    row: "StudyRow", outcome: "Outcome", reference: float | None, overrides: Overrides
+) -> tuple[str, ...]:
     mean, spread, published = outcome.mean, outcome.spread, _published(row, overrides)
     notes = [str(number) for number, rows in enumerate(_shared(overrides), 1) if row.label in rows]
     return (

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from segue.classes import Colour
-from segue.report.formatting import ABSENT, count, duration, dotted_texts, significant
+from segue.report.formatting import ABSENT, count, dotted_texts, duration, significant
 from segue.report.roles import ShownRun, judged_run
 from segue.report.run_folder import RunFolder
 
