@@ -1,4 +1,4 @@
-"""What every group of settings is, and the numbers that settings are made of."""
+"""The base class of every group of settings, and the types of their numbers."""
 
 from typing import Annotated, TypeAlias
 
@@ -15,7 +15,7 @@ Colour = tuple[int, int, int]
 
 
 class Settings(BaseModel):
-    """A group of settings: an unknown key is an error, nothing changes after reading."""
+    """A group of settings: unknown keys are errors, and nothing changes after reading."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

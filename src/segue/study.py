@@ -1,4 +1,4 @@
-"""Variants times seeds on one pair: run what is missing, gather what is there, put it into tables."""
+"""Variants times seeds on one pair: plan the runs of a study, run what is missing, gather the scores."""
 
 import json
 import re
@@ -24,7 +24,7 @@ class Job:
         label: The variant's name.
         folder: The run's folder.
         experiment: Its settings, with their seed.
-        needs: The folders of runs that have to be finished before.
+        needs: The folders of runs that have to be finished first.
     """
 
     label: str
@@ -39,7 +39,7 @@ class Outcome:
 
     Attributes:
         scores: Mean IoU on the target by seed, in [0, 1].
-        failed: What went wrong, by seed.
+        failed: Error messages by seed.
     """
 
     scores: dict[int, float] = field(default_factory=dict[int, float])
@@ -52,12 +52,12 @@ class Outcome:
 
     @property
     def spread(self) -> float | None:
-        """Their standard deviation; None for fewer than two."""
+        """The standard deviation over those seeds; None for fewer than two."""
         return statistics.stdev(self.scores.values()) if len(self.scores) > 1 else None
 
 
 def run_folder(folder: Path, label: str, seed: int) -> Path:
-    """Where a variant's run of one seed lies in the folder of its study."""
+    """The folder of a variant's run of one seed, in the folder of its study."""
     return folder / re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_") / f"seed{seed}"
 
 
@@ -71,7 +71,7 @@ def plan(
     Args:
         experiments: By label, one for each seed.
         folder: The study's folder; a run lies in LABEL/seedN of it.
-        needs: By label, the labels whose runs of the same seed have to be finished before.
+        needs: By label, the labels whose runs of the same seed have to be finished first.
 
     Raises:
         ValueError: If a run's folder holds another experiment, or two labels would share one.
@@ -105,18 +105,14 @@ def plan(
 
 
 def run(jobs: Sequence[Job], *, workers: int, console: Console, cpu: bool = False) -> dict[str, Outcome]:
-    """Run what is not finished yet, and gather all scores.
+    """Run what is not finished yet, and gather all scores, by label.
 
-    An interrupted run goes on where it stood. A variant that fails is reported and does not stop the others.
+    An interrupted run continues where it stopped. A variant that fails is reported and does not stop the others.
 
     Args:
-        jobs: From :func:`plan`.
-        workers: How many runs at once, each in a process of its own with one thread if they are several.
-        console: Where each finished run is reported.
-        cpu: Stay on the processor.
-
-    Returns:
-        Outcomes by label.
+        workers: Runs at once, each in a process of its own, with one thread if there are several.
+        console: Reports each finished run.
+        cpu: Do not use an accelerator.
     """
     outcomes = {job.label: Outcome() for job in jobs}
     waiting: list[Job] = []
@@ -154,17 +150,12 @@ def finished_score(job: Job) -> float | None:
 def train_alone(
     experiment: Experiment, folder: Path, *, threads: int | None, cpu: bool = True, quiet: bool = True
 ) -> float:
-    """Train one run in this process.
+    """Train one run in this process; return its mean IoU on the target.
 
     Args:
-        experiment: The run's settings.
-        folder: Its folder.
-        threads: Threads for tensor arithmetic; None leaves them.
-        cpu: Stay on the processor.
+        threads: Threads for tensor arithmetic; None keeps torch's choice.
+        cpu: Do not use an accelerator.
         quiet: Print nothing; otherwise plain lines, as for a file.
-
-    Returns:
-        Mean IoU on the target.
 
     Raises:
         ValueError: If the pair has no labelled target pictures to score on.

@@ -1,4 +1,4 @@
-"""Names to networks: encoders, heads, and a segmenter from one of each."""
+"""Networks by name: encoders, heads, and a segmenter from one of each."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,14 +12,10 @@ from segue.models.segmenter import Segmenter
 
 
 def build_encoder(name: str, *, drop_path: float = 0.1) -> Encoder:
-    """An encoder with random weights.
+    """An encoder of ``ENCODERS`` with random weights, in training mode.
 
     Args:
-        name: A key of ``ENCODERS``.
         drop_path: Rate of stochastic depth at the last block; convolutional encoders have none.
-
-    Returns:
-        The encoder, in training mode.
 
     Raises:
         ValueError: If there is no such encoder, or a library that it needs is not installed.
@@ -40,26 +36,22 @@ def build_segmenter(
     drop_path: float = 0.1,
     multi_resolution: Mapping[str, Any] | None = None,
 ) -> Segmenter:
-    """A segmentation network with random weights.
+    """A segmentation network with random weights, in training mode.
 
     Args:
         encoder: A key of ``ENCODERS``.
         head: A key of ``HEADS``.
-        num_classes: Classes to tell apart.
         channels: Width of the head; DeepLabV2's has none.
-        context: How the head looks around: a key of ``heads.daformer.FUSIONS`` for DAFormer's, of
-            ``heads.deeplab.BRANCHES`` for DeepLabV2's; None is the head's own default, and all that others take.
-        dropout: Probability of a channel being dropped before the classifier.
+        context: The head's context module: a key of ``heads.daformer.FUSIONS`` for DAFormer's, of
+            ``heads.deeplab.BRANCHES`` for DeepLabV2's; None is the head's default, and the only value that others take.
+        dropout: Probability of dropping a channel before the classifier.
         drop_path: Rate of stochastic depth at the encoder's last block.
         multi_resolution: The arguments of ``MultiResolution``, with ``attention`` "class", "single" or "none"
-            for one attention map a class, one for all, or plain halves; None for a single resolution.
-
-    Returns:
-        The network, in training mode.
+            for one attention map per class, one for all, or equal weights; None for a single resolution.
 
     Raises:
         ValueError: If a name is unknown, a context is given to a head without a choice, or the encoder's maps do
-            not have the grid that several resolutions are joined on.
+            not have the grid on which several resolutions are fused.
     """
     if head not in HEADS:
         raise ValueError(f"unknown head {head!r}{nearest(head, list(HEADS))}")
@@ -85,13 +77,7 @@ def build_segmenter(
 
 
 def normalisation(encoder: str) -> tuple[Colour, Colour]:
-    """The colour statistics that an encoder's pretrained weights expect.
-
-    Args:
-        encoder: A key of ``ENCODERS``.
-
-    Returns:
-        Mean and standard deviation of red, green and blue, in 0 to 255.
+    """The mean and standard deviation of red, green and blue, in 0 to 255, that an encoder's pretrained weights expect.
 
     Raises:
         ValueError: If there is no such encoder.

@@ -1,4 +1,4 @@
-"""What other projects call the tensors of our networks, one table a project, readable in both directions."""
+"""The names that other projects give to the tensors of our networks: a table per project, used in both directions."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from torch import Tensor
 State = dict[str, Tensor]
 
 Rule = tuple[str, tuple[str, ...]]
-"""A pattern of our names and the foreign name; two of them where the foreign project keeps two tensors apart.
+"""A pattern of our names and the foreign name; two names if the foreign project splits the tensor in two.
 
 ``{stage}`` in the foreign name is our stage counted from 0, other braces are the pattern's named groups.
 """
@@ -100,28 +100,20 @@ HUGGING_FACE_LOADED: Sequence[Rule] = (
     (r"head\.linear_c\.(?P<rest>.+)", ("decode_head.linear_projections.{rest}",)),
     *_HUGGING_FACE_HEAD,
 )
-"""The same as transformers 5 names the tensors in memory."""
+"""Hugging Face's SegFormer, as transformers 5 names the tensors in memory."""
 
 COARSE_TO_FINE = (NVLABS, HUGGING_FACE, HUGGING_FACE_LOADED)
-"""Projects whose SegFormer head concatenates the coarsest level first; ours begins with the finest."""
+"""Projects whose SegFormer head concatenates levels coarse to fine; ours begins with the finest."""
 
 FUSION = "head.linear_fuse.conv.weight"
 
 
 def foreign_names(name: str, rules: Sequence[Rule]) -> tuple[str, ...]:
-    """What a tensor of ours is called elsewhere: one name, or two for keys and values kept apart.
-
-    Args:
-        name: Ours.
-        rules: One of this file's tables.
-
-    Returns:
-        Nothing if the other project has no such tensor.
-    """
+    """A tensor's foreign name, or two if keys and values are separate; empty if the other project lacks the tensor."""
     for pattern, templates in rules:
-        found = re.fullmatch(pattern, name)
-        if found:
-            groups: dict[str, str | int] = dict(found.groupdict())
+        match = re.fullmatch(pattern, name)
+        if match:
+            groups: dict[str, str | int] = dict(match.groupdict())
             if "stage" in groups:
                 groups["stage"] = int(groups["stage"]) - 1
             if "level" in groups:
@@ -136,12 +128,11 @@ def to_ours(
     """Foreign tensors under our names.
 
     Args:
-        state: The foreign ones.
-        names: Ours, of the network that is to be filled.
+        names: Our names for all tensors of the network that is to be filled.
         rules: One of this file's tables.
 
     Returns:
-        What was found of ours, and the foreign names that nothing of ours corresponds to.
+        The tensors that have a counterpart, and the foreign names without one.
     """
     found: State = {}
     used: set[str] = set()
@@ -156,15 +147,7 @@ def to_ours(
 
 
 def to_foreign(state: Mapping[str, Tensor], rules: Sequence[Rule]) -> State:
-    """Our tensors under another project's names: the inverse of :func:`to_ours`.
-
-    Args:
-        state: Ours.
-        rules: One of this file's tables.
-
-    Returns:
-        Those that the other project has.
-    """
+    """Our tensors under another project's names, as far as it has them: the inverse of :func:`to_ours`."""
     ours = dict(state)
     _turn_levels(ours, rules)
     found: State = {}
@@ -176,22 +159,16 @@ def to_foreign(state: Mapping[str, Tensor], rules: Sequence[Rule]) -> State:
 
 
 def _turn_levels(state: State, rules: Sequence[Rule]) -> None:
-    """Put the levels that the fusing convolution takes in into the other order, where the projects differ."""
+    """Reverse the order of the fusing convolution's input levels, where the projects differ."""
     if rules in COARSE_TO_FINE and FUSION in state:
         state[FUSION] = state[FUSION].unflatten(1, (4, -1)).flip(1).flatten(1, 2)
 
 
 def from_new_mmseg(state: Mapping[str, Tensor]) -> State:
-    """The encoder's names in mmsegmentation from 0.20 on, to those that the authors' files have.
+    """Tensors with the encoder's names of mmsegmentation 0.20 and later, renamed as in the authors' files.
 
     There, query, key and value are one tensor, and the linear layers of the feed-forward part are 1x1
-    convolutions.
-
-    Args:
-        state: With or without ``backbone.`` in front.
-
-    Returns:
-        All tensors; what is not of the encoder stays as it is.
+    convolutions. Names may begin with ``backbone.``; tensors outside the encoder stay as they are.
     """
     found: State = {}
     for name, value in state.items():

@@ -19,7 +19,7 @@ FUSIONS: dict[str, Callable[[int, int], nn.Module]] = {
     "isa": InterlacedAttention,
     "sepaspp_bottleneck": PointwiseFusion,
 }
-"""How the levels, enlarged to one size, are fused, by the name of the head's context; the last looks around earlier."""
+"""How levels of one size are fused, by the head's context; "sepaspp_bottleneck" sees its surroundings earlier."""
 
 
 class DaformerHead(Head):
@@ -29,13 +29,11 @@ class DaformerHead(Head):
     https://arxiv.org/abs/2111.14887.
 
     Args:
-        in_channels: Channels of the four maps.
-        num_classes: Classes to tell apart.
         channels: Width of every level and of the embedding.
         context: A key of ``FUSIONS``: "sepaspp" is the paper's; "aspp" is its non-separable form; "conv1"
             is a 1x1 convolution, without context; "isa" is sparse self-attention; "sepaspp_bottleneck"
             looks around on the coarsest level only.
-        dropout: Probability of a channel being dropped before the classifier, in training.
+        dropout: Probability of dropping a channel before the classifier.
 
     Raises:
         ValueError: If there is no such context.

@@ -22,7 +22,7 @@ BRANCHES: dict[str, tuple[int, ...]] = {"two": (6, 12), "four": (6, 12, 18, 24)}
 PYRAMID = (1, 12, 24, 36)
 
 FINE_CHANNELS = 48
-"""Channels that DeepLabV3+ makes of the finest map."""
+"""Channels to which DeepLabV3+ reduces the finest map."""
 
 
 class DeepLabV2Head(Head):
@@ -41,7 +41,6 @@ class DeepLabV2Head(Head):
 
     Args:
         in_channels: Channels of the four maps; only the last one is used.
-        num_classes: Classes to tell apart.
         context: "two" for dilations 6 and 12, "four" for 18 and 24 as well.
 
     Raises:
@@ -86,9 +85,8 @@ class DeepLabV3PlusHead(Head):
 
     Args:
         in_channels: Channels of the four maps; the first and the last are used.
-        num_classes: Classes to tell apart.
         channels: Width of the pyramid and of the embedding.
-        dropout: Probability of a channel being dropped before the classifier, in training.
+        dropout: Probability of dropping a channel before the classifier.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What every head promises."""
+"""The interface of all heads."""
 
 from typing import ClassVar
 
@@ -9,11 +9,10 @@ class Head(nn.Module):
     """A network that turns an encoder's maps into class logits and the embedding before the classifier.
 
     Attributes:
-        stride: Pixels a cell of the logits spans.
+        stride: Pixels per cell of the logits.
         learns_like_a_head: Whether a module's parameters learn at the head's rate; any module may say so.
         options: Which of ``build_segmenter``'s arguments "channels", "context" and "dropout" it has.
-        embedding_channels: Channels of the embedding.
-        as_attention: Options that differ where such a head weighs two resolutions.
+        as_attention: Options that differ where such a head weights two resolutions.
     """
 
     stride: ClassVar[int] = 4

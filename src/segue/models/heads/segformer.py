@@ -19,10 +19,8 @@ class SegformerHead(Head):
     Source: SegFormer (Xie et al., NeurIPS 2021), section 3.2; https://arxiv.org/abs/2105.15203.
 
     Args:
-        in_channels: Channels of the four maps.
-        num_classes: Classes to tell apart.
         channels: Width of every level and of the embedding.
-        dropout: Probability of a channel being dropped before the classifier, in training.
+        dropout: Probability of dropping a channel before the classifier.
     """
 
     def __init__(
