@@ -21,9 +21,6 @@ class Job:
     """One run of a study.
 
     Attributes:
-        label: The variant's name.
-        folder: The run's folder.
-        experiment: Its settings, with their seed.
         needs: The folders of runs that have to be finished first.
     """
 
@@ -111,8 +108,6 @@ def run(jobs: Sequence[Job], *, workers: int, console: Console, cpu: bool = Fals
 
     Args:
         workers: Runs at once, each in a process of its own, with one thread if there are several.
-        console: Reports each finished run.
-        cpu: Do not use an accelerator.
     """
     outcomes = {job.label: Outcome() for job in jobs}
     waiting: list[Job] = []
@@ -154,7 +149,6 @@ def train_alone(
 
     Args:
         threads: Threads for tensor arithmetic; None keeps torch's choice.
-        cpu: Do not use an accelerator.
         quiet: Print nothing; otherwise plain lines, as for a file.
 
     Raises:

@@ -80,7 +80,6 @@ class Target:
     """The unlabelled half of a batch. There is no field for ground truth, so no method can read it.
 
     Attributes:
-        image: Normalised.
         valid: False where a picture has no content; None where all of it has.
         offline: Pseudo-labels made by an earlier stage; None in online methods.
         soft: Their probabilities, if these are to be learnt.
@@ -142,7 +141,6 @@ class View:
 
     Attributes:
         name: The view's role: "source", "target", "masked". Terms and logs use it.
-        image: Normalised.
         label: Ground truth or pseudo-labels; None if only terms train on this view.
         weight: The weight of each pixel's loss, in [0, 1]; None for 1 everywhere.
         teacher: The teacher's output on the unmixed target images.

@@ -38,12 +38,6 @@ def head_rows(
 
     Forward and backward in training, the same of ours in bf16 against the peer's float32, and a teacher's pass:
     without gradient, normalised by the batch.
-
-    Args:
-        encoder: The encoder whose widths the maps have.
-        size: Side of the pictures in pixels.
-        batch: Pictures at once.
-        repeats: Timed calls.
     """
     place = benchmark_device(device)
     widths = build_encoder(encoder).out_channels
@@ -72,14 +66,7 @@ def head_rows(
 def step_rows(
     *, encoder: str = "mit_b0", size: int = 512, batch: int = 2, repeats: int = 3, device: str | None = None
 ) -> list[Comparison]:
-    """Time DAFormer's whole step and its phases, by default at its crop and batch, in float32.
-
-    Args:
-        encoder: The student's, a mix transformer.
-        size: Side of the crops in pixels.
-        batch: Crops of each domain.
-        repeats: Timed steps of each, after one to warm up.
-    """
+    """Time DAFormer's whole step and its phases, by default at its crop and batch, in float32."""
     place = benchmark_device(device)
     torch.manual_seed(0)
     method = self_training("daformer", encoder, size=size).to(place).train()

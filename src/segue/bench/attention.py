@@ -32,12 +32,6 @@ def rows(
     For each encoder: semantic grouping as it is evaluated on this device, semantic grouping by masking all
     scores, and no grouping, which has twice the scores of plain attention. Then the memory of the joint
     pass, as it is and with its third stage computed again for the gradient.
-
-    Args:
-        encoders: Names in ``ENCODERS`` with hybrid attention.
-        size: Side of the pictures in pixels.
-        pairs: Pictures of each domain.
-        repeats: Timed passes of each kind.
     """
     place = benchmark_device(device)
     image, groups = _pictures(size, pairs, place)

@@ -16,14 +16,7 @@ EMBEDDING = 256
 def rows(
     *, encoder: str = "mit_b0", size: int = 512, batch: int = 2, instances: int = 250, repeats: int = 3
 ) -> list[Comparison]:
-    """Measure DAFormer's step with and without the bank, once it is full: the peak of memory and the time of a step.
-
-    Args:
-        size: Side of the crops in pixels.
-        batch: Crops of each domain.
-        instances: K.
-        repeats: Timed steps of each.
-    """
+    """Measure DAFormer's step with and without the bank, once it is full: the peak of memory and the time of a step."""
     setting = (encoder, size, batch)
     ours, peer = (peak_mib(_steps, *setting, count) for count in (instances, 0))
     device = benchmark_device()

@@ -18,15 +18,7 @@ PEER = "the same step with the teacher frozen (kd)"
 def rows(
     *, teacher: str = "mit_b2", student: str = "mit_b1", size: int = 256, batch: int = 2, repeats: int = 5
 ) -> list[Comparison]:
-    """Time a CLDA step after matching is over, and one in which attention is compared, beside plain distillation.
-
-    Args:
-        teacher: The large encoder.
-        student: The small one, of the same widths.
-        size: Side of the crops in pixels.
-        batch: Crops of each domain.
-        repeats: Timed steps of each.
-    """
+    """Time a CLDA step after matching is over, and one in which attention is compared, beside plain distillation."""
     device = benchmark_device()
     data = noise_batch(batch, size, device)
     methods = {

@@ -22,8 +22,6 @@ def rows(*, size: int = 512, batch: int = 2, repeats: int = 7, device: str | Non
     Ours in bf16, too, is compared with the peer in float32.
 
     Args:
-        size: Side of the pictures in pixels.
-        batch: Pictures at once.
         repeats: Timed passes of B0; B5 gets half as many, at least three.
 
     Raises:

@@ -1,4 +1,8 @@
-"""How this project measures: times of ours and a peer's in turns in one process, peaks of memory in fresh ones."""
+"""How this project measures: times of ours and a peer's in turns in one process, peaks of memory in fresh ones.
+
+In all benchmarks ``size`` is the side of pictures or crops in pixels, ``batch`` the number of pictures (of each domain
+in a step), and ``repeats`` the number of timed calls, which follow one or two to warm up.
+"""
 
 import multiprocessing
 import statistics
@@ -23,10 +27,6 @@ class Comparison(TypedDict):
     """One line of a benchmark.
 
     Attributes:
-        name: What was measured.
-        value: Our median.
-        peer: What it is compared with.
-        peer_value: The peer's median.
         ratio: Ours over the peer's: below 1 is cheaper.
         spread: The lowest and the highest ratio of a turn, where there were turns.
     """

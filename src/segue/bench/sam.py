@@ -26,9 +26,6 @@ def rows(
 
     Args:
         sam: SAM's encoder, with random weights, at its own picture size.
-        size: Side of the crops in pixels.
-        batch: Crops of each domain.
-        repeats: Timed steps.
     """
     device = benchmark_device()
     data = noise_batch(batch, size, device)

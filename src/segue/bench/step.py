@@ -39,12 +39,6 @@ def rows(
     The ratio of a line is the phase's share of the step. The reference's pass (``distance_forward``) is a part of
     ``source_forward``.
 
-    Args:
-        recipe: One of ``RECIPES``.
-        size: Side of the crops in pixels.
-        batch: Crops of each domain.
-        repeats: Timed steps, after one to warm up.
-
     Raises:
         ValueError: If there is no such recipe.
     """

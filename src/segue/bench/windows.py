@@ -28,8 +28,6 @@ def rows(recipe: str, *, encoder: str = "mit_b0", size: int = 512, batch: int = 
 
     Args:
         recipe: A recipe with a multi-resolution network, "hrda" or "mic".
-        size: Side of the crops in pixels.
-        batch: Crops of each domain.
     """
     ours, peer = (peak_mib(_two_steps, recipe, encoder, size, batch, plain) for plain in (False, True))
     return [comparison(f"{recipe}_{encoder}_peak_memory", ours, unit="MiB", peer=PEER, peer_value=peer)]

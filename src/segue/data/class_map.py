@@ -111,7 +111,6 @@ class LabelTable:
 
     Attributes:
         ids: The training id of every value up to the highest known one, IGNORE for what is not trained on.
-        known: The values that have a meaning.
         missing: Training classes that no label value stands for.
         masks: Whether a file that holds only 0 and 255 is taken for a badly saved two-class mask.
     """
@@ -164,8 +163,6 @@ def label_table(
     what the map's ``*`` says.
 
     Args:
-        own: The classes of the label files.
-        training: The training classes.
         class_map: From own names to training names or ``ignore``.
         place: Where that map is written, for messages.
 

@@ -27,13 +27,11 @@ class ImageFolder(PictureFiles):
     or show each class in the colour that the class list file gives it.
 
     Args:
-        labelled: Whether labels are looked for.
         split: Which part of the data set; None for all of it.
         label_classes: For a folder without a ``classes.json``, ``.yaml`` or ``.yml`` of its own: the names of the label
             values, in order, or the path of a class list file; None for the training classes.
         class_map: From own class names to training names or "ignore"; see label_table.
         map_place: Where that map is written, for messages.
-        image_folder: The name of the folder of images.
         label_folder: The name of the folder of labels; None for the usual names.
         image_suffix: What follows a picture's name in its file's name, before the extension.
         label_suffix: The same for labels.

@@ -15,7 +15,6 @@ def find_folder(root: Path, kinds: tuple[str, ...], *, split: str | None, plain:
     is its own.
 
     Args:
-        root: The data set's folder.
         kinds: Names that the folder may have, the most usual one first.
         split: Which part of the data set; None for all of it.
         plain: Whether the root itself, or its sub-folder for the split, may hold the pictures.

@@ -141,8 +141,6 @@ class Loader:
     together what one with a batch of four sees. A target label is never read.
 
     Args:
-        target: None for supervised recipes.
-        target_transform: The source's if None.
         source_sampler: Uniform if None. Target pictures are always drawn uniformly.
         batch: Pictures of each domain per step and rank.
         mean: What normalisation subtracts from red, green, blue, in 0 to 255.

@@ -26,8 +26,6 @@ class NamedLabels:
     """Label PNGs by picture.
 
     Attributes:
-        files: By the picture's name.
-        table: What their values mean.
         origin: What messages call them.
     """
 
@@ -54,7 +52,6 @@ def open_named_labels(
 
     Args:
         folder: PNG files, in ``index/`` or as they are, and a class list as :func:`labels_class_file` finds it.
-        classes: The training classes.
         class_map: From own class names to training names or "ignore".
         origin: What messages call the labels.
         place: Where their class map is written, for messages.

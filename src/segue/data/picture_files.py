@@ -17,7 +17,6 @@ class PictureFiles(Dataset):
     """Image files by name and, if the pictures are labelled, a label file for each.
 
     Args:
-        images: At least one.
         labels: In the order of the images; empty for unlabelled pictures.
         table: What the label files' values mean; None for unlabelled pictures.
 

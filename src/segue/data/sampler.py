@@ -88,7 +88,6 @@ def class_probabilities(frequency: Float[Tensor, " k"], temperature: float) -> F
 
     Args:
         frequency: Each class's share of the labelled pixels; 0 for a class that does not occur.
-        temperature: T, above 0.
 
     Raises:
         ValueError: If no class occurs or the temperature is not above 0.

@@ -26,7 +26,6 @@ class SampleSet:
     """One data set to be made.
 
     Attributes:
-        dataset: A name in LAYOUTS.
         folder: Where it goes, relative to the sample's folder.
         splits: Empty for a data set that is not divided.
         look: Whether its scenes look like renders ("source") or like a camera's pictures ("target").
@@ -47,7 +46,6 @@ def write_sample(
     folder and then renamed.
 
     Args:
-        root: A new or empty folder.
         pictures: How many for each split, and of each condition where a split has several.
         size: Rows and columns, at least 16 each; None for an eighth of each data set's own.
 

@@ -27,7 +27,6 @@ class ClassStatistics:
     """Class pixels of a labelled data set, picture by picture.
 
     Attributes:
-        names: The training classes, in order.
         pixels: The number of pixels of each class in each picture.
         sizes: The number of pixels of each picture, ignored ones included.
     """

@@ -39,8 +39,6 @@ def build_segmenter(
     """A segmentation network with random weights, in training mode.
 
     Args:
-        encoder: A key of ``ENCODERS``.
-        head: A key of ``HEADS``.
         channels: Width of the head; DeepLabV2's has none.
         context: The head's context module: a key of ``heads.daformer.FUSIONS`` for DAFormer's, of
             ``heads.deeplab.BRANCHES`` for DeepLabV2's; None is the head's default, and the only value that others take.

@@ -35,8 +35,6 @@ class MultiResolution(Segmenter):
         The official code never draws the last possible window of a picture; here it is drawn like the others.
 
     Args:
-        encoder: Shared by context and detail.
-        head: Shared by context and detail.
         attention_head: From the context's features to the attention, one map or one for each class; None
             weights both predictions equally.
         detail: Height and width of the detail window in pixels.

@@ -110,7 +110,7 @@ def _encoder(state: State, path: Path) -> Recognised:
     return Recognised("encoder", "the authors' ImageNet weights", None, {"encoder": name}, own)
 
 
-def _naming(state: State, path: Path) -> tuple[Sequence[naming.Rule], str]:
+def _naming(state: State, path: Path) -> tuple[naming.Rules, str]:
     probes = (
         ("decode_head.head.", naming.MULTI_RESOLUTION, "HRDA or MIC"),
         ("decode_head.linear_c1.", naming.NVLABS, "SegFormer's repository"),
@@ -127,7 +127,7 @@ def _naming(state: State, path: Path) -> tuple[Sequence[naming.Rule], str]:
     )
 
 
-def _arguments(state: State, rules: Sequence[naming.Rule], path: Path) -> dict[str, Any]:
+def _arguments(state: State, rules: naming.Rules, path: Path) -> dict[str, Any]:
     """The arguments of ``build_segmenter``, read from names and shapes."""
     network: dict[str, Any] = {"encoder": _encoder_name(state, rules, path), "multi_resolution": None}
     prefix = "decode_head."
@@ -142,7 +142,7 @@ def _arguments(state: State, rules: Sequence[naming.Rule], path: Path) -> dict[s
     return network
 
 
-def _encoder_name(state: State, rules: Sequence[naming.Rule], path: Path) -> str:
+def _encoder_name(state: State, rules: naming.Rules, path: Path) -> str:
     if "backbone.stem.0.weight" in state:
         blocks = _count(state, r"backbone\.layer3\.(\d+)\.")
         if blocks in RESNETS:

@@ -32,12 +32,10 @@ class Card:
 
     Attributes:
         classes: Class names, by training id.
-        colours: Their colours, 0 to 255.
         mean: What is subtracted from each colour channel, in 0 to 255.
         std: What each colour channel is then divided by.
         network: The arguments of ``build_segmenter``.
         prediction: How the target's pictures are predicted: what ``evaluate.plan.Plan.protocol`` wrote.
-        step: Training steps done.
         versions: Versions of the software that wrote it.
         batch_statistics: Whose batch statistics the weights hold, see ``batch_norms``; None without batch norms.
     """
@@ -117,7 +115,6 @@ def load_encoder(encoder: Encoder, path: Path) -> None:
     ``classifier_names``. Half-precision weights are widened.
 
     Args:
-        encoder: One of ``ENCODERS``.
         path: A ``.safetensors`` file, or a PyTorch file of tensors only; bare, or under "state_dict" or
             "model". In a folder, the file ``model.safetensors`` is read.
 

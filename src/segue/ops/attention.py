@@ -117,10 +117,6 @@ class SortedMeeting:
     """Attention that computes only the scores that count, by bringing the tokens of a group together first.
 
     Building it needs the groups' sizes on the host, so it is meant for the CPU.
-
-    Args:
-        query_groups: The group of every query, of the source and of the target.
-        key_groups: The same for keys.
     """
 
     def __init__(
@@ -166,13 +162,9 @@ class MeetingPlan:
     _known: dict[tuple[int, ...], Attend] = field(default_factory=dict[tuple[int, ...], Attend])
 
     def at(self, stage: int, block: int, *, queries: tuple[int, int], keys: tuple[int, int]) -> Attend | None:
-        """How a block attends; None for plain attention.
+        """How a block attends, given the rows and columns of its queries and keys; None for plain attention.
 
-        Args:
-            stage: Counted from 1.
-            block: The block's number in the whole encoder, from 0.
-            queries: Rows and columns of the queries' grid.
-            keys: Rows and columns of the keys' grid.
+        Stages are counted from 1, blocks from 0 in the whole encoder.
         """
         if stage not in self.rules.stages:
             return None

@@ -11,14 +11,12 @@ from segue.types import IGNORE
 
 
 def class_thresholds(confidences: Sequence[Float[Tensor, " _"]], portion: float) -> Float[Tensor, " k"]:
-    """For each class, the confidence that a share of its pixels reaches, in (0, 1]; 1 if nothing is to be kept.
+    """For each class, the confidence that a share (portion) of its pixels reaches, in (0, 1]; 1 if none is to be kept.
+
+    ``confidences`` are those of the pixels that are predicted as each class.
 
     Source: CBST (Zou et al., ECCV 2018), algorithm 2; the code of CRST: the floor(n * portion)-th highest value,
     counted from 1.
-
-    Args:
-        confidences: For each class, the confidence of the pixels that are predicted as it.
-        portion: The share to keep, in [0, 1].
     """
     thresholds = torch.ones(len(confidences))
     for name, values in enumerate(confidences):
@@ -44,13 +42,8 @@ def regularised_soft_label(
 ) -> tuple[Float[Tensor, "b k h w"], UInt8[Tensor, "b h w"]]:
     """Soft pseudo-labels of label entropy regularisation, and the hard label, with IGNORE where a pixel is left out.
 
-    Source: CRST (Zou et al., ICCV 2019), section 4.1, LRENT; as in its code, a pixel is left out where that makes the
-    objective smaller.
-
-    Args:
-        probability: For each class.
-        thresholds: From :func:`class_thresholds`.
-        alpha: Weight of the entropy.
+    Source: CRST (Zou et al., ICCV 2019), section 4.1, LRENT, whose alpha weights the entropy; as in its code, a pixel
+    is left out where that makes the objective smaller.
     """
     tiny = 1e-32  # a normal number in float32, so that the logarithm of zero stays finite
     log_probability = (probability.float() + tiny).log()

@@ -33,12 +33,9 @@ def random_groups(
 def halves(
     size: tuple[int, int, int], *, anywhere: bool, device: torch.device, generator: Generator | None = None
 ) -> UInt8[Tensor, "2 b h w"]:
-    """The picture cut in two by a horizontal or a vertical line, in the middle (HVH) or anywhere (HVR).
+    """The picture cut in two by a horizontal or a vertical line: in the middle (HVH), or anywhere (HVR).
 
-    Args:
-        size: Pairs, rows and columns.
-        anywhere: Whether the cut may lie between any two rows or columns of keys' cells (HVR), or only in the
-            middle (HVH).
+    Anywhere means between any two rows or columns of keys' cells. ``size`` is pairs, rows and columns.
     """
     pairs, height, width = size
     draw = torch.rand(3, pairs, 1, 1, device=device, generator=generator)

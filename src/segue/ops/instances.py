@@ -29,8 +29,6 @@ def log_similarity(
     Source: DIDA (supplement), with the cosine and the temperature that make its table of temperatures meaningful.
 
     Args:
-        embedding: One row per pixel.
-        bank: One row per instance.
         kind: "cosine" and "dot": a softmax of cosines or products over the temperature. "linear": products over
             their sum, as the released code has it, which may be negative.
         there: Which instances count; the others, which are zero vectors, get none of the distribution. None for all.
@@ -53,15 +51,14 @@ def nearest_only(similarity: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
 def scattered(
     similarity: Float[Tensor, "n k"], score: Float[Tensor, "n c"], labels: Int64[Tensor, " k"]
 ) -> Float[Tensor, "n k"]:
-    """What classes say of instances: similarity weighted by the score of each instance's class.
+    """What classes say of instances: a distribution over them, of similarity weighted by the score of their classes.
+
+    Where no instance's class has a score, it is the similarity itself.
 
     Args:
         similarity: Of pixels to instances.
         score: Of classes at each pixel, usually probabilities.
         labels: The instances' classes.
-
-    Returns:
-        A distribution over instances; the similarity itself where no instance's class has a score.
     """
     weighed = similarity * score[:, labels]
     total = weighed.sum(dim=1, keepdim=True)
@@ -115,14 +112,12 @@ def distinct_pixels(
 ) -> tuple[Int64[Tensor, " k"], Bool[Tensor, " k"]]:
     """A random pixel of its class for each open row, none twice, without copying anything to the host.
 
+    The result is the pixels' indices, and which rows got one. Label values from ``classes`` on are never drawn.
+
     Args:
-        label: Values from ``classes`` on are never drawn.
         wanted: A class for each row.
         open_rows: The rows that want a pixel.
         most: Pixels drawn of a class at most.
-
-    Returns:
-        The pixels' indices, and which rows got one.
     """
     order, start, count = _shuffled(label, classes, generator)
     asking = F.one_hot(wanted, classes) * open_rows[:, None]
@@ -140,12 +135,8 @@ def draw_pixels(
 ) -> tuple[Int64[Tensor, " k"], Bool[Tensor, " k"]]:
     """A random pixel of each wanted class, without copying anything to the host.
 
-    Args:
-        label: Values from ``classes`` on are never drawn.
-        wanted: A class for each draw.
-
-    Returns:
-        The pixels' indices, and which draws found a pixel of their class.
+    The result is the pixels' indices, and which draws found any pixel. Label values from ``classes`` on are
+    never drawn.
     """
     order, start, count = _shuffled(label, classes, generator)
     share = torch.rand(len(wanted), device=label.device, generator=generator)

@@ -15,13 +15,9 @@ from torch import Tensor
 def concatenated(
     maps: Sequence[Float[Tensor, "b _ h w"]], *, layout: torch.memory_format | None = None
 ) -> Float[Tensor, "b c h w"]:
-    """Maps concatenated along the channels; on a CPU each gets a dense gradient in its own layout.
+    """Maps of one size concatenated along the channels; on a CPU each gets a dense gradient in its own layout.
 
-    ``torch.cat`` returns slices of the whole gradient instead.
-
-    Args:
-        maps: Of one size.
-        layout: The layout of the result on a CPU; None keeps that of the maps.
+    ``torch.cat`` returns slices of the whole gradient instead. A ``layout`` decides that of the result on a CPU.
     """
     if maps[0].device.type != "cpu" or torch.compiler.is_compiling():
         return torch.cat(list(maps), dim=1)

@@ -32,10 +32,6 @@ def agreement(logits: Float[Tensor, "b k h w"], label: Int64[Tensor, "b h2 w2"])
     """The share of each picture's labelled pixels on which prediction and label agree; 0 if no pixel is labelled.
 
     Source: STCT + MHA, equation 1: the pseudo-accuracy of a picture.
-
-    Args:
-        logits: On any grid.
-        label: Ground truth or pseudo-labels.
     """
     prediction = resize(logits.float(), (label.shape[-2], label.shape[-1])).max(1).indices
     counts = label != IGNORE

@@ -18,8 +18,6 @@ class Recipe:
     """What a paper does.
 
     Attributes:
-        build: Returns the paper's settings.
-        paper: Authors, venue and year.
         pieces: What it consists of, in a few words.
         published: The key of the paper's own rows in ``published.yaml``; None if no paper prints any.
     """
@@ -174,7 +172,6 @@ def experiment(
     """One experiment. Later beats earlier: defaults, recipe, pair, wishes in order.
 
     Args:
-        recipe: A name in RECIPES.
         pair: Settings of the pair, with what only some recipes need under ``when`` (see :mod:`segue.recipes.pairs`).
         wishes: The user's own settings: a YAML file, flags, ``--set``.
         size: Which of the pair's networks the run is to have; None for the recipe's own.

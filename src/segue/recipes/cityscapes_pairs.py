@@ -24,7 +24,6 @@ def _pair(name: str, source: Tree, target: Tree, *, source_size: tuple[int, int]
     """A pair with the values that all of the papers' pairs share.
 
     Args:
-        name: As in ``gta5_to_cityscapes``.
         source: All of it is trained on.
         target: Its ``train`` is trained on, its ``val`` scored.
         source_size: The source's own rows and columns.

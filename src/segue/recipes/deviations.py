@@ -37,15 +37,9 @@ def as_in_paper(recipe: str, pair: Tree, *changes: Mapping[str, Any], size: Size
 
 
 def overridden(own: Experiment, effective: Experiment, *, but: Collection[str] = ()) -> dict[str, str]:
-    """What differs from the paper's experiment, by dotted key.
+    """What differs from the paper's experiment (from :func:`as_in_paper`) in the one that is run, by dotted key.
 
-    Args:
-        own: From :func:`as_in_paper`.
-        effective: What is run.
-        but: Further keys that do not count.
-
-    Returns:
-        Texts such as "0.1 instead of 1"; "left out" for a whole piece.
+    Values are texts such as "0.1 instead of 1", or "left out" for a whole piece; keys in ``but`` do not count.
     """
     before, after = (flatten(one.model_dump(mode="json")) for one in (own, effective))
     deviations: dict[str, str] = {}

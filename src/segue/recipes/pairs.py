@@ -149,8 +149,6 @@ def from_folders(
     the class list that is trained on.
 
     Args:
-        source: Folder with ``images`` and ``labels``.
-        target: Folder of pictures.
         classes: YAML or JSON list of the classes to train; None for the source's own list.
         evaluation: Labelled target pictures to score on; None for no score.
 

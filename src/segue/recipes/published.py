@@ -47,8 +47,6 @@ class PublishedRow(_Record):
             altogether where only a mean is known.
         means: Printed means by the classes they are over: a name in ``segue.classes.SUBSETS``, or "all". The
             first is the one that is usually quoted.
-        sources: The tables that have it.
-        corrected: The cell that is not as printed.
         recomputed: The mean of the cells, where it differs from the printed one by more than rounding.
         note: What else a reader must know.
     """

@@ -15,7 +15,6 @@ class StudyRow:
     """One line of a table.
 
     Attributes:
-        changes: What differs from the recipe.
         published: What the paper prints for it, mean IoU in percent on GTA5 to Cityscapes, or on the pair that
             :meth:`on` was called with; None if nothing.
         needs: Settings whose value is another row's run folder, of the same seed, by that row's label.

@@ -24,8 +24,6 @@ class Curve:
     """What one run logged of one quantity.
 
     Attributes:
-        colour: A CSS colour.
-        steps: In order.
         values: As logged; not finite where there is a gap.
         smooth: What is drawn strongly; the ``values`` themselves where nothing was smoothed.
     """
@@ -41,7 +39,6 @@ class Line:
     """A curve as it is drawn.
 
     Attributes:
-        colour: A CSS colour.
         faint: The logged values as an SVG path; empty if the strong one already shows them.
         strong: The smoothed values as an SVG path.
         dots: Places of values that are shown as dots.

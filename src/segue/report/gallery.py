@@ -19,7 +19,6 @@ class GalleryItem:
         title: "picture", "label", or the name of the run that predicted it.
         kind: "photograph", "label" or "prediction".
         picture: None if the file was missing or unreadable.
-        run: The run that predicted it.
         mean_iou: The prediction's score on this picture, in [0, 1].
     """
 

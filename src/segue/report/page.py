@@ -38,8 +38,6 @@ def write_report(
 
     Args:
         out: The file to write; missing folders above it are made.
-        runs: Run folders.
-        title: The page's heading.
         names: What to call the runs; their folders' names by default.
         seconds: How long everything took, if the page is to say so.
 

@@ -17,10 +17,8 @@ GAP, HEADING = 4, 22
 def write_panels(out: Path, runs: Sequence[Path], *, rows: int = 4, width: int = 320) -> Path:
     """Draw the evaluated pictures that all runs keep into a PNG or JPEG file, and return its path.
 
-    Args:
-        runs: Run folders of one pair, best a source-only one first.
-        rows: How many pictures at most.
-        width: Of a picture, in pixels.
+    There are at most ``rows`` of them, each ``width`` pixels wide. The runs are of one pair, best a source-only one
+    first.
 
     Raises:
         ValueError: If the runs keep no picture in common.

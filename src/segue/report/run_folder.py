@@ -40,10 +40,7 @@ class RunFolder:
         seconds: Training time, summed over resumes.
         steps_per_second: The median of what was logged.
         memory_mb: The highest memory that was logged.
-        scores: On the target.
-        source_scores: On labelled source pictures.
         pictures: Of the evaluation, in the order of their list.
-        views: What the student saw, by step.
         card: What the exported model says of itself.
         reads_target_labels: Whether the run was trained on target labels, or they chose its teacher's layers.
 

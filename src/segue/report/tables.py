@@ -15,8 +15,6 @@ class ClassRow:
     """One class; None where it was nowhere labelled.
 
     Attributes:
-        colour: Its colour in the pictures.
-        ious: One for each run.
         changes: From the first run, one for each run; None for the first.
     """
 

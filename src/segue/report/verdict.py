@@ -21,8 +21,6 @@ class Verdict:
 
     Attributes:
         tone: None without a comparison.
-        headline: The answer in a few words.
-        sentences: The numbers behind it.
     """
 
     tone: Tone | None

@@ -80,7 +80,6 @@ class Camera:
     Attributes:
         height: Above the ground, in metres.
         focal: Focal length in pixels.
-        column: The vanishing point's.
         horizon: The row of the vanishing point.
     """
 

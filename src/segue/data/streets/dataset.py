@@ -78,8 +78,6 @@ class StreetScenes(Dataset):
     Domains, splits and seeds never share a scene; a longer data set begins with the scenes of a shorter one.
 
     Args:
-        count: How many scenes, at least one.
-        size: Height and width in pixels.
         seed: Another number is another data set of the same kind.
 
     Raises:
@@ -167,19 +165,10 @@ def _last(seed: int, domain: Domain, size: tuple[int, int]) -> Rendering:
 def write_folder(
     root: Path, domain: Domain, *, split: Split, count: int, size: tuple[int, int] = USUAL_SIZE, seed: int = 0
 ) -> None:
-    """Write scenes as a data set of files.
+    """Write scenes as a data set of files; arguments and errors are those of :class:`StreetScenes`.
 
     They are ``images/SPLIT/NAME.png``, ``labels/SPLIT/NAME.png`` and ``classes.json``; labels are training
-    ids in one channel. Files of the same name are replaced.
-
-    Args:
-        root: The folder; it is made if it is missing.
-        count: How many scenes.
-        size: Height and width in pixels.
-        seed: As in :class:`StreetScenes`.
-
-    Raises:
-        ValueError: If an argument is out of range.
+    ids in one channel. The folder is made if it is missing, and files of the same name are replaced.
     """
     scenes = StreetScenes(domain, split=split, count=count, size=size, seed=seed)
     folders = [root / kind / split for kind in ("images", "labels")]

@@ -16,13 +16,9 @@ class Look:
         palette: Colours of each material; a part's tint picks one.
         texture: How strongly things are textured, as a factor of each material's own roughness.
         sun: Brightness of parts that face the camera, the left, the right and up.
-        haze: Haze per metre.
         haze_colours: The ends between which the haze's colour lies.
-        glass: Colour of windows on buildings.
         shadow: Darkness of shadows on the ground.
-        marking: Brightness of lane markings.
         clouds: How much of the sky is cloud.
-        exposure: Brightness of the whole picture.
         tone: Curvature of the tone curve.
         warmth: White balance, red against blue.
         blur: The blurred picture's share of the final one.

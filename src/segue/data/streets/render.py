@@ -72,8 +72,6 @@ class Pixels:
 
     Attributes:
         parts: One row per part, see :class:`segue.data.streets.canvas.Canvas`.
-        ids: The pixel's part, (H, W).
-        label: The part's class, (H, W).
         depth: Metres ahead of the camera, (H, W); 1000 in the sky.
         column: (1, W).
         row: (H, 1).

@@ -19,8 +19,6 @@ class StreetStyle:
         camera_height: Above the ground.
         focal: Focal length in picture widths.
         horizon: Row of the vanishing point in picture heights.
-        lane: Width of a lane.
-        lanes: In each direction.
         storeys: Of a building, 3.1 m each.
         garden: Probability that a block is a garden and not a building.
         pitched: Probability that a building has a pitched roof.
@@ -28,7 +26,6 @@ class StreetStyle:
         parking: Probability that a side of the road has parking places.
         parked: Probability of a car at each parking place.
         moving: Probability of a car in each stretch of a lane.
-        crossing: Probability of a cross street.
         gantry: Probability that traffic lights hang over the road.
         rail: Probability of a rail along a sidewalk.
         sun: Greatest length of a building's shadow over its height; 0 under clouds.

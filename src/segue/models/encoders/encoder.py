@@ -18,7 +18,6 @@ class Encoder(nn.Module):
     """A network that turns an image into four maps, fine to coarse.
 
     Attributes:
-        out_channels: Channels of the four maps.
         strides: Pixels per cell of each map: a map has the image's sides divided by it, rounded up. Empty if
             the maps do not tile the image.
         classifier_names: How the names of a classifier's tensors begin in files of pretrained weights.
@@ -51,11 +50,7 @@ class Encoder(nn.Module):
         return {name: value for name, value in state.items() if not name.startswith(self.classifier_names)}
 
     def together(self, image: Tensor, plan: "MeetingPlan") -> list[Tensor]:
-        """The maps of sources and targets that share their attention, sources first.
-
-        Args:
-            image: (2B,3,H,W), sources first.
-            plan: Who looks at whom in each block.
+        """The maps of sources and targets (2B,3,H,W, sources first) that share their attention by a plan.
 
         Raises:
             ValueError: If this encoder has no attention to share.

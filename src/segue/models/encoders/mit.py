@@ -38,9 +38,6 @@ class MixTransformer(Encoder):
     Source: SegFormer (Xie et al., NeurIPS 2021), section 3.1; https://arxiv.org/abs/2105.15203.
 
     Args:
-        dims: Channels of each stage.
-        depths: Blocks of each stage.
-        heads: Attention heads of each stage.
         reductions: Keys and values of a stage are taken from its map, downscaled by this factor.
         mlp_ratio: Width of a block's hidden layer as a multiple of the stage's channels.
         drop_path: Probability that the last block's branches are skipped for an image in training; it rises

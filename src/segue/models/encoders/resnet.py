@@ -76,7 +76,7 @@ class ResNet(Encoder):
         return features
 
     def translated(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """As for every encoder, without Caffe's prefix; torchvision's first convolution is adapted to Caffe's colours."""
+        """As for every encoder, without Caffe's prefix; torchvision's first convolution is given Caffe's colours."""
         plain = {name.removeprefix("Scale."): value for name, value in state.items()}
         own = super().translated(plain)
         if self.caffe and "fc.weight" in plain and "conv1.weight" in own:

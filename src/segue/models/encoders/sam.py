@@ -53,7 +53,6 @@ class SamEncoder(nn.Module):
     Source: Segment Anything (Kirillov et al., ICCV 2023).
 
     Args:
-        model: The library's encoder.
         mean: Grey levels that the pictures' normalisation subtracted.
         std: Grey levels that it divided by.
     """
@@ -94,7 +93,6 @@ def build_sam(
     """SAM's image encoder with weights from a local file, or with random ones.
 
     Args:
-        name: A key of ``SIZES``.
         weights: A Hugging Face folder, its ``.safetensors`` file, or the official ``.pth``; None for random ones.
         image_size: Side of the picture that SAM sees, in pixels; None for 1024. For any other, the file's tables of
             positions are interpolated.
