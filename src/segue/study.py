@@ -58,7 +58,7 @@ def run_folder(folder: Path, label: str, seed: int) -> Path:
     return folder / re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_") / f"seed{seed}"
 
 
-def plan(
+def plan_jobs(
     experiments: Mapping[str, Sequence[Experiment]],
     folder: Path,
     needs: Mapping[str, Sequence[str]] | None = None,

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from segue.bench.measure import compared, comparison, in_turns, median_ms
+from segue.bench.measure import benchmark, compared, in_turns, median_ms
 
 
 def test_functions_take_turns():
@@ -20,7 +20,7 @@ def test_median_leaves_warm_up_out():
 
 
 def test_ratio():
-    line = comparison("x", 3.0, unit="ms", peer="them", peer_value=4.0)
+    line = benchmark("x", 3.0, unit="ms", peer="them", peer_value=4.0)
     assert line["ratio"] == 0.75
     assert set(line) == {"name", "value", "unit", "peer", "peer_value", "ratio"}
 

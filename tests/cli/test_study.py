@@ -16,7 +16,7 @@ from segue.methods.self_training import SelfTrainingSettings
 from segue.recipes import pairs, studies
 from segue.recipes.catalogue import RECIPES, experiment
 from segue.recipes.studies import ALPHA_0, FULL, STCT, STUDIES, Study, StudyRow
-from segue.study import Outcome, finished_score, plan
+from segue.study import Outcome, finished_score, plan_jobs
 from segue.trees import merge
 
 SMALL = Study(
@@ -126,7 +126,7 @@ def test_studies_are_listed() -> None:
 def test_two_labels_of_one_folder_are_refused(tmp_path: Path) -> None:
     wanted = [experiment("source_only", TINY)]
     with pytest.raises(ValueError, match="would share the folder"):
-        plan({"a b": wanted, "A-B": wanted}, tmp_path)
+        plan_jobs({"a b": wanted, "A-B": wanted}, tmp_path)
 
 
 @pytest.mark.parametrize("name", list(STUDIES))
@@ -220,7 +220,7 @@ def test_stct_s_ablations_have_the_alphas_thresholds_and_ratios() -> None:
 
 def test_a_score_that_is_none_is_no_score(tmp_path: Path) -> None:
     wanted = experiment("source_only", TINY)
-    (job,) = plan({"one": [wanted]}, tmp_path)
+    (job,) = plan_jobs({"one": [wanted]}, tmp_path)
     job.folder.mkdir(parents=True)
     (job.folder / "scores.json").write_text(json.dumps({"mean_iou": None}))
     assert finished_score(job) is None

@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from segue.bench.measure import Comparison, benchmark_device, compared, in_turns, times_ms
+from segue.bench.measure import Benchmark, benchmark_device, compared, in_turns, times_ms
 from segue.bench.official import PlainHead
 from segue.bench.official_step import OfficialStep
 from segue.bench.step import CLASSES, noise_batch, self_training
@@ -33,7 +33,7 @@ student is shown, optimiser and average. "rest" is the remaining time, mostly th
 
 def head_rows(
     *, encoder: str = "mit_b0", size: int = 512, batch: int = 2, repeats: int = 5, device: str | None = None
-) -> list[Comparison]:
+) -> list[Benchmark]:
     """Time the head alone, on maps of the encoder's widths.
 
     Forward and backward in training, the same of ours in bf16 against the peer's float32, and a teacher's pass:
@@ -65,7 +65,7 @@ def head_rows(
 
 def step_rows(
     *, encoder: str = "mit_b0", size: int = 512, batch: int = 2, repeats: int = 3, device: str | None = None
-) -> list[Comparison]:
+) -> list[Benchmark]:
     """Time DAFormer's whole step and its phases, by default at its crop and batch, in float32."""
     place = benchmark_device(device)
     torch.manual_seed(0)
@@ -139,7 +139,7 @@ def our_step(
     return {name: float(loss) for name, loss in logged.items()}
 
 
-def _line(name: str, phase: str, turns: dict[str, list[dict[str, float]]]) -> Comparison:
+def _line(name: str, phase: str, turns: dict[str, list[dict[str, float]]]) -> Benchmark:
     own, others = ([1000 * turn[phase] for turn in turns[kind]] for kind in ("own", "plain"))
     return compared(name, own, others, unit="ms", peer=PEER)
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.bench.measure import Comparison, benchmark_device, comparison, median_ms, peak_mib
+from segue.bench.measure import Benchmark, benchmark, benchmark_device, median_ms, peak_mib
 from segue.models.build import build_encoder
 from segue.models.encoders.encoder import Encoder
 from segue.ops.attention import MeetingPlan
@@ -26,7 +26,7 @@ def rows(
     pairs: int = 1,
     repeats: int = 7,
     device: str | None = None,
-) -> list[Comparison]:
+) -> list[Benchmark]:
     """Time the forward and backward pass of an encoder over pairs of pictures.
 
     For each encoder: semantic grouping as it is evaluated on this device, semantic grouping by masking all
@@ -35,7 +35,7 @@ def rows(
     """
     place = benchmark_device(device)
     image, groups = _pictures(size, pairs, place)
-    lines: list[Comparison] = []
+    lines: list[Benchmark] = []
     for name in encoders:
         encoder = build_encoder(name).to(place).train()
         runs: dict[str, Callable[[], object]] = {
@@ -47,19 +47,19 @@ def rows(
         times = median_ms(runs, repeats=repeats)
         plain = times.pop("plain")
         lines += [
-            comparison(f"{name}_{kind}", t, unit="ms", peer=PEER, peer_value=plain)
+            benchmark(f"{name}_{kind}", t, unit="ms", peer=PEER, peer_value=plain)
             for kind, t in times.items()
         ]
     return lines + [line for name in encoders for line in _memory(name, size, pairs)]
 
 
-def _memory(encoder: str, size: int, pairs: int) -> list[Comparison]:
+def _memory(encoder: str, size: int, pairs: int) -> list[Benchmark]:
     plain, joint, again = (
         peak_mib(_one_pass, encoder, size, pairs, *how) for how in ((False, ()), (True, ()), (True, (3,)))
     )
     lines = {"joint_peak_memory": joint, "joint_checkpointed_peak_memory": again}
     return [
-        comparison(f"{encoder}_{name}", value, unit="MiB", peer=PEER, peer_value=plain)
+        benchmark(f"{encoder}_{name}", value, unit="MiB", peer=PEER, peer_value=plain)
         for name, value in lines.items()
     ]
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from segue.bench.measure import Comparison, benchmark_device, comparison, median_ms, peak_mib
+from segue.bench.measure import Benchmark, benchmark, benchmark_device, median_ms, peak_mib
 from segue.bench.step import CLASSES, noise_batch, one_step, self_training
 from segue.methods.self_training import SelfTraining
 from segue.methods.terms.instance_bank import InstanceBank, InstanceBankSettings, Pace
@@ -15,7 +15,7 @@ EMBEDDING = 256
 
 def rows(
     *, encoder: str = "mit_b0", size: int = 512, batch: int = 2, instances: int = 250, repeats: int = 3
-) -> list[Comparison]:
+) -> list[Benchmark]:
     """Measure DAFormer's step with and without the bank, once it is full: the peak of memory and the time of a step."""
     setting = (encoder, size, batch)
     ours, peer = (peak_mib(_steps, *setting, count) for count in (instances, 0))
@@ -33,8 +33,8 @@ def rows(
         {"with": lambda: step(instances), "without": lambda: step(0)}, repeats=repeats, warm_up=2
     )
     return [
-        comparison("dida_peak_memory", ours, unit="MiB", peer=PEER, peer_value=peer),
-        comparison("dida_step_time", times["with"], unit="ms", peer=PEER, peer_value=times["without"]),
+        benchmark("dida_peak_memory", ours, unit="MiB", peer=PEER, peer_value=peer),
+        benchmark("dida_step_time", times["with"], unit="ms", peer=PEER, peer_value=times["without"]),
     ]
 
 

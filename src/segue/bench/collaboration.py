@@ -4,7 +4,7 @@ import copy
 
 import torch
 
-from segue.bench.measure import Comparison, benchmark_device, comparison, median_ms
+from segue.bench.measure import Benchmark, benchmark, benchmark_device, median_ms
 from segue.bench.step import CLASSES, noise_batch, one_step
 from segue.methods.collaborative import CollaborativeTeacher, draw_layers
 from segue.methods.mixing import ClassMix
@@ -17,7 +17,7 @@ PEER = "the same step with the teacher frozen (kd)"
 
 def rows(
     *, teacher: str = "mit_b2", student: str = "mit_b1", size: int = 256, batch: int = 2, repeats: int = 5
-) -> list[Comparison]:
+) -> list[Benchmark]:
     """Time a CLDA step after matching is over, and one in which attention is compared, beside plain distillation."""
     device = benchmark_device()
     data = noise_batch(batch, size, device)
@@ -30,7 +30,7 @@ def rows(
         repeats=repeats,
     )
     return [
-        comparison(f"clda_{name}_step", times[name], unit="ms", peer=PEER, peer_value=times["kd"])
+        benchmark(f"clda_{name}_step", times[name], unit="ms", peer=PEER, peer_value=times["kd"])
         for name in ("moving", "matching")
     ]
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from segue.bench.measure import Comparison, benchmark_device, compared, times_ms
+from segue.bench.measure import Benchmark, benchmark_device, compared, times_ms
 from segue.models.build import build_encoder
 from segue.models.encoders import mit
 
@@ -16,7 +16,7 @@ PLAN = (("mit_b0", ("fp32", "bf16"), 1), ("mit_b5", ("fp32",), 2))
 """Encoder, our precisions, and the divisor of the number of passes."""
 
 
-def rows(*, size: int = 512, batch: int = 2, repeats: int = 7, device: str | None = None) -> list[Comparison]:
+def rows(*, size: int = 512, batch: int = 2, repeats: int = 7, device: str | None = None) -> list[Benchmark]:
     """Time forward and backward passes of MiT-B0 and MiT-B5 in training mode, with gradients of every parameter.
 
     Ours in bf16, too, is compared with the peer in float32.
@@ -29,7 +29,7 @@ def rows(*, size: int = 512, batch: int = 2, repeats: int = 7, device: str | Non
     """
     place = benchmark_device(device)
     image = torch.rand(batch, 3, size, size, device=place)
-    lines: list[Comparison] = []
+    lines: list[Benchmark] = []
     for name, precisions, share in PLAN:
         ours, peer = build_encoder(name).to(place).train(), _peer(name).to(place).train()
         runs: dict[str, Callable[[], object]] = {"peer": lambda peer=peer: _train(peer, image)}

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from segue.bench.measure import Comparison, comparison, median_ms
+from segue.bench.measure import Benchmark, benchmark, median_ms
 from segue.classes import CITYSCAPES_19
 from segue.data.picture import read_image, read_label
 from segue.evaluate.fusing import Fusion, FusionRules
@@ -23,7 +23,7 @@ PEER = "decode four members' PNGs and encode one"
 
 def rows(
     *, members: int = 4, pictures: int = 8, size: tuple[int, int] = (512, 1024), repeats: int = 5
-) -> list[Comparison]:
+) -> list[Benchmark]:
     """Time both in milliseconds per picture, on pictures whose members disagree near the borders of things."""
     keep_memory()
     folder = Path(tempfile.mkdtemp())
@@ -33,7 +33,7 @@ def rows(
         shutil.rmtree(folder)
 
 
-def _rows(folder: Path, members: int, pictures: int, size: tuple[int, int], repeats: int) -> list[Comparison]:
+def _rows(folder: Path, members: int, pictures: int, size: tuple[int, int], repeats: int) -> list[Benchmark]:
     names = [f"{place:03}" for place in range(pictures)]
     paths = {f"m{member}": folder / f"m{member}" for member in range(members)}
     for seed, path in enumerate(paths.values()):
@@ -56,7 +56,7 @@ def _rows(folder: Path, members: int, pictures: int, size: tuple[int, int], repe
 
     times = median_ms({"fuse": fuse, "copy": copy}, repeats=repeats)
     return [
-        comparison(
+        benchmark(
             "fuse_four_members",
             times["fuse"] / pictures,
             unit="ms",

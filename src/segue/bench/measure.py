@@ -23,7 +23,7 @@ def benchmark_device(name: str | None = None) -> torch.device:
     return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
-class Comparison(TypedDict):
+class Benchmark(TypedDict):
     """One line of a benchmark.
 
     Attributes:
@@ -74,18 +74,16 @@ def median_ms(
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def comparison(name: str, value: float, *, unit: str, peer: str, peer_value: float) -> Comparison:
+def benchmark(name: str, value: float, *, unit: str, peer: str, peer_value: float) -> Benchmark:
     """A line of a benchmark, with its ratio."""
-    return Comparison(
+    return Benchmark(
         name=name, value=value, unit=unit, peer=peer, peer_value=peer_value, ratio=value / peer_value
     )
 
 
-def compared(name: str, own: Sequence[float], others: Sequence[float], *, unit: str, peer: str) -> Comparison:
+def compared(name: str, own: Sequence[float], others: Sequence[float], *, unit: str, peer: str) -> Benchmark:
     """A line of a benchmark from values of the same turns: medians, their ratio, and its spread over the turns."""
-    line = comparison(
-        name, statistics.median(own), unit=unit, peer=peer, peer_value=statistics.median(others)
-    )
+    line = benchmark(name, statistics.median(own), unit=unit, peer=peer, peer_value=statistics.median(others))
     ratios = [mine / other for mine, other in zip(own, others, strict=True)]
     line["spread"] = [min(ratios), max(ratios)]
     return line

@@ -5,7 +5,7 @@ from typing import cast
 
 import torch
 
-from segue.bench.measure import Comparison, benchmark_device, comparison, median_ms
+from segue.bench.measure import Benchmark, benchmark, benchmark_device, median_ms
 from segue.bench.step import noise_batch, one_step, self_training
 from segue.bench.stopwatch import Stopwatch
 from segue.methods.self_training import SelfTraining
@@ -21,7 +21,7 @@ PEER = "the step without SSR"
 
 def rows(
     *, encoder: str = "mit_b0", sam: str = "vit_b", size: int = 512, batch: int = 2, repeats: int = 2
-) -> list[Comparison]:
+) -> list[Benchmark]:
     """Time DAFormer's step with and without SSR, and the forward passes of SSR's three parts, beside the step without.
 
     Args:
@@ -41,9 +41,9 @@ def rows(
     medians["second_decoding"] = medians.pop("all") - medians["sam"] - medians["cross_attention"]
     without = times["without"]
     return [
-        comparison("ssr_step", times["with"], unit="ms", peer=PEER, peer_value=without),
+        benchmark("ssr_step", times["with"], unit="ms", peer=PEER, peer_value=without),
         *(
-            comparison(f"ssr_{n}_forward", v, unit="ms", peer=PEER, peer_value=without)
+            benchmark(f"ssr_{n}_forward", v, unit="ms", peer=PEER, peer_value=without)
             for n, v in medians.items()
         ),
     ]

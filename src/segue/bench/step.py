@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from segue.bench.measure import Comparison, benchmark_device, comparison
+from segue.bench.measure import Benchmark, benchmark, benchmark_device
 from segue.bench.stopwatch import Stopwatch
 from segue.engine import optim
 from segue.methods.masking import MaskedConsistency
@@ -33,7 +33,7 @@ def rows(
     batch: int = 2,
     repeats: int = 3,
     device: str | None = None,
-) -> list[Comparison]:
+) -> list[Benchmark]:
     """Time whole steps and their phases, by default at DAFormer's crop and batch, in float32.
 
     The ratio of a line is the phase's share of the step. The reference's pass (``distance_forward``) is a part of
@@ -54,7 +54,7 @@ def rows(
     medians = {name: 1000 * statistics.median(t[name] for t in timed) for name in timed[0]}
     whole = medians["step"]
     name = f"{recipe}_{encoder}"
-    return [comparison(f"{name}_{n}", v, unit="ms", peer=PEER, peer_value=whole) for n, v in medians.items()]
+    return [benchmark(f"{name}_{n}", v, unit="ms", peer=PEER, peer_value=whole) for n, v in medians.items()]
 
 
 def _timed_step(

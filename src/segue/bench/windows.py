@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from segue.bench.measure import Comparison, comparison, peak_mib
+from segue.bench.measure import Benchmark, benchmark, peak_mib
 from segue.bench.step import noise_batch, self_training
 from segue.methods.teacher import EmaTeacher
 from segue.models.multi_resolution import MultiResolution
@@ -23,14 +23,14 @@ class AllAtOnce(MultiResolution):
         yield from logits.unflatten(0, (-1, parts.shape[1]))
 
 
-def rows(recipe: str, *, encoder: str = "mit_b0", size: int = 512, batch: int = 2) -> list[Comparison]:
+def rows(recipe: str, *, encoder: str = "mit_b0", size: int = 512, batch: int = 2) -> list[Benchmark]:
     """Measure the peak of two training steps, ours and the straightforward one's.
 
     Args:
         recipe: A recipe with a multi-resolution network, "hrda" or "mic".
     """
     ours, peer = (peak_mib(_two_steps, recipe, encoder, size, batch, plain) for plain in (False, True))
-    return [comparison(f"{recipe}_{encoder}_peak_memory", ours, unit="MiB", peer=PEER, peer_value=peer)]
+    return [benchmark(f"{recipe}_{encoder}_peak_memory", ours, unit="MiB", peer=PEER, peer_value=peer)]
 
 
 def _two_steps(

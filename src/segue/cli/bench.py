@@ -12,22 +12,22 @@ from rich.table import Table
 from segue.classes import nearest
 
 if TYPE_CHECKING:
-    from segue.bench.measure import Comparison
+    from segue.bench.measure import Benchmark
 
 
-def _encoder(recipe: str) -> "list[Comparison]":
+def _encoder(recipe: str) -> "list[Benchmark]":
     from segue.bench import encoder
 
     return encoder.rows()
 
 
-def _head(recipe: str) -> "list[Comparison]":
+def _head(recipe: str) -> "list[Benchmark]":
     from segue.bench import against_official
 
     return against_official.head_rows()
 
 
-def _step(recipe: str) -> "list[Comparison]":
+def _step(recipe: str) -> "list[Benchmark]":
     from segue.bench import against_official, collaboration, sam, step, windows
 
     match recipe:
@@ -43,13 +43,13 @@ def _step(recipe: str) -> "list[Comparison]":
             return step.rows(recipe)
 
 
-def _attention(recipe: str) -> "list[Comparison]":
+def _attention(recipe: str) -> "list[Benchmark]":
     from segue.bench import attention
 
     return attention.rows()
 
 
-def _memory(recipe: str) -> "list[Comparison]":
+def _memory(recipe: str) -> "list[Benchmark]":
     from segue.bench import bank, windows
 
     if recipe not in ("dida", "hrda", "mic"):
@@ -57,13 +57,13 @@ def _memory(recipe: str) -> "list[Comparison]":
     return bank.rows() if recipe == "dida" else windows.rows(recipe)
 
 
-def _fuse(recipe: str) -> "list[Comparison]":
+def _fuse(recipe: str) -> "list[Benchmark]":
     from segue.bench import fusion
 
     return fusion.rows()
 
 
-FAMILIES: "Mapping[str, Callable[[str], list[Comparison]]]" = {
+FAMILIES: "Mapping[str, Callable[[str], list[Benchmark]]]" = {
     "encoder": _encoder,
     "attention": _attention,
     "head": _head,

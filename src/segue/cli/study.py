@@ -54,7 +54,7 @@ def study(
     }
     overrides = _overrides(rows, pair, experiments)
     needs = {label: list(row.needs.values()) for label, row in rows.items()}
-    planned = runner.plan(experiments, folder, needs)
+    planned = runner.plan_jobs(experiments, folder, needs)
     outcomes = runner.run(planned, workers=_workers(jobs, cpu), console=console, cpu=cpu)
     budget = next(iter(experiments.values()))[0].steps
     heading = f"{name} on {pair}: {budget} steps, seeds {', '.join(str(seed) for seed in numbers)}"

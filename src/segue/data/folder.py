@@ -11,7 +11,7 @@ from segue.data.class_map import (
     parse_label_classes,
     read_label_classes,
 )
-from segue.data.folder_files import find_files, find_folder, pair
+from segue.data.folder_files import find_files, find_folder, labels_of
 from segue.data.label_file import GREY_LABELS, colour_labels
 from segue.data.picture_files import PictureFiles
 
@@ -67,7 +67,7 @@ class ImageFolder(PictureFiles):
         own = _label_classes(root, label_classes, classes)
         kinds = LABEL_FOLDERS if label_folder is None else (label_folder,)
         folder = find_folder(root, kinds, split=split, plain=False)
-        labels = pair(images, find_files(folder, suffix=label_suffix), folder)
+        labels = labels_of(images, find_files(folder, suffix=label_suffix), folder)
         super().__init__(
             images,
             classes=classes,

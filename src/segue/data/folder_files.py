@@ -68,7 +68,7 @@ def find_files(folder: Path, *, suffix: str = "") -> dict[str, Path]:
     return dict(sorted(paths.items()))
 
 
-def pair(images: dict[str, Path], labels: dict[str, Path], folder: Path) -> list[Path]:
+def labels_of(images: dict[str, Path], labels: dict[str, Path], folder: Path) -> list[Path]:
     """The label of every image, by relative name, in the order of the images; further labels are passed over.
 
     Args:

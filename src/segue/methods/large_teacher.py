@@ -22,7 +22,7 @@ from segue.methods.collaborative import (
 from segue.methods.context import Context, Preparation, Trained
 from segue.methods.teacher import Frozen, Teacher
 from segue.models.segmenter import Segmenter
-from segue.models.weights import Card, digest, load_model, model_folder
+from segue.models.weights import Card, load_model, model_folder, weights_digest
 from segue.ranks import is_first_rank
 from segue.settings import Count, NotNegative, Settings, Share, Stage
 
@@ -108,7 +108,7 @@ def load_teacher(
     if wanted is None:
         return Frozen(network)
     _check_layers(network, context.student, wanted, card, model)
-    return LearningTeacher(network, context, wanted, card, digest(folder))
+    return LearningTeacher(network, context, wanted, card, weights_digest(folder))
 
 
 class LearningTeacher(CollaborativeTeacher):

@@ -109,28 +109,28 @@ def to_ours(state: Mapping[str, Tensor], names: Sequence[str], rules: Rules) -> 
 
     ``names`` are ours, for all tensors of the network that is to be filled.
     """
-    found: State = {}
+    renamed: State = {}
     used: set[str] = set()
     for name in names:
         parts = foreign_names(name, rules)
         if parts and all(part in state for part in parts):
             tensors = [state[part] for part in parts]
-            found[name] = tensors[0] if len(tensors) == 1 else torch.cat(tensors)
+            renamed[name] = tensors[0] if len(tensors) == 1 else torch.cat(tensors)
             used |= set(parts)
-    _turn_levels(found, rules)
-    return found, [name for name in state if name not in used]
+    _turn_levels(renamed, rules)
+    return renamed, [name for name in state if name not in used]
 
 
 def to_foreign(state: Mapping[str, Tensor], rules: Rules) -> State:
     """Our tensors under another project's names, as far as it has them: the inverse of :func:`to_ours`."""
     ours = dict(state)
     _turn_levels(ours, rules)
-    found: State = {}
+    renamed: State = {}
     for name, value in ours.items():
         parts = foreign_names(name, rules)
         for part, tensor in zip(parts, value.chunk(len(parts)) if len(parts) > 1 else [value], strict=False):
-            found[part] = tensor
-    return found
+            renamed[part] = tensor
+    return renamed
 
 
 def _turn_levels(state: State, rules: Rules) -> None:
@@ -145,23 +145,23 @@ def from_new_mmseg(state: Mapping[str, Tensor]) -> State:
     There, query, key and value are one tensor, and the linear layers of the feed-forward part are 1x1
     convolutions. Names may begin with ``backbone.``; tensors outside the encoder stay as they are.
     """
-    found: State = {}
+    renamed: State = {}
     for name, value in state.items():
         match = re.fullmatch(
             r"(?P<front>backbone\.)?layers\.(?P<stage>\d)\.(?P<place>\d)\.(?P<rest>.+)", name
         )
         if match is None:
-            found[name] = value
+            renamed[name] = value
             continue
         front, stage, rest = match["front"] or "", int(match["stage"]) + 1, match["rest"]
         if match["place"] == "0":
             new = rest.replace("projection.", "proj.")
-            found[f"{front}patch_embed{stage}.{new}"] = value
+            renamed[f"{front}patch_embed{stage}.{new}"] = value
         elif match["place"] == "2":
-            found[f"{front}norm{stage}.{rest}"] = value
+            renamed[f"{front}norm{stage}.{rest}"] = value
         else:
-            found |= _new_mmseg_block(f"{front}block{stage}", rest, value)
-    return found
+            renamed |= _new_mmseg_block(f"{front}block{stage}", rest, value)
+    return renamed
 
 
 def _new_mmseg_block(front: str, rest: str, value: Tensor) -> State:

@@ -90,7 +90,7 @@ def model_folder(folder: Path) -> Path:
     return folder if (folder / MODEL_FILE).is_file() else folder / "model"
 
 
-def digest(folder: Path) -> str:
+def weights_digest(folder: Path) -> str:
     """A short fingerprint of a model's weights file."""
     return hashlib.sha256((model_folder(folder) / MODEL_FILE).read_bytes()).hexdigest()[:16]
 

@@ -11,7 +11,7 @@ from segue.classes import Colour
 from segue.files import write_text
 from segue.report.data_uris import embed_labels, embed_photograph
 from segue.report.formatting import percent
-from segue.report.render import render
+from segue.report.render import render_page
 
 MOST = 6
 """At most this many pictures are shown, evenly spread over all."""
@@ -36,7 +36,7 @@ def write_fusion_report(
     names = sorted(path.relative_to(index).with_suffix("").as_posix() for path in index.rglob("*.png"))
     most = min(MOST, len(names))
     chosen = [names[place * len(names) // most] for place in range(most)]
-    page = render(
+    page = render_page(
         "fusion.html.j2",
         title=f"Fusion of {len(account['members'])} members",
         account=account,

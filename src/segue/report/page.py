@@ -8,7 +8,7 @@ import yaml
 from segue.files import write_text
 from segue.report.curves import draw_curves
 from segue.report.gallery import choose_pictures, view_sheets
-from segue.report.render import render
+from segue.report.render import render_page
 from segue.report.roles import assign_roles, judged_run
 from segue.report.run_folder import RunFolder
 from segue.report.tables import (
@@ -48,7 +48,7 @@ def write_report(
     """
     shown = assign_roles([RunFolder(run) for run in runs], names)
     classes = class_table(shown)
-    page = render(
+    page = render_page(
         "page.html.j2",
         title=title,
         runs=shown,

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from segue.report import formatting
 
 
-def render(template: str, *, title: str, **content: Any) -> str:
+def render_page(template: str, *, title: str, **content: Any) -> str:
     """One self-contained page as text; ``content`` is what the template shows."""
     loader = PackageLoader("segue.report", "template")
     environment = Environment(

@@ -56,7 +56,7 @@ def sensor_noise() -> NDArray[np.float32]:
     return ((total - 510) / 147.8).astype(np.float32)
 
 
-def cut(bank: NDArray[np.float32], dice: Dice, *, shape: tuple[int, int]) -> NDArray[np.float32]:
+def cut_texture(bank: NDArray[np.float32], dice: Dice, *, shape: tuple[int, int]) -> NDArray[np.float32]:
     """A random piece of a texture, which repeats if the picture is larger."""
     height, width = bank.shape[-2:]
     top, left = dice.whole(max(height - shape[0], 1)), dice.whole(max(width - shape[1], 1))
@@ -133,7 +133,7 @@ def paint(seen: Pixels, dice: Dice, *, domain: Domain) -> Picture:
     light = np.array([front, left, up, right], dtype=np.float32)[facing]
     light *= np.float32(0.88) + np.float32(0.24) * fraction(pick * np.float32(0.19))
     colour = colours[material, pick.astype(np.intp)] * light[:, None]
-    texture = cut(textures(), dice, shape=seen.label.shape)
+    texture = cut_texture(textures(), dice, shape=seen.label.shape)
     strength = seen.by_part(roughness[material, 0]) * texture[0]
     strength += seen.by_part(roughness[material, 1]) * texture[1]
     strength += 1
@@ -260,7 +260,7 @@ def paint_sky(image: Picture, seen: Pixels, *, dice: Dice, look: Look) -> None:
     part = image[:, :bottom]
     height = np.arange(bottom, dtype=np.float32)[:, None] / bottom
     paler = np.float32(0.55) * height * height
-    cloud = cut(textures()[2], dice, shape=(bottom, sky.shape[1])) * np.float32(1.6)
+    cloud = cut_texture(textures()[2], dice, shape=(bottom, sky.shape[1])) * np.float32(1.6)
     cloud += np.float32(dice.within(look.clouds) * 2 - 1)
     cloud = np.clip(cloud, np.float32(0), np.float32(1)) * np.float32(0.6)
     cloud += paler - paler * cloud
@@ -284,7 +284,7 @@ def photograph(image: Picture, dice: Dice, *, look: Look) -> NDArray[np.uint8]:
     height, width = image.shape[1:]
     soft = dice.within(look.blur)
     if soft > 0.1:
-        blur(image, soft)
+        soften(image, soft)
     exposure, warmth, tone = dice.within(look.exposure), dice.within(look.warmth), dice.within(look.tone)
     gain = np.array([1 + warmth, 1.0, 1 - warmth], dtype=np.float32)[:, None, None] * np.float32(exposure)
     image *= gain
@@ -296,12 +296,12 @@ def photograph(image: Picture, dice: Dice, *, look: Look) -> NDArray[np.uint8]:
     # value + tone * value * (1 - value), then to 0..255
     image *= np.float32(255 * (1 + tone)) - np.float32(255 * tone) * image
     noise = dice.within(look.noise)
-    image += cut(sensor_noise(), dice, shape=(height, width)) * np.float32(255 * noise)
+    image += cut_texture(sensor_noise(), dice, shape=(height, width)) * np.float32(255 * noise)
     image += np.float32(0.5)
     return np.moveaxis(np.clip(image, np.float32(0), np.float32(255), out=image).astype(np.uint8), 0, 2)
 
 
-def blur(image: Picture, share: float) -> None:
+def soften(image: Picture, share: float) -> None:
     """Blend all but the outermost pixels with their neighbours, weighted 1, 2, 1 in either direction, in place."""
     rows = image[:, :-1] + image[:, 1:]
     rows = rows[:, :-1] + rows[:, 1:]

@@ -105,7 +105,7 @@ def draw_street(dice: Dice, domain: Domain, *, size: tuple[int, int]) -> Scene:
         column=dice.within((0.38, 0.62)) * width,
         horizon=dice.within(style.horizon) * height,
     )
-    street = plan(dice, style)
+    street = plan_street(dice, style)
     canvas = Canvas(camera, size)
     draw_ground(canvas, dice, street=street)
     draw_backdrop(canvas, dice, style=style)
@@ -122,7 +122,7 @@ def draw_street(dice: Dice, domain: Domain, *, size: tuple[int, int]) -> Scene:
     return Scene(canvas, street)
 
 
-def plan(dice: Dice, style: StreetStyle) -> Street:
+def plan_street(dice: Dice, style: StreetStyle) -> Street:
     """Choose the widths of a street, and where the camera drives on it."""
     lane = dice.within(style.lane)
     lanes = style.lanes[0] + dice.whole(style.lanes[1] - style.lanes[0] + 1)

@@ -130,13 +130,13 @@ def conv_norm_of_parts(layer: ConvNorm, parts: Iterable[Tensor]) -> Tensor:
         kept = list(parts)
         if not _is_worth_turning(kept[-1]):
             return layer(concatenated(kept))
-        found = conv(concatenated(kept, layout=torch.contiguous_format))
-        return F.relu(layer.bn(relaid(found, torch.channels_last)), inplace=True)
+        convolved = conv(concatenated(kept, layout=torch.contiguous_format))
+        return F.relu(layer.bn(relaid(convolved, torch.channels_last)), inplace=True)
     for part in parts:
         weight = conv.weight[:, start : start + part.shape[1]]
         is_pointwise = isinstance(conv, PointwiseConv)
-        found = pointwise(part, weight) if is_pointwise else F.conv2d(part, weight, padding=conv.padding)
-        total = found if total is None else total.add_(found)
+        convolved = pointwise(part, weight) if is_pointwise else F.conv2d(part, weight, padding=conv.padding)
+        total = convolved if total is None else total.add_(convolved)
         start += part.shape[1]
     return F.relu(layer.bn(total), inplace=True)
 
