@@ -158,7 +158,7 @@ def count_claims(labels: UInt8[Tensor, "t b h w"], policy: Sequence[int], *, win
     reach = side // 2
     wide = F.pad(labels, (reach, reach, reach, reach), value=IGNORE)
     rows, (height, width) = wide.flatten(1), wide.shape[-2:]
-    sums = torch.uint8 if side**2 < 256 else torch.int32
+    sums = torch.uint8 if side**2 < 256 else torch.int32  # a window's votes have to fit
     label, count = (torch.zeros_like(rows[0]) for _ in range(2))
     corners = len(label) - (side - 1) * (width + 1)  # a window is indexed by its first cell
     most, voted = (torch.zeros(corners, dtype=kind, device=labels.device) for kind in (sums, torch.uint8))

@@ -25,6 +25,7 @@ def random_groups(
     """Half of the keys' cells in either group, drawn for each domain on its own; ``size``: pairs, rows and columns."""
     pairs, height, width = size
     rows, columns = max(1, height // GRID), max(1, width // GRID)
+    # Sorting an order gives ranks: exactly half of the cells are below the middle, without a host sync.
     place = torch.rand(2, pairs, rows * columns, device=device, generator=generator).argsort(-1).argsort(-1)
     cells = (place < (rows * columns) // 2).view(2, pairs, rows, columns)
     return F.interpolate(cells.float(), (height, width), mode="nearest").to(torch.uint8)
@@ -110,6 +111,7 @@ def _divided(
 def _some(present: Tensor, count: int, generator: Generator | None) -> Tensor:
     """For each row, ``count`` of the values that are present, or all of them if there are fewer."""
     keys = torch.rand(present.shape, device=present.device, generator=generator)
+    # Absent values get a key above all random ones, so that they have the last ranks.
     place = torch.where(present, keys, torch.full_like(keys, 2.0)).argsort(1).argsort(1)
     return present & (place < count)
 

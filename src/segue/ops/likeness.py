@@ -44,4 +44,4 @@ def linear_cka(one: Float[Tensor, "m c"], other: Float[Tensor, "m d"]) -> Float[
     one, other = (part.float() - part.float().mean(0) for part in (one, other))
     shared = torch.linalg.matrix_norm(one.T @ other) ** 2
     own = torch.linalg.matrix_norm(one.T @ one) * torch.linalg.matrix_norm(other.T @ other)
-    return shared / own.clamp(min=torch.finfo(torch.float32).tiny)
+    return shared / own.clamp(min=torch.finfo(torch.float32).tiny)  # a constant map would give 0 / 0

@@ -25,6 +25,7 @@ def draw_half(
     Random keys are sorted, as listing the present values would copy them to the host.
     """
     keys = torch.rand(present.shape, device=present.device, generator=generator)
+    # Absent values get a key above all random ones, so that they have the last ranks.
     place = torch.where(present, keys, torch.full_like(keys, 2.0)).argsort(1).argsort(1)
     half = (present.sum(1, keepdim=True) + 1) // 2
     return present & (place < half)

@@ -99,4 +99,4 @@ def _ramp(side: int, overlap: int, device: torch.device | None) -> Float[Tensor,
     from_border = torch.minimum(middle, side - middle)
     # With more than half overlapping, the ramps of both borders meet in the middle; half a pixel means no ramp.
     reach = max(min(overlap, side / 2), 0.5)
-    return torch.sin(0.5 * math.pi * (from_border / reach).clamp(max=1.0)).square()
+    return torch.sin(0.5 * math.pi * (from_border / reach).clamp(max=1.0)).square()  # sin² + cos² = 1
