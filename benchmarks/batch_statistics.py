@@ -61,12 +61,12 @@ def _measured(run: Path, kind: str, *, device: str | None, pictures: int) -> Mea
     how = {"mean": opened.card.mean, "std": opened.card.std, "device": opened.device}
     predictor = opened.plan.predictor(opened.network)
     labelled = open_domain(settings.data, settings.data.evaluation, labelled=True)
-    found = evaluate(predictor, labelled, classes=opened.classes, **how)
-    found = found.over(settings.evaluation.classes, settings.evaluation.also)
+    scores = evaluate(predictor, labelled, classes=opened.classes, **how)
+    scores = scores.over(settings.evaluation.classes, settings.evaluation.also)
     target = open_domain(settings.data, settings.data.target, labelled=False)
     other = _teacher(run, opened, device)
     seen = look(predictor, target, classes=len(opened.classes), other=other, most=pictures, **how)
-    return Measured(found.mean_iou, seen)
+    return Measured(scores.mean_iou, seen)
 
 
 def _teacher(run: Path, opened: Opened, device: str | None) -> Predictor | None:
@@ -78,10 +78,10 @@ def _teacher(run: Path, opened: Opened, device: str | None) -> Predictor | None:
     return opened.plan.predictor(teacher.network)
 
 
-def prefers_better(found: Sequence[dict[str, Measured]], name: str) -> tuple[int, int]:
+def prefers_better(runs: Sequence[dict[str, Measured]], name: str) -> tuple[int, int]:
     """How often a measure prefers what scores better, and how often it was taken."""
     right = counted = 0
-    for one in found:
+    for one in runs:
         trained, target = (MEASURES[name](one[kind]) for kind in BOTH)
         if trained is None or target is None:
             continue
@@ -101,21 +101,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     keep_memory()
     table = Table("run", "statistics", "mean IoU", *MEASURES)
-    found: list[dict[str, Measured]] = []
+    runs: list[dict[str, Measured]] = []
     for run in given.runs:
-        found.append(measure(run, device=given.device, pictures=given.pictures))
-        for kind, one in found[-1].items():
+        runs.append(measure(run, device=given.device, pictures=given.pictures))
+        for kind, one in runs[-1].items():
             agreement = "" if one.seen.agreement is None else f"{100 * one.seen.agreement:.1f}"
             cells = (f"{one.seen.entropy:.3f}", f"{100 * one.seen.steadiness:.1f}", agreement)
             table.add_row(str(run) if kind == "trained" else "", kind, f"{100 * one.mean_iou:.1f}", *cells)
     console = Console(soft_wrap=True)
     console.print(table)
-    gains = [one["target"].mean_iou - one["trained"].mean_iou for one in found]
+    gains = [one["target"].mean_iou - one["trained"].mean_iou for one in runs]
     console.print(
         f"target statistics instead of trained: {100 * sum(gains) / len(gains):+.1f} points on average"
     )
     for name in MEASURES:
-        right, counted = prefers_better(found, name)
+        right, counted = prefers_better(runs, name)
         if counted:
             console.print(f"{name}: prefers what scores better in {right} of {counted} runs", highlight=False)
 

@@ -37,10 +37,10 @@ def test_a_file_gives_back_what_was_measured(counted, also) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"mean_iou": 54.3}, r"mean_iou is 54\.3, which is no fraction"),
+        ({"mean_iou": 54.3}, r"mean_iou is 54\.3, which is not a fraction"),
         ({"mean_iou": None}, "mean_iou is None"),
         ({"per_class_iou": {"road": "high"}}, "road is 'high'"),
-        ({"per_class_iou": [1]}, "no mapping"),
+        ({"per_class_iou": [1]}, "not a mapping"),
         ({"means": {"all": float("nan")}}, "all is nan"),
         ({"pixels": None}, "NoneType"),
     ],

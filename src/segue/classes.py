@@ -53,27 +53,27 @@ class ClassList:
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
-    """The end of an error message: the nearest known words, or all of them if none is near."""
+    """The end of an error message: the nearest known word, or all of them if none is near."""
     close = get_close_matches(word, known, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
 
 
 def class_list(names: Sequence[str], colours: Sequence[Colour] | None = None) -> ClassList:
-    """A class list from names; Cityscapes names keep their customary colours, others get distinct ones.
+    """A class list from names; without colours, Cityscapes names keep their usual ones and others get distinct ones.
 
     Raises:
         ValueError: As :class:`ClassList`.
     """
     if colours is not None:
         return ClassList(tuple(names), tuple(colours))
-    customary = dict(zip(CITYSCAPES_19.names, CITYSCAPES_19.colours, strict=True))
+    usual = dict(zip(CITYSCAPES_19.names, CITYSCAPES_19.colours, strict=True))
     return ClassList(
-        tuple(names), tuple(customary.get(name) or distinct_colour(i) for i, name in enumerate(names))
+        tuple(names), tuple(usual.get(name) or distinct_colour(i) for i, name in enumerate(names))
     )
 
 
 def distinct_colour(index: int) -> Colour:
-    """The colour of a class without a customary one: the PASCAL VOC bit pattern, which never repeats below 256."""
+    """The colour of a class without a usual one: the PASCAL VOC bit pattern, which never repeats below 256."""
     red = green = blue = 0
     value = index + 1
     for bit in range(7, -1, -1):
@@ -99,24 +99,13 @@ CITYSCAPES_19 = ClassList(
 """The 19 classes of the Cityscapes benchmark, by training id."""
 
 SYNTHIA_16 = CITYSCAPES_19.subset([n for n in CITYSCAPES_19.names if n not in {"terrain", "truck", "train"}])
-"""The classes that SYNTHIA shares with Cityscapes: its usual mean is over these."""
+"""The classes that SYNTHIA shares with Cityscapes, over which its usual mean is taken."""
 
 SYNTHIA_13 = SYNTHIA_16.subset([n for n in SYNTHIA_16.names if n not in {"wall", "fence", "pole"}])
-"""The older mean over SYNTHIA: without wall, fence and pole."""
+"""The classes of an older mean over SYNTHIA: without wall, fence and pole."""
 
 SUBSETS = {"synthia_16": SYNTHIA_16, "synthia_13": SYNTHIA_13}
 """The subsets by the names that commands and tables use."""
 
-THINGS = (
-    "traffic light",
-    "traffic sign",
-    "person",
-    "rider",
-    "car",
-    "truck",
-    "bus",
-    "train",
-    "motorcycle",
-    "bicycle",
-)
+THINGS = ("traffic light", "traffic sign", *CITYSCAPES_19.names[CITYSCAPES_19.index("person") :])
 """Cityscapes classes of countable objects; DAFormer's feature distance looks only at them."""

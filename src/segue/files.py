@@ -1,4 +1,4 @@
-"""Writing files so that nobody ever sees half of one."""
+"""Writing files so that no other process ever sees half of one."""
 
 import os
 from pathlib import Path
@@ -8,8 +8,8 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write a file beside its place, force it to disk, then rename it.
 
     Raises:
-        OSError: If the disk is full or the folder cannot be written; the message names the file, and what stood
-            there before is untouched.
+        OSError: If the disk is full or the folder cannot be written; the message names the file, and an older file
+            is untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")

@@ -1,4 +1,4 @@
-"""What an evaluation measured: computed by ``evaluate``, kept in ``scores.json``, read back by the report."""
+"""The result of an evaluation: computed by ``evaluate``, kept in ``scores.json``, read by the report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,10 +15,10 @@ class Scores:
     Attributes:
         mean_iou: The mean over the counted classes that have an IoU.
         per_class_iou: By class name, in training order; None where the class was nowhere labelled.
-        pixels: How many labelled pixels were compared.
+        pixels: The number of labelled pixels that were compared.
         accuracy: The share of them that is right.
         protocol: How it was measured; plain values for JSON.
-        counted: The classes that the mean is over, where they are fewer than all.
+        counted: The classes that the mean is over, if not all.
         means: Means over other sets of classes, by the name of the set; None where no class has an IoU.
     """
 
@@ -37,11 +37,7 @@ class Scores:
         return tuple(name for name in names if self.per_class_iou.get(name) is not None)
 
     def over(self, counted: Sequence[str] | None, also: Mapping[str, Sequence[str]]) -> "Scores":
-        """The same measurement with its mean over some of the classes, and further means beside it.
-
-        Args:
-            counted: Classes of this evaluation; None for all.
-            also: Further sets of classes by name.
+        """The same measurement with its mean over ``counted`` classes (None for all), and means over further sets.
 
         Raises:
             ValueError: If a class is unknown or none of the counted ones has an IoU.
@@ -75,13 +71,13 @@ class Scores:
         unknown = [name for name in names if name not in self.per_class_iou]
         if unknown:
             raise ValueError(f"unknown class {unknown[0]!r}{nearest(unknown[0], list(self.per_class_iou))}")
-        found = [iou for name in names if (iou := self.per_class_iou[name]) is not None]
-        if not found:
+        ious = [iou for name in names if (iou := self.per_class_iou[name]) is not None]
+        if not ious:
             raise ValueError(f"none of these classes was labelled: {', '.join(names)}; nothing to average")
-        return sum(found) / len(found)
+        return sum(ious) / len(ious)
 
     def to_json(self) -> dict[str, Any]:
-        """What ``scores.json`` holds: plain values, None for classes that were nowhere labelled."""
+        """The content of ``scores.json``: plain values, None for classes that were nowhere labelled."""
         narrowed = {} if self.counted is None else {"counted": list(self.counted)}
         further = {"means": dict(self.means)} if self.means else {}
         return {
@@ -97,14 +93,10 @@ class Scores:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], origin: Path | str) -> "Scores":
-        """Read back what :meth:`to_json` wrote.
-
-        Args:
-            content: The JSON object; keys that are not of the scores are ignored.
-            origin: The file that an error message names.
+        """Read back what :meth:`to_json` wrote; other keys are ignored, and an error names the origin.
 
         Raises:
-            ValueError: If something is missing or no fraction.
+            ValueError: If something is missing or not a fraction.
         """
         try:
             counted = content.get("counted")
@@ -129,22 +121,21 @@ class Scores:
 def _fraction(content: Mapping[str, Any], name: str) -> float:
     value = content[name]
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ValueError(f"{name} is {value!r}, which is no fraction in [0, 1]")
+        raise ValueError(f"{name} is {value!r}, which is not a fraction in [0, 1]")
     return float(value)
 
 
-def _fractions(found: object) -> dict[str, float | None]:
-    if not isinstance(found, dict):
-        raise TypeError(f"{found!r} is no mapping of names to fractions")
-    content = cast(dict[str, Any], found)
-    return {name: None if value is None else _fraction(content, name) for name, value in content.items()}
+def _fractions(content: object) -> dict[str, float | None]:
+    if not isinstance(content, dict):
+        raise TypeError(f"{content!r} is not a mapping of names to fractions")
+    values = cast(dict[str, Any], content)
+    return {name: None if value is None else _fraction(values, name) for name, value in values.items()}
 
 
 def protocol_line(protocol: Mapping[str, Any]) -> str:
     """How a score was measured, in one line: classes, labels, resolution, windows, averaging, network, pictures.
 
-    Args:
-        protocol: What stands beside the score; what is missing is left out.
+    Whatever the protocol lacks is left out.
     """
     classes, over = protocol.get("classes"), protocol.get("mean_over")
     words: list[str] = []
@@ -167,7 +158,7 @@ def protocol_line(protocol: Mapping[str, Any]) -> str:
 
 
 def _seen_at(protocol: Mapping[str, Any]) -> list[str]:
-    """What size pictures were predicted at, and in which pieces."""
+    """The size at which pictures were predicted, and the windows."""
     box, window = protocol.get("resize"), protocol.get("window")
     words = [f"fitted to {_size(box)}" if box else "own size"] if "resize" in protocol else []
     mode = protocol.get("mode")

@@ -1,4 +1,4 @@
-"""What every group of settings is, and the numbers that settings are made of."""
+"""The base class of every group of settings, and the types of their numbers."""
 
 import functools
 import operator
@@ -16,7 +16,7 @@ Stage: TypeAlias = Annotated[int, Field(ge=1, le=4)]
 
 
 class Settings(BaseModel):
-    """A group of settings: an unknown key is an error, nothing changes after reading."""
+    """A group of settings: unknown keys are errors, and nothing changes after reading."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

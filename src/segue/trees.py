@@ -1,4 +1,4 @@
-"""Nested mappings of plain values: what recipes return, YAML files hold and settings are made of."""
+"""Nested mappings of plain values, as recipes return and YAML files hold them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +10,7 @@ Tree = dict[str, Any]
 
 
 class Entries(dict[str, Any]):
-    """A mapping of which single entries are meant: merged even where a mapping replaces what was there."""
+    """A mapping whose entries are set one by one: merged even at a key where a mapping replaces the old value."""
 
 
 def merge(base: Mapping[str, Any], *changes: Mapping[str, Any]) -> Tree:

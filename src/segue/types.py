@@ -1,4 +1,4 @@
-"""The few nouns that every layer shares: samples, batches, outputs, views."""
+"""The few types that every layer shares: samples, batches, outputs, views."""
 
 import math
 from collections.abc import Callable
@@ -12,8 +12,8 @@ IGNORE = 255
 """The label value that no loss and no metric counts, in every file and tensor."""
 
 PixelLoss: TypeAlias = Callable[..., Tensor]
-"""``(logits (B,K,H,W), label (B,H,W)) -> loss (B,H,W)``, zero where the label is IGNORE; where a view has
-probabilities to learn, they (B,K,H,W) are a third argument."""
+"""``(logits (B,K,H,W), label (B,H,W)) -> loss (B,H,W)``, zero where the label is IGNORE; if a view has
+probabilities to learn, they are a third argument (B,K,H,W)."""
 
 MeanOver: TypeAlias = Literal["pixels", "labelled"]
 
@@ -32,7 +32,7 @@ class Sample:
         label: Training class ids, IGNORE where unlabelled; None for target pictures.
         valid: False where the picture has no content; None where all of it has.
         name: The picture's name relative to its data set, without extension.
-        soft: Probabilities as bytes that are learnt in the label's place; None for the label.
+        soft: Probabilities as bytes, learnt instead of the label.
     """
 
     image: UInt8[Tensor, "3 h w"]
@@ -56,10 +56,8 @@ class Target:
     """The unlabelled half of a batch. There is no field for ground truth, so no method can read it.
 
     Attributes:
-        image: Normalised images.
         valid: False where a picture has no content; None where all of it has.
         offline: Pseudo-labels made by an earlier stage; None in online methods.
-        names: The pictures' names.
         soft: Their probabilities, if these are to be learnt.
     """
 
@@ -74,7 +72,7 @@ class Target:
 class Batch:
     """What one training step receives, on the device. Supervised recipes have no target half.
 
-    Where the domains share one batch, either half may hold any number of pictures, none included.
+    If the domains share one batch, either half may hold any number of pictures, even none.
     """
 
     source: Source
@@ -86,7 +84,7 @@ class Supervised:
     """One prediction that is trained.
 
     Attributes:
-        logits: Before softmax, on any grid; enlarged to the label's size for the loss.
+        logits: Before softmax, on any grid; resized to the label for the loss.
         window: The (rows, columns) of the label that the logits cover; None for all of it.
         share: The prediction's share of the view's segmentation loss.
     """
@@ -118,16 +116,15 @@ class View:
     """One batch of pictures that the student is trained on, and what is known about it.
 
     Attributes:
-        name: The view's role: "source", "target", "masked". Terms and logs go by it.
-        image: Normalised images.
+        name: The view's role: "source", "target", "masked". Terms and logs use it.
         label: Ground truth or pseudo-labels; None if only terms train on this view.
-        soft: Probabilities that are learnt in the label's place wherever it is not IGNORE; None for the label.
-        weight: How far each pixel's loss counts, in [0, 1]; None for 1 everywhere.
+        weight: The weight of each pixel's loss, in [0, 1]; None for 1 everywhere.
         teacher: The teacher's output on the unmixed target images.
         mix_mask: True where a pixel was taken from the source picture.
         loss: The per-pixel loss; None for cross-entropy with the label, or with ``soft``.
         trust: A weight per image that is known only after the student's pass.
-        mean_over: What the segmentation loss is averaged over: all pixels, or those that have a label.
+        soft: Probabilities that are learnt instead of the label wherever it is not IGNORE.
+        mean_over: What the segmentation loss is averaged over: all pixels, or only labelled ones.
         moves_statistics: Whether the student's running batch statistics follow this view; it is normalised by its
             own batch either way.
     """
@@ -153,9 +150,9 @@ class HybridRules:
         direction: "bidirectional": queries of both domains look at keys of both. "s2t": only the source's do,
             the target's look at their own picture (the paper's equations 6 and 7); "t2s": the other way round;
             "none": both look at their own picture.
-        inter_share: How much cross-domain keys count against the own domain's, in (0, 1): one half leaves the
+        inter_share: The weight of cross-domain keys against the own domain's, in (0, 1): one half leaves the
             scores as they are, 0.9 multiplies the odds of the other domain by nine.
-        groups_itself: Whether a domain that looks at its own picture alone does so within its group (as in the
+        groups_itself: Whether a domain that looks only at its own picture does so within its group (as in the
             paper), or everywhere.
         stages: The encoder's stages with hybrid attention, from 1; the others' is plain.
 
@@ -194,7 +191,6 @@ class Joint:
         views: The source's and the target's, in this order.
         groups: (D,2,B,H,W) in {0, 1}: tokens meet within their group; one draw for all of the network's blocks,
             one for each stage, or one for each block. None if all tokens may meet.
-        rules: Who looks at whom.
     """
 
     views: list[View] = field(default_factory=list)

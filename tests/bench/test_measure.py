@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from segue.bench.measure import compared, row
+from segue.bench.measure import benchmark, compared
 from segue.clock import in_turns, median_ms
 
 
@@ -21,7 +21,7 @@ def test_median_leaves_warm_up_out():
 
 
 def test_ratio():
-    line = row("x", 3.0, unit="ms", peer="them", peer_value=4.0)
+    line = benchmark("x", 3.0, unit="ms", peer="them", peer_value=4.0)
     assert line["ratio"] == 0.75
     assert set(line) == {"name", "value", "unit", "peer", "peer_value", "ratio"}
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from segue.bench.beside import PHASES, head_rows, our_step, step_rows
+from segue.bench.against_official import PHASES, head_rows, our_step, step_rows
 from segue.bench.official_step import OfficialStep
 from segue.bench.step import noise_batch, self_training
 from segue.bench.stopwatch import Stopwatch

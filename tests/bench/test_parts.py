@@ -2,7 +2,7 @@
 
 import pytest
 
-from segue.bench import collaboration, fusing, regularizer
+from segue.bench import collaboration, fusion, sam
 
 
 @pytest.mark.slow
@@ -16,7 +16,7 @@ def test_collaboration() -> None:
 def test_regularizer() -> None:
     rows = {
         row["name"]: row
-        for row in regularizer.rows(encoder="mit_nano", frozen="sam_tiny", size=64, batch=1, repeats=1)
+        for row in sam.rows(encoder="mit_nano", frozen="sam_tiny", size=64, batch=1, repeats=1)
     }
     assert list(rows) == [
         "ssr_step", "ssr_frozen_forward", "ssr_cross_attention_forward", "ssr_second_decoding_forward",
@@ -26,5 +26,5 @@ def test_regularizer() -> None:
 
 
 def test_fusing() -> None:
-    (row,) = fusing.rows(pictures=2, size=(64, 128), repeats=1)
+    (row,) = fusion.rows(pictures=2, size=(64, 128), repeats=1)
     assert row["name"] == "fuse_four_members" and row["value"] > 0 and row["peer_value"] > 0

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from segue.bench import beside
+from segue.bench import against_official
 from segue.cli import bench as verb
 
 ROWS = [{"name": "thing", "value": 3.0, "unit": "ms", "peer": "them", "peer_value": 4.0, "ratio": 0.75}]
@@ -26,8 +26,8 @@ def test_the_spread_of_the_turns_is_shown(monkeypatch, capsys):
 
 def test_daformer_is_shown_beside_the_official_order(monkeypatch):
     """Its head and its step; shares of the step are what other recipes show."""
-    monkeypatch.setattr(beside, "step_rows", lambda: ["step"])
-    monkeypatch.setattr(beside, "head_rows", lambda: ["head"])
+    monkeypatch.setattr(against_official, "step_rows", lambda: ["step"])
+    monkeypatch.setattr(against_official, "head_rows", lambda: ["head"])
     assert verb.FAMILIES["step"]("daformer") == ["step"]
     assert verb.FAMILIES["head"]("daformer") == ["head"]
 

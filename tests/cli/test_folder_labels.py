@@ -121,8 +121,12 @@ def test_a_camvid_like_folder_with_a_cityscapes_like_list_is_refused_with_the_ma
     arguments = train(tmp_path, source, other, "--classes", tmp_path / "city.yaml")
     code, _, said = segue(*arguments)
     assert code == 2 and said.count("\n") == 1
-    begins = f"segue: {source / 'classes.json'}: 2 of its classes are no training class; add to data.source.class_map"
-    assert said.startswith(f"{begins} (the pair's file, or --set), with a training class (road, sidewalk, ")
+    begins = (
+        f"segue: {source / 'classes.json'}: 2 of its classes are not training classes; add to data.source."
+    )
+    assert said.startswith(
+        f"{begins}class_map (the pair's file, or --set), with a training class (road, sidewalk, "
+    )
     assert written_map(said) == {"pavement": "?", "tree": "?"}
     assert not (tmp_path / "run").exists()
     # What it says to write is understood, and an uncompleted map is not.

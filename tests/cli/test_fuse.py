@@ -167,7 +167,7 @@ def test_class_lists_meet_through_maps(tmp_path: Path) -> None:
     arguments = (f"one={one}", f"other={other}", "--fusion", "pixel", "--out", tmp_path / "fused")
     without = run("fuse", *arguments)
     assert (
-        "other/classes.json: 4 of its classes are no training class; add to the class map of member other"
+        "other/classes.json: 4 of its classes are not training classes; add to the class map of member other"
         in str(without.exception)
     )
     assert not (tmp_path / "fused").exists()

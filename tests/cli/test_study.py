@@ -22,10 +22,11 @@ from segue.engine.experiment import differences, parse_assignments, save
 from segue.methods.self_training import SelfTrainingSettings
 from segue.recipes import pairs, studies
 from segue.recipes.catalogue import RECIPES, experiment
-from segue.recipes.studies import ALPHA_0, FULL, STCT, STUDIES, Row, Study
+from segue.recipes.studies import ALPHA_0, FULL, STCT, STUDIES
+from segue.recipes.study import Study, StudyRow
 from segue.study import runs
 from segue.study.record import paired, read, score_of
-from segue.study.runs import Job, plan
+from segue.study.runs import Job, plan_jobs
 from segue.study.tables import rows as rows_of
 from segue.study.variants import Bed
 from segue.trees import merge
@@ -36,12 +37,12 @@ SMALL = Study(
     baseline="one",
     tables={
         "first": (
-            Row("one", "source_only", published=50.0),
-            Row("two", "source_only", {"optim": {"lr": 0.001}}),
+            StudyRow("one", "source_only", published=50.0),
+            StudyRow("two", "source_only", {"optim": {"lr": 0.001}}),
         ),
         "second": (
-            Row("two", "source_only", {"optim": {"lr": 0.001}}),
-            Row("bad", "stct", {"network": {"encoder": "mobilenet_v2"}, "method": {"pair": {}}}),
+            StudyRow("two", "source_only", {"optim": {"lr": 0.001}}),
+            StudyRow("bad", "stct", {"network": {"encoder": "mobilenet_v2"}, "method": {"pair": {}}}),
         ),
     },
 )
@@ -52,9 +53,9 @@ CHAIN = Study(
     baseline="later",
     tables={
         "only": (
-            Row("later", "source_only", needs={"network.start": "earlier"}),
-            Row("earlier", "source_only", {"optim": {"lr": 0.002}}),
-            Row("other", "source_only", {"optim": {"lr": 0.003}}),
+            StudyRow("later", "source_only", needs={"network.start": "earlier"}),
+            StudyRow("earlier", "source_only", {"optim": {"lr": 0.002}}),
+            StudyRow("other", "source_only", {"optim": {"lr": 0.003}}),
         )
     },
 )
@@ -152,7 +153,7 @@ def test_studies_are_listed() -> None:
 def test_two_labels_of_one_folder_are_refused(tmp_path: Path) -> None:
     wanted = [experiment("source_only", TINY)]
     with pytest.raises(ValueError, match="would share the folder"):
-        plan({"a b": wanted, "A-B": wanted}, tmp_path)
+        plan_jobs({"a b": wanted, "A-B": wanted}, tmp_path)
 
 
 @pytest.mark.parametrize("name", list(STUDIES))
@@ -160,7 +161,7 @@ def test_every_row_is_an_experiment_and_baselines_exist(name: str) -> None:
     found = STUDIES[name]
     labels = [row.label for table in found.tables.values() for row in table]
     assert found.baseline in labels
-    rows: dict[str, Row] = {}
+    rows: dict[str, StudyRow] = {}
     for table in found.tables.values():
         for row in table:
             assert rows.setdefault(row.label, row) == row
@@ -248,7 +249,7 @@ def test_stct_s_ablations_have_the_alphas_thresholds_and_ratios() -> None:
 
 def test_a_score_that_is_none_is_no_score(tmp_path: Path) -> None:
     wanted = experiment("source_only", TINY)
-    (job,) = plan({"one": [wanted]}, tmp_path)
+    (job,) = plan_jobs({"one": [wanted]}, tmp_path)
     job.folder.mkdir(parents=True)
     (job.folder / "scores.json").write_text(json.dumps({"mean_iou": None}))
     assert score_of(job.folder) is None and not job.is_finished
@@ -324,7 +325,7 @@ def test_the_command_of_a_row_trains_that_row(name: str, tmp_path: Path) -> None
 @pytest.mark.slow
 def test_a_run_that_dies_stops_nobody_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Killed from outside, as for want of memory: reported, its successors too, and the others are finished."""
-    jobs = plan(
+    jobs = plan_jobs(
         {
             label: [experiment("source_only", TINY, {"steps": steps})]
             for label, steps in (("a", 10**6), ("b", 2))

@@ -140,7 +140,7 @@ def test_bad_maps_name_the_nearest_and_the_remedy(class_map: dict, words: str) -
 def test_classes_without_counterpart_are_refused_with_the_map_to_complete() -> None:
     classes = own("road", "vehicle", "tree", "guard rail")
     with pytest.raises(
-        ValueError, match=r"^classes\.json: 2 of its classes are no training class; "
+        ValueError, match=r"^classes\.json: 2 of its classes are not training classes; "
     ) as caught:
         label_table(classes, TRAINING, {"vehicle": "car"}, place="data.source.class_map")
     said = str(caught.value)

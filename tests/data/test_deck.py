@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from segue.data.crop import RandomCrop
 from segue.data.deck import Deck, epoch_steps, share_of
 from segue.data.loader import Loader
-from segue.data.prior import dataset_prior
+from segue.data.statistics import dataset_prior
 from segue.ops.prior import count_cells, spatial_prior
 from segue.types import IGNORE
 

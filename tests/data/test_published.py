@@ -11,7 +11,7 @@ import pytest
 from segue.classes import CITYSCAPES_19, SYNTHIA_16, class_list
 from segue.data.published import open_published, published_table
 from segue.data.published_layouts import LAYOUTS
-from segue.data.sample import SampleSet, write_sample
+from segue.data.stand_ins import SampleSet, write_sample
 from segue.engine.settings import DomainSettings
 
 # The tables as the papers' code writes them: label id -> training id.
@@ -87,7 +87,7 @@ def test_a_class_map_overrides_the_usual_one_class_by_class() -> None:
     )
     with pytest.raises(
         ValueError,
-        match=r"synthia: 3 of its classes are no .*add to class_map.*\{terrain: '\?', truck: '\?', train: '\?'\}",
+        match=r"synthia: 3 of its classes are not .*add to class_map.*\{terrain: '\?', truck: '\?', train: '\?'\}",
     ):
         published_table("synthia", SYNTHIA_16, {})
     with pytest.raises(ValueError, match="synthia has no class 'person'"):

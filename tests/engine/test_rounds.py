@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from tests.methods.building import offline
 from tests.tiny import QUIET, ready, tiny
 
-from segue.data.prior import dataset_prior
+from segue.data.statistics import dataset_prior
 from segue.engine import experiment as experiments
 from segue.engine.build import build_loader, build_student
 from segue.engine.domains import open_domain, training_classes

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from segue.classes import class_list
-from segue.data.layout import find_files
+from segue.data.folder_files import find_files
 from segue.data.picture import read_image
 from segue.evaluate.folder import KINDS, Outcome, predict_folder
 from segue.evaluate.plan import Plan

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segue.ops.windows import cut, merge, taper, window_grid
+from segue.ops.windows import assemble, cut, taper, window_grid
 
 side = st.integers(1, 23)
 
@@ -53,9 +53,9 @@ def test_merging_undoes_cutting(
     windows = window_grid((height, width), (rows, columns), stride=stride)
     pieces = cut(maps, windows)
     assert pieces.shape == (len(windows), 2, 3, min(rows, height), min(columns, width))
-    torch.testing.assert_close(merge(pieces, windows, size=(height, width)), maps)
+    torch.testing.assert_close(assemble(pieces, windows, size=(height, width)), maps)
     weight = taper((pieces.shape[-2], pieces.shape[-1]), (1, 1))
-    torch.testing.assert_close(merge(pieces, windows, size=(height, width), weight=weight), maps)
+    torch.testing.assert_close(assemble(pieces, windows, size=(height, width), weight=weight), maps)
 
 
 @settings(deadline=None, max_examples=60)
@@ -72,23 +72,23 @@ def test_windows_are_distinct_and_end_at_the_border(length: int, window: int, da
 def test_overlap_is_averaged_and_weighted() -> None:
     windows = window_grid((1, 3), (1, 2), stride=(1, 1))
     pieces = torch.tensor([[1.0, 1.0], [4.0, 4.0]]).view(2, 1, 1, 1, 2)
-    assert merge(pieces, windows, size=(1, 3)).flatten().tolist() == [1.0, 2.5, 4.0]
+    assert assemble(pieces, windows, size=(1, 3)).flatten().tolist() == [1.0, 2.5, 4.0]
     weight = torch.tensor([[3.0, 1.0]])
-    assert merge(pieces, windows, size=(1, 3), weight=weight).flatten().tolist() == [1.0, 3.25, 4.0]
+    assert assemble(pieces, windows, size=(1, 3), weight=weight).flatten().tolist() == [1.0, 3.25, 4.0]
 
 
 def test_a_generator_of_pieces_must_have_the_right_number() -> None:
     windows = window_grid((1, 3), (1, 2), stride=(1, 1))
     with pytest.raises(ValueError, match="longer than argument 1"):
-        merge((torch.ones(1, 1, 1, 2) for _ in range(1)), windows, size=(1, 3))
+        assemble((torch.ones(1, 1, 1, 2) for _ in range(1)), windows, size=(1, 3))
     with pytest.raises(ValueError, match="no windows"):
-        merge([], [], size=(1, 3))
+        assemble([], [], size=(1, 3))
 
 
-def test_gradient_flows_through_cut_and_merge() -> None:
+def test_gradient_flows_through_cut_and_assembling() -> None:
     maps = torch.ones(1, 1, 4, 5, requires_grad=True)
     windows = window_grid((4, 5), (2, 3), stride=(1, 2))
-    merge(cut(maps, windows), windows, size=(4, 5)).sum().backward()
+    assemble(cut(maps, windows), windows, size=(4, 5)).sum().backward()
     torch.testing.assert_close(maps.grad, torch.ones(1, 1, 4, 5))
 
 

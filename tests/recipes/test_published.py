@@ -7,7 +7,7 @@ import yaml
 
 from segue.classes import CITYSCAPES_19, SUBSETS
 from segue.recipes.catalogue import RECIPES
-from segue.recipes.published import FILE, Row, published, read
+from segue.recipes.published import FILE, PublishedRow, published, read
 from segue.scores import Scores
 
 ROWS = published().rows
@@ -21,20 +21,20 @@ INCONSISTENT = {
 }
 
 
-def recomputed(row: Row, subset: str) -> float:
+def recomputed(row: PublishedRow, subset: str) -> float:
     names = CITYSCAPES_19.names if subset == "all" else SUBSETS[subset].names
     fractions = {name: None if iou is None else iou / 100 for name, iou in row.per_class.items()}
     return 100 * Scores(0.0, fractions, 1, 0.0).mean_over(names)
 
 
-def rounding(row: Row) -> float:
+def rounding(row: PublishedRow) -> float:
     """Half of the last digit that the cells have, and as much again for the mean."""
     decimals = max(len(str(iou).partition(".")[2]) for iou in row.iou or () if iou is not None)
     return 10.0**-decimals + 1e-9
 
 
 @pytest.mark.parametrize("row", WITH_CELLS, ids=lambda row: f"{row.key}-{row.pair}")
-def test_cells_give_the_printed_means(row: Row) -> None:
+def test_cells_give_the_printed_means(row: PublishedRow) -> None:
     disagree = [
         subset for subset, mean in row.means.items() if abs(recomputed(row, subset) - mean) > rounding(row)
     ]

@@ -9,7 +9,7 @@ from torch import Tensor
 from segue.data.crop import RandomCrop
 from segue.data.streets.canvas import Dice
 from segue.data.streets.dataset import DOMAINS, StreetScenes, render
-from segue.data.streets.layout import draw_street
+from segue.data.streets.scene import draw_street
 from segue.engine.build import build_loader
 from segue.engine.domains import open_domain
 from segue.engine.experiment import parse_assignments

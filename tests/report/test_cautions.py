@@ -1,8 +1,8 @@
 """Scores that do not compare, vanished classes, unfinished runs and broken numbers are pointed out."""
 
-from segue.report.cautions import cautions
 from segue.report.roles import assign_roles
 from segue.report.run_folder import RunFolder
+from segue.report.verdict import cautions
 
 BEFORE = {"road": 0.8, "car": 0.4, "train": None}
 

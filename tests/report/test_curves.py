@@ -9,9 +9,8 @@ import sys
 import numpy as np
 import pytest
 
-from segue.report.chart import Chart, Curve, lay_out, ticks
-from segue.report.curves import draw_curves, smoothed
-from segue.report.render import render
+from segue.report.curves import Chart, Curve, draw_curves, lay_out, smoothed, ticks
+from segue.report.render import render_page
 from segue.report.roles import assign_roles
 from segue.report.run_folder import RunFolder
 
@@ -144,7 +143,7 @@ def test_small_and_large_values_have_short_labels(largest: float, labels: list[s
 
 def test_the_drawing_carries_the_colours_and_escapes_names() -> None:
     chart = lay_out("<b>", [Curve("var(--judged)", np.array([0.0]), np.array([1.0]), np.array([1.0]))], '"d"')
-    svg = render("chart.html.j2", title="", chart=chart)
+    svg = render_page("chart.html.j2", title="", chart=chart)
     assert "--c:var(--judged)" in svg and "&lt;b&gt;" in svg and "http" not in svg and "id=" not in svg
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from segue.report.formatting import count, duration, flatten, listed, percent, points
+from segue.report.formatting import count, dotted_texts, duration, listed, percent, points
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -39,4 +39,4 @@ def test_count_and_listed() -> None:
 
 def test_nested_settings_become_dotted_keys() -> None:
     tree = {"a": {"b": 1, "c": {}}, "d": [1, {"e": None}], "f": True}
-    assert dict(flatten(tree)) == {"a.b": "1", "d": "1, e: none", "f": "yes"}
+    assert dict(dotted_texts(tree)) == {"a.b": "1", "d": "1, e: none", "f": "yes"}

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import pytest
 from tests.report.conftest import scores_of
 
-from segue.report.gap import Gap, find_gap
 from segue.report.roles import assign_roles
 from segue.report.run_folder import RunFolder
+from segue.report.verdict import Gap, find_gap
 
 Find = Callable[..., Gap | None]
 

@@ -1,4 +1,4 @@
-"""Hybrid attention's cost: a pass of source and target together against plain passes of the same pictures."""
+"""The cost of hybrid attention: a joint pass of source and target against plain passes of the same pictures."""
 
 from collections.abc import Callable
 
@@ -6,10 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.bench.measure import Row, row
-from segue.bench.memory import peak_mib
+from segue.bench.measure import Benchmark, benchmark, benchmark_device, peak_mib
 from segue.clock import median_ms
-from segue.memory import keep_memory
 from segue.models.build import build_encoder
 from segue.models.encoders.encoder import Encoder
 from segue.ops.attention import MeetingPlan
@@ -19,7 +17,7 @@ from segue.types import HybridRules
 PEER = "two plain passes, float32"
 
 CLASSES = 14
-"""Classes of the made-up labels: as many as the paper's example picture shows."""
+"""The number of classes of the made-up labels: as many as the paper's example picture shows."""
 
 
 def rows(
@@ -29,25 +27,16 @@ def rows(
     pairs: int = 1,
     repeats: int = 7,
     device: str | None = None,
-) -> list[Row]:
+) -> list[Benchmark]:
     """Time the forward and backward pass of an encoder over pairs of pictures.
 
-    Args:
-        encoders: Names in ``ENCODERS`` with hybrid attention.
-        size: Side of the pictures in pixels.
-        pairs: Pictures of each domain.
-        repeats: Timed passes of each kind.
-        device: Where to run; the accelerator if there is one, unless said.
-
-    Returns:
-        For each encoder semantic grouping as it is evaluated on this device, semantic grouping by masking all
-        scores, and no grouping, which has twice the scores of plain attention. Then the memory of the joint
-        pass, as it is and with its third stage computed again for the gradient.
+    For each encoder: semantic grouping as it is evaluated on this device, semantic grouping by masking all
+    scores, and no grouping, which has twice the scores of plain attention. Then the memory of the joint
+    pass, as it is and with its third stage computed again for the gradient.
     """
-    keep_memory()
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    place = benchmark_device(device)
     image, groups = _pictures(size, pairs, place)
-    found: list[Row] = []
+    lines: list[Benchmark] = []
     for name in encoders:
         encoder = build_encoder(name).to(place).train()
         runs: dict[str, Callable[[], object]] = {
@@ -58,19 +47,20 @@ def rows(
         }
         times = median_ms(runs, repeats=repeats)
         plain = times.pop("plain")
-        found += [
-            row(f"{name}_{kind}", t, unit="ms", peer=PEER, peer_value=plain) for kind, t in times.items()
+        lines += [
+            benchmark(f"{name}_{kind}", t, unit="ms", peer=PEER, peer_value=plain)
+            for kind, t in times.items()
         ]
-    return found + [line for name in encoders for line in _memory(name, size, pairs)]
+    return lines + [line for name in encoders for line in _memory(name, size, pairs)]
 
 
-def _memory(encoder: str, size: int, pairs: int) -> list[Row]:
+def _memory(encoder: str, size: int, pairs: int) -> list[Benchmark]:
     plain, joint, again = (
         peak_mib(_one_pass, encoder, size, pairs, *how) for how in ((False, ()), (True, ()), (True, (3,)))
     )
     lines = {"joint_peak_memory": joint, "joint_checkpointed_peak_memory": again}
     return [
-        row(f"{encoder}_{name}", value, unit="MiB", peer=PEER, peer_value=plain)
+        benchmark(f"{encoder}_{name}", value, unit="MiB", peer=PEER, peer_value=plain)
         for name, value in lines.items()
     ]
 

@@ -2,11 +2,9 @@
 
 import torch
 
-from segue.bench.measure import Row, row
-from segue.bench.memory import peak_mib
+from segue.bench.measure import Benchmark, benchmark, benchmark_device, peak_mib
 from segue.bench.step import CLASSES, noise_batch, one_step, self_training
 from segue.clock import median_ms
-from segue.memory import keep_memory
 from segue.methods.self_training import SelfTraining
 from segue.methods.terms.instance_bank import InstanceBank, InstanceBankSettings, Pace
 
@@ -18,23 +16,11 @@ EMBEDDING = 256
 
 def rows(
     *, encoder: str = "mit_b0", size: int = 512, batch: int = 2, instances: int = 250, repeats: int = 3
-) -> list[Row]:
-    """Measure DAFormer's step with and without the bank, once it is full.
-
-    Args:
-        encoder: The student's encoder.
-        size: Side of the crops in pixels.
-        batch: Crops of each domain.
-        instances: K.
-        repeats: Timed steps of each.
-
-    Returns:
-        The peak in MiB, each measured in a process of its own, and the time of a step.
-    """
+) -> list[Benchmark]:
+    """Measure DAFormer's step with and without the bank, once it is full: the peak of memory and the time of a step."""
     setting = (encoder, size, batch)
     ours, peer = (peak_mib(_steps, *setting, count) for count in (instances, 0))
-    keep_memory()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = benchmark_device()
     data = noise_batch(batch, size, device)
     methods = {count: _method(encoder, size, count).to(device).train() for count in (instances, 0)}
     numbers = dict.fromkeys(methods, 0)
@@ -43,13 +29,13 @@ def rows(
         one_step(methods[count], data, numbers[count])
         numbers[count] += 1
 
-    # Two steps fill the bank.
+    # The bank is full after two steps.
     times = median_ms(
         {"with": lambda: step(instances), "without": lambda: step(0)}, repeats=repeats, warm_up=2
     )
     return [
-        row("dida_peak_memory", ours, unit="MiB", peer=PEER, peer_value=peer),
-        row("dida_step_time", times["with"], unit="ms", peer=PEER, peer_value=times["without"]),
+        benchmark("dida_peak_memory", ours, unit="MiB", peer=PEER, peer_value=peer),
+        benchmark("dida_step_time", times["with"], unit="ms", peer=PEER, peer_value=times["without"]),
     ]
 
 

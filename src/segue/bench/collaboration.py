@@ -1,13 +1,12 @@
-"""What it costs a distillation step that the teacher's layers follow the student."""
+"""What it costs in a distillation step that the teacher's layers follow the student's."""
 
 import copy
 
 import torch
 
-from segue.bench.measure import Row, row
+from segue.bench.measure import Benchmark, benchmark, benchmark_device
 from segue.bench.step import CLASSES, bare_run, noise_batch, one_step
 from segue.clock import median_ms
-from segue.memory import keep_memory
 from segue.methods.self_training import SelfTraining, SelfTrainingSettings
 from segue.methods.teacher import Frozen
 from segue.methods.teachers.blocks import draw_layers
@@ -19,32 +18,20 @@ PEER = "the same step with the teacher frozen (kd)"
 
 def rows(
     *, teacher: str = "mit_b2", student: str = "mit_b1", size: int = 256, batch: int = 2, repeats: int = 5
-) -> list[Row]:
-    """Time a step after matching is over, and one in which attention is compared.
-
-    Args:
-        teacher: The large encoder.
-        student: The small one, of the same widths.
-        size: Side of the crops in pixels.
-        batch: Crops of each domain.
-        repeats: Timed steps of each.
-
-    Returns:
-        The two steps of CLDA beside the one of plain distillation.
-    """
-    keep_memory()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+) -> list[Benchmark]:
+    """Time a CLDA step after matching is over, and one in which attention is compared, beside plain distillation."""
+    device = benchmark_device()
     data = noise_batch(batch, size, device)
     methods = {
         name: _method(name, teacher, student).to(device).train() for name in ("kd", "moving", "matching")
     }
-    numbers = {"kd": 1, "moving": 1, "matching": 0}  # attention is compared in step 0 alone
+    numbers = {"kd": 1, "moving": 1, "matching": 0}  # attention is compared only in step 0
     times = median_ms(
         {name: lambda name=name: one_step(methods[name], data, numbers[name]) for name in methods},
         repeats=repeats,
     )
     return [
-        row(f"clda_{name}_step", times[name], unit="ms", peer=PEER, peer_value=times["kd"])
+        benchmark(f"clda_{name}_step", times[name], unit="ms", peer=PEER, peer_value=times["kd"])
         for name in ("moving", "matching")
     ]
 

@@ -1,4 +1,4 @@
-"""The mix transformer's training pass against the one of the transformers library."""
+"""The mix transformer's training pass against that of the transformers library."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,51 +6,45 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from segue.bench.measure import Row, compared
+from segue.bench.measure import Benchmark, benchmark_device, compared
 from segue.clock import times_ms
-from segue.memory import keep_memory
 from segue.models.build import build_encoder
 from segue.models.encoders import mit
 
 PEER = "transformers SegformerModel, sdpa, float32"
 
 PLAN = (("mit_b0", ("fp32", "bf16"), 1), ("mit_b5", ("fp32",), 2))
-"""Encoder, our precisions, and by what the number of passes is divided."""
+"""Encoder, our precisions, and the divisor of the number of passes."""
 
 
-def rows(*, size: int = 512, batch: int = 2, repeats: int = 7, device: str | None = None) -> list[Row]:
-    """Time forward and backward passes of MiT-B0 and MiT-B5 in training mode, gradients of every parameter.
+def rows(*, size: int = 512, batch: int = 2, repeats: int = 7, device: str | None = None) -> list[Benchmark]:
+    """Time forward and backward passes of MiT-B0 and MiT-B5 in training mode, with gradients of every parameter.
+
+    Ours in bf16, too, is compared with the peer in float32.
 
     Args:
-        size: Side of the pictures in pixels.
-        batch: Pictures at once.
-        repeats: Timed passes of B0; B5 gets half as many; three at least.
-        device: Where to run; the accelerator if there is one, unless said.
-
-    Returns:
-        ``mit_b0_train_fp32``, ``mit_b0_train_bf16`` (against the peer's float32) and ``mit_b5_train_fp32``.
+        repeats: Timed passes of B0; B5 gets half as many, at least three.
 
     Raises:
         ValueError: If the transformers library is not installed.
     """
-    keep_memory()
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    place = benchmark_device(device)
     image = torch.rand(batch, 3, size, size, device=place)
-    found: list[Row] = []
+    lines: list[Benchmark] = []
     for name, precisions, share in PLAN:
         ours, peer = build_encoder(name).to(place).train(), _peer(name).to(place).train()
         runs: dict[str, Callable[[], object]] = {"peer": lambda peer=peer: _train(peer, image)}
         for precision in precisions:
             runs[precision] = lambda ours=ours, bf16=precision == "bf16": _train(ours, image, bf16=bf16)
         times = times_ms(runs, repeats=max(3, repeats // share))
-        found += [
+        lines += [
             compared(f"{name}_train_{p}", times[p], times["peer"], unit="ms", peer=PEER) for p in precisions
         ]
-    return found
+    return lines
 
 
 def _train(network: nn.Module, image: Tensor, *, bf16: bool = False) -> None:
-    """One pass forward and backward; the loss weighs the four maps alike."""
+    """One pass forward and backward; the loss weights the four maps alike."""
     with torch.autocast(image.device.type, dtype=torch.bfloat16, enabled=bf16):
         maps = network(image)
     loss = torch.stack([level.float().mean() for level in maps]).sum()

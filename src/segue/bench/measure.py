@@ -1,19 +1,29 @@
-"""Lines of a benchmark: ours, a peer's, and the ratio."""
+"""How this project measures: ours and a peer's, in turns or in fresh processes, and the ratio.
 
+In all benchmarks ``size`` is the side of pictures or crops in pixels, ``batch`` the number of pictures (of each domain
+in a step), and ``repeats`` the number of timed calls, which follow one or two to warm up.
+"""
+
+import multiprocessing
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NotRequired, TypedDict
 
+import torch
 
-class Row(TypedDict):
+from segue.memory import highest_mib, keep_memory
+
+
+def benchmark_device(name: str | None = None) -> torch.device:
+    """The named device, or the accelerator if there is one; from here on this process keeps freed memory."""
+    keep_memory()
+    return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+class Benchmark(TypedDict):
     """One line of a benchmark.
 
     Attributes:
-        name: What was measured.
-        value: Our median.
-        unit: The unit of both values.
-        peer: What it is compared with.
-        peer_value: The peer's median.
         ratio: Ours over the peer's: below 1 is cheaper.
         spread: The lowest and the highest ratio of a turn, where there were turns.
     """
@@ -27,36 +37,36 @@ class Row(TypedDict):
     spread: NotRequired[list[float]]
 
 
-def row(name: str, value: float, *, unit: str, peer: str, peer_value: float) -> Row:
-    """A line of a benchmark, with the ratio worked out.
-
-    Args:
-        name: What was measured.
-        value: Our median.
-        unit: The unit of both values.
-        peer: What it is compared with.
-        peer_value: The peer's median.
-
-    Returns:
-        The line.
-    """
-    return Row(name=name, value=value, unit=unit, peer=peer, peer_value=peer_value, ratio=value / peer_value)
+def benchmark(name: str, value: float, *, unit: str, peer: str, peer_value: float) -> Benchmark:
+    """A line of a benchmark, with its ratio."""
+    return Benchmark(
+        name=name, value=value, unit=unit, peer=peer, peer_value=peer_value, ratio=value / peer_value
+    )
 
 
-def compared(name: str, own: Sequence[float], others: Sequence[float], *, unit: str, peer: str) -> Row:
-    """A line of a benchmark from values of the same turns: medians, their ratio, and how far turns differ in it.
-
-    Args:
-        name: What was measured.
-        own: Ours.
-        others: The peer's.
-        unit: The unit of both.
-        peer: What it is compared with.
-
-    Returns:
-        The line.
-    """
-    line = row(name, statistics.median(own), unit=unit, peer=peer, peer_value=statistics.median(others))
+def compared(name: str, own: Sequence[float], others: Sequence[float], *, unit: str, peer: str) -> Benchmark:
+    """A line of a benchmark from values of the same turns: medians, their ratio, and its spread over the turns."""
+    line = benchmark(name, statistics.median(own), unit=unit, peer=peer, peer_value=statistics.median(others))
     ratios = [mine / other for mine, other in zip(own, others, strict=True)]
     line["spread"] = [min(ratios), max(ratios)]
     return line
+
+
+def peak_mib(work: Callable[..., object], *arguments: object) -> float:
+    """The peak of memory of a fresh process that does something.
+
+    Args:
+        work: A function of a module, with the device that it is to run on as its last argument.
+        arguments: Its arguments before that.
+
+    Returns:
+        MiB: memory of the device on an accelerator, resident memory of the whole process otherwise.
+    """
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_peak_of, (work, arguments))
+
+
+def _peak_of(work: Callable[..., object], arguments: tuple[object, ...]) -> float:
+    device = benchmark_device()
+    work(*arguments, device)
+    return torch.cuda.max_memory_allocated() / 2**20 if device.type == "cuda" else highest_mib()

@@ -1,8 +1,8 @@
-"""DAFormer's networks in the official order of operations, on parameters of ours: what ours are compared with.
+"""DAFormer's networks in the official order of operations, on our parameters: what ours are compared with.
 
 Maps lie channel by channel, tokens are copied into maps and back around every convolution, attention is written
-out, linear layers are matrix products, and dilated convolutions are left to the library. Names of what is computed
-are those of our networks, so that either can stand in for the other; the numbers are equal but for rounding.
+out, linear layers are matrix products, and dilated convolutions are left to the library. Attributes have the names
+of our networks', so that either can stand in for the other; the numbers are equal but for rounding.
 """
 
 from typing import cast
@@ -21,11 +21,7 @@ Grid = tuple[int, int]
 
 
 class PlainEncoder(nn.Module):
-    """A mix transformer whose tokens are a list (B,N,C) and its maps (B,C,H,W), each copied into the other.
-
-    Args:
-        encoder: Whose parameters and settings are used; not copied.
-    """
+    """A mix transformer with tokens (B,N,C) and maps (B,C,H,W), each copied into the other; parameters are shared."""
 
     def __init__(self, encoder: MixTransformer) -> None:
         super().__init__()
@@ -92,11 +88,7 @@ def _feed_forward(layer: MixFeedForward, tokens: Tensor, grid: Grid) -> Tensor:
 
 
 class PlainHead(nn.Module):
-    """DAFormer's head with separable pyramid, a layer after the other on whole maps.
-
-    Args:
-        head: Whose parameters and statistics are used; not copied.
-    """
+    """DAFormer's head with separable pyramid, layer by layer on whole maps; parameters and statistics are shared."""
 
     def __init__(self, head: DaformerHead) -> None:
         super().__init__()
@@ -128,5 +120,5 @@ def _branch(branch: nn.Module, maps: Tensor) -> Tensor:
 
 def _conv_norm(layer: ConvNorm, maps: Tensor) -> Tensor:
     conv = layer.conv
-    found = F.conv2d(maps, conv.weight, padding=conv.padding, dilation=conv.dilation, groups=conv.groups)
-    return F.relu(layer.bn(found), inplace=True)
+    maps = F.conv2d(maps, conv.weight, padding=conv.padding, dilation=conv.dilation, groups=conv.groups)
+    return F.relu(layer.bn(maps), inplace=True)

@@ -29,11 +29,7 @@ from segue.types import IGNORE, Batch
 
 
 class PlainSegmenter(nn.Module):
-    """An encoder and a head in the official order, on parameters of their own.
-
-    Args:
-        network: Copied.
-    """
+    """An encoder and a head in the official order, on a copy of a network's parameters."""
 
     def __init__(self, network: Segmenter) -> None:
         super().__init__()
@@ -46,7 +42,7 @@ class OfficialStep:
     """One update after the other, of copies of a method's networks.
 
     Args:
-        method: DAFormer's before its first update, whose settings are followed: its student is the reference, too.
+        method: DAFormer's before its first update, whose settings are followed; its student is also the reference.
         lr: AdamW's; heads learn ten times as fast. None leaves the parameters as they are.
     """
 
@@ -61,14 +57,14 @@ class OfficialStep:
         self.optimizer = None if lr is None else _adamw(self.student.network, lr)
 
     def __call__(self, batch: Batch, step: int, watch: Stopwatch) -> dict[str, float]:
-        """The losses of one update by our names; what takes how long is added to the watch."""
+        """The losses of one update, by our names; the time of each phase is added to the watch."""
         assert batch.target is not None
         image, label = batch.source.image, batch.source.label
         losses = self._source(image, label, watch)
         with watch.measure("teacher"):
-            found, weight = self._labelled(batch.target.image)
+            pseudo, weight = self._labelled(batch.target.image)
         with watch.measure("mixing"):
-            mixed = self._mixed(image, label, batch.target.image, found, weight)
+            mixed = self._mixed(image, label, batch.target.image, pseudo, weight)
         losses["target/segmentation"] = self._pass(*mixed, watch)[0]
         with watch.measure("update"):
             self._update(step)
@@ -113,7 +109,7 @@ class OfficialStep:
 
     @torch.no_grad()
     def _mixed(
-        self, image: Tensor, label: Tensor, target: Tensor, found: Tensor, weight: Tensor
+        self, image: Tensor, label: Tensor, target: Tensor, pseudo: Tensor, weight: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Classes pasted and colours changed, one picture after the other."""
         chosen = mixing.draw_classes(label, "batch")
@@ -124,7 +120,7 @@ class OfficialStep:
         for number in range(len(image)):
             mask = _mask(label, number, chosen[number])
             pictures.append(change(_pasted(mask, image[number], target[number])[None], number))
-            labels.append(_pasted(mask, label[number], found[number]))
+            labels.append(_pasted(mask, label[number], pseudo[number]))
             weights.append(_pasted(mask, torch.ones_like(weight[number]), weight[number]))
         return torch.cat(pictures), torch.stack(labels), torch.stack(weights)
 
@@ -142,10 +138,12 @@ class OfficialStep:
 
 
 class _Change:
-    """The strong augmentation's random numbers for a batch, and the change of one picture at a time."""
+    """The strong augmentation of one picture at a time, with random numbers drawn for the batch."""
 
     def __init__(self, ours: StrongAugment, images: Tensor) -> None:
-        torch.rand(2)  # ours draws here whether to change at all; both always happen in the benchmark
+        torch.rand(
+            2
+        )  # here ours draws whether to change colours; in the benchmark both changes always happen
         self.ours = ours
         self.factors = augment.draw_jitter(len(images), ours.settings.strength, device=images.device)
         self.order = tuple(torch.randperm(4).tolist())
@@ -164,7 +162,7 @@ class _Change:
 
 
 def _mask(labels: Tensor, number: int, chosen: Tensor) -> Tensor:
-    """Where a picture shows one of the chosen classes, class by class; the whole batch is looked through for each."""
+    """Where a picture shows one of the chosen classes; classes are listed anew from the whole batch each time."""
     present = labels.unique()
     classes = present[chosen[present]]
     return (labels[number] == classes[:, None, None]).sum(0)
@@ -182,7 +180,7 @@ def _shrunk_by_one_hot(label: Tensor, distance: FeatureDistance, width: int) -> 
 
 
 def _adamw(network: nn.Module, lr: float) -> torch.optim.AdamW:
-    """A group for every parameter, as the official code builds them; rates and decay are those of our groups."""
+    """One group per parameter, as in the official code; rates and decay are those of our groups."""
     norms = {id(p) for m in network.modules() if isinstance(m, nn.LayerNorm) for p in m.parameters()}
     groups = [
         {

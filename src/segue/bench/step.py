@@ -6,11 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from segue.bench.measure import Row, row
+from segue.bench.measure import Benchmark, benchmark, benchmark_device
 from segue.bench.stopwatch import Stopwatch
 from segue.classes import class_list
 from segue.engine import optim
-from segue.memory import keep_memory
 from segue.methods.context import PAPER_STEPS, Context
 from segue.methods.masking import MaskSettings
 from segue.methods.mixing import AugmentSettings
@@ -26,7 +25,7 @@ THINGS = range(11, CLASSES)
 PEER = "the whole step"
 
 RECIPES = ("daformer", "hrda", "mic")
-"""The recipes whose step is timed: with their network's resolutions and their views."""
+"""The recipes whose step can be timed."""
 
 
 def rows(
@@ -37,41 +36,28 @@ def rows(
     batch: int = 2,
     repeats: int = 3,
     device: str | None = None,
-) -> list[Row]:
+) -> list[Benchmark]:
     """Time whole steps and their phases, by default at DAFormer's crop and batch, in float32.
 
-    Args:
-        recipe: One of ``RECIPES``.
-        encoder: The student's encoder.
-        size: Side of the crops in pixels.
-        batch: Crops of each domain.
-        repeats: Timed steps, after one to warm up.
-        device: Where to run; the accelerator if there is one, unless said.
-
-    Returns:
-        One line for each phase and one for the step; the ratio is the phase's share of the step. The reference's
-        pass (``distance_forward``) is a part of ``source_forward``.
+    The ratio of a line is the phase's share of the step. The reference's pass (``distance_forward``) is a part of
+    ``source_forward``.
 
     Raises:
         ValueError: If there is no such recipe.
     """
     if recipe not in RECIPES:
         raise ValueError(f"--recipe {recipe!r}: one of {', '.join(RECIPES)} can be timed")
-    keep_memory()
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    place = benchmark_device(device)
     method = self_training(recipe, encoder, size=size).to(place).train()
     optimizer = optim.adamw(
         optim.parameter_groups(method, lr=6e-5, head_factor=10.0, weight_decay=0.01), betas=(0.9, 0.999)
     )
     data = noise_batch(batch, size, place)
-    steps: list[dict[str, float]] = []
-    for step in range(1 + repeats):
-        steps.append(_timed_step(method, optimizer, data, step))
-    timed = steps[1:]
+    timed = [_timed_step(method, optimizer, data, step) for step in range(1 + repeats)][1:]
     medians = {name: 1000 * statistics.median(t[name] for t in timed) for name in timed[0]}
     whole = medians["step"]
     name = f"{recipe}_{encoder}"
-    return [row(f"{name}_{n}", v, unit="ms", peer=PEER, peer_value=whole) for n, v in medians.items()]
+    return [benchmark(f"{name}_{n}", v, unit="ms", peer=PEER, peer_value=whole) for n, v in medians.items()]
 
 
 def _timed_step(
@@ -103,7 +89,7 @@ def _timed_step(
 
 
 def one_step(method: SelfTraining, data: Batch, number: int) -> None:
-    """A training step without the optimiser, for comparisons of two methods with the same parameters."""
+    """A training step without the optimiser, so that two methods keep the same parameters."""
     method.begin(number)
     for view in method.views(data, number):
         losses: list[Tensor] = list(method(view).values())

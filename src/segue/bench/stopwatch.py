@@ -1,4 +1,4 @@
-"""Seconds by name within one step, so that its phases can be told apart."""
+"""The seconds that the phases of one step take, by name."""
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -13,8 +13,7 @@ from segue.clock import now
 class Stopwatch:
     """Adds up seconds by name, within one step.
 
-    Args:
-        device: Where the work is done; on an accelerator all work in flight is waited for.
+    On an accelerator, every reading waits for all work in flight.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -23,11 +22,7 @@ class Stopwatch:
 
     @contextmanager
     def measure(self, name: str) -> Generator[None]:
-        """Add the time spent inside to a name.
-
-        Yields:
-            Nothing.
-        """
+        """Add the time spent inside to a name."""
         began = self._now()
         yield
         self._add(name, self._now() - began)
@@ -44,11 +39,8 @@ class Stopwatch:
     def backward(self, loss: Tensor, features: Sequence[Tensor], *, keep: bool = False) -> None:
         """The backward pass; what comes before the encoder's maps is added to "head", the rest to "encoder".
 
-        Args:
-            loss: To be differentiated.
-            features: The encoder's maps: the engine takes what was computed last first, so all of the head is done
-                when the first of them has its gradient.
-            keep: Whether the graph is needed again.
+        Autograd goes backwards, so all of the head is done when the first of the encoder's maps has its gradient.
+        ``keep`` says whether the graph is needed again.
         """
         reached: list[float] = []
 
@@ -73,11 +65,7 @@ class Stopwatch:
 
 @contextmanager
 def replaced(owner: object, name: str, function: Callable[..., Any]) -> Generator[None]:
-    """Within, an object's own attribute hides the one of its class, or the one that it had.
-
-    Yields:
-        Nothing.
-    """
+    """Give an object another attribute while the context lasts."""
     before = vars(owner).get(name)
     setattr(owner, name, function)
     try:

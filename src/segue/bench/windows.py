@@ -1,12 +1,11 @@
-"""What HRDA's training step saves in memory against one that looks at all detail windows at once."""
+"""The memory of HRDA's training step, against one that looks at all detail windows at once."""
 
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-from segue.bench.measure import Row, row
-from segue.bench.memory import peak_mib
+from segue.bench.measure import Benchmark, benchmark, peak_mib
 from segue.bench.step import noise_batch, self_training
 from segue.methods.teachers.average import AverageSettings, EmaTeacher
 from segue.models.multi_resolution import MultiResolution
@@ -15,29 +14,23 @@ PEER = "the teacher's detail windows all at once, maps concatenated"
 
 
 class AllAtOnce(MultiResolution):
-    """HRDA as one would write it first: every window in one batch, through the plain layers."""
+    """The straightforward HRDA: every window in one batch, through the plain layers."""
 
     def _detail_of(self, parts: Tensor) -> Iterator[Tensor]:
-        # The layers save memory where no gradient is recorded; nothing here requires one, so none is.
+        # The layers save memory only without autograd. It is enabled here, but no tensor requires a gradient.
         with torch.enable_grad():
             logits: Tensor = self.head(self.encoder(parts.flatten(0, 1)))[0]
         yield from logits.unflatten(0, (-1, parts.shape[1]))
 
 
-def rows(recipe: str, *, encoder: str = "mit_b0", size: int = 512, batch: int = 2) -> list[Row]:
+def rows(recipe: str, *, encoder: str = "mit_b0", size: int = 512, batch: int = 2) -> list[Benchmark]:
     """Measure the peak of two training steps, ours and the straightforward one's.
 
     Args:
         recipe: A recipe with a multi-resolution network, "hrda" or "mic".
-        encoder: The student's encoder.
-        size: Side of the crops in pixels.
-        batch: Crops of each domain.
-
-    Returns:
-        One line.
     """
     ours, peer = (peak_mib(_two_steps, recipe, encoder, size, batch, plain) for plain in (False, True))
-    return [row(f"{recipe}_{encoder}_peak_memory", ours, unit="MiB", peer=PEER, peer_value=peer)]
+    return [benchmark(f"{recipe}_{encoder}_peak_memory", ours, unit="MiB", peer=PEER, peer_value=peer)]
 
 
 def _two_steps(

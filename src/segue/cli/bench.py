@@ -12,44 +12,44 @@ from rich.table import Table
 from segue.classes import nearest
 
 if TYPE_CHECKING:
-    from segue.bench.measure import Row
+    from segue.bench.measure import Benchmark
 
 
-def _encoder(recipe: str) -> "list[Row]":
+def _encoder(recipe: str) -> "list[Benchmark]":
     from segue.bench import encoder
 
     return encoder.rows()
 
 
-def _head(recipe: str) -> "list[Row]":
-    from segue.bench import beside
+def _head(recipe: str) -> "list[Benchmark]":
+    from segue.bench import against_official
 
-    return beside.head_rows()
+    return against_official.head_rows()
 
 
-def _step(recipe: str) -> "list[Row]":
-    from segue.bench import beside, collaboration, regularizer, step, windows
+def _step(recipe: str) -> "list[Benchmark]":
+    from segue.bench import against_official, collaboration, sam, step, windows
 
     match recipe:
         case "daformer":
-            return beside.step_rows()
+            return against_official.step_rows()
         case "clda":
             return collaboration.rows()
         case "ssr":
-            return regularizer.rows()
+            return sam.rows()
         case "hrda" | "mic":
             return step.rows(recipe) + windows.rows(recipe)
         case _:
             return step.rows(recipe)
 
 
-def _attention(recipe: str) -> "list[Row]":
+def _attention(recipe: str) -> "list[Benchmark]":
     from segue.bench import attention
 
     return attention.rows()
 
 
-def _memory(recipe: str) -> "list[Row]":
+def _memory(recipe: str) -> "list[Benchmark]":
     from segue.bench import bank, windows
 
     if recipe not in ("dida", "hrda", "mic"):
@@ -57,13 +57,13 @@ def _memory(recipe: str) -> "list[Row]":
     return bank.rows() if recipe == "dida" else windows.rows(recipe)
 
 
-def _fuse(recipe: str) -> "list[Row]":
-    from segue.bench import fusing
+def _fuse(recipe: str) -> "list[Benchmark]":
+    from segue.bench import fusion
 
-    return fusing.rows()
+    return fusion.rows()
 
 
-FAMILIES: "Mapping[str, Callable[[str], list[Row]]]" = {
+FAMILIES: "Mapping[str, Callable[[str], list[Benchmark]]]" = {
     "encoder": _encoder,
     "attention": _attention,
     "head": _head,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from segue.data.sample import SampleSet
+    from segue.data.stand_ins import SampleSet
 
 data = typer.Typer(help="Data sets: samples to try recipes on.", no_args_is_help=True)
 
@@ -30,7 +30,7 @@ def make_sample(
     """Write a tiny stand-in for a data set: its folders, names and label ids, with street scenes inside."""
     from segue.classes import nearest
     from segue.data.published_layouts import LAYOUTS
-    from segue.data.sample import write_sample
+    from segue.data.stand_ins import write_sample
     from segue.recipes.pairs import PAIRS
 
     if name in LAYOUTS:
@@ -50,7 +50,7 @@ def make_sample(
 def _alone(name: str) -> "SampleSet":
     """A data set with all of its splits; a part of a split, such as one weather's, is in there anyway."""
     from segue.data.published_layouts import LAYOUTS
-    from segue.data.sample import SampleSet
+    from segue.data.stand_ins import SampleSet
 
     splits = tuple(split for split in LAYOUTS[name].splits if "/" not in split)
     return SampleSet(name, "", splits, "source" if name in {"gta5", "synthia"} else "target")
@@ -59,7 +59,7 @@ def _alone(name: str) -> "SampleSet":
 def _of_pair(pair: dict[str, Any]) -> "list[SampleSet]":
     """The data sets of a pair, each with the splits that it uses."""
     from segue.data.published_layouts import LAYOUTS
-    from segue.data.sample import SampleSet
+    from segue.data.stand_ins import SampleSet
 
     sets: dict[str, SampleSet] = {}
     for role in ("source", "target", "evaluation"):

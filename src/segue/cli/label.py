@@ -37,7 +37,7 @@ def label(
         most_probable,
     )  # fmt: skip
     from segue.memory import keep_memory
-    from segue.models.weights import digest
+    from segue.models.weights import weights_digest
     from segue.ops.balance import class_thresholds
     from segue.ranks import launched
 
@@ -62,7 +62,7 @@ def label(
             sure, _ = confidences(eye, found, read=read_image, watch=watch)
             rule = class_balanced(class_thresholds(sure, portion))
     how = {
-        "model": str(model.absolute()), "weights": digest(model), "pictures": str(pictures.absolute()),
+        "model": str(model.absolute()), "weights": weights_digest(model), "pictures": str(pictures.absolute()),
         "threshold": threshold, "portion": portion, "soft": soft,
     }  # fmt: skip
     with counting("labelling", len(found)) as watch:

@@ -14,7 +14,7 @@ def find_pictures(pictures: Path, out: Path) -> dict[str, Path]:
         FileNotFoundError: If there is no such folder or picture.
         ValueError: If there is no picture, or the verb would write between them.
     """
-    from segue.data.layout import find_files
+    from segue.data.folder_files import find_files
 
     if pictures.is_file():
         return {pictures.stem: pictures}

@@ -9,7 +9,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from segue.recipes.published import Row
+    from segue.recipes.published import PublishedRow
 
 
 def recipes(
@@ -54,7 +54,7 @@ def _show(name: str, pair: str | None) -> None:
     from segue.engine.experiment import to_yaml
     from segue.recipes import pairs
     from segue.recipes.catalogue import experiment, find
-    from segue.recipes.effective import as_in_paper, overridden
+    from segue.recipes.deviations import as_in_paper, overridden
 
     recipe = find(name)
     if pair is None:
@@ -82,7 +82,7 @@ def _show(name: str, pair: str | None) -> None:
         )
 
 
-def _published(rows: "Mapping[str, Row]") -> Table:
+def _published(rows: "Mapping[str, PublishedRow]") -> Table:
     """The cells of every pair side by side, below them the mean that is usually quoted."""
     from segue.recipes.published import published
 
@@ -101,7 +101,7 @@ def _cell(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
 
 
-def _origin(row: "Row") -> str:
+def _origin(row: "PublishedRow") -> str:
     """What the mean is over, and where the row stands."""
     from segue.recipes.published import published
 

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from segue.recipes.studies import Row, Study
+    from segue.recipes.study import Study, StudyRow
 
 
 def study(
@@ -47,7 +47,7 @@ def study(
     bed = Bed(pair, folder, steps, assignments or [])
     experiments = {label: [bed.experiment(row, seed) for seed in numbers] for label, row in rows.items()}
     needs = {label: list(row.needs.values()) for label, row in rows.items()}
-    planned = runs.plan(experiments, folder, needs)
+    planned = runs.plan_jobs(experiments, folder, needs)
     failures = runs.run(planned, workers=_workers(jobs, cpu), console=console, cpu=cpu)
     record = bed.record(name, chosen, numbers, failures, also=rows)
     record.write(folder / "study.json")
@@ -73,7 +73,7 @@ def _seeds(text: str) -> list[int]:
     return seeds
 
 
-def _rows(study: "Study", only: Sequence[str] | None) -> "dict[str, Row]":
+def _rows(study: "Study", only: Sequence[str] | None) -> "dict[str, StudyRow]":
     from segue.classes import nearest
 
     rows = study.rows

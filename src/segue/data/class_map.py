@@ -17,13 +17,13 @@ from segue.ops.bytes import count_bytes
 from segue.types import IGNORE
 
 IGNORED = "ignore"
-"""What a class map says of a class that is not trained on."""
+"""The class map's value for a class that is not trained on."""
 
 REST = "*"
 """The class map's key for every class without an entry of its own or a training class of its name."""
 
 CLASS_FILES = ("classes.json", "classes.yaml", "classes.yml")
-"""What a folder's own class list is called."""
+"""The names that a folder's own class list may have."""
 
 KEYS = ("classes", "ignore", "colours", "colors", "palette")
 
@@ -38,7 +38,7 @@ class LabelClasses:
     Attributes:
         names: The name of each label value; several values may share one.
         ignored: Values that mean "not labelled".
-        declared: Whether the ignored values were written down, not assumed.
+        declared: Whether the ignored values were written down rather than assumed.
         colours: The colour of each label value; empty if none were given.
         origin: Where this was read, for messages.
     """
@@ -62,12 +62,6 @@ def read_label_classes(path: Path) -> LabelClasses:
     name, or a mapping with ``classes`` (either of the two), ``ignore`` (a value or a list of them, 255 unless
     given) and ``colours`` or ``palette`` (red, green, blue of each class, in the order of ``classes``).
 
-    Args:
-        path: The file.
-
-    Returns:
-        What it says.
-
     Raises:
         ValueError: If it is neither JSON nor YAML, or does not have this form.
     """
@@ -81,14 +75,7 @@ def read_label_classes(path: Path) -> LabelClasses:
 
 
 def read_class_list(path: Path) -> ClassList:
-    """Training classes from a class list file, in the order of their label values.
-
-    Args:
-        path: The file, as for read_label_classes.
-
-    Returns:
-        Names with the file's colours, or the usual ones if it has none.
-    """
+    """Training classes from a class list file, in the order of their label values, with its colours or usual ones."""
     own = read_label_classes(path)
     values = sorted(own.names)
     colours = [own.colours[value] for value in values] if own.colours else None
@@ -96,14 +83,7 @@ def read_class_list(path: Path) -> ClassList:
 
 
 def parse_label_classes(content: object, origin: str) -> LabelClasses:
-    """Understand the content of a class list file, see read_label_classes.
-
-    Args:
-        content: Lists, mappings, texts and numbers.
-        origin: Where it was read, for messages.
-
-    Returns:
-        What it says.
+    """Interpret the content of a class list file, see :func:`read_label_classes`; ``origin`` is for messages.
 
     Raises:
         ValueError: If a key is unknown, or an entry is not what it should be.
@@ -131,9 +111,8 @@ class LabelTable:
 
     Attributes:
         ids: The training id of every value up to the highest known one, IGNORE for what is not trained on.
-        known: The values that have a meaning.
         missing: Training classes that no label value stands for.
-        masks: Whether a file of zeros and 255 alone is taken for a badly saved two-class mask.
+        masks: Whether a file that holds only 0 and 255 is taken for a badly saved two-class mask.
     """
 
     ids: np.ndarray
@@ -142,42 +121,35 @@ class LabelTable:
     masks: bool
 
     def translate(self, values: np.ndarray, origin: str) -> UInt8[Tensor, "h w"]:
-        """The training ids of one label.
-
-        Args:
-            values: What is stored.
-            origin: The label file, for messages.
-
-        Returns:
-            Training ids, IGNORE where unlabelled.
+        """The training ids of one label; ``origin`` is the label file, for messages.
 
         Raises:
             ValueError: If a value has no meaning, or the file looks like a 0/255 mask.
         """
         if self.is_plain and values.dtype == np.uint8 and int((values + 1).max(initial=0)) < len(self.known):
             return from_numpy(values)
-        found = _found(values)
-        if not self.known.issuperset(found):
-            raise ValueError(self._complaint(found, origin))
-        if self.masks and found == [0, IGNORE]:
+        present = _distinct(values)
+        if not self.known.issuperset(present):
+            raise ValueError(self._complaint(present, origin))
+        if self.masks and present == [0, IGNORE]:
             raise ValueError(_mask_complaint(origin))
         return from_numpy(np.take(self.ids, values))
 
     @cached_property
     def is_plain(self) -> bool:
-        """Whether values are training ids already: 0 to K - 1, and 255, which one more takes to zero."""
+        """Whether values are training ids already: 0 to K - 1, and 255, to which adding one as a byte gives zero."""
         known = sorted(self.known)
         plain = known == [*range(len(known) - 1), IGNORE] and not self.masks
         return plain and all(self.ids[value] == value for value in known)
 
-    def _complaint(self, found: list[int], origin: str) -> str:
-        if found == [0, 255]:
+    def _complaint(self, present: list[int], origin: str) -> str:
+        if present == [0, 255]:
             return _mask_complaint(origin)
-        bad = [value for value in found if value not in self.known]
+        bad = [value for value in present if value not in self.known]
         shown = ", ".join(map(str, bad[:8])) + (", ..." if len(bad) > 8 else "")
         meant = _ranges(sorted(self.known))
         advice = "name them in the class list, or list them under its key 'ignore'"
-        if 0 not in found and bad == [max(self.known - {IGNORE}, default=-1) + 1]:
+        if 0 not in present and bad == [max(self.known - {IGNORE}, default=-1) + 1]:
             advice = "if the labels count from 1, write the class list as {1: name, 2: name, ...}"
         return f"{origin}: label values {shown} are outside the class list (values {meant}); {advice}"
 
@@ -185,23 +157,18 @@ class LabelTable:
 def label_table(
     own: LabelClasses, training: ClassList, class_map: Mapping[str, str], *, place: str = "the class map"
 ) -> LabelTable:
-    """Work out the training class of every label value.
+    """Determine the training class of every label value.
 
-    A class goes where the map says; without an entry, to the training class of its own name; without one,
-    where the map's ``*`` says.
+    A class becomes what the map says; without an entry, the training class of its own name; without one,
+    what the map's ``*`` says.
 
     Args:
-        own: The classes of the label files.
-        training: The training classes.
         class_map: From own names to training names or ``ignore``.
         place: Where that map is written, for messages.
 
-    Returns:
-        The translation.
-
     Raises:
-        ValueError: If the map names an unknown class on either side, or says nothing about an own class; the message
-            holds what to write.
+        ValueError: If the map names an unknown class on either side, or does not cover one of its own classes; the
+            message holds what to write.
     """
     own_names = list(dict.fromkeys(own.names.values()))
     for name, goal in class_map.items():
@@ -216,7 +183,7 @@ def label_table(
     lost = [name for name, goal in goals.items() if goal is None]
     if lost:
         raise ValueError(
-            f"{own.origin}: {len(lost)} of its classes are no training class; add to {place}, with a training class"
+            f"{own.origin}: {len(lost)} of its classes are not training classes; add to {place}, with a training class"
             f" ({', '.join(training.names)}) or {IGNORED} for each '?': {_to_complete(lost)}"
             f" ('{REST}: {IGNORED}' covers the rest)"
         )
@@ -299,7 +266,7 @@ def _mask_complaint(origin: str) -> str:
     )
 
 
-def _found(values: np.ndarray) -> list[int]:
+def _distinct(values: np.ndarray) -> list[int]:
     """Every value that occurs, in order."""
     if values.dtype == np.uint8:
         return count_bytes(from_numpy(values)).nonzero().flatten().tolist()

@@ -13,7 +13,7 @@ from segue.settings import Margins
 from segue.types import IGNORE, Sample
 
 TRIES = 10
-"""How many pieces are looked at before the next one is taken as it is: the official number."""
+"""How many crops may be refused before the next one is taken as it is: the official number."""
 
 Piece = TypeVar("Piece")
 
@@ -23,27 +23,27 @@ class RandomCrop:
 
     Pictures are resized to a fixed box and then by a random factor. A labelled crop is drawn again while one
     class fills too much of it (``max_share``) and, where rare-class sampling asked for a class, the whole
-    pipeline runs again while the crop holds too little of it; after ten looks the next draw is taken.
+    pipeline runs again while the crop holds too little of it; after ten refusals the next draw is taken.
 
     Source: DAFormer (Hoyer et al., CVPR 2022), section 3.3, and its official training pipeline; the valid
         area as in HRDA (Hoyer et al., ECCV 2022), which marks it on the whole picture before cropping; mining
         as in the code of CBST (Zou et al., ECCV 2018) and CRST.
 
     Args:
-        size: The piece's rows and columns, in pixels.
+        size: The crop's rows and columns, in pixels.
         fill: The colour of padding, 0 to 255: the mean that normalisation subtracts.
         resize: A box (rows, columns) that pictures are resized to before cropping; None leaves them.
         scale: The range of a random factor on the resized sides, drawn uniformly.
-        flip: The probability of mirroring left to right, in [0, 1].
+        flip: The probability of mirroring left to right.
         max_share: Refuse crops in which one class fills this share of the labelled pixels or more, and those
             with a single class; 1 refuses none.
-        min_share: The share of the picture that rare-class sampling asks of its class, in [0, 1).
-        min_crop_ratio: How much of that many pixels the crop must exceed (0.5 in DAFormer, 2 in HRDA, whose
-            pictures are enlarged).
+        min_share: The share of the picture that rare-class sampling demands of its class, in [0, 1).
+        min_crop_ratio: The crop must hold more than this multiple of that number of pixels (0.5 in DAFormer, 2 in
+            HRDA, whose pictures are enlarged).
         margins: Borders without content, marked invalid.
-        mined: Classes around which a labelled piece is cut; it is one of those that the picture has, and any of its
-            pixels becomes the piece's centre, as far as the picture's border allows.
-        mine_chance: How often, in [0, 1]; other pieces are cut anywhere.
+        mined: Classes around which a labelled crop is cut: its centre, as far as the picture's border allows, is a
+            random pixel of one of those that the picture has.
+        mine_chance: The probability of such a crop; others are cut anywhere.
 
     Raises:
         ValueError: If a number is outside its range.
@@ -87,15 +87,12 @@ class RandomCrop:
         self.mine_chance = mine_chance
 
     def __call__(self, sample: Sample, generator: Generator, *, wanted: int | None = None) -> Sample:
-        """A random piece of a picture.
+        """A random crop of a picture, with the label ignored in the padding, and ``valid`` always given.
+
+        Without a label no crop is refused.
 
         Args:
-            sample: The whole picture; without a label no crop is refused.
-            generator: Where the random numbers come from.
             wanted: The class that rare-class sampling drew this picture for.
-
-        Returns:
-            The piece, with the label ignored in the padding, and ``valid`` always given.
 
         Raises:
             ValueError: If image and label differ in size.
@@ -141,7 +138,7 @@ class RandomCrop:
         return _first(draw_balanced, lambda piece: int((piece[1] == wanted).sum()) > needed)
 
     def _mined_pixel(self, label: UInt8[Tensor, "h w"], generator: Generator) -> tuple[int, int] | None:
-        """Row and column of any pixel of any mined class that the label has; None to cut anywhere."""
+        """Row and column of a random pixel of a mined class that the label has; None to cut anywhere."""
         if not self.mined or _uniform(generator) >= self.mine_chance:
             return None
         counts = torch.bincount(label.flatten(), minlength=256)
@@ -172,7 +169,7 @@ class RandomCrop:
         return Placement(down, across, mirrored=_uniform(generator) < self.flip)
 
     def _valid(self, sample: Sample) -> Bool[Tensor, "h w"]:
-        """The whole picture's valid area, margins taken off."""
+        """The whole picture's valid area, without margins."""
         height, width = sample.image.shape[1:]
         inside = torch.zeros(height, width, dtype=torch.bool)
         top, bottom = int(self.margins.top * height + 0.5), int(self.margins.bottom * height + 0.5)
@@ -208,7 +205,7 @@ def _below(count: int, generator: Generator) -> int:
 
 
 def _centred(pixel: int, size: int, side: int) -> int:
-    """Where a piece begins whose centre is a pixel, moved inwards where it would leave the picture."""
+    """The start of a crop centred on a pixel, moved inwards where it would leave the picture."""
     return max(0, min(pixel - size // 2, side - size))
 
 

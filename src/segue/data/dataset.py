@@ -36,13 +36,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def label(self, index: int) -> UInt8[Tensor, "h w"]:
-        """The picture's training ids, IGNORE where unlabelled.
-
-        Args:
-            index: The picture, from 0.
-
-        Returns:
-            As many rows and columns as the image has.
+        """The picture's training ids, as large as the image, IGNORE where unlabelled.
 
         Raises:
             ValueError: If this data set has no labels, or a value in this one is outside the class list.
@@ -53,7 +47,7 @@ class Dataset(ABC):
         """A text that changes whenever pictures, labels or their meaning change; caches are kept by it."""
 
     def check(self) -> None:
-        """Find what can be found wrong without decoding every picture; called before anything is written.
+        """Find errors that show without decoding every picture; called before anything is written.
 
         Raises:
             ValueError: If there is no picture; data sets that read files look for more.

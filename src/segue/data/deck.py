@@ -11,15 +11,15 @@ from segue.data.sampler import seeded
 class Deck:
     """An endless sequence of pictures in which every epoch holds each of them once, in another order.
 
-    What lies at a place follows from the seed and the place alone, so that a run is resumed by starting later.
+    The picture at a place follows from the seed and the place alone, so that a run is resumed by starting later.
 
     Source: the code of CRST: a share of the source is drawn for a round, its pictures and all of the target's are
     shuffled together, and batches are cut from that.
 
     Args:
-        source: Pictures of the source.
-        target: Pictures of the target, at least 1.
-        share: Of the source's pictures, rounded down, that take part.
+        source: The number of source pictures.
+        target: The number of target pictures, at least 1.
+        share: The share of the source's pictures, rounded down, that takes part.
         seed: Decides which ones, and every order.
 
     Attributes:
@@ -32,7 +32,7 @@ class Deck:
         self.seed = seed
 
     def __len__(self) -> int:
-        """Pictures of an epoch."""
+        """The number of pictures in an epoch."""
         return len(self.source) + self.target
 
     def deal(self, places: range) -> list[tuple[int, int]]:
@@ -48,7 +48,7 @@ class Deck:
 
 
 def epoch_steps(source: int, target: int, *, share: float, epochs: int, batch: int) -> int:
-    """The steps in which a deck of these pictures is dealt so many times, the last one perhaps a little more."""
+    """The steps that deal a deck of these pictures ``epochs`` times, rounded up."""
     return math.ceil(epochs * (share_of(source, share) + target) / batch)
 
 

@@ -10,9 +10,9 @@ from segue.data.class_map import (
     label_table,
     parse_label_classes,
     read_label_classes,
-)  # fmt: skip
+)
+from segue.data.folder_files import find_files, find_folder, labels_of
 from segue.data.label_file import GREY_LABELS, colour_labels
-from segue.data.layout import find_files, find_folder, pair
 from segue.data.name_patterns import EVERY, NamePatterns
 from segue.data.picture_files import PictureFiles
 
@@ -23,24 +23,21 @@ class ImageFolder(PictureFiles):
     """Pictures and labels in two folders, matched by name.
 
     Images lie in ``images/`` and labels in ``labels/`` or ``masks/``, each divided into splits or not
-    (``images/train/...`` and ``train/images/...`` are both understood), with sub-folders as deep as wanted.
+    (``images/train/...`` and ``train/images/...`` are both understood), with sub-folders of any depth.
     Unlabelled pictures may also lie in a plain folder. Labels are grey or palette pictures of class values,
     or show each class in the colour that the class list file gives it.
 
     Args:
-        root: The data set's folder.
-        classes: The training classes.
-        labelled: Whether labels are looked for.
         split: Which part of the data set; None for all of it.
-        label_classes: The names of the label values, in order, or the path of a class list file, of a folder without
-            a ``classes.json``, ``.yaml`` or ``.yml`` of its own; None for the training classes.
+        label_classes: For a folder without a ``classes.json``, ``.yaml`` or ``.yml`` of its own: the names of the label
+            values, in order, or the path of a class list file; None for the training classes.
         class_map: From own class names to training names or "ignore"; see label_table.
         map_place: Where that map is written, for messages.
         patterns: Which of the pictures are meant; the others need no label.
 
     Raises:
-        ValueError: If a folder holds no picture, a pattern fits none, or its own class list says something else than
-            the given one; or, from the helpers, if something in it does not fit.
+        ValueError: If a folder holds no picture, a pattern fits none, or its own class list contradicts the given
+            one; or, from the helpers, if something in it does not fit.
     """
 
     def __init__(
@@ -66,7 +63,7 @@ class ImageFolder(PictureFiles):
             return
         own = _label_classes(root, label_classes, classes)
         folder = find_folder(root, LABEL_FOLDERS, split=split, plain=False)
-        labels = pair(images, find_files(folder), folder)
+        labels = labels_of(images, find_files(folder), folder)
         super().__init__(
             images,
             classes=classes,
@@ -77,20 +74,20 @@ class ImageFolder(PictureFiles):
 
 
 def _label_classes(root: Path, given: Sequence[str] | Path | str | None, training: ClassList) -> LabelClasses:
-    """What the label values mean: the folder knows best, then whoever opens it."""
+    """What the label values mean: by the folder's own list, else by the given one, else as the training classes."""
     listed, own = _given(root, given), class_file(root)
     if own is None:
         nowhere = f"the training classes ({root} has no classes.json)"
         return listed or parse_label_classes(list(training.names), nowhere)
-    found = read_label_classes(own)
-    if listed is not None and listed.names != found.names:
-        value = min(v for v, _ in listed.names.items() ^ found.names.items())
-        mine, other = (f"{names.get(value, 'nothing')!r}" for names in (found.names, listed.names))
+    folders = read_label_classes(own)
+    if listed is not None and listed.names != folders.names:
+        value = min(v for v, _ in listed.names.items() ^ folders.names.items())
+        mine, other = (f"{names.get(value, 'nothing')!r}" for names in (folders.names, listed.names))
         raise ValueError(
             f"{own}: label value {value} is {mine} here, but {other} in {listed.origin}: a folder's own list counts;"
             " leave the other one out, or mend this one"
         )
-    return found
+    return folders
 
 
 def _given(root: Path, given: Sequence[str] | Path | str | None) -> LabelClasses | None:

@@ -18,8 +18,8 @@ from segue.data.picture import decode, read_image, read_label, require_one_chann
 Channel = TypeVar("Channel", int, np.ndarray)
 
 UPPER, LOWER = "RGB;16B", "RGB;16L"
-"""How Pillow unpacks three 16-bit channels, of which it keeps one byte each: PNG's own order gives the upper
-bytes, and the other order, the same data taken for little-endian, the lower ones."""
+"""How Pillow unpacks three 16-bit channels, keeping one byte of each: PNG's own order gives the upper
+bytes; the other order, which takes the same data for little-endian, gives the lower ones."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class LabelReader:
 
     Attributes:
         read: The numbers stored in a file, one per pixel.
-        require: Refuses a file that is not of this kind, by its header alone.
+        require: Raises a ValueError for a file that is not of this kind, by its header alone.
     """
 
     read: Callable[[Path], np.ndarray]
@@ -36,27 +36,14 @@ class LabelReader:
 
 
 def colour_labels(colours: Mapping[int, Colour]) -> LabelReader:
-    """A reader of files that show each class in its colour; grey and palette files are read as they are.
-
-    Args:
-        colours: The colour of each label value.
-
-    Returns:
-        What reads the label values.
-    """
+    """A reader of files that show each class in its colour; grey and palette files are read as they are."""
     return LabelReader(partial(_read_colours, colours=colours), partial(_require_colours, colours=colours))
 
 
 def read_deep_label(path: Path) -> np.ndarray:
-    """The first channel of a PNG with three channels of 16 bits.
+    """The first channel of a PNG with three channels of 16 bits: (h, w), 0 to 65535.
 
     Pillow keeps only one byte of each channel, so the file is decoded twice.
-
-    Args:
-        path: The file.
-
-    Returns:
-        (h, w), 0 to 65535.
     """
     require_deep(path)
     upper, lower = (decode(path, lambda picture, k=kind: _red(picture, k)) for kind in (UPPER, LOWER))
@@ -66,15 +53,12 @@ def read_deep_label(path: Path) -> np.ndarray:
 def require_deep(path: Path) -> None:
     """Refuse a file without three channels of 16 bits, by its header alone.
 
-    Args:
-        path: A label file.
-
     Raises:
         ValueError: If it has another number of channels or bits.
     """
-    found = decode(path, _packing)
-    if found != UPPER:
-        kind, _, packed = found.partition(";")
+    packing = decode(path, _packing)
+    if packing != UPPER:
+        kind, _, packed = packing.partition(";")
         raise ValueError(
             f"{path}: found {kind} with {16 if '16' in packed else 8} bits a channel, but a SYNTHIA label is a PNG"
             " of three 16-bit channels (class, instance, 0); take the files of GT/LABELS as downloaded, neither"
@@ -116,14 +100,7 @@ def _code(red: Channel, green: Channel, blue: Channel) -> Channel:
 
 
 def deep_png(channels: NDArray[np.uint16]) -> bytes:
-    """A PNG of three 16-bit channels.
-
-    Args:
-        channels: (h, w, 3), 0 to 65535.
-
-    Returns:
-        The file's content.
-    """
+    """The content of a PNG file with three 16-bit channels, (h, w, 3)."""
     height, width, _ = channels.shape
     rows = channels.astype(">u2").reshape(height, -1).view(np.uint8)
     unfiltered = np.pad(rows, ((0, 0), (1, 0)))  # each row begins with the number of its filter: none

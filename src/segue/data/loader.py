@@ -21,8 +21,8 @@ from segue.data.sampler import Sampler, UniformSampler, seeded
 from segue.types import Batch, Sample, Source, Target
 
 OfflineLabel = Callable[[str], Tensor]
-"""``name -> label (h, w) uint8``: the pseudo-label that an earlier stage made for a target picture; soft ones are
-probabilities (h, w, k) as bytes, 255 for 1."""
+"""``name -> label (h, w) uint8``: the pseudo-label that an earlier stage made for a target picture; for soft ones
+these are probabilities (h, w, k) as bytes, 255 for 1."""
 
 
 @runtime_checkable
@@ -35,7 +35,7 @@ class Transform(Protocol):
 
 
 class Half(NamedTuple):
-    """One domain's part of a batch as it travels: 0 to 255, channels last, on the processor."""
+    """One domain's part of a batch on its way from a worker: 0 to 255, channels last, on the CPU."""
 
     image: UInt8[Tensor, "b h w 3"]
     label: UInt8[Tensor, "b h w"] | None
@@ -49,12 +49,9 @@ class Domain:
     """One domain: its pictures, which of them come, and how they are cut.
 
     Attributes:
-        dataset: The pictures.
-        transform: Cuts a random piece.
-        sampler: Draws pictures.
-        label: The label of a picture by its index; None for a domain without.
-        name: The domain's name; its random numbers are independent of the other domain's.
-        soft: The probabilities of a picture's classes by its index; None without.
+        label: The label of a picture by its index; None for an unlabelled domain.
+        name: The domain's random numbers follow from it, so that they are independent of the other domain's.
+        soft: The probabilities of a picture's classes by its index.
     """
 
     dataset: Dataset
@@ -67,7 +64,7 @@ class Domain:
 
 @dataclass
 class Failure:
-    """What went wrong while a batch was read; a value, so that no process wraps it on the way."""
+    """What went wrong while a batch was read; a value, as a worker process would wrap an exception in its own text."""
 
     is_system: bool
     message: str
@@ -77,8 +74,6 @@ class Steps(TorchDataset["tuple[Half, Half | None] | Failure"]):
     """The batches of all steps, by step.
 
     Args:
-        domains: Source, and target if there is one.
-        seed: The run's seed.
         slots: The slots of this rank's share, numbered over all ranks.
         deck: Deals the slots to the domains; None gives every domain all of them.
         together: Slots of a step over all ranks.
@@ -106,12 +101,12 @@ class Steps(TorchDataset["tuple[Half, Half | None] | Failure"]):
     def _samples(self, step: int) -> list[list[Sample]]:
         if self.deck is None:
             return [[self._sample(domain, step, slot) for slot in self.slots] for domain in self.domains]
-        found: list[list[Sample]] = [[] for _ in self.domains]
+        samples: list[list[Sample]] = [[] for _ in self.domains]
         first = step * self.together
         dealt = self.deck.deal(range(first + self.slots.start, first + self.slots.stop))
         for slot, (domain, picture) in zip(self.slots, dealt, strict=True):
-            found[domain].append(self._sample(self.domains[domain], step, slot, picture))
-        return found
+            samples[domain].append(self._sample(self.domains[domain], step, slot, picture))
+        return samples
 
     def _sample(self, domain: Domain, step: int, slot: int, picture: int | None = None) -> Sample:
         generator = slot_generator(self.seed, domain.name, step, slot)
@@ -123,7 +118,7 @@ class Steps(TorchDataset["tuple[Half, Half | None] | Failure"]):
 
 
 def _half(samples: list[Sample], like: Tensor) -> Half:
-    """The samples of one domain; a domain that was dealt none of the slots has tensors of no picture."""
+    """The samples of one domain; one that was dealt none of the slots has tensors of zero pictures."""
     if not samples:
         empty = torch.empty(0, *like.shape[1:], dtype=torch.uint8)
         return Half(empty[..., None].expand(-1, -1, -1, 3), empty, empty.bool(), None, [])
@@ -139,23 +134,17 @@ def _half(samples: list[Sample], like: Tensor) -> Half:
 
 
 class Loader:
-    """Batches of a labelled source and an unlabelled target, without an end and without a state.
+    """Batches of a labelled source and an unlabelled target, endless and stateless.
 
-    The batch of a step depends on the seed, the step and this rank's slots only. So resuming means to start
+    The batch of a step depends only on the seed, the step and this rank's slots. So resuming means to start
     at a later step, the number of worker processes changes nothing, and two ranks with a batch of two see
     together what one with a batch of four sees. A target label is never read.
 
     Args:
-        source: Labelled pictures.
-        target: Unlabelled pictures; None for supervised recipes.
-        source_transform: Cuts source pictures, see RandomCrop.
-        target_transform: Cuts target pictures; the source's if None.
-        source_sampler: Draws source pictures; every one alike if None. Target pictures are drawn uniformly.
+        source_sampler: Uniform if None. Target pictures are always drawn uniformly.
         batch: Pictures of each domain per step and rank.
-        seed: The run's seed.
         mean: What normalisation subtracts from red, green, blue, in 0 to 255.
         std: What normalisation divides by.
-        device: Where batches are put.
         workers: Processes that read ahead; 0 reads in this one.
         rank: This process among those that train together.
         world: How many train together.
@@ -209,14 +198,7 @@ class Loader:
         self.std = torch.tensor(std, device=self.device).view(3, 1, 1)
 
     def steps(self, start: int, stop: int) -> Iterator[Batch]:
-        """The batches of steps ``start`` to ``stop - 1``; worker processes end with the iterator.
-
-        Args:
-            start: The first step.
-            stop: The step before which to end.
-
-        Yields:
-            One batch a step, normalised, on the device.
+        """The batches of steps ``start`` to ``stop - 1``, normalised, on the device; workers end with the iterator.
 
         Raises:
             ValueError: If a file holds what it must not; the message of whoever read it.
@@ -242,12 +224,12 @@ class Loader:
                 " set workers to 0, or give the machine or container more of it"
             ) from error
         finally:
-            # It has no public end, and its destructor would wait for whoever holds an error's frames.
+            # There is no public way to end it, and its destructor would wait for whoever holds an error's frames.
             stop: Callable[[], None] = getattr(read, "_shutdown_workers", lambda: None)
             stop()
 
     def _reader(self, steps: range) -> DataLoader:
-        workers = min(self.workers, len(steps), _cores())  # more would only get in one another's way
+        workers = min(self.workers, len(steps), _cores())  # more would slow one another down
         return DataLoader(
             self.batches,
             sampler=steps,
@@ -273,12 +255,12 @@ class Loader:
         return label.to(self.device, non_blocking=True).long()
 
     def _probability(self, soft: UInt8[Tensor, "b h w k"]) -> Float[Tensor, "b k h w"]:
-        """Bytes as probabilities that sum to one again; zero in the padding, where no label is."""
-        found = soft.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float()
-        return found / found.sum(1, keepdim=True).clamp(min=1)
+        """Bytes as probabilities that sum to one again; zero in the padding, which has no label."""
+        levels = soft.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float()
+        return levels / levels.sum(1, keepdim=True).clamp(min=1)
 
     def _normalised(self, image: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b 3 h w"]:
-        """Bytes travel, a quarter of the size; channels stay last in memory, which convolutions prefer."""
+        """Normalise on the device, so that bytes travel; channels stay last in memory, which convolutions prefer."""
         pixels = image.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float()
         return pixels.sub_(self.mean).div_(self.std)
 
@@ -302,18 +284,18 @@ def _cores() -> int:
 
 
 def slot_generator(seed: int, domain: str, step: int, slot: int) -> torch.Generator:
-    """The random numbers of one picture of one step; any two are independent, neighbours too."""
+    """The random numbers of one picture of one step, independent of any other's."""
     return seeded(f"{seed}/{domain}/{step}/{slot}")
 
 
 def _prepare_worker(_: int) -> None:
     torch.set_num_threads(1)
-    # Ctrl-C reaches every process of a terminal: only the main one answers, and then stops its workers.
+    # Ctrl-C reaches every process of a terminal: only the main one is to react, and it stops its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.excepthook = _unless_left
 
 
 def _unless_left(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Report what nobody caught, but not that the main process went away while a batch was on its way."""
+    """Report an uncaught error, unless it says that the main process went away while a batch was on its way."""
     if not issubclass(kind, ConnectionError | EOFError):
         sys.__excepthook__(kind, error, trace)

@@ -1,4 +1,4 @@
-"""Label files found by their pictures' names: predictions of anybody, pseudo-labels of an earlier stage."""
+"""Label files found by their pictures' names: somebody's predictions, or pseudo-labels of an earlier stage."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from segue.data.class_map import (
     read_label_classes,
 )  # fmt: skip
 from segue.data.folder import LABEL_FOLDERS
-from segue.data.layout import find_files
+from segue.data.folder_files import find_files
 from segue.data.picture import read_label
 
 
@@ -26,9 +26,7 @@ class NamedLabels:
     """Label PNGs by picture.
 
     Attributes:
-        files: By the picture's name.
-        table: What their values mean.
-        origin: What they are called in messages.
+        origin: What messages call them.
     """
 
     files: Mapping[str, Path]
@@ -39,7 +37,7 @@ class NamedLabels:
         """The label of a picture, in training classes.
 
         Raises:
-            ValueError: If there is none, or it holds what is no class.
+            ValueError: If there is none, or it holds a value that is not a class.
         """
         if picture not in self.files:
             raise ValueError(f"{self.origin}: no label of picture {picture!r}")
@@ -54,14 +52,13 @@ def open_named_labels(
 
     Args:
         folder: PNG files, in ``index/`` or as they are, and a class list as :func:`labels_class_file` finds it.
-        classes: The training classes.
         class_map: From own class names to training names or "ignore".
-        origin: What they are called in messages.
+        origin: What messages call the labels.
         place: Where their class map is written, for messages.
 
     Raises:
         FileNotFoundError: If the folder or its class list is missing.
-        ValueError: If a class has no counterpart and the map does not say what becomes of it.
+        ValueError: If a class has no counterpart and the map does not cover it.
     """
     own = read_label_classes(_class_file(folder, origin))
     table = label_table(own, classes, class_map, place=place or f"the class map of {origin}")
@@ -79,10 +76,10 @@ def own_classes(folder: Path, origin: str) -> ClassList:
 
 
 def own_table(own: ClassList, classes: ClassList, class_map: Mapping[str, str], origin: str) -> LabelTable:
-    """How the places of classes translate to the training classes.
+    """How positions in a class list translate to the training classes.
 
     Raises:
-        ValueError: If a class has no counterpart and the map does not say what becomes of it.
+        ValueError: If a class has no counterpart and the map does not cover it.
     """
     listed = parse_label_classes(list(own.names), origin)
     return label_table(listed, classes, class_map, place=f"the class map of {origin}")
@@ -102,11 +99,11 @@ def labels_class_file(folder: Path) -> Path | None:
         above += [place.parent.parent]
     elif place.name == "index":
         above += [place.parent]
-    return next((found for one in above if (found := class_file(one)) is not None), None)
+    return next((file for folder in above if (file := class_file(folder)) is not None), None)
 
 
 def _class_file(folder: Path, origin: str) -> Path:
-    found = labels_class_file(folder)
-    if found is None:
+    path = labels_class_file(folder)
+    if path is None:
         raise FileNotFoundError(f"{origin}: {folder} has no classes.json that names its class numbers")
-    return found
+    return path

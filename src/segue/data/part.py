@@ -1,4 +1,4 @@
-"""A part of a data set, for what must not be measured on the pictures that were learnt."""
+"""A part of a data set, for what must not be measured on the pictures that were trained on."""
 
 from jaxtyping import UInt8
 from torch import Tensor
@@ -7,12 +7,11 @@ from segue.data.dataset import Dataset, digest
 
 
 class Part(Dataset):
-    """Every so manieth picture of a data set, under its name there.
+    """Every n-th picture of a data set, under its name there.
 
     Args:
-        whole: The data set.
-        place: Which part, from 0.
-        parts: Into how many it is divided, picture by picture in turn.
+        place: The first picture, from 0 to ``parts`` - 1.
+        parts: The n: pictures are dealt to so many parts in turn.
     """
 
     def __init__(self, whole: Dataset, place: int, parts: int) -> None:

@@ -13,33 +13,27 @@ from PIL import ExifTags, Image, ImageFile, ImageOps
 from torch import Tensor
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
-"""The picture files that are looked for, in lower case."""
+"""The extensions of picture files, in lower case."""
 
 ONE_CHANNEL = frozenset({"L", "P", "1", "LA", "PA", "I", "I;16", "I;16L", "I;16B", "I;16N"})
 """Pillow's modes in which the first channel can be a class id."""
 
 WIDENED = {"L;2": 85, "L;4": 17}
-"""Grey PNGs of 2 and 4 bits are spread over 0 to 255 when read: what a stored value was multiplied by."""
+"""The factor by which Pillow multiplies the values of grey PNGs of 2 and 4 bits, to spread them over 0 to 255."""
 
 DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
-"""What Pillow raises, depending on the format, on a file that is damaged or cut off."""
+"""What Pillow raises, depending on the format, for a file that is damaged or cut off."""
 
 ENDINGS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
-"""What closes a file of these formats."""
+"""The last bytes of a file of these formats, which only metadata may follow."""
 
 Decoded = TypeVar("Decoded")
 
 
 def read_image(path: Path) -> UInt8[Tensor, "3 h w"]:
-    """A picture as RGB, upright, channels last in memory.
+    """A picture as RGB, 0 to 255, upright, channels last in memory.
 
     Grey becomes three equal channels, transparency is dropped, of 16 bits the upper 8 are kept.
-
-    Args:
-        path: The file.
-
-    Returns:
-        0 to 255.
 
     Raises:
         ValueError: If its values are fractions; or, from Pillow, if it is damaged.
@@ -51,46 +45,24 @@ def read_image(path: Path) -> UInt8[Tensor, "3 h w"]:
 
 
 def read_label(path: Path) -> np.ndarray:
-    """The numbers stored in a label file, one per pixel.
-
-    Args:
-        path: The file.
-
-    Returns:
-        A two-dimensional array of whole numbers.
-    """
+    """The whole numbers (h, w) stored in a label file."""
     kind, mode, values = decode(path, lambda picture: (*_kind(picture), _stored(picture)))
     _require_one_channel(path, kind, mode)
     return values
 
 
 def require_one_channel(path: Path) -> None:
-    """Refuse a file that cannot hold one class id per pixel, by its header alone.
-
-    Args:
-        path: A label file.
-    """
+    """Refuse a file that cannot hold one class id per pixel, by its header alone."""
     _require_one_channel(path, *decode(path, _kind))
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """Rows and columns of the upright picture, from the file's header.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Rows, columns.
-    """
+    """Rows and columns of the upright picture, from the file's header."""
     return decode(path, _size)
 
 
 def require_whole(path: Path) -> None:
-    """Refuse a file that was cut off; one that ends as it should is not decoded.
-
-    Args:
-        path: A picture file.
-    """
+    """Refuse a file that was cut off; one that ends as its format demands is not decoded."""
     ending = ENDINGS.get(decode(path, _kind)[0])
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 1024))
@@ -116,17 +88,10 @@ def _kind(picture: Image.Image) -> tuple[str, str]:
 
 
 def decode(path: Path, take: Callable[[Image.Image], Decoded]) -> Decoded:
-    """Open a picture and take something from it.
-
-    Args:
-        path: The file.
-        take: What is wanted of the opened picture.
-
-    Returns:
-        What it gives.
+    """Open a picture and return what ``take`` makes of it.
 
     Raises:
-        ValueError: If the file is damaged, no picture, or too large.
+        ValueError: If the file is damaged, not a picture, or too large.
     """
     try:
         with Image.open(path) as picture:
@@ -168,7 +133,7 @@ def _stored(picture: Image.Image) -> np.ndarray:
 
 def _size(picture: Image.Image) -> tuple[int, int]:
     columns, rows = picture.size
-    # A PNG may keep its orientation behind the pixels; only what stands before them is asked for here.
+    # A PNG may keep its orientation after the pixels; asking for it would decode them.
     known = picture.format != "PNG" or "exif" in picture.info
     turned = known and picture.getexif().get(ExifTags.Base.Orientation, 1) >= 5
     return (columns, rows) if turned else (rows, columns)

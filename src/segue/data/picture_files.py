@@ -1,4 +1,4 @@
-"""Picture files with or without label files, however they were found: what all data sets on disk share."""
+"""Picture files with or without label files: what all data sets on disk share."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,11 +17,8 @@ class PictureFiles(Dataset):
     """Image files by name and, if the pictures are labelled, a label file for each.
 
     Args:
-        images: Image files by name, at least one.
-        classes: The training classes.
-        labels: Label files in the order of the images; none for unlabelled pictures.
+        labels: In the order of the images; empty for unlabelled pictures.
         table: What the label files' values mean; None for unlabelled pictures.
-        reader: How label files are read.
 
     Attributes:
         missing_classes: Training classes that no label value stands for: they will be absent.
@@ -60,14 +57,8 @@ class PictureFiles(Dataset):
     def label(self, index: int) -> UInt8[Tensor, "h w"]:
         """The picture's training ids.
 
-        Args:
-            index: The picture, from 0.
-
-        Returns:
-            As many rows and columns as the label file has.
-
         Raises:
-            ValueError: If the data set was opened without labels, or the file holds what is no label.
+            ValueError: If the data set was opened without labels, or the file does not hold a label.
         """
         if self._table is None:
             raise ValueError(
@@ -88,7 +79,7 @@ class PictureFiles(Dataset):
         """Look at every file, but not at its pixels: whole; a label of the right kind and of the image's size.
 
         Raises:
-            ValueError: At the first file that is not as it should be.
+            ValueError: At the first file that is wrong.
         """
         for path in (*self._images, *self._labels):
             require_whole(path)

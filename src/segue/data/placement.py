@@ -1,4 +1,4 @@
-"""Where a random piece lies in a picture, and cutting it from maps and images on one pixel grid."""
+"""Where a crop lies in a picture, and cutting it from maps and images on one pixel grid."""
 
 from dataclasses import dataclass
 
@@ -11,13 +11,13 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Axis:
-    """Where a piece lies along one side of a picture, after resizing and before mirroring.
+    """Where a crop lies along one side of a picture, after resizing and before mirroring.
 
     Attributes:
         length: The picture's own side.
         resized: The side after resizing.
-        start: The piece's first pixel on the resized side.
-        size: The piece's side; what lies beyond the resized side is padding.
+        start: The crop's first pixel on the resized side.
+        size: The crop's side; what lies beyond the resized side is padding.
     """
 
     length: int
@@ -27,17 +27,17 @@ class Axis:
 
     @property
     def shown(self) -> int:
-        """How many of the piece's pixels show the picture; the rest is padding, after them."""
+        """How many of the crop's pixels show the picture; the others, after them, are padding."""
         return min(self.size, self.resized - self.start)
 
     @property
     def interval(self) -> tuple[float, float]:
-        """What is shown, in the picture's own pixels."""
+        """The interval that is shown, in the picture's own pixels."""
         step = self.length / self.resized
         return self.start * step, min((self.start + self.shown) * step, float(self.length))
 
     def nearest(self) -> slice | np.ndarray:
-        """The picture's own pixel under the centre of each shown one, in exact whole-number arithmetic."""
+        """The picture's own pixel under the centre of each shown one, in exact integer arithmetic."""
         if self.resized == self.length:
             return slice(self.start, self.start + self.shown)
         positions = np.arange(self.start, self.start + self.shown, dtype=np.int64)
@@ -52,36 +52,23 @@ class Axis:
 
 @dataclass(frozen=True)
 class Placement:
-    """A piece of a picture.
-
-    Attributes:
-        rows: Where it lies from top to bottom.
-        columns: Where it lies from left to right.
-        mirrored: Whether it is then turned left to right, padding included.
-    """
+    """A crop of a picture; padding is mirrored, too."""
 
     rows: Axis
     columns: Axis
     mirrored: bool
 
     def cut(self, values: Tensor, *, outside: int) -> Tensor:
-        """The piece of a map (h, w) or (h, w, k): the nearest value at each pixel, ``outside`` in the padding."""
+        """The crop of a map (h, w) or (h, w, k): the nearest value at each pixel, ``outside`` in the padding."""
         shown = values.numpy()[self.rows.nearest()][:, self.columns.nearest()]
         return torch.from_numpy(self._framed(shown, outside))
 
     def cut_image(self, image: UInt8[Tensor, "3 h w"], fill: tuple[int, int, int]) -> UInt8[Tensor, "3 a b"]:
-        """The piece of an image, ``fill`` in the padding; its memory is channels last.
+        """The crop of an image, ``fill`` in the padding; its memory is channels last, and best the image's, too.
 
-        Resizing weighs pixels by a triangle, as wide as an old pixel when enlarging and as a new one when
-        shrinking, so that nothing is skipped. The result is the piece of the whole resized picture, but only
+        Resizing weights pixels by a triangle, as wide as an old pixel when enlarging and as a new one when
+        shrinking, so that nothing is skipped. The result is the crop of the whole resized picture, but only
         the pixels under it are touched.
-
-        Args:
-            image: The whole picture; cheapest with channels last in memory.
-            fill: The padding's colour.
-
-        Returns:
-            As many rows and columns as the piece has.
         """
         pixels = image.permute(1, 2, 0).numpy()
         resized = self.rows.resized != self.rows.length or self.columns.resized != self.columns.length
@@ -97,7 +84,7 @@ class Placement:
         return np.asarray(Image.fromarray(region).resize(size, Image.Resampling.BILINEAR, box=box))
 
     def _framed(self, shown: np.ndarray, outside: int | tuple[int, int, int]) -> np.ndarray:
-        """What is shown, in a new array of the piece's size, mirrored where the piece is."""
+        """What is shown, in a new array of the crop's size, mirrored where the crop is."""
         framed = np.empty((self.rows.size, self.columns.size, *shown.shape[2:]), dtype=shown.dtype)
         if shown.shape != framed.shape:
             framed[:] = outside

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from segue.classes import CITYSCAPES_19, ClassList, nearest
 from segue.data.class_map import IGNORED, LabelClasses, LabelTable, label_table
+from segue.data.folder_files import find_files
 from segue.data.label_file import DEEP_LABELS, GREY_LABELS, LabelReader, colour_labels
-from segue.data.layout import find_files
 from segue.data.name_patterns import EVERY, NamePatterns
 from segue.data.picture_files import PictureFiles
 from segue.data.published_layouts import LAYOUTS, Layout

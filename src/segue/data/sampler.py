@@ -12,7 +12,7 @@ from segue.data.statistics import ClassStatistics
 
 @runtime_checkable
 class Sampler(Protocol):
-    """Draws pictures; holds no state that a draw changes, so a draw depends on the generator alone."""
+    """Draws pictures; a draw changes no state, so that it depends on the generator alone."""
 
     def draw(self, generator: Generator) -> tuple[int, int | None]:
         """A picture's index, and the class that it was drawn for, if any."""
@@ -27,9 +27,6 @@ def seeded(key: str) -> Generator:
 
 class UniformSampler:
     """Every picture with the same probability.
-
-    Args:
-        count: The number of pictures, at least 1.
 
     Raises:
         ValueError: If there is no picture.
@@ -46,19 +43,18 @@ class UniformSampler:
 
 
 class RareClassSampler:
-    """Draw a class, the rarer the likelier, then a picture that shows enough of it.
+    """Draw a class, rarer ones more often, then a picture that shows enough of it.
 
     Source: DAFormer (Hoyer et al., CVPR 2022), section 3.3, rare class sampling; the official code
         asks for more than 3000 pixels of a picture of 1914 x 1052.
 
     Note:
-        Where no picture shows enough of a class, those that show any of it are drawn; the official code
+        If no picture shows enough of a class, those that show any of it are drawn; the official code
         stops there.
 
     Args:
-        statistics: How many pixels of each class each picture holds.
         temperature: How strongly rare classes are preferred; the smaller, the stronger.
-        min_share: The share of its pixels that a picture must exceed to be drawn for a class, in [0, 1).
+        min_share: A picture is drawn for a class only if the class's share of its pixels is above this, in [0, 1).
 
     Raises:
         ValueError: If no class occurs, or the temperature or the share is outside its range.
@@ -86,16 +82,12 @@ class RareClassSampler:
 
 
 def class_probabilities(frequency: Float[Tensor, " k"], temperature: float) -> Float[Tensor, " k"]:
-    """How likely rare-class sampling draws each class: softmax((1 - f) / T) over the classes that occur.
+    """The probability of each class in rare-class sampling: softmax((1 - f) / T) over those that occur, in float64.
 
     Source: DAFormer (Hoyer et al., CVPR 2022), section 3.3, rare class sampling.
 
     Args:
         frequency: Each class's share of the labelled pixels; 0 for a class that does not occur.
-        temperature: T, above 0.
-
-    Returns:
-        Probabilities in float64, in class order; 0 for classes that do not occur.
 
     Raises:
         ValueError: If no class occurs or the temperature is not above 0.

@@ -1,4 +1,4 @@
-"""How many pixels of each class each labelled picture holds: counted once, kept as JSON."""
+"""What the labels of a data set say as a whole: class pixels, picture by picture, and the spatial prior."""
 
 import json
 import os
@@ -12,9 +12,14 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from segue.data.dataset import Dataset
+from segue.files import write_text
+from segue.ops.prior import count_cells, spatial_prior
 from segue.types import IGNORE
 
 VERSION = 1
+
+PRIOR_ROWS = 128
+"""Rows of the spatial prior's grid: eight pixels of GTA5 are one cell, the smoothing is nine cells wide."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +27,8 @@ class ClassStatistics:
     """Class pixels of a labelled data set, picture by picture.
 
     Attributes:
-        names: The training classes, in order.
-        pixels: How many pixels of each class each picture holds.
-        sizes: How many pixels each picture has, ignored ones included.
+        pixels: The number of pixels of each class in each picture.
+        sizes: The number of pixels of each picture, ignored ones included.
     """
 
     names: tuple[str, ...]
@@ -47,18 +51,14 @@ class ClassStatistics:
 def class_statistics(
     dataset: Dataset, *, cache: Path | None = None, workers: int | None = None
 ) -> ClassStatistics:
-    """Count the pixels of each class in every label, or read an earlier count that still holds.
+    """Count the pixels of each class in every label, in the data set's order, or read a count that still holds.
 
-    Every label is read, so a bad one is found here, with the data set's own error, rather than in the middle
+    Every label is read, so a bad one is reported here, with the data set's own error, rather than in the middle
     of a run.
 
     Args:
-        dataset: A labelled data set.
-        cache: Where the count is kept; an older one is replaced once the data set's fingerprint has changed.
+        cache: Where the count is kept as JSON; an older one is replaced once the data set's fingerprint has changed.
         workers: Threads that read labels; None for one per processor.
-
-    Returns:
-        One row per picture, in the data set's order.
     """
     kept = _read(cache, dataset) if cache is not None else None
     if kept is not None:
@@ -83,7 +83,7 @@ def _counts(dataset: Dataset, workers: int) -> Iterator[Int64[Tensor, " 256"]]:
             )
         return counts
 
-    # Decoding and counting leave the interpreter, so threads suffice; they also spare pickling the data set.
+    # Decoding and counting release the interpreter's lock, so threads suffice; they also avoid pickling the data set.
     pool = ThreadPoolExecutor(workers)
     try:
         yield from pool.map(count, range(len(dataset)))
@@ -92,7 +92,7 @@ def _counts(dataset: Dataset, workers: int) -> Iterator[Int64[Tensor, " 256"]]:
 
 
 def _read(cache: Path, dataset: Dataset) -> ClassStatistics | None:
-    """An earlier count, if it is there, whole, and of these very files and classes."""
+    """An earlier count, if there is an undamaged one of these very files and classes."""
     try:
         kept = json.loads(cache.read_text(encoding="utf-8"))
         if (kept["version"], kept["fingerprint"]) != (VERSION, dataset.fingerprint()):
@@ -107,7 +107,6 @@ def _read(cache: Path, dataset: Dataset) -> ClassStatistics | None:
 
 
 def _write(cache: Path, dataset: Dataset, counted: ClassStatistics) -> None:
-    """Written beside and renamed: another process sees the old file or the new one, never half of one."""
     content = {
         "version": VERSION,
         "fingerprint": dataset.fingerprint(),
@@ -116,7 +115,33 @@ def _write(cache: Path, dataset: Dataset, counted: ClassStatistics) -> None:
         "sizes": counted.sizes.tolist(),
         "pixels": counted.pixels.tolist(),
     }
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    beside = cache.with_name(f"{cache.name}.{os.getpid()}.part")
-    beside.write_text(json.dumps(content), encoding="utf-8")
-    beside.replace(cache)
+    write_text(cache, json.dumps(content))
+
+
+def dataset_prior(
+    dataset: Dataset, *, side: float, rows: int = PRIOR_ROWS, workers: int | None = None
+) -> Float[Tensor, "k rows columns"]:
+    """Where each class is to be expected, from all labels of a data set; see :func:`segue.ops.prior.spatial_prior`.
+
+    The first label's sides decide how wide the grid is, so that cells are square.
+
+    Args:
+        side: Side of the Gaussian kernel, as a share of the height.
+        rows: The grid's rows, no more than the first label has.
+        workers: Threads that read labels; None for one per processor.
+    """
+    height, width = dataset.label(0).shape
+    rows = min(rows, height)
+    grid = (rows, max(1, round(rows * width / height)))
+    size = len(dataset.classes)
+
+    def count(indices: range) -> Tensor:
+        total = torch.zeros(size, *grid, dtype=torch.int64)
+        for index in indices:
+            total += count_cells(dataset.label(index), grid, size)
+        return total
+
+    threads = workers or os.cpu_count() or 1
+    with ThreadPoolExecutor(threads) as pool:  # decoding and counting release the interpreter's lock
+        parts = pool.map(count, (range(start, len(dataset), threads) for start in range(threads)))
+        return spatial_prior(torch.stack(list(parts)).sum(0), side * rows)

@@ -17,7 +17,7 @@ from segue.engine.settings import Experiment
 from segue.evaluate.labelling import open_soft_labels
 from segue.methods.context import Context
 from segue.methods.method import Method, Reading
-from segue.models import student as students
+from segue.models import weights
 from segue.models.build import normalisation
 from segue.models.segmenter import Segmenter
 
@@ -25,7 +25,7 @@ from segue.models.segmenter import Segmenter
 def build_student(experiment: Experiment) -> Segmenter:
     """The student with its starting weights; random ones follow from torch's current seed."""
     data = experiment.data
-    return students.build_student(experiment.network, classes=len(data.classes), crop=data.crop)
+    return weights.build_student(experiment.network, classes=len(data.classes), crop=data.crop)
 
 
 def build_method(experiment: Experiment, student: Segmenter) -> Method:

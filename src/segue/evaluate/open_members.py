@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from segue.classes import ClassList
-from segue.data.layout import find_files
+from segue.data.folder_files import find_files
 from segue.data.named_labels import (
     NamedLabels,
     labels_class_file,

@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from segue.ops.resize import resize
-from segue.ops.windows import cut, merge, taper, window_grid
+from segue.ops.windows import assemble, cut, taper, window_grid
 
 Predictor: TypeAlias = Callable[[Float[Tensor, "b 3 h w"]], Float[Tensor, "b k h w"]]
 """Normalised images to the probability of every class at every pixel, in float32 and at the images' size."""
@@ -78,7 +78,7 @@ def sliding(
                 yield from _logits(model, part.flatten(0, 1), dtype).unflatten(0, part.shape[:2])
 
         with evaluating(model):
-            merged = merge(pieces(), windows, size=size, weight=weight)
+            merged = assemble(pieces(), windows, size=size, weight=weight)
             # In strips and in place: this is where large pictures end up, and a second one may not fit.
             for strip in merged.split(256, dim=2):
                 strip.copy_(strip.softmax(dim=1))

@@ -14,8 +14,7 @@ from segue.models.batch_norms import AS_TRAINED, DOMAIN_SPECIFIC
 from segue.models.build import normalisation
 from segue.models.segmenter import Segmenter
 from segue.models.settings import NetworkSettings
-from segue.models.student import build_student
-from segue.models.weights import Card
+from segue.models.weights import Card, build_student
 
 PAPER_STEPS = 40_000
 """The length of the papers' runs, in which they state rates and intervals of steps."""

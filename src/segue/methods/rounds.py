@@ -14,7 +14,7 @@ from torch import Tensor
 
 from segue.data.dataset import Dataset
 from segue.data.deck import epoch_steps
-from segue.data.prior import dataset_prior
+from segue.data.statistics import dataset_prior
 from segue.evaluate.eyes import model_eye
 from segue.evaluate.labelling import Eye, Rule, class_balanced, confidences, label_pictures
 from segue.evaluate.predict import weighed

@@ -1,4 +1,4 @@
-"""The running statistics of a network's batch norms: whose pictures move them, and what is said of them."""
+"""The running statistics of a network's batch norms: which pictures move them, and how cards describe them."""
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 AS_TRAINED = "as trained"
 DOMAIN_SPECIFIC = "domain-specific"
-"""What cards and protocols call statistics that nobody changed after training, and those kept for each domain."""
+"""What cards and protocols call statistics left as training made them, and statistics kept for each domain."""
 
 BatchNorm: TypeAlias = nn.modules.batchnorm._BatchNorm  # pyright: ignore[reportPrivateUsage]
 
@@ -30,13 +30,13 @@ def batch_norms(network: nn.Module) -> list[BatchNorm]:
 
 
 def is_watched(norm: BatchNorm) -> bool:
-    """Whether somebody looks at what goes through a norm, which then has to be called as a module."""
+    """Whether a norm has forward hooks, for which it has to be called as a module."""
     return bool(norm._forward_hooks)  # pyright: ignore[reportPrivateUsage]
 
 
 @contextmanager
 def statistics_kept(norms: Sequence[BatchNorm]) -> Generator[None]:
-    """Within, norms in training mode normalise by the batch as before, but leave their running statistics alone."""
+    """Inside, norms in training mode normalise by the batch as usual, but do not move their running statistics."""
     tracking = [norm.track_running_stats for norm in norms]
     for norm in norms:
         norm.track_running_stats = False
@@ -48,11 +48,7 @@ def statistics_kept(norms: Sequence[BatchNorm]) -> Generator[None]:
 
 
 class RunningStatistics(nn.Module):
-    """Another set of running statistics, which a network's norms can use in the place of their own.
-
-    Args:
-        norms: Whose statistics are copied to begin with.
-    """
+    """Another set of running statistics, first a copy of the norms', which the norms can use instead of their own."""
 
     def __init__(self, norms: Sequence[BatchNorm]) -> None:
         super().__init__()
@@ -62,11 +58,7 @@ class RunningStatistics(nn.Module):
 
     @contextmanager
     def lent_to(self, norms: Sequence[BatchNorm]) -> Generator[None]:
-        """Within, the norms normalise by these in evaluation mode, and move these in training mode.
-
-        Args:
-            norms: Those that were copied.
-        """
+        """Inside, the copied norms normalise by these in evaluation mode, and move these in training mode."""
         own = [[getattr(norm, name) for name in KEPT] for norm in norms]
         for place, norm in enumerate(norms):
             for name in KEPT:

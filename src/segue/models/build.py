@@ -1,4 +1,4 @@
-"""Names to networks: encoders, heads, and a segmenter from one of each."""
+"""Networks by name: encoders, heads, and a segmenter from one of each."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,14 +13,10 @@ from segue.models.settings import MultiResolutionSettings, NetworkSettings
 
 
 def build_encoder(name: str, *, drop_path: float | None = None) -> Encoder:
-    """An encoder with random weights.
+    """An encoder of ``ENCODERS`` with random weights, in training mode.
 
     Args:
-        name: A key of ``ENCODERS``.
         drop_path: Rate of stochastic depth at the last block; None for the usual one. Convolutional encoders have none.
-
-    Returns:
-        The encoder, in training mode.
 
     Raises:
         ValueError: If there is no such encoder, or a library that it needs is not installed.
@@ -38,23 +34,17 @@ def build_segmenter(
     multi_resolution: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Segmenter:
-    """A segmentation network with random weights.
+    """A segmentation network with random weights, in training mode.
 
     Args:
-        encoder: A key of ``ENCODERS``.
-        head: A key of ``HEADS``.
-        num_classes: Classes to tell apart.
         multi_resolution: Arguments of ``MultiResolution``, with ``attention`` "class", "single" or "none"
             for one attention map a class, one for all, or plain halves; None for a single resolution.
         options: What else :class:`segue.models.settings.NetworkSettings` say of how it is built: ``channels``,
             ``context``, ``dropout``, ``drop_path``.
 
-    Returns:
-        The network, in training mode.
-
     Raises:
         ValueError: If a name is unknown, a context is given to a head without a choice, or the encoder's maps do
-            not have the grid that several resolutions are joined on.
+            not have the grid on which several resolutions are fused.
     """
     if head not in HEADS:
         raise ValueError(f"unknown head {head!r}{nearest(head, list(HEADS))}")
@@ -76,13 +66,7 @@ def build_segmenter(
 
 
 def normalisation(encoder: str) -> tuple[Colour, Colour]:
-    """The colour statistics that an encoder's pretrained weights expect.
-
-    Args:
-        encoder: A key of ``ENCODERS``.
-
-    Returns:
-        Mean and standard deviation of red, green and blue, in 0 to 255.
+    """The mean and standard deviation of red, green and blue, in 0 to 255, that an encoder's pretrained weights expect.
 
     Raises:
         ValueError: If there is no such encoder.

@@ -1,4 +1,4 @@
-"""Layers that encoders and heads share: linear layers over maps, convolution with normalisation."""
+"""Layers that encoders and heads share: linear layers over maps, 1x1 and dilated convolutions with normalisation."""
 
 import torch
 import torch.nn.functional as F
@@ -11,10 +11,9 @@ from segue.ops.dilation import dilated_depthwise
 class TokenLinear(nn.Linear):
     """A linear layer over the last axis of a channels-last grid of tokens.
 
-    On a CPU it runs as a 1x1 convolution of the same numbers: on processors with AVX-512 the convolution library is
+    On a CPU it runs as a 1x1 convolution with the same numbers: on processors with AVX-512 the convolution library is
     about twice as fast as matrix multiplication, on older ones they are equal. On other devices convolution is slower.
-    Tokens that lie on no grid are multiplied.
-    The parameters are those of ``nn.Linear``, reshaped without a copy.
+    Tokens without a grid are multiplied. The parameters are those of ``nn.Linear``, reshaped without a copy.
     """
 
     def forward(self, input: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w d"]:
@@ -36,10 +35,10 @@ class PointwiseConv(nn.Conv2d):
 def pointwise(
     maps: Float[Tensor, "b c h w"], weight: Float[Tensor, "d c 1 1"], bias: Float[Tensor, " d"] | None = None
 ) -> Float[Tensor, "b d h w"]:
-    """A 1x1 convolution that is fast with one thread, too.
+    """A 1x1 convolution that is also fast with one thread.
 
     On a CPU with one thread PyTorch leaves 1x1 convolutions of fewer than sixteen pictures to matrix multiplication,
-    which takes up to twice as long. No cell sees another one, so that rows may pass for pictures.
+    which takes up to twice as long. As no cell sees another one, rows can be passed as pictures.
     """
     batch, channels, height, width = maps.shape
     is_last = maps.is_contiguous(memory_format=torch.channels_last)
@@ -47,28 +46,20 @@ def pointwise(
     if not (is_alone and is_last) or torch.compiler.is_compiling():
         return F.conv2d(maps, weight, bias)
     rows = maps.permute(0, 2, 3, 1).view(batch * height, 1, width, channels).permute(0, 3, 1, 2)
-    found = F.conv2d(rows, weight, bias).permute(0, 2, 3, 1)
-    return found.reshape(batch, height, width, len(weight)).permute(0, 3, 1, 2)
+    convolved = F.conv2d(rows, weight, bias).permute(0, 2, 3, 1)
+    return convolved.reshape(batch, height, width, len(weight)).permute(0, 3, 1, 2)
 
 
 class DilatedDepthwise(nn.Conv2d):
     """A dilated depth-wise 3x3 convolution that keeps the size of its map."""
 
     def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Convolve every channel by itself."""
+        """Convolve each channel on its own."""
         return dilated_depthwise(input, self.weight, dilation=self.dilation[0])
 
 
 class ConvNorm(nn.Module):
-    """Convolution without bias, batch normalisation, ReLU; the size of the map is kept.
-
-    Args:
-        in_channels: Channels that come in.
-        out_channels: Channels that go out.
-        kernel: Side of the kernel, odd.
-        dilation: Distance between the kernel's taps.
-        groups: As in ``nn.Conv2d``.
-    """
+    """Convolution without bias, batch normalisation, ReLU; the size of the map is kept, so the kernel's side is odd."""
 
     def __init__(
         self, in_channels: int, out_channels: int, *, kernel: int = 1, dilation: int = 1, groups: int = 1

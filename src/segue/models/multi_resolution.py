@@ -1,4 +1,4 @@
-"""HRDA: one network sees a picture twice, whole at low resolution and in windows at high, and weighs both."""
+"""HRDA: one network sees a picture whole at low resolution and in windows at high resolution, and fuses both."""
 
 from collections.abc import Iterator
 from typing import cast
@@ -8,11 +8,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from segue.models.batch_norms import BatchNorm
 from segue.models.encoders.encoder import Encoder
 from segue.models.segmenter import Segmenter, by_domain
 from segue.ops.attention import MeetingPlan
 from segue.ops.resize import resize
-from segue.ops.windows import Window, cut, merge, window_grid
+from segue.ops.windows import Window, assemble, cut, window_grid
 from segue.types import HybridRules, Output, Supervised
 
 Size = tuple[int, int]
@@ -25,8 +26,8 @@ class MultiResolution(Segmenter):
     """A context pass over the shrunk picture and detail passes over full-resolution windows, fused by attention.
 
     In training mode one random window is seen in detail, the same for the whole batch, and the fused prediction
-    and the window's own share the loss. In evaluation mode, which is also a teacher's, overlapping windows cover
-    the picture. Nobody outside needs to know: windows and shares are in ``Output.supervised``.
+    and the window's own share the loss. In evaluation mode, in which a teacher always is, overlapping windows cover
+    the picture. Callers need not know: windows and shares are in ``Output.supervised``.
 
     Source: HRDA (Hoyer et al., ECCV 2022), section 3, equations 5 to 11; https://arxiv.org/abs/2204.13132.
 
@@ -34,10 +35,8 @@ class MultiResolution(Segmenter):
         The official code never draws the last possible window of a picture; here it is drawn like the others.
 
     Args:
-        encoder: Shared by context and detail.
-        head: Shared by context and detail; its ``stride`` says how many pixels a cell of its logits spans.
         attention_head: From the context's features to the attention, one map or one for each class; None
-            weighs both predictions alike.
+            weights both predictions equally.
         detail: Height and width of the detail window in pixels.
         context_scale: Factor on the picture's sides for the context pass; its inverse is a whole number.
         detail_share: The detail prediction's share of the loss; the fused one has the rest.
@@ -87,7 +86,7 @@ class MultiResolution(Segmenter):
         attention = self._attention(features, context)
         fused = self._fuse(context, attention, self._detail_everywhere(image), None)
         if image.shape[-2:] != size:
-            # What was added to reach the grid is taken off again, which only pixels can say exactly.
+            # The padding is cut off again, which is exact only at the picture's full resolution.
             fused = resize(fused, (image.shape[-2], image.shape[-1]))[..., : size[0], : size[1]]
         return Output(fused, features, embedding, [Supervised(fused)])
 
@@ -99,7 +98,6 @@ class MultiResolution(Segmenter):
         Args:
             images: Sources and targets (B,3,H,W), in this order.
             groups: As in ``types.Joint``.
-            rules: Who looks at whom.
 
         Yields:
             The source's output, then the target's.
@@ -115,7 +113,7 @@ class MultiResolution(Segmenter):
     def _trained(
         self, context_features: list[Tensor], detail_features: list[Tensor], window: Window
     ) -> Output:
-        """What a training pass predicts from the features of the context and of one detail window."""
+        """A training pass's predictions from the features of the context and of one detail window."""
         context, embedding = self.head(context_features)
         attention = self._attention(context_features, context)
         detail: Tensor = self.head(detail_features)[0]
@@ -131,15 +129,9 @@ class MultiResolution(Segmenter):
         return nn.Sequential(Shrink(self.shrinks), self.encoder)
 
     def draw_window(self, size: Size) -> Window:
-        """A random detail window on the grid.
+        """A random detail window on the grid; the whole picture if it is no larger than the window.
 
         Source: HRDA, section 3.2: offsets are multiples of the pixels under a cell of the context's prediction.
-
-        Args:
-            size: Height and width of the picture, multiples of the grid.
-
-        Returns:
-            Rows and columns; the whole picture where it is no larger than the window.
         """
         rows, columns = (self._draw_side(whole, side) for whole, side in zip(size, self.detail, strict=True))
         return rows, columns
@@ -150,7 +142,7 @@ class MultiResolution(Segmenter):
         return slice(start, start + side)
 
     def _on_grid(self, image: Tensor) -> Tensor:
-        """The picture, its right and lower border repeated until its sides are multiples of the grid."""
+        """The picture, padded by repeating its right and lower borders until its sides are multiples of the grid."""
         least = COARSEST * self.shrinks
         height, width = image.shape[-2:]
         below, right = (max(least, -(-side // self.grid) * self.grid) - side for side in (height, width))
@@ -170,7 +162,7 @@ class MultiResolution(Segmenter):
         return self.attention_head(features)[0].sigmoid()
 
     def _fuse(self, context: Tensor, attention: Tensor, detail: Tensor, window: Window | None) -> Tensor:
-        """Equations 8 to 10: resize what the context says and weigh the detail in, where there is any."""
+        """Equations 8 to 10: the resized context, and the detail weighted by attention where there is any."""
         size = (context.shape[-2] * self.shrinks, context.shape[-1] * self.shrinks)
         if window is not None:
             inside = torch.zeros_like(context[:1, :1])
@@ -190,12 +182,12 @@ class MultiResolution(Segmenter):
         windows = window_grid(size, self.detail, stride=(strides[0], strides[1]))
         cells = [_cells(window, self.head_stride) for window in windows]
         pieces = self._detail_of(cut(image, windows))
-        return merge(pieces, cells, size=(size[0] // self.head_stride, size[1] // self.head_stride))
+        return assemble(pieces, cells, size=(size[0] // self.head_stride, size[1] // self.head_stride))
 
     def _detail_of(self, parts: Tensor) -> Iterator[Tensor]:
-        """The detail prediction of every window (n,b,3,h,w) in turn; memory is needed for one, if that is exact.
+        """The detail prediction of each window (n,b,3,h,w), one window at a time to save memory where that is exact.
 
-        What normalises by its batch, as an official teacher does, has to see all windows as one batch.
+        A network that normalises by its batch, such as an official teacher, must see all windows as one batch.
         """
         batch = parts.shape[1]
         at_once = len(parts) if _uses_batch_statistics(self.encoder) else 1
@@ -224,7 +216,7 @@ def shrunk(image: Float[Tensor, "b 3 h w"], reduction: int) -> Float[Tensor, "b 
 
 
 def _cells(window: Window, pixels: int) -> Window:
-    """A window of pixels on a grid whose cells are that many pixels wide."""
+    """A window of pixels as a window of cells, each ``pixels`` wide."""
     rows, columns = window
     return (
         slice(rows.start // pixels, rows.stop // pixels),
@@ -238,8 +230,4 @@ def _joined(features: Iterator[list[Tensor]]) -> list[Tensor]:
 
 
 def _uses_batch_statistics(network: nn.Module) -> bool:
-    return any(
-        module.training
-        for module in network.modules()
-        if isinstance(module, nn.modules.batchnorm._BatchNorm)  # pyright: ignore[reportPrivateUsage]
-    )
+    return any(module.training for module in network.modules() if isinstance(module, BatchNorm))

@@ -1,192 +1,155 @@
-"""What other projects call the tensors of our networks, one table a project, readable in both directions."""
+"""The names that other projects give to the tensors of our networks: a table per project, used in both directions."""
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
 
 from segue.models.tensor_files import State
 
-Rule = tuple[str, tuple[str, ...]]
-"""A pattern of our names and the foreign name; two of them where the foreign project keeps two tensors apart.
+Rules = Mapping[str, str | tuple[str, str]]
+"""From our names to the foreign ones, of which the first match counts; two if the foreign project splits the tensor.
 
-``{stage}`` in the foreign name is our stage counted from 0, other braces are the pattern's named groups.
+``{rest}`` stands for any text, other braces for a number, which the foreign name repeats; there ``{stage}`` counts
+from 0, and ``{next}`` is the level counted from 1.
 """
 
-MMSEG: Sequence[Rule] = (
-    (r"encoder\.(?P<rest>.+)", ("backbone.{rest}",)),
-    (r"head\.(?P<rest>.+)", ("decode_head.{rest}",)),
-)
+MMSEG: Rules = {"encoder.{rest}": "backbone.{rest}", "head.{rest}": "decode_head.{rest}"}
 """SegFormer, DAFormer and DeepLab in DAFormer's repository."""
 
-MULTI_RESOLUTION: Sequence[Rule] = (
-    (r"encoder\.(?P<rest>.+)", ("backbone.{rest}",)),
-    (r"head\.(?P<rest>.+)", ("decode_head.head.{rest}",)),
-    (r"attention_head\.(?P<rest>.+)", ("decode_head.scale_attention.{rest}",)),
-)
+MULTI_RESOLUTION: Rules = {
+    "encoder.{rest}": "backbone.{rest}",
+    "head.{rest}": "decode_head.head.{rest}",
+    "attention_head.{rest}": "decode_head.scale_attention.{rest}",
+}
 """HRDA, and MIC on HRDA."""
 
-NVLABS: Sequence[Rule] = (
-    (r"encoder\.(?P<rest>.+)", ("backbone.{rest}",)),
-    (r"head\.linear_c\.(?P<level>\d)\.(?P<rest>.+)", ("decode_head.linear_c{next}.{rest}",)),
-    (r"head\.(?P<rest>.+)", ("decode_head.{rest}",)),
-)
+NVLABS: Rules = {
+    "encoder.{rest}": "backbone.{rest}",
+    "head.linear_c.{level}.{rest}": "decode_head.linear_c{next}.{rest}",
+    "head.{rest}": "decode_head.{rest}",
+}
 """SegFormer's own repository; its head fuses coarse to fine."""
 
-_HUGGING_FACE_HEAD: Sequence[Rule] = (
-    (r"head\.linear_fuse\.conv\.weight", ("decode_head.linear_fuse.weight",)),
-    (r"head\.linear_fuse\.bn\.(?P<rest>.+)", ("decode_head.batch_norm.{rest}",)),
-    (r"head\.linear_pred\.(?P<rest>.+)", ("decode_head.classifier.{rest}",)),
-)
+_HUGGING_FACE_HEAD: Rules = {
+    "head.linear_fuse.conv.weight": "decode_head.linear_fuse.weight",
+    "head.linear_fuse.bn.{rest}": "decode_head.batch_norm.{rest}",
+    "head.linear_pred.{rest}": "decode_head.classifier.{rest}",
+}
 
-_BLOCK = r"encoder\.block(?P<stage>\d)\.(?P<block>\d+)\."
+_BLOCK = "encoder.block{stage}.{block}."
 _SAVED = "segformer.encoder.block.{stage}.{block}."
 _LOADED = "segformer.stages.{stage}.blocks.{block}."
 
-HUGGING_FACE: Sequence[Rule] = (
-    (
-        r"encoder\.patch_embed(?P<stage>\d)\.norm\.(?P<rest>.+)",
-        ("segformer.encoder.patch_embeddings.{stage}.layer_norm.{rest}",),
-    ),
-    (
-        r"encoder\.patch_embed(?P<stage>\d)\.(?P<rest>.+)",
-        ("segformer.encoder.patch_embeddings.{stage}.{rest}",),
-    ),
-    (r"encoder\.norm(?P<stage>\d)\.(?P<rest>.+)", ("segformer.encoder.layer_norm.{stage}.{rest}",)),
-    (_BLOCK + r"norm(?P<which>\d)\.(?P<rest>.+)", (_SAVED + "layer_norm_{which}.{rest}",)),
-    (_BLOCK + r"attn\.q\.(?P<rest>.+)", (_SAVED + "attention.self.query.{rest}",)),
-    (
-        _BLOCK + r"attn\.kv\.(?P<rest>.+)",
-        (_SAVED + "attention.self.key.{rest}", _SAVED + "attention.self.value.{rest}"),
-    ),
-    (_BLOCK + r"attn\.sr\.(?P<rest>.+)", (_SAVED + "attention.self.sr.{rest}",)),
-    (_BLOCK + r"attn\.norm\.(?P<rest>.+)", (_SAVED + "attention.self.layer_norm.{rest}",)),
-    (_BLOCK + r"attn\.proj\.(?P<rest>.+)", (_SAVED + "attention.output.dense.{rest}",)),
-    (_BLOCK + r"mlp\.fc(?P<which>\d)\.(?P<rest>.+)", (_SAVED + "mlp.dense{which}.{rest}",)),
-    (_BLOCK + r"mlp\.(?P<rest>dwconv.+)", (_SAVED + "mlp.{rest}",)),
-    (r"head\.linear_c\.(?P<rest>.+)", ("decode_head.linear_c.{rest}",)),
-    *_HUGGING_FACE_HEAD,
-)
+HUGGING_FACE: Rules = {
+    "encoder.patch_embed{stage}.norm.{rest}": "segformer.encoder.patch_embeddings.{stage}.layer_norm.{rest}",
+    "encoder.patch_embed{stage}.{rest}": "segformer.encoder.patch_embeddings.{stage}.{rest}",
+    "encoder.norm{stage}.{rest}": "segformer.encoder.layer_norm.{stage}.{rest}",
+    _BLOCK + "norm{which}.{rest}": _SAVED + "layer_norm_{which}.{rest}",
+    _BLOCK + "attn.q.{rest}": _SAVED + "attention.self.query.{rest}",
+    _BLOCK + "attn.kv.{rest}": (_SAVED + "attention.self.key.{rest}", _SAVED + "attention.self.value.{rest}"),
+    _BLOCK + "attn.sr.{rest}": _SAVED + "attention.self.sr.{rest}",
+    _BLOCK + "attn.norm.{rest}": _SAVED + "attention.self.layer_norm.{rest}",
+    _BLOCK + "attn.proj.{rest}": _SAVED + "attention.output.dense.{rest}",
+    _BLOCK + "mlp.fc{which}.{rest}": _SAVED + "mlp.dense{which}.{rest}",
+    _BLOCK + "mlp.dwconv.{rest}": _SAVED + "mlp.dwconv.{rest}",
+    "head.linear_c.{rest}": "decode_head.linear_c.{rest}",
+    **_HUGGING_FACE_HEAD,
+}
 """Hugging Face's SegFormer, as its files are saved."""
 
-HUGGING_FACE_LOADED: Sequence[Rule] = (
-    (
-        r"encoder\.patch_embed(?P<stage>\d)\.norm\.(?P<rest>.+)",
-        ("segformer.stages.{stage}.patch_embeddings.layer_norm.{rest}",),
-    ),
-    (
-        r"encoder\.patch_embed(?P<stage>\d)\.(?P<rest>.+)",
-        ("segformer.stages.{stage}.patch_embeddings.{rest}",),
-    ),
-    (r"encoder\.norm(?P<stage>\d)\.(?P<rest>.+)", ("segformer.stages.{stage}.layer_norm.{rest}",)),
-    (_BLOCK + r"norm1\.(?P<rest>.+)", (_LOADED + "layernorm_before.{rest}",)),
-    (_BLOCK + r"norm2\.(?P<rest>.+)", (_LOADED + "layernorm_after.{rest}",)),
-    (_BLOCK + r"attn\.q\.(?P<rest>.+)", (_LOADED + "attention.q_proj.{rest}",)),
-    (
-        _BLOCK + r"attn\.kv\.(?P<rest>.+)",
-        (_LOADED + "attention.k_proj.{rest}", _LOADED + "attention.v_proj.{rest}"),
-    ),
-    (
-        _BLOCK + r"attn\.sr\.(?P<rest>.+)",
-        (_LOADED + "attention.sequence_reduction.sequence_reduction.{rest}",),
-    ),
-    (_BLOCK + r"attn\.norm\.(?P<rest>.+)", (_LOADED + "attention.sequence_reduction.layer_norm.{rest}",)),
-    (_BLOCK + r"attn\.proj\.(?P<rest>.+)", (_LOADED + "attention.o_proj.{rest}",)),
-    (_BLOCK + r"(?P<rest>mlp\..+)", (_LOADED + "{rest}",)),
-    (r"head\.linear_c\.(?P<rest>.+)", ("decode_head.linear_projections.{rest}",)),
-    *_HUGGING_FACE_HEAD,
-)
-"""The same as transformers 5 names the tensors in memory."""
+HUGGING_FACE_LOADED: Rules = {
+    "encoder.patch_embed{stage}.norm.{rest}": "segformer.stages.{stage}.patch_embeddings.layer_norm.{rest}",
+    "encoder.patch_embed{stage}.{rest}": "segformer.stages.{stage}.patch_embeddings.{rest}",
+    "encoder.norm{stage}.{rest}": "segformer.stages.{stage}.layer_norm.{rest}",
+    _BLOCK + "norm1.{rest}": _LOADED + "layernorm_before.{rest}",
+    _BLOCK + "norm2.{rest}": _LOADED + "layernorm_after.{rest}",
+    _BLOCK + "attn.q.{rest}": _LOADED + "attention.q_proj.{rest}",
+    _BLOCK + "attn.kv.{rest}": (_LOADED + "attention.k_proj.{rest}", _LOADED + "attention.v_proj.{rest}"),
+    _BLOCK + "attn.sr.{rest}": _LOADED + "attention.sequence_reduction.sequence_reduction.{rest}",
+    _BLOCK + "attn.norm.{rest}": _LOADED + "attention.sequence_reduction.layer_norm.{rest}",
+    _BLOCK + "attn.proj.{rest}": _LOADED + "attention.o_proj.{rest}",
+    _BLOCK + "mlp.{rest}": _LOADED + "mlp.{rest}",
+    "head.linear_c.{rest}": "decode_head.linear_projections.{rest}",
+    **_HUGGING_FACE_HEAD,
+}
+"""Hugging Face's SegFormer, as transformers 5 names the tensors in memory."""
 
 COARSE_TO_FINE = (NVLABS, HUGGING_FACE, HUGGING_FACE_LOADED)
-"""Projects whose SegFormer head concatenates the coarsest level first; ours begins with the finest."""
+"""Projects whose SegFormer head concatenates levels coarse to fine; ours begins with the finest."""
 
 FUSION = "head.linear_fuse.conv.weight"
 
 
-def foreign_names(name: str, rules: Sequence[Rule]) -> tuple[str, ...]:
-    """What a tensor of ours is called elsewhere: one name, or two for keys and values kept apart.
-
-    Args:
-        name: Ours.
-        rules: One of this file's tables.
-
-    Returns:
-        Nothing if the other project has no such tensor.
-    """
-    for pattern, templates in rules:
-        found = re.fullmatch(pattern, name)
-        if found:
-            groups: dict[str, str | int] = dict(found.groupdict())
+def foreign_names(name: str, rules: Rules) -> tuple[str, ...]:
+    """A tensor's foreign name, or two if keys and values are separate; empty if the other project lacks the tensor."""
+    for own, foreign in rules.items():
+        match = _pattern(own).fullmatch(name)
+        if match:
+            groups: dict[str, str | int] = dict(match.groupdict())
             if "stage" in groups:
                 groups["stage"] = int(groups["stage"]) - 1
             if "level" in groups:
                 groups["next"] = int(groups["level"]) + 1
+            templates = (foreign,) if isinstance(foreign, str) else foreign
             return tuple(template.format(**groups) for template in templates)
     return ()
 
 
-def to_ours(
-    state: Mapping[str, Tensor], names: Sequence[str], rules: Sequence[Rule]
-) -> tuple[State, list[str]]:
-    """Foreign tensors under our names.
+@cache
+def _pattern(template: str) -> re.Pattern[str]:
+    numbers = re.sub(r"\\{(stage|block|level|which)\\}", r"(?P<\1>\\d+)", re.escape(template))
+    return re.compile(numbers.replace(r"\{rest\}", "(?P<rest>.+)"))
 
-    Args:
-        state: The foreign ones.
-        names: Ours, of the network that is to be filled.
-        rules: One of this file's tables.
 
-    Returns:
-        What was found of ours, and the foreign names that nothing of ours corresponds to.
+def to_ours(state: Mapping[str, Tensor], names: Sequence[str], rules: Rules) -> tuple[State, list[str]]:
+    """Foreign tensors under our names, and the foreign names that have no counterpart.
+
+    ``names`` are ours, for all tensors of the network that is to be filled.
     """
-    found: State = {}
+    renamed: State = {}
     used: set[str] = set()
     for name in names:
         parts = foreign_names(name, rules)
         if parts and all(part in state for part in parts):
             tensors = [state[part] for part in parts]
-            found[name] = tensors[0] if len(tensors) == 1 else torch.cat(tensors)
+            renamed[name] = tensors[0] if len(tensors) == 1 else torch.cat(tensors)
             used |= set(parts)
-    _turn_levels(found, rules)
-    return found, [name for name in state if name not in used]
+    _turn_levels(renamed, rules)
+    return renamed, [name for name in state if name not in used]
 
 
-def _turn_levels(state: State, rules: Sequence[Rule]) -> None:
-    """Put the levels that the fusing convolution takes in into the other order, where the projects differ."""
+def _turn_levels(state: State, rules: Rules) -> None:
+    """Reverse the order of the fusing convolution's input levels, where the projects differ."""
     if rules in COARSE_TO_FINE and FUSION in state:
         state[FUSION] = state[FUSION].unflatten(1, (4, -1)).flip(1).flatten(1, 2)
 
 
 def from_new_mmseg(state: Mapping[str, Tensor]) -> State:
-    """The encoder's names in mmsegmentation from 0.20 on, to those that the authors' files have.
+    """Tensors with the encoder's names of mmsegmentation 0.20 and later, renamed as in the authors' files.
 
     There, query, key and value are one tensor, and the linear layers of the feed-forward part are 1x1
-    convolutions.
-
-    Args:
-        state: With or without ``backbone.`` in front.
-
-    Returns:
-        All tensors; what is not of the encoder stays as it is.
+    convolutions. Names may begin with ``backbone.``; tensors outside the encoder stay as they are.
     """
-    found: State = {}
+    renamed: State = {}
     for name, value in state.items():
         match = re.fullmatch(
             r"(?P<front>backbone\.)?layers\.(?P<stage>\d)\.(?P<place>\d)\.(?P<rest>.+)", name
         )
         if match is None:
-            found[name] = value
+            renamed[name] = value
             continue
         front, stage, rest = match["front"] or "", int(match["stage"]) + 1, match["rest"]
         if match["place"] == "0":
             new = rest.replace("projection.", "proj.")
-            found[f"{front}patch_embed{stage}.{new}"] = value
+            renamed[f"{front}patch_embed{stage}.{new}"] = value
         elif match["place"] == "2":
-            found[f"{front}norm{stage}.{rest}"] = value
+            renamed[f"{front}norm{stage}.{rest}"] = value
         else:
-            found |= _new_mmseg_block(f"{front}block{stage}", rest, value)
-    return found
+            renamed |= _new_mmseg_block(f"{front}block{stage}", rest, value)
+    return renamed
 
 
 def _new_mmseg_block(front: str, rest: str, value: Tensor) -> State:

@@ -1,4 +1,4 @@
-"""Checkpoints of the official implementations: what is in a file, and its weights under our names."""
+"""Checkpoints of the official implementations: recognising a file, and reading its weights under our names."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -16,28 +16,28 @@ from segue.models.tensor_files import State, check_fit, read_content, tensors_of
 Part = Literal["student", "teacher"]
 
 PREFIXES = {"student": "model.", "teacher": "ema_model."}
-"""How the names of either network begin in a checkpoint of DAFormer, HRDA or MIC."""
+"""How tensor names of either network begin in a checkpoint of DAFormer, HRDA or MIC."""
 
 UNUSED = ("decode_head.conv_seg.",)
-"""What SegFormer's files hold beside their classifier and never use."""
+"""Tensors that SegFormer's files hold beside their classifier and never use."""
 
 HRDA_DETAIL = (512, 512)
 """The detail window that the published HRDA and MIC checkpoints were trained with."""
 
 RESNETS = {6: "resnet50_v1c", 23: "resnet101_v1c"}
-"""By the blocks of the third stage."""
+"""ResNets by the number of blocks in their third stage."""
 
 
 @dataclass(frozen=True)
 class Recognised:
-    """What a file turned out to be.
+    """The content of a recognised file.
 
     Attributes:
         kind: "encoder", "segformer", "daformer", "hrda", "deeplab_v2" or "deeplab_v3plus".
-        source: Whose naming it has, in words.
-        part: Which network of a checkpoint was taken; None where a file holds one.
-        network: The arguments of ``build_segmenter``; of an encoder alone, its name.
-        state: Its tensors under our names, complete.
+        source: The project whose naming it has, in words.
+        part: The network that was taken from a checkpoint; None where a file holds one.
+        network: The arguments of ``build_segmenter``; for an encoder alone, its name.
+        state: All its tensors under our names.
         classes: The class names that the file states; empty if it does not.
         colours: Their colours, likewise.
         step: Training steps that the file states; 0 if it does not.
@@ -62,12 +62,9 @@ def read_official(path: Path, *, part: Part = "student") -> Recognised:
         path: A ``.pth`` or ``.safetensors`` file, or a folder in Hugging Face's layout.
         part: Which network of a checkpoint with several.
 
-    Returns:
-        The network's weights under our names.
-
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged, strange, or not complete.
+        ValueError: If it is damaged, unknown or incomplete.
     """
     if path.is_dir():
         path = path / "model.safetensors"
@@ -81,17 +78,17 @@ def read_official(path: Path, *, part: Part = "student") -> Recognised:
     network = _arguments(state, rules, path)
     with torch.device("meta"):
         ours = build_segmenter(**network)
-    found, left = naming.to_ours(state, list(ours.state_dict()), rules)
+    renamed, left = naming.to_ours(state, list(ours.state_dict()), rules)
     has_spare = network["head"] == "segformer"
     strange = {name: state[name] for name in left if not (has_spare and name.startswith(UNUSED))}
-    check_fit(ours, {**found, **strange}, path)
+    check_fit(ours, {**renamed, **strange}, path)
     classes, colours, step = _stated(content, int(network["num_classes"]))
     kind = "hrda" if network["multi_resolution"] else str(network["head"])
-    return Recognised(kind, source, taken, network, found, classes, colours, step)
+    return Recognised(kind, source, taken, network, renamed, classes, colours, step)
 
 
 def _network(state: State, part: Part, path: Path) -> tuple[State, Part | None]:
-    """The tensors of one network; None where the file holds just one."""
+    """The tensors of one network, and which one it is; None if the file holds only one."""
     own = {name: value for name, value in state.items() if name.startswith(PREFIXES[part])}
     if own:
         return {name.removeprefix(PREFIXES[part]): value for name, value in own.items()}, part
@@ -104,14 +101,14 @@ def _network(state: State, part: Part, path: Path) -> tuple[State, Part | None]:
 
 
 def _encoder(state: State, path: Path) -> Recognised:
-    name = _mit_name(state, "", path)
+    name = _mit_name(state, path)
     encoder = build_encoder(name)
     own = {n: value for n, value in state.items() if not n.startswith(encoder.classifier_names)}
     check_fit(encoder, own, path)
     return Recognised("encoder", "the authors' ImageNet weights", None, {"encoder": name}, own)
 
 
-def _naming(state: State, path: Path) -> tuple[Sequence[naming.Rule], str]:
+def _naming(state: State, path: Path) -> tuple[naming.Rules, str]:
     probes = (
         ("decode_head.head.", naming.MULTI_RESOLUTION, "HRDA or MIC"),
         ("decode_head.linear_c1.", naming.NVLABS, "SegFormer's repository"),
@@ -128,7 +125,7 @@ def _naming(state: State, path: Path) -> tuple[Sequence[naming.Rule], str]:
     )
 
 
-def _arguments(state: State, rules: Sequence[naming.Rule], path: Path) -> dict[str, Any]:
+def _arguments(state: State, rules: naming.Rules, path: Path) -> dict[str, Any]:
     """The arguments of ``build_segmenter``, read from names and shapes."""
     network: dict[str, Any] = {"encoder": _encoder_name(state, rules, path), "multi_resolution": None}
     prefix = "decode_head."
@@ -143,7 +140,7 @@ def _arguments(state: State, rules: Sequence[naming.Rule], path: Path) -> dict[s
     return network
 
 
-def _encoder_name(state: State, rules: Sequence[naming.Rule], path: Path) -> str:
+def _encoder_name(state: State, rules: naming.Rules, path: Path) -> str:
     if "backbone.stem.0.weight" in state:
         blocks = _count(state, r"backbone\.layer3\.(\d+)\.")
         if blocks in RESNETS:
@@ -156,14 +153,14 @@ def _encoder_name(state: State, rules: Sequence[naming.Rule], path: Path) -> str
         for block in range(max(sum(depths) for _, depths in mit.SIZES.values())):
             key = f"block{stage}.{block}.norm1.weight"
             own[key] = state.get(naming.foreign_names(f"encoder.{key}", rules)[0])
-    return _mit_name({name: value for name, value in own.items() if value is not None}, "", path)
+    return _mit_name({name: value for name, value in own.items() if value is not None}, path)
 
 
-def _mit_name(state: State, prefix: str, path: Path) -> str:
+def _mit_name(state: State, path: Path) -> str:
     """The mix transformer's size, from its channels and blocks."""
-    widths = [state.get(f"{prefix}patch_embed{stage}.proj.weight") for stage in range(1, 5)]
+    widths = [state.get(f"patch_embed{stage}.proj.weight") for stage in range(1, 5)]
     dims = tuple(0 if weight is None else len(weight) for weight in widths)
-    depths = tuple(_count(state, rf"{prefix}block{stage}\.(\d+)\.") for stage in range(1, 5))
+    depths = tuple(_count(state, rf"block{stage}\.(\d+)\.") for stage in range(1, 5))
     for name, size in mit.SIZES.items():
         if size == (dims, depths):
             return name
@@ -213,11 +210,11 @@ def _context(head: State) -> str:
 
 
 def _count(state: State, pattern: str) -> int:
-    return len({found[1] for name in state if (found := re.match(pattern, name))})
+    return len({match[1] for name in state if (match := re.match(pattern, name))})
 
 
 def _stated(content: Any, count: int) -> tuple[Sequence[str], Sequence[Sequence[int]], int]:
-    """Class names, their colours and the step, as far as a checkpoint's ``meta`` states them plausibly."""
+    """Class names, their colours and the step, as far as a checkpoint's ``meta`` states plausible ones."""
     meta = cast(dict[str, Any], content).get("meta") if isinstance(content, dict) else None
     known = cast(dict[str, Any], meta) if isinstance(meta, dict) else {}
     names, colours, step = known.get("CLASSES"), known.get("PALETTE"), known.get("iter")

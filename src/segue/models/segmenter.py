@@ -19,11 +19,11 @@ class Segmenter(nn.Module):
     """An encoder and a head as one network.
 
     Args:
-        encoder: Image to four maps, fine to coarse.
-        head: The four maps to logits and the embedding before the classifier.
+        encoder: From an image to four maps, fine to coarse.
+        head: From the four maps to logits and the embedding before the classifier.
 
     Attributes:
-        shrinks: By what the sides of pictures are divided before the encoder makes ``Output.features`` of them.
+        shrinks: Downscaling factor of the pictures' sides before the encoder makes ``Output.features`` of them.
     """
 
     encoder: Encoder
@@ -43,13 +43,12 @@ class Segmenter(nn.Module):
     def together(self, images: list[Tensor], groups: Tensor | None, rules: HybridRules) -> Iterator[Output]:
         """Predict source and target pictures in one pass in which their tokens meet.
 
-        The head sees either domain by itself, when its output is asked for, so that its batch statistics stay those
+        The head sees either domain separately, when its output is asked for, so that its batch statistics stay those
         of one domain.
 
         Args:
             images: Sources and targets (B,3,H,W), in this order.
             groups: As in ``types.Joint``.
-            rules: Who looks at whom.
 
         Yields:
             The source's output, then the target's.
@@ -60,10 +59,7 @@ class Segmenter(nn.Module):
             yield Output(logits, own, embedding, [Supervised(logits)])
 
     def without_each_layer(self, image: Tensor) -> Iterator[tuple[str | None, Tensor]]:
-        """The logits with each of the encoder's blocks in turn left out, then the network's own.
-
-        Args:
-            image: Normalised images (B,3,H,W).
+        """The logits of normalised images with each of the encoder's blocks left out in turn, then the network's own.
 
         Yields:
             The name of the block that is left out, None for none, and the logits.
@@ -79,31 +75,24 @@ class Segmenter(nn.Module):
         return cast(Head, self.head).embedding_channels
 
     def feature_network(self) -> nn.Module:
-        """From an image to ``Output.features``, for whoever wants a frozen copy to compare with."""
+        """From an image to ``Output.features``, for terms that compare with a frozen copy."""
         return self.encoder
 
 
 def by_domain(features: list[Tensor]) -> list[list[Tensor]]:
-    """Maps of sources and targets together, taken apart again: the source's levels, then the target's."""
+    """Joint maps of sources and targets, split again: the source's levels, then the target's."""
     halves = [level.chunk(2) for level in features]
     return [[half[domain] for half in halves] for domain in (0, 1)]
 
 
 def segmentation_loss(output: Output, view: View) -> Float[Tensor, ""]:
-    """The loss of every supervised prediction on the part of the label that it covers, times its share.
+    """The sum over all supervised predictions of the loss on the part of the label that each covers, times its share.
 
     Ignored pixels and pixels of weight zero count in the mean's denominator, so a view with few trusted
     pixels teaches little; with ``mean_over="labelled"`` ignored ones do not.
 
     Source: DAFormer (Hoyer et al., CVPR 2022), equations 1 and 3, and its official loss reduction. The code of DACS
     (Tranheden et al., WACV 2021) averages over all pixels on the mixed view and over labelled ones on the source.
-
-    Args:
-        output: What the network predicts for the view's image.
-        view: Its label, and its weight and loss where it has its own.
-
-    Returns:
-        The sum over the predictions.
 
     Raises:
         ValueError: If the view has no label.

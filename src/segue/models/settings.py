@@ -11,8 +11,8 @@ from segue.settings import Count, Settings, Share
 class MultiResolutionSettings(Settings):
     """HRDA: the whole crop at low resolution and a window of it in detail (``MultiResolution``)."""
 
-    detail: Share = 0.5  # sides of the detail window, of the crop's
-    context_scale: Share = 0.5  # s: how much the crop is shrunk for the context
+    detail: Share = 0.5  # the detail window's sides as a share of the crop's
+    context_scale: Share = 0.5  # 1/s: the context's sides as a share of the crop's
     detail_share: Share = 0.1  # lambda_d: the detail's share of the loss
     overlap: Annotated[float, Field(ge=0.0, lt=1.0)] = (
         0.5  # of detail windows in evaluation and for a teacher
@@ -30,15 +30,17 @@ class NetworkSettings(Settings):
     dropout: Share = 0.1
     drop_path: Share = 0.1
     multi_resolution: MultiResolutionSettings | None = None
-    weights: Path | None = None  # of the encoder; None starts from random numbers
-    start: Path | None = None  # a run or model folder whose whole network training starts from
-    checkpoint_stages: list[int] = []  # of the encoder: computed again for the gradient, to save memory
+    weights: Path | None = None  # the encoder's; None starts from random numbers
+    start: Path | None = None  # a run or model folder: training starts from its whole network
+    checkpoint_stages: list[
+        int
+    ] = []  # encoder stages that are computed again for the gradient, to save memory
     # Whose batch statistics the saved and the scored network keep: as the training steps left them ("trained"),
     # estimated again on the target's training pictures ("target"), or the target's own from the start ("domain").
     statistics: Literal["trained", "target", "domain"] = "trained"
 
     def arguments(self, *, classes: int, crop: tuple[int, int]) -> dict[str, Any]:
-        """What ``build_segmenter`` is called with for crops of that size; a model's card keeps it."""
+        """The arguments of ``build_segmenter`` for crops of that size; a model's card keeps them."""
         chosen = self.model_dump(exclude={"weights", "start", "checkpoint_stages", "statistics"})
         if chosen["multi_resolution"] is not None:
             share = chosen["multi_resolution"]["detail"]

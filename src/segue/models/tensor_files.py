@@ -16,13 +16,9 @@ State = dict[str, Tensor]
 
 
 def read_state(path: Path) -> State:
-    """The tensors of a weights file by name.
+    """The tensors of a ``.safetensors`` or PyTorch file by name, on the CPU, in the file's precision.
 
-    Args:
-        path: A ``.safetensors`` file, or a PyTorch file; the latter is read without executing anything in it.
-
-    Returns:
-        Tensors on the CPU, in the file's precision.
+    Nothing in the file is executed.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -32,13 +28,7 @@ def read_state(path: Path) -> State:
 
 
 def read_content(path: Path) -> Any:
-    """What a weights file holds: tensors in plain containers, and nothing else.
-
-    Args:
-        path: A ``.safetensors`` file, or a PyTorch file; the latter is read without executing anything in it.
-
-    Returns:
-        Usually a dictionary.
+    """The content of a ``.safetensors`` or PyTorch file, tensors in plain containers; nothing in it is executed.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -79,11 +69,7 @@ def read_content(path: Path) -> Any:
 
 
 def tensors_of(content: Any, path: Path) -> State:
-    """The tensors of what a file holds, bare or under "state_dict" or "model".
-
-    Args:
-        content: From ``read_content``.
-        path: Where it comes from, for the message.
+    """The tensors in a file's content, bare or under "state_dict" or "model"; ``path`` is for the message.
 
     Raises:
         ValueError: If there are none, or something else is among them.
@@ -102,11 +88,6 @@ def tensors_of(content: Any, path: Path) -> State:
 def check_fit(network: nn.Module, state: State, path: Path) -> None:
     """Refuse tensors that are not exactly a network's; counters of batch normalisation may be missing.
 
-    Args:
-        network: What they are for.
-        state: Tensors by name.
-        path: Where they come from, for the message.
-
     Raises:
         ValueError: If a name is missing or unexpected, or a shape differs; the message counts and names them.
     """
@@ -117,6 +98,6 @@ def check_fit(network: nn.Module, state: State, path: Path) -> None:
         "unexpected": [n for n in state if n not in own],
         "of another shape": [n for n in own if n in shared and own[n].shape != state[n].shape],
     }
-    found = [f"{len(names)} {fault} ({', '.join(names[:3])})" for fault, names in faults.items() if names]
-    if found:
-        raise ValueError(f"{path}: not the weights of this {type(network).__name__}: {'; '.join(found)}")
+    said = [f"{len(names)} {fault} ({', '.join(names[:3])})" for fault, names in faults.items() if names]
+    if said:
+        raise ValueError(f"{path}: not the weights of this {type(network).__name__}: {'; '.join(said)}")

@@ -1,4 +1,4 @@
-"""Weights in files: pretrained encoders in, trained models out and in."""
+"""Weights in files: pretrained encoders, trained models, and the student with the weights that it starts from."""
 
 import hashlib
 import json
@@ -16,13 +16,14 @@ from segue.models.batch_norms import AS_TRAINED
 from segue.models.build import build_segmenter
 from segue.models.encoders.encoder import Encoder
 from segue.models.segmenter import Segmenter
+from segue.models.settings import NetworkSettings
 from segue.models.tensor_files import check_fit, read_state
 
 MODEL_FILE = "model.safetensors"
 CARD_FILE = "card.json"
 
 LATER = {"batch_statistics"}
-"""What cards of earlier versions do not say."""
+"""Keys that cards of earlier versions lack."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,10 @@ class Card:
 
     Attributes:
         classes: Class names, by training id.
-        colours: Their colours, 0 to 255.
-        mean: What is taken off each colour channel, in 0 to 255.
+        mean: What is subtracted from each colour channel, in 0 to 255.
         std: What each colour channel is then divided by.
         network: The arguments of ``build_segmenter``.
         prediction: How the target's pictures are predicted: what ``evaluate.plan.Plan.protocol`` wrote.
-        recipe: The recipe that trained it.
-        step: Training steps done.
         versions: Versions of the software that wrote it.
         batch_statistics: Whose batch statistics the weights hold, see ``batch_norms``; None without batch norms.
     """
@@ -55,12 +53,9 @@ class Card:
 
 
 def save_model(folder: Path, segmenter: nn.Module, card: Card) -> None:
-    """Write a model folder: weights and card, each complete or not there at all.
+    """Write a model folder: weights and card, each complete or not there at all; an older model is replaced.
 
-    Args:
-        folder: Made if it does not exist; an older model in it is replaced.
-        segmenter: The network that ``card.network`` describes.
-        card: What is to be known about it.
+    ``card.network`` describes the segmenter.
     """
     state = {name: value.detach().cpu().contiguous() for name, value in segmenter.state_dict().items()}
     write_bytes(folder / MODEL_FILE, save(state))
@@ -68,13 +63,7 @@ def save_model(folder: Path, segmenter: nn.Module, card: Card) -> None:
 
 
 def load_model(folder: Path) -> tuple[Segmenter, Card]:
-    """Read a model folder; the network comes in evaluation mode.
-
-    Args:
-        folder: What ``save_model`` wrote.
-
-    Returns:
-        The network and its card.
+    """The network, in evaluation mode, and the card that ``save_model`` wrote.
 
     Raises:
         FileNotFoundError: If the folder, its card or its weights do not exist.
@@ -101,17 +90,13 @@ def model_folder(folder: Path) -> Path:
     return folder if (folder / MODEL_FILE).is_file() else folder / "model"
 
 
-def digest(folder: Path) -> str:
-    """A short name of a model's weights, from their file: other weights have another one."""
+def weights_digest(folder: Path) -> str:
+    """A short fingerprint of a model's weights file."""
     return hashlib.sha256((model_folder(folder) / MODEL_FILE).read_bytes()).hexdigest()[:16]
 
 
 def load_start(segmenter: Segmenter, folder: Path) -> None:
-    """Fill a whole network with the weights of a trained one, encoder and head.
-
-    Args:
-        segmenter: The network to fill.
-        folder: A model folder, or a run folder with one in it.
+    """Fill a whole network, encoder and head, with the weights of a model folder or of a run folder's model.
 
     Raises:
         FileNotFoundError: If there is no model.
@@ -126,13 +111,12 @@ def load_start(segmenter: Segmenter, folder: Path) -> None:
 def load_encoder(encoder: Encoder, path: Path) -> None:
     """Fill an encoder with pretrained weights; every parameter must be in the file, in its shape.
 
-    What the file holds for the ImageNet classifier is left out: names beginning with one of the encoder's
+    Tensors of the ImageNet classifier are skipped: their names begin with one of the encoder's
     ``classifier_names``. Half-precision weights are widened.
 
     Args:
-        encoder: One of ``ENCODERS``.
         path: A ``.safetensors`` file, or a PyTorch file of tensors only; bare, or under "state_dict" or
-            "model". Of a folder, the file ``model.safetensors`` is read.
+            "model". In a folder, the file ``model.safetensors`` is read.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -141,6 +125,26 @@ def load_encoder(encoder: Encoder, path: Path) -> None:
     state = encoder.translated(read_state(path / MODEL_FILE if path.is_dir() else path))
     check_fit(encoder.pretrained, state, path)
     encoder.pretrained.load_state_dict(state, strict=False)
+
+
+def build_student(settings: NetworkSettings, *, classes: int, crop: tuple[int, int]) -> Segmenter:
+    """The network that a run trains, with its starting weights; random ones follow from torch's current seed.
+
+    Args:
+        classes: The number of classes.
+        crop: Height and width of training crops.
+
+    Raises:
+        FileNotFoundError: If a file of weights is missing.
+        ValueError: If weights do not fit the network.
+    """
+    student = build_segmenter(**settings.arguments(classes=classes, crop=crop))
+    student.encoder.checkpointed = tuple(settings.checkpoint_stages)
+    if settings.weights is not None:
+        load_encoder(student.encoder, settings.weights)
+    if settings.start is not None:
+        load_start(student, settings.start)
+    return student
 
 
 def _read_card(path: Path) -> Card:

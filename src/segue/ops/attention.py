@@ -1,8 +1,8 @@
 """Hybrid attention: tokens of a source and a target picture look at keys of both domains, within their group.
 
-Two evaluations of the same function. ``DenseMeeting`` computes all scores and masks those of other groups, in
-kernels that every device has. ``SortedMeeting`` brings the tokens of a group together first and computes nothing
-else: with two equal groups this is the arithmetic of plain attention.
+There are two implementations of the same function. ``DenseMeeting`` computes all scores and masks those of other
+groups, with kernels that every device has. ``SortedMeeting`` first brings the tokens of a group together and computes
+only the scores that count: two equal groups cost as much as plain attention.
 
 Source: STCT + MHA, sections 3.2 and 3.3, equations 3 to 7.
 """
@@ -23,24 +23,23 @@ Attend: TypeAlias = Callable[[Tensor, Tensor, int], Tensor]
 """``(query (2B,N,C), key and value side by side (2B,M,2C), heads) -> (2B,N,C)``; sources first, then targets."""
 
 Side: TypeAlias = tuple[tuple[int, ...], bool, bool]
-"""Domains whose queries can be treated as one, whether they look over, and whether groups divide them."""
-
+"""Domains whose queries can be treated as one, whether they look at the other domain too, and whether groups divide
+them."""
 
 STAGES = 4
-"""An encoder has four."""
+"""The number of an encoder's stages."""
 
 BOTH = 2
 """The group of tokens that stand for no place in the picture, such as a class token: they belong to either group."""
 
 
 class DenseMeeting:
-    """All scores, with those that do not count masked.
+    """Attention in which all scores are computed and those that do not count are masked.
 
     Args:
         query_groups: The group of every query, of the source and of the target: 0, 1 or ``BOTH``; None if all tokens
             may meet.
         key_groups: The same for keys.
-        rules: Who looks at whom.
     """
 
     def __init__(
@@ -57,7 +56,7 @@ class DenseMeeting:
     def __call__(
         self, query: Float[Tensor, "b2 n c"], key_value: Float[Tensor, "b2 m d"], heads: int
     ) -> Float[Tensor, "b2 n c"]:
-        """Mix the values that every query may look at."""
+        """Average the values at the keys that each query may look at, weighted by attention."""
         queries = _split(query, heads).chunk(2)
         key, value = key_value.chunk(2, dim=-1)
         keys, values = (_split(tokens, heads).chunk(2) for tokens in (key, value))
@@ -76,7 +75,7 @@ class DenseMeeting:
         return torch.cat(mixed).transpose(1, 2).flatten(2)
 
     def _mask(self, domain: int, looks_over: bool, keys: int, like: Tensor) -> Tensor | None:
-        """Booleans, or numbers to add to the scores where the domains do not count alike."""
+        """Booleans; where the domains have different weight, numbers to add to the scores instead."""
         allowed = self.allowed[domain]
         if not looks_over or self.rules.bias == 0:
             return allowed
@@ -104,10 +103,10 @@ class Meetings:
     """Sets of queries that look at the same keys, one set after the other.
 
     Attributes:
-        queries: Every query exactly once, by its place in (2, B, N).
-        query_sizes: How many belong to each set.
-        keys: The keys of each set, by their place in (2, B, M); a key may belong to several.
-        key_sizes: How many belong to each set.
+        queries: Every query exactly once, as its index into the flattened (2, B, N).
+        query_sizes: The number of queries in each set.
+        keys: The keys of each set, as indices into the flattened (2, B, M); a key may belong to several sets.
+        key_sizes: The number of keys in each set.
         foreign: For each set, which of its keys are of the other domain; None where that does not matter.
     """
 
@@ -119,14 +118,9 @@ class Meetings:
 
 
 class SortedMeeting:
-    """The scores that count, and no others: tokens of a group are brought together first.
+    """Attention that computes only the scores that count, by bringing the tokens of a group together first.
 
-    Building it needs the groups' sizes on the host, so it is meant for the processor.
-
-    Args:
-        query_groups: The group of every query, of the source and of the target.
-        key_groups: The same for keys.
-        rules: Who looks at whom.
+    Building it needs the groups' sizes on the host, so it is meant for the CPU.
     """
 
     def __init__(
@@ -140,19 +134,19 @@ class SortedMeeting:
     def __call__(
         self, query: Float[Tensor, "b2 n c"], key_value: Float[Tensor, "b2 m d"], heads: int
     ) -> Float[Tensor, "b2 n c"]:
-        """Mix the values that every query may look at."""
-        found = self.meetings
-        queries = permuted(query.flatten(0, 1), found.queries, self.back).split(found.query_sizes)
-        keys = key_value.flatten(0, 1)[found.keys].split(found.key_sizes)
+        """Average the values at the keys that each query may look at, weighted by attention."""
+        sets = self.meetings
+        queries = permuted(query.flatten(0, 1), sets.queries, self.back).split(sets.query_sizes)
+        keys = key_value.flatten(0, 1)[sets.keys].split(sets.key_sizes)
         mixed: list[Tensor] = []
-        for some, theirs, foreign in zip(queries, keys, found.foreign, strict=True):
+        for some, theirs, foreign in zip(queries, keys, sets.foreign, strict=True):
             key, value = theirs[None].chunk(2, dim=-1)
             bias = None if foreign is None else (foreign * self.rules.bias).to(some.dtype)[None, None, None]
             attended = F.scaled_dot_product_attention(
                 _split(some[None], heads), _split(key, heads), _split(value, heads), attn_mask=bias
             )
             mixed.append(attended[0].transpose(0, 1).flatten(1))
-        return permuted(torch.cat(mixed), self.back, found.queries).view_as(query)
+        return permuted(torch.cat(mixed), self.back, sets.queries).view_as(query)
 
 
 @dataclass
@@ -162,9 +156,8 @@ class MeetingPlan:
     Attributes:
         groups: (D,2,B,H,W) in {0, 1}: one draw for all blocks, one for each stage, or one for each block; None if
             all tokens may meet.
-        rules: Who looks at whom.
-        is_sorted: Whether tokens of a group are brought together; None does so on the processor alone, as sorting
-            needs to know the groups' sizes on the host, for which an accelerator would have to wait.
+        is_sorted: Whether tokens are sorted by group; None: only on the CPU, as sorting needs the groups' sizes on the
+            host, for which an accelerator would have to wait.
     """
 
     groups: UInt8[Tensor, "d 2 b h w"] | None
@@ -203,7 +196,7 @@ class MeetingPlan:
 
 
 def _sampled(groups: UInt8[Tensor, "2 b h w"], grid: tuple[int, int]) -> UInt8[Tensor, "2 b n"]:
-    """The group of every cell: that of its upper left pixel, so that coarser grids are parts of finer ones."""
+    """The group of each cell's upper left pixel, so that a coarse grid is a subset of a finer one."""
     return F.interpolate(groups.float(), grid, mode="nearest").to(torch.uint8).flatten(2)
 
 
@@ -212,22 +205,15 @@ def meetings(
 ) -> Meetings:
     """Sort queries into sets that look at the same keys.
 
-    Args:
-        query_groups: The group of every query, of the source and of the target.
-        key_groups: The same for keys.
-        rules: Who looks at whom.
-
-    Returns:
-        No set is empty, and none is without keys: queries whose group has no key look at all of their own
-        picture.
+    No set is empty, and none lacks keys: queries whose group has no key look at all of their own picture.
     """
-    found = [
+    sets = [
         entry
         for pair in range(query_groups.shape[1])
         for side in _sides(rules)
         for entry in _sets(query_groups, key_groups, pair, side, has_bias=rules.bias != 0)
     ]
-    queries, keys, foreign = zip(*found, strict=True)
+    queries, keys, foreign = zip(*sets, strict=True)
     return Meetings(
         torch.cat(queries),
         [len(some) for some in queries],
@@ -242,7 +228,7 @@ def _sets(
 ) -> list[tuple[Tensor, Tensor, Tensor | None]]:
     """Queries, keys, and which keys are foreign, for each group of one side of a pair."""
     domains, looks_over, is_grouped = side
-    found: list[tuple[Tensor, Tensor, Tensor | None]] = []
+    sets: list[tuple[Tensor, Tensor, Tensor | None]] = []
     for group in (0, 1, BOTH) if is_grouped else (None,):
         queries = _places(query_groups, pair, domains, (group,))
         if not len(queries):
@@ -251,15 +237,16 @@ def _sets(
         keys = _places(key_groups, pair, (0, 1) if looks_over else domains, seen)
         if not len(keys):  # the group has no key: its queries look at all of their own picture
             of = queries // query_groups[0].numel()
-            found += [(queries[of == d], _places(key_groups, pair, (d,), (None,)), None) for d in domains]
+            sets += [(queries[of == d], _places(key_groups, pair, (d,), (None,)), None) for d in domains]
             continue
         is_uneven = looks_over and has_bias
         foreign = keys // key_groups[0].numel() != domains[0] if is_uneven else None
-        found.append((queries, keys, foreign))
-    return found
+        sets.append((queries, keys, foreign))
+    return sets
 
 
 def _sides(rules: HybridRules) -> list[Side]:
+    # Without a bias both domains' queries see the same keys with the same scores: one call serves both.
     if rules.direction == "bidirectional" and rules.bias == 0:
         return [((0, 1), True, True)]
     return [((domain,), over, over or rules.groups_itself) for domain, over in enumerate(rules.is_hybrid)]
@@ -308,11 +295,5 @@ class _Permuted(torch.autograd.Function):
 def permuted(
     rows: Float[Tensor, "n c"], order: Int64[Tensor, " n"], back: Int64[Tensor, " n"]
 ) -> Float[Tensor, "n c"]:
-    """Rows in another order.
-
-    Args:
-        rows: Any.
-        order: A permutation: row ``order[i]`` becomes row ``i``.
-        back: Its inverse.
-    """
+    """Rows in another order: row ``order[i]`` becomes row ``i``; ``back`` is the inverse permutation."""
     return _Permuted.apply(rows, order, back)

@@ -23,15 +23,14 @@ def normalise(image: Float[Tensor, "b 3 h w"], mean: Tensor, std: Tensor) -> Flo
 def jitter(
     image: Float[Tensor, "b 3 h w"], factors: Float[Tensor, "b 4"], order: tuple[int, ...] = (0, 1, 2, 3)
 ) -> Float[Tensor, "b 3 h w"]:
-    """Change brightness, contrast, saturation and hue of pictures in [0, 1], in the given order.
+    """Change brightness, contrast, saturation and hue of pictures in [0, 1].
 
     Source: the colour jitter of kornia 0.5.8, which DAFormer pins: brightness adds its factor minus one,
-    contrast multiplies without looking at the mean, hue is in turns.
+    contrast multiplies without regard to the mean, hue is in turns.
 
     Args:
-        image: RGB in [0, 1].
         factors: Columns as in JITTERS; 1, 1, 1 and 0 change nothing.
-        order: Positions in JITTERS.
+        order: The order of the changes, as positions in JITTERS.
     """
     brightness, contrast, saturation, hue = factors.unbind(1)
     for position in order:
@@ -50,7 +49,7 @@ def jitter(
 def draw_jitter(
     count: int, strength: float, *, device: torch.device, generator: torch.Generator | None = None
 ) -> Float[Tensor, "b 4"]:
-    """Jitter factors for ``count`` pictures: within ``strength`` of 1, the hue within ``strength`` of 0."""
+    """Jitter factors for ``count`` pictures: within ``strength`` of 1, for the hue within ``strength`` of 0."""
     spread = (torch.rand(count, 4, device=device, generator=generator) * 2 - 1) * strength
     return spread + torch.tensor([1.0, 1.0, 1.0, 0.0], device=device)
 
@@ -64,7 +63,7 @@ def blur_kernel_side(side: int) -> int:
 def blur(
     image: Float[Tensor, "b 3 h w"], sigma: Float[Tensor, " b"], *, largest_sigma: float
 ) -> Float[Tensor, "b 3 h w"]:
-    """Gaussian blur, one sigma (in pixels) a picture, mirrored borders.
+    """Gaussian blur with one sigma (in pixels) per picture and mirrored borders.
 
     Source: DAFormer's strong augmentation. Its kernels span a tenth of the picture (51 pixels at 512); weights
     beyond seven times ``largest_sigma`` are below float32 resolution, so the kernel ends there.

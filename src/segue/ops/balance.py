@@ -11,30 +11,25 @@ from segue.types import IGNORE
 
 
 def class_thresholds(confidences: Sequence[Float[Tensor, " _"]], portion: float) -> Float[Tensor, " k"]:
-    """For each class the confidence that a share of its pixels reaches.
+    """For each class, the confidence that a share (portion) of its pixels reaches, in (0, 1]; 1 if none is to be kept.
+
+    ``confidences`` are those of the pixels that are predicted as each class.
 
     Source: CBST (Zou et al., ECCV 2018), algorithm 2; the code of CRST: the floor(n * portion)-th highest value,
     counted from 1.
-
-    Args:
-        confidences: Of the pixels that are predicted as each class.
-        portion: The share to keep, in [0, 1].
-
-    Returns:
-        In (0, 1]; 1 for a class of which nothing is to be kept.
     """
-    found = torch.ones(len(confidences))
+    thresholds = torch.ones(len(confidences))
     for name, values in enumerate(confidences):
         kept = math.floor(len(values) * portion)
         if kept > 0:
-            found[name] = values.float().kthvalue(len(values) - kept + 1).values
-    return found
+            thresholds[name] = values.float().kthvalue(len(values) - kept + 1).values
+    return thresholds
 
 
 def balanced_label(
     probability: Float[Tensor, "b k h w"], thresholds: Float[Tensor, " k"]
 ) -> UInt8[Tensor, "b h w"]:
-    """The class whose probability is highest in shares of its threshold, IGNORE where none reaches its own.
+    """The class whose probability is highest relative to its threshold; IGNORE where no class reaches its own.
 
     Source: CBST, equation 7.
     """
@@ -45,20 +40,12 @@ def balanced_label(
 def regularised_soft_label(
     probability: Float[Tensor, "b k h w"], thresholds: Float[Tensor, " k"], *, alpha: float = 0.25
 ) -> tuple[Float[Tensor, "b k h w"], UInt8[Tensor, "b h w"]]:
-    """Soft pseudo-labels of label entropy regularisation, and the label that says where they count.
+    """Soft pseudo-labels of label entropy regularisation, and the hard label, with IGNORE where a pixel is left out.
 
-    Source: CRST (Zou et al., ICCV 2019), section 4.1, LRENT; its code decides who is ignored by comparing the
-    objective with that of ignoring.
-
-    Args:
-        probability: Of each class.
-        thresholds: From :func:`class_thresholds`.
-        alpha: Weight of the entropy.
-
-    Returns:
-        The soft labels, and the hard one with IGNORE where a pixel is left out.
+    Source: CRST (Zou et al., ICCV 2019), section 4.1, LRENT, whose alpha weights the entropy; as in its code, a pixel
+    is left out where that makes the objective smaller.
     """
-    tiny = 1e-32
+    tiny = 1e-32  # a normal number in float32, so that the logarithm of zero stays finite
     log_probability = (probability.float() + tiny).log()
     limits = thresholds.view(-1, 1, 1)
     soft = ((probability.float() / limits).clamp(min=tiny).log() / alpha).softmax(1)
@@ -69,7 +56,7 @@ def regularised_soft_label(
 
 
 def rare_classes(pixels: Int64[Tensor, " k"], below: float) -> list[int]:
-    """The classes of which fewer than a share of all pixels are predicted, the rarest first; absent ones count.
+    """The classes predicted on less than a share of all pixels, the rarest first; absent ones count.
 
     Source: the code of CRST, which mines them.
     """
@@ -89,16 +76,15 @@ def hardest(
     """The label without the easy pixels: those whose loss is below a percentile of the batch's.
 
     Source: ensemble distillation's code, where ignored pixels count in the percentile with a loss of zero, so
-    that more than the rest of the labelled pixels is kept.
+    that more than the remaining percentage of labelled pixels is kept.
 
     Args:
-        loss: Of each pixel, 0 where the label is ignored.
-        label: Class ids.
+        loss: 0 where the label is ignored.
         percentile: In [0, 100]; 0 keeps all.
     """
     if percentile == 0:
         return label
-    # quantile() takes sixteen million values at most; sorting has no such limit.
+    # torch.quantile() accepts at most sixteen million values; sorting has no such limit.
     ordered = loss.detach().flatten().sort().values
     place = percentile / 100 * (len(ordered) - 1)
     low, high = math.floor(place), math.ceil(place)

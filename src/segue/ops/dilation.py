@@ -9,31 +9,32 @@ from jaxtyping import Float
 from torch import Tensor
 
 MOST_PADDED = 4
-"""Cells of the parts over cells of the map up to which taking it apart is faster; at five it depends on the size."""
+"""Cells of the parts over cells of the map: up to this ratio taking the map apart is always faster; at five it depends
+on the size."""
 
 
 def dilated_depthwise(
     maps: Float[Tensor, "b c h w"], weight: Float[Tensor, "c 1 3 3"], *, dilation: int
 ) -> Float[Tensor, "b c h w"]:
-    """Convolve every channel by itself with a dilated 3x3 kernel; the size of the map is kept.
+    """Convolve each channel on its own with a dilated 3x3 kernel; the size of the map is kept.
 
-    On a CPU the map is taken apart into ``dilation`` squared small ones of cells that far apart, and those
-    are convolved without dilation: the same numbers, three to twenty times as fast, forward and backward.
-    On maps that are small for their dilation those would be mostly padding, and the library's way is faster.
+    On a CPU the map is split into ``dilation`` squared maps of cells that are ``dilation`` apart. Convolving those
+    without dilation gives the same numbers, three to twenty times as fast, forward and backward. On maps that are
+    small for their dilation the parts would be mostly padding, and the library's convolution is faster.
 
-    What comes out is dense, and so are its gradients: batch normalisation of a view cut out of something larger is
-    ten times slower.
+    The result and its gradients are dense: batch normalisation of a view cut out of something larger is ten times
+    slower.
     """
     batch, channels, height, width = maps.shape
-    # The library's gradient is slow on maps of one or two cells a side, so there are at least three.
+    # The library's gradient is slow on maps with sides of one or two cells, so there are at least three.
     rows, columns = max(3, -(-height // dilation)), max(3, -(-width // dilation))
     gains = dilation > 1 and rows * columns * dilation**2 <= MOST_PADDED * height * width
     if maps.device.type != "cpu" or not gains or torch.compiler.is_compiling():
         return F.conv2d(maps, weight, padding=dilation, dilation=dilation, groups=channels)
     parts: Tensor = _Apart.apply(maps.permute(0, 2, 3, 1), dilation, (rows, columns))
-    found = F.conv2d(parts.flatten(0, 2).permute(0, 3, 1, 2), weight, padding=1, groups=channels)
-    found = found.permute(0, 2, 3, 1).unflatten(0, (batch, dilation, dilation))
-    whole: Tensor = _Joined.apply(found, (height, width))
+    convolved = F.conv2d(parts.flatten(0, 2).permute(0, 3, 1, 2), weight, padding=1, groups=channels)
+    convolved = convolved.permute(0, 2, 3, 1).unflatten(0, (batch, dilation, dilation))
+    whole: Tensor = _Joined.apply(convolved, (height, width))
     return whole.permute(0, 3, 1, 2)
 
 
@@ -43,13 +44,12 @@ def apart(
     """One small map for each offset within ``dilation`` rows and columns; zero where the map has ended.
 
     Args:
-        maps: To be taken apart, channels last.
-        dilation: Cells from one to its neighbour in a part.
-        grid: Rows and columns of every part, at least the map's over the dilation, rounded up.
+        dilation: The distance, in cells of the map, of neighbours in a part.
+        grid: Rows and columns of every part, at least the map's divided by the dilation, rounded up.
     """
     batch, height, width, channels = maps.shape
     parts = maps.new_empty(batch, dilation, dilation, *grid, channels)
-    # Whole rows and columns of the parts are full; only what comes after them is not. No copy is made to pad.
+    # Only the cells after the last whole rows and columns need zeros: padding the map would copy all of it.
     parts[:, :, :, height // dilation :] = 0
     parts[:, :, :, :, width // dilation :] = 0
     for cells, part in _same_cells(maps, parts):
@@ -58,7 +58,7 @@ def apart(
 
 
 def joined(parts: Float[Tensor, "b d d rows columns c"], size: tuple[int, int]) -> Float[Tensor, "b h w c"]:
-    """The map of that height and width, dense, whose parts these are: the transpose of ``apart``."""
+    """The dense map of that height and width whose parts these are: the transpose of ``apart``."""
     batch, channels = parts.shape[0], parts.shape[-1]
     maps = parts.new_empty(batch, *size, channels)
     for cells, part in _same_cells(maps, parts):
@@ -67,7 +67,7 @@ def joined(parts: Float[Tensor, "b d d rows columns c"], size: tuple[int, int]) 
 
 
 def _same_cells(maps: Tensor, parts: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Views (b,n,d,m,d,c) of a map and of its parts that show the same cells: up to the last multiple, and the rest."""
+    """Views (b,n,d,m,d,c) of a map and its parts that show the same cells: up to the last multiple, then the rest."""
     dilation = parts.shape[1]
     for row, high, tall in _runs(maps.shape[1], dilation):
         for column, wide, broad in _runs(maps.shape[2], dilation):
@@ -78,13 +78,13 @@ def _same_cells(maps: Tensor, parts: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def _runs(side: int, dilation: int) -> list[tuple[int, int, int]]:
-    """The first index in a part, how many, and at how many offsets; the rest is empty where the dilation divides."""
+    """Runs as (first index in a part, length, number of offsets); there is no second one where the dilation divides."""
     whole, rest = divmod(side, dilation)
     return [run for run in ((0, whole, dilation), (whole, 1, rest)) if run[1] * run[2]]
 
 
 class _Apart(torch.autograd.Function):
-    """``apart`` with its transpose as gradient; recorded as views and copies it would take several of either."""
+    """``apart`` with its transpose as gradient; autograd would record views and copies, several of either."""
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor, dilation: int, grid: tuple[int, int]) -> Tensor:

@@ -16,10 +16,10 @@ Picture: TypeAlias = UInt8[np.ndarray, "h w 3"]
 """RGB, 0 to 255, as PIL and every viewer take it."""
 
 HEAT = ((13, 8, 60), (120, 28, 109), (220, 80, 60), (250, 170, 60), (252, 250, 190))
-"""From nothing to everything: dark to bright, so that it also reads without colour."""
+"""Colours from 0 to 1, dark to bright, so that the map can also be read without colour."""
 
 MOST_ROWS = 4
-"""How many pictures of a batch are drawn: enough to see, small enough to keep."""
+"""At most this many pictures of a batch are drawn, so that sheets stay small."""
 
 
 def colourise(ids: Integer[Tensor, "h w"], palette: Sequence[Colour]) -> Picture:
@@ -31,7 +31,7 @@ def colourise(ids: Integer[Tensor, "h w"], palette: Sequence[Colour]) -> Picture
 
 
 def overlay(picture: Picture, colours: Picture, *, opacity: float = 0.5) -> Picture:
-    """Colours laid over a picture; ``opacity`` in [0, 1] is the colours' share."""
+    """Colours laid over a picture; ``opacity`` is the colours' share, in [0, 1]."""
     mixed = picture * (1.0 - opacity) + colours * opacity
     return np.rint(mixed).astype(np.uint8)
 
@@ -52,7 +52,7 @@ def heat(values: Float[Tensor, "h w"]) -> Picture:
 def pictures_of(
     image: Float[Tensor, "b 3 h w"], mean: Sequence[float], std: Sequence[float]
 ) -> UInt8[np.ndarray, "b h w 3"]:
-    """Normalised images as pictures again; mean and std are in grey levels, one for each of R, G and B."""
+    """Normalised images as pictures again; mean and std are in grey levels, one per channel."""
     level = (
         image.detach().float().cpu() * torch.tensor(std)[:, None, None] + torch.tensor(mean)[:, None, None]
     )
@@ -62,15 +62,7 @@ def pictures_of(
 def tiled(
     rows: Sequence[Sequence[Picture]], captions: Sequence[str] = ()
 ) -> UInt8[np.ndarray, "rows columns 3"]:
-    """Pictures of one size in rows and columns, a caption above each column.
-
-    Args:
-        rows: As many pictures in every row.
-        captions: One for each column; none for no line of text.
-
-    Returns:
-        The sheet; pictures are two pixels apart, on white.
-    """
+    """Pictures of one size in rows and columns, two pixels apart on white, with a caption above each column."""
     height, width = rows[0][0].shape[:2]
     gap, head = 2, 14 if captions else 0
     size = (len(rows[0]) * (width + gap) - gap, head + len(rows) * (height + gap) - gap)
@@ -92,17 +84,13 @@ def draw_view(
     mean: Sequence[float],
     std: Sequence[float],
 ) -> UInt8[np.ndarray, "rows columns 3"]:
-    """A view as one picture: image, label, weight and prediction side by side, a row for each image.
+    """A view as one sheet: image, label, weight and prediction side by side, a row for each of its first four images.
 
     Args:
-        view: What a method yielded; a label or weight that it does not have gets no column.
+        view: A label or weight that it lacks gets no column.
         prediction: The student's classes at the image's size.
-        palette: The classes' colours.
         mean: Grey levels subtracted in normalisation.
         std: Grey levels divided by in normalisation.
-
-    Returns:
-        At most the batch's first four images.
     """
     count = min(len(view.image), MOST_ROWS)
     columns = {view.name: list(pictures_of(view.image[:count], mean, std))}

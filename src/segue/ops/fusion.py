@@ -1,4 +1,4 @@
-"""Several label maps into one: by majority, by average, or class by class from whom is believed there."""
+"""Several label maps fused into one: by majority, by average, or for each class from the member believed for it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Fused:
 
     Attributes:
         label: Class ids, IGNORE where nobody is believed.
-        claims: By how many classes each pixel was claimed.
+        claims: How many classes claim each pixel.
     """
 
     label: UInt8[Tensor, "b h w"]
@@ -30,15 +30,11 @@ class Fused:
 
 
 def majority(labels: UInt8[Tensor, "t b h w"], classes: int) -> UInt8[Tensor, "b h w"]:
-    """The class that most members name; of several the lowest, IGNORE where nobody names any.
+    """The class that most members name, the lowest of several; IGNORE where all members abstain with IGNORE.
 
     Source: ensemble distillation, pixel-wise fusion of unified outputs.
-
-    Args:
-        labels: Of each member; IGNORE abstains.
-        classes: How many there are.
     """
-    # Few members: comparing them with one another is cheaper than counting every class.
+    # There are few members: comparing them with one another is cheaper than counting every class.
     votes = torch.stack([(labels == one).sum(0, dtype=torch.uint8) for one in labels])
     votes.masked_fill_(labels == IGNORE, 0)
     most = votes.amax(0)
@@ -53,12 +49,7 @@ def average(probability: Float[Tensor, "t b k h w"]) -> tuple[UInt8[Tensor, "b h
 
 
 def claims_of(labels: UInt8[Tensor, "t b h w"], policy: Sequence[int]) -> UInt8[Tensor, "t b h w"]:
-    """Each member's label where it names a class that it is believed for, IGNORE elsewhere.
-
-    Args:
-        labels: Of each member.
-        policy: For every class, the member that is believed.
-    """
+    """Each member's label where the policy (a member for each class) believes it, IGNORE elsewhere."""
     tables = torch.full((len(labels), 256), IGNORE, dtype=torch.uint8)
     for name, member in enumerate(policy):
         tables[member, name] = name
@@ -76,26 +67,26 @@ def channel_wise(
     certainty: Float[Tensor, "k b h w"] | None = None,
     threshold: float = 0.0,
 ) -> Fused:
-    """Class by class from the member that the policy believes.
+    """Fuse labels class by class from the member that the policy believes.
 
-    A pixel is claimed for a class by the member that is believed for it. One claim is taken as it is; what
-    several claims or none come to depends on the modes.
+    A pixel is claimed for a class by the member that is believed for it. A single claim is accepted; ``conflict``
+    says how competing claims are resolved, ``unclaimed`` what becomes of a pixel without a claim.
 
     Source: ensemble distillation, section 3.2, with kappa = 5.
 
     Note:
-        The official code names an unclaimed pixel without a claim in its window class 0, and counts the zeros
+        The official code gives an unclaimed pixel without a claim in its window class 0, and counts the zeros
         around a picture in the certainty of disputed pixels; here such a pixel is ignored, and means are over
         the picture alone. By "order" a claim below the threshold does not count, so that the next one wins, as in
         the pre-release of that code.
 
     Args:
-        labels: Of each member, unified: only the winning class counts. IGNORE abstains.
+        labels: Each member's, unified: only the winning class counts. IGNORE abstains.
         policy: For every class, the member that is believed.
-        conflict: Of several claims: the class claimed most often in the "neighbourhood", the one of highest
-            "certainty", the first one in an "order", or none ("ignore").
-        unclaimed: Without a claim: the class claimed most often in the "neighbourhood", the "majority" of all
-            members, or none ("ignore").
+        conflict: How to resolve competing claims: the class claimed most often in the "neighbourhood", the one of
+            highest "certainty", the first one in an "order", or none ("ignore").
+        unclaimed: The class of a pixel without a claim: the class claimed most often in the "neighbourhood", the
+            "majority" of all members, or none ("ignore").
         window: Side of the neighbourhood in pixels, odd.
         order: Classes by precedence, the first one wins; None for the order of their numbers.
         certainty: For each class, the probability that the believed member gives it, in [0, 1].
@@ -139,13 +130,13 @@ def channel_wise(
 
 @dataclass(frozen=True)
 class Tally:
-    """What the claims on every pixel come to.
+    """The claims on every pixel, counted.
 
     Attributes:
-        label: The class of a pixel that is claimed once, IGNORE where it is claimed by nobody.
-        count: How many claims there are.
-        voted: The class claimed most often around every pixel, the lowest of several, IGNORE if none is; None if
-            that was not asked for.
+        label: The class of a pixel that is claimed once, IGNORE where there is no claim.
+        count: The number of claims.
+        voted: The class claimed most often around every pixel, the lowest of several, IGNORE without any claim; None
+            if no window was given.
     """
 
     label: UInt8[Tensor, "b h w"]
@@ -154,13 +145,12 @@ class Tally:
 
 
 def count_claims(labels: UInt8[Tensor, "t b h w"], policy: Sequence[int], *, window: int | None) -> Tally:
-    """Go through the classes once, and count who claims what.
+    """Count who claims what, in one pass over the classes.
 
     Claims are bytes in one long row with a margin of abstentions around every picture, so that a window's sum is
     a few additions of shifted rows: for small windows several times faster than gathering or pooling.
 
     Args:
-        labels: Of each member.
         policy: For every class, the member that is believed.
         window: Side of the neighbourhood, odd; None for no vote.
     """
@@ -168,17 +158,17 @@ def count_claims(labels: UInt8[Tensor, "t b h w"], policy: Sequence[int], *, win
     reach = side // 2
     wide = F.pad(labels, (reach, reach, reach, reach), value=IGNORE)
     rows, (height, width) = wide.flatten(1), wide.shape[-2:]
-    sums = torch.uint8 if side**2 < 256 else torch.int32
+    sums = torch.uint8 if side**2 < 256 else torch.int32  # a window's votes have to fit
     label, count = (torch.zeros_like(rows[0]) for _ in range(2))
-    corners = len(label) - (side - 1) * (width + 1)  # windows by their first cell
+    corners = len(label) - (side - 1) * (width + 1)  # a window is indexed by its first cell
     most, voted = (torch.zeros(corners, dtype=kind, device=labels.device) for kind in (sums, torch.uint8))
     for name, member in enumerate(policy):
         claimed = _equal(rows[member], name)
         count += claimed
-        label.add_(claimed, alpha=name)  # a sum over one claim is that claim
+        label.add_(claimed, alpha=name)  # the sum of a single claim is that claim
         if window is not None:
             votes = _run_sum(_run_sum(claimed.to(sums), side, width), side, 1)
-            # Names rise: more votes than all before make this the highest one voted for.
+            # Class numbers rise, so a class with more votes than all before it also wins the maximum.
             torch.maximum(voted, (votes > most).view(torch.uint8) * name, out=voted)
             torch.maximum(most, votes, out=most)
     label |= _equal(count, 0) * IGNORE
@@ -192,17 +182,17 @@ def count_claims(labels: UInt8[Tensor, "t b h w"], policy: Sequence[int], *, win
 
 
 def _equal(values: Tensor, byte: int) -> Tensor:
-    """1 where a byte has a value, 0 elsewhere: as bytes, which a processor compares several times faster."""
+    """1 where a byte has a value, 0 elsewhere; as byte arithmetic, several times faster on a CPU than comparing."""
     return (values ^ byte).clamp_(max=1).bitwise_xor_(1)
 
 
 def _choose(where: Tensor, one: Tensor, other: Tensor) -> Tensor:
-    """One where the bytes are 1, the other where they are 0."""
+    """``one`` where the bytes are 1, ``other`` where they are 0; wraps around in bytes, which still adds up."""
     return other + (one - other) * where
 
 
 def _run_sum(row: Tensor, length: int, step: int) -> Tensor:
-    """The sums of ``length`` cells that lie ``step`` apart, by their first cell: twice those of half the length."""
+    """The sums of ``length`` cells that lie ``step`` apart, by their first cell, each from two sums half as long."""
     if length == 1:
         return row
     reach = length // 2 * step
@@ -219,18 +209,15 @@ def choose_members(certainty: Float[Tensor, "t k"]) -> list[int]:
 
     Note:
         The follow-up's script takes the last of equally certain members, and the first one for a class that no
-        student predicts; here it is the first, and the member that is most certain on the mean.
+        student predicts; here it is the first, and the member with the highest mean certainty.
 
     Args:
         certainty: Of each member's student for each class; NaN for a class that it never predicts.
-
-    Returns:
-        A member for each class.
     """
     known = certainty.nan_to_num(nan=-1.0)
     best = int(certainty.nanmean(1).nan_to_num(nan=-1.0).max(0).indices)
     highest = known.max(0).values
-    # Of equals the first: argmax does not promise that.
+    # The first of equal members; argmax does not guarantee that.
     first = (known == highest).int().cumsum(0).eq(0).sum(0)
     return [best if value < 0 else int(place) for value, place in zip(highest, first, strict=True)]
 
@@ -258,7 +245,7 @@ def _first(claims: Tensor, order: Sequence[int]) -> Tensor:
 
 
 def _sureness(label: Tensor, certainty: Tensor, voted: Tensor, window: int) -> Tensor:
-    """Of the class that every pixel got: the window's mean where the neighbourhood voted, its own elsewhere."""
+    """The certainty of each pixel's class: the window's mean where the neighbourhood voted, its own elsewhere."""
     own = _certainty_of(label[None], certainty)[0]
     if not bool(voted.any()):
         return own
@@ -267,5 +254,5 @@ def _sureness(label: Tensor, certainty: Tensor, voted: Tensor, window: int) -> T
 
 
 def _certainty_of(labels: Tensor, certainty: Tensor) -> Tensor:
-    """Of the class that each label (T,...) names, by class (K,...); of any where it names none."""
+    """The certainty, given by class (K,...), of the class that each label (T,...) names; arbitrary for IGNORE."""
     return certainty.gather(0, labels.clamp(max=len(certainty) - 1).long())

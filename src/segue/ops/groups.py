@@ -16,21 +16,16 @@ from torch import Generator, Tensor
 from segue.ops.mixing import class_mask, classes_present, draw_half
 
 GRID = 32
-"""Pixels under a key: in every stage of a mix transformer, keys lie on a grid of a thirty-second of the picture."""
+"""Pixels per key: in every stage of a mix transformer, the keys' grid has a thirty-second of the picture's sides."""
 
 
 def random_groups(
     size: tuple[int, int, int], *, device: torch.device, generator: Generator | None = None
 ) -> UInt8[Tensor, "2 b h w"]:
-    """Half of the keys' cells in either group, drawn for each domain by itself.
-
-    Args:
-        size: Pairs, rows and columns.
-        device: Where the masks are needed.
-        generator: Where the random numbers come from.
-    """
+    """Half of the keys' cells in either group, drawn for each domain on its own; ``size``: pairs, rows and columns."""
     pairs, height, width = size
     rows, columns = max(1, height // GRID), max(1, width // GRID)
+    # Sorting an order gives ranks: exactly half of the cells are below the middle, without a host sync.
     place = torch.rand(2, pairs, rows * columns, device=device, generator=generator).argsort(-1).argsort(-1)
     cells = (place < (rows * columns) // 2).view(2, pairs, rows, columns)
     return F.interpolate(cells.float(), (height, width), mode="nearest").to(torch.uint8)
@@ -39,14 +34,9 @@ def random_groups(
 def halves(
     size: tuple[int, int, int], *, anywhere: bool, device: torch.device, generator: Generator | None = None
 ) -> UInt8[Tensor, "2 b h w"]:
-    """The picture cut in two, from side to side or from top to bottom: HVH in the middle, HVR anywhere.
+    """The picture cut in two by a horizontal or a vertical line: in the middle (HVH), or anywhere (HVR).
 
-    Args:
-        size: Pairs, rows and columns.
-        anywhere: Whether the cut may lie between any two rows or columns of keys' cells (HVR), or just in the
-            middle (HVH).
-        device: Where the masks are needed.
-        generator: Where the random numbers come from.
+    Anywhere means between any two rows or columns of keys' cells. ``size`` is pairs, rows and columns.
     """
     pairs, height, width = size
     draw = torch.rand(3, pairs, 1, 1, device=device, generator=generator)
@@ -67,10 +57,10 @@ def _cut(side: int, draw: Tensor, *, anywhere: bool) -> Tensor:
 def cutout(
     size: tuple[int, int, int], *, device: torch.device, generator: Generator | None = None
 ) -> UInt8[Tensor, "2 b h w"]:
-    """A rectangle and what is around it.
+    """A rectangle and its surroundings.
 
-    Its area is 0.3 to 0.7 of the picture's, its ratio of height to width, both as shares of the picture's, 0.5
-    to 2 on a logarithmic scale; what would reach over the border is clipped. The paper states no size.
+    Its area is 0.3 to 0.7 of the picture's. Its height over its width, both as shares of the picture's, is 0.5 to 2 on
+    a logarithmic scale; what would reach over the border is clipped. The paper states no size.
     """
     pairs, height, width = size
     draw = torch.rand(4, pairs, 1, 1, device=device, generator=generator)
@@ -93,11 +83,10 @@ def semantic(
     """Half of the source picture's classes (rounded up) in one group, the others in the other one.
 
     Args:
-        label: The source's label; the ignored value counts as a class.
+        label: The source's; the ignored value counts as a class.
         target_label: What divides the target by the same classes; None copies the source's mask, pixel by
             pixel, as the paper does.
-        scattered: How many of the classes are torn apart, each of their pixels falling into either group.
-        generator: Where the random numbers come from.
+        scattered: How many of the classes are torn apart: each of their pixels falls into either group at random.
     """
     present = classes_present(label)
     chosen = draw_half(present, generator)
@@ -120,8 +109,9 @@ def _divided(
 
 
 def _some(present: Tensor, count: int, generator: Generator | None) -> Tensor:
-    """For each row, ``count`` of the values that are present, or all if there are fewer."""
+    """For each row, ``count`` of the values that are present, or all of them if there are fewer."""
     keys = torch.rand(present.shape, device=present.device, generator=generator)
+    # Absent values get a key above all random ones, so that they have the last ranks.
     place = torch.where(present, keys, torch.full_like(keys, 2.0)).argsort(1).argsort(1)
     return present & (place < count)
 

@@ -12,9 +12,8 @@ Similarity: TypeAlias = Literal["cosine", "dot", "linear"]
 TINY = 1e-10
 """Added inside the logarithm of linear similarities, as in the official code."""
 
-
 ABSENT = -1e9
-"""The logit of an instance that is not there: a softmax makes nothing of it, and nothing times it is still 0."""
+"""The logit of an instance that is not there: its softmax is 0, and unlike infinity, 0 times its logarithm is 0."""
 
 
 def log_similarity(
@@ -25,17 +24,14 @@ def log_similarity(
     temperature: float,
     there: Bool[Tensor, " k"] | None = None,
 ) -> Float[Tensor, "n k"]:
-    """The logarithm of how a pixel's similarity is distributed over the bank.
+    """The logarithm of the distribution of a pixel's similarity over the bank.
 
     Source: DIDA (supplement), with the cosine and the temperature that make its table of temperatures meaningful.
 
     Args:
-        embedding: Of pixels.
-        bank: Of instances.
         kind: "cosine" and "dot": a softmax of cosines or products over the temperature. "linear": products over
             their sum, as the released code has it, which may be negative.
-        temperature: Of the softmax.
-        there: Which instances count; the others have no part, and are zero vectors. None: all count.
+        there: Which instances count; the others, which are zero vectors, get none of the distribution. None for all.
     """
     embedding, bank = embedding.float(), bank.float()
     if kind == "cosine":
@@ -47,23 +43,22 @@ def log_similarity(
     return (logits if there is None else logits.masked_fill(~there, ABSENT)).log_softmax(dim=1)
 
 
-def nearest(similarity: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
-    """All of a pixel's similarity on the instance that it is most similar to: the limit of a temperature of 0."""
+def nearest_only(similarity: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
+    """A pixel's whole similarity on the instance that it is most similar to: the limit of a temperature of 0."""
     return torch.zeros_like(similarity).scatter_(1, similarity.argmax(dim=1, keepdim=True), 1.0)
 
 
 def scattered(
     similarity: Float[Tensor, "n k"], score: Float[Tensor, "n c"], labels: Int64[Tensor, " k"]
 ) -> Float[Tensor, "n k"]:
-    """What classes say of instances: similarity weighed by the score of each instance's class.
+    """What classes say of instances: a distribution over them, of similarity weighted by the score of their classes.
+
+    Where no instance's class has a score, it is the similarity itself.
 
     Args:
         similarity: Of pixels to instances.
         score: Of classes at each pixel, usually probabilities.
         labels: The instances' classes.
-
-    Returns:
-        A distribution over instances; the similarity itself where no instance has a class with a score.
     """
     weighed = similarity * score[:, labels]
     total = weighed.sum(dim=1, keepdim=True)
@@ -76,8 +71,8 @@ def gathered(
     similarity: Float[Tensor, "n k"], labels: Int64[Tensor, " k"], classes: int
 ) -> Float[Tensor, "n c"]:
     """What instances say of classes: the similarity to all instances of each class."""
-    found = torch.zeros(len(similarity), classes, dtype=similarity.dtype, device=similarity.device)
-    return found.index_add_(1, labels, similarity)
+    total = torch.zeros(len(similarity), classes, dtype=similarity.dtype, device=similarity.device)
+    return total.index_add_(1, labels, similarity)
 
 
 def instance_loss(
@@ -88,7 +83,7 @@ def instance_loss(
 
 
 def boundary(label: Int64[Tensor, "h w"], *, threshold: int = 2) -> Bool[Tensor, "h w"]:
-    """Pixels whose 3x3 neighbourhood holds at least that many different labels; borders are not wrapped."""
+    """Pixels whose 3x3 neighbourhood holds at least ``threshold`` different labels; borders are repeated."""
     padded = F.pad(label[None, None].float(), (1, 1, 1, 1), mode="replicate")
     around = F.unfold(padded, 3)[0].sort(dim=0).values
     different = 1 + (around[1:] != around[:-1]).sum(dim=0)
@@ -98,15 +93,11 @@ def boundary(label: Int64[Tensor, "h w"], *, threshold: int = 2) -> Bool[Tensor,
 def class_means(
     features: Float[Tensor, "n d"], label: Int64[Tensor, " n"], classes: int
 ) -> tuple[Float[Tensor, "c d"], Bool[Tensor, " c"]]:
-    """The mean feature of every class, and which classes are there; ignored pixels do not count."""
-    inside = label < classes
-    index = torch.where(inside, label, torch.full_like(label, classes))
-    total = torch.zeros(classes + 1, features.shape[1], device=features.device).index_add_(
-        0, index, features.float()
-    )
-    count = torch.zeros(classes + 1, device=features.device).index_add_(
-        0, index, torch.ones_like(index).float()
-    )
+    """The mean feature of every class, and which classes occur; ignored pixels do not count."""
+    index = label.clamp(max=classes)  # ignored pixels get a row of their own, which is cut off
+    total = features.new_zeros(classes + 1, features.shape[1], dtype=torch.float32)
+    total.index_add_(0, index, features.float())
+    count = total.new_zeros(classes + 1).index_add_(0, index, torch.ones_like(index, dtype=torch.float32))
     return (total / count.clamp(min=1)[:, None])[:classes], count[:classes] > 0
 
 
@@ -121,23 +112,19 @@ def distinct_pixels(
 ) -> tuple[Int64[Tensor, " k"], Bool[Tensor, " k"]]:
     """A random pixel of its class for each open row, none twice, without copying anything to the host.
 
+    The result is the pixels' indices, and which rows got one. Label values from ``classes`` on are never drawn.
+
     Args:
-        label: Of the pixels; values from ``classes`` on are never drawn.
         wanted: A class for each row.
         open_rows: The rows that want a pixel.
-        classes: How many there are.
-        most: Pixels of a class that are given away at most.
-        generator: Where the random numbers come from.
-
-    Returns:
-        The pixels' places, and which rows got one.
+        most: Pixels drawn of a class at most.
     """
     order, start, count = _shuffled(label, classes, generator)
     asking = F.one_hot(wanted, classes) * open_rows[:, None]
     turn = (asking.cumsum(0).gather(1, wanted[:, None])[:, 0] - 1).clamp(min=0)
-    found = open_rows & (turn < count[wanted].clamp(max=most))
+    is_served = open_rows & (turn < count[wanted].clamp(max=most))
     place = (start[wanted] + turn).clamp(max=len(label) - 1)
-    return order[place], found
+    return order[place], is_served
 
 
 def draw_pixels(
@@ -148,14 +135,8 @@ def draw_pixels(
 ) -> tuple[Int64[Tensor, " k"], Bool[Tensor, " k"]]:
     """A random pixel of each wanted class, without copying anything to the host.
 
-    Args:
-        label: Of the pixels; values from ``classes`` on are never drawn.
-        wanted: A class for each draw.
-        classes: How many there are.
-        generator: Where the random numbers come from.
-
-    Returns:
-        The pixels' places, and whether there was one at all.
+    The result is the pixels' indices, and which draws found any pixel. Label values from ``classes`` on are
+    never drawn.
     """
     order, start, count = _shuffled(label, classes, generator)
     share = torch.rand(len(wanted), device=label.device, generator=generator)
@@ -166,7 +147,7 @@ def draw_pixels(
 def _shuffled(
     label: Tensor, classes: int, generator: torch.Generator | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Pixels class by class, in random order within each; where each class begins, and how many it has."""
+    """Pixels sorted by class, in random order within each; where each class begins, and how many pixels it has."""
     shuffle = torch.rand(len(label), device=label.device, generator=generator).argsort()
     order = shuffle[label[shuffle].argsort(stable=True)]
     count = torch.bincount(label.clamp(max=classes), minlength=classes + 1)[: classes + 1]

@@ -13,18 +13,14 @@ Likeness = Literal["channel", "token", "both"]
 def likeness(
     one: Float[Tensor, "*l m c"], other: Float[Tensor, "*l m c"], kind: Likeness
 ) -> Float[Tensor, "*l"]:
-    """The mean cosine between two maps.
+    """The mean cosine between two maps, in [-1, 1]; vectors of zeros have a cosine of 0.
 
-    Source: CLDA, equation 6, which is "channel": a channel's values at all cells are one vector. It sums over the
-    channels, here it is their mean. "token" takes a cell's channels as one vector, "both" the whole map.
+    Source: CLDA, equation 6, which is "channel": a channel's values at all cells are one vector. The equation sums over
+    the channels, here it is their mean. "token" takes a cell's channels as one vector, "both" the whole map.
 
     Args:
-        one: Cells of all pictures by channels; leading axes are maps of their own.
+        one: Cells of all pictures by channels; leading axes enumerate maps.
         other: The same of another network.
-        kind: What is compared.
-
-    Returns:
-        In [-1, 1]; vectors of zeros are like nothing.
     """
     one, other = one.float(), other.float()
     match kind:
@@ -41,10 +37,6 @@ def linear_cka(one: Float[Tensor, "m c"], other: Float[Tensor, "m d"]) -> Float[
 
     Source: Kornblith et al., ICML 2019, equations 3 and 4; CLDA's analysis of layers uses it.
 
-    Args:
-        one: Cells by channels.
-        other: The same cells by another network's channels.
-
     Returns:
         In [0, 1]: 1 for maps that are equal up to rotation, uniform scale and shift; 0 where one of them is
         constant.
@@ -52,4 +44,4 @@ def linear_cka(one: Float[Tensor, "m c"], other: Float[Tensor, "m d"]) -> Float[
     one, other = (part.float() - part.float().mean(0) for part in (one, other))
     shared = torch.linalg.matrix_norm(one.T @ other) ** 2
     own = torch.linalg.matrix_norm(one.T @ one) * torch.linalg.matrix_norm(other.T @ other)
-    return shared / own.clamp(min=torch.finfo(torch.float32).tiny)
+    return shared / own.clamp(min=torch.finfo(torch.float32).tiny)  # a constant map would give 0 / 0

@@ -1,4 +1,4 @@
-"""Losses as maps and means, in float32 whatever the precision of the pass; one needs float64 and says why."""
+"""Losses as maps and means, in float32 whatever the precision of the pass; one needs float64, for a stated reason."""
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +9,7 @@ from segue.types import IGNORE
 
 
 def cross_entropy(logits: Float[Tensor, "b k h w"], label: Int64[Tensor, "b h w"]) -> Float[Tensor, "b h w"]:
-    """Cross-entropy of every pixel, natural logarithm; zero where the label is ignored."""
+    """Cross-entropy of every pixel, in nats; zero where the label is ignored."""
     return F.cross_entropy(logits.float(), label, ignore_index=IGNORE, reduction="none")
 
 
@@ -22,14 +22,10 @@ def soft_cross_entropy(
 
 
 def divergence(logits: Float[Tensor, "b k h w"], target: Float[Tensor, "b k h w"]) -> Float[Tensor, "b h w"]:
-    """The Kullback-Leibler divergence of a prediction from probabilities, over the number of classes.
+    """The Kullback-Leibler divergence of a prediction from target probabilities, which need not sum to one.
 
     Source: the follow-up code of ensemble distillation: 1e-6 is added to the prediction, and the mean is over all
-    elements, so over classes, too.
-
-    Args:
-        logits: Of the prediction.
-        target: Probabilities; they need not sum to one.
+    elements, so the sum over classes is divided by their number.
     """
     prediction = (logits.float().softmax(1) + 1e-6).log()
     return (torch.xlogy(target, target) - target * prediction).mean(1)
@@ -38,20 +34,17 @@ def divergence(logits: Float[Tensor, "b k h w"], target: Float[Tensor, "b k h w"
 def dirichlet_nll(
     logits: Float[Tensor, "b k h w"], mean_log: Float[Tensor, "b k h w"]
 ) -> Float[Tensor, "b h w"]:
-    """The mean negative log-likelihood of distributions under the Dirichlet distribution of exp(logits).
+    """The mean negative log-likelihood of distributions under the Dirichlet distribution of exp(logits), in float32.
 
     Source: EnD² (Malinin et al., ICLR 2020), equation 8.
 
     Note:
-        In float64. The gradient is a small difference multiplied by the concentration: where members agree, float32
-        loses 1 % of it at concentrations of e^12, a fifth at e^15, and all of it at e^18.
+        Computed in float64. The gradient is a small difference multiplied by the concentration: where members agree,
+        float32 loses 1 % of it at concentrations of e^12, a fifth at e^15, and all of it at e^18.
 
     Args:
         logits: Logarithms of the concentrations, cut at -30 and 20.
         mean_log: The mean over the distributions of the log of each class's probability, best in float64, too.
-
-    Returns:
-        In float32.
     """
     concentration = logits.double().clamp(-30.0, 20.0).exp()
     normaliser = torch.lgamma(concentration).sum(1) - torch.lgamma(concentration.sum(1))
@@ -73,6 +66,6 @@ def feature_distance(
 ) -> Float[Tensor, "b h w"]:
     """Euclidean distance of two feature maps at every cell.
 
-    Source: DAFormer (Hoyer et al., CVPR 2022), section 3.2: the distance to ImageNet features.
+    Source: DAFormer (Hoyer et al., CVPR 2022), section 3.2.
     """
     return torch.linalg.vector_norm(features.float() - reference.float(), dim=1)

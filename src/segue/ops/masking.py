@@ -15,20 +15,15 @@ def keep_mask(
     device: torch.device | None = None,
     generator: torch.Generator | None = None,
 ) -> Bool[Tensor, "b h w"]:
-    """True where a picture stays visible, decided block by block.
+    """True where a picture stays visible, decided block by block, for each picture on its own.
 
     Source: MIC (Hoyer et al., CVPR 2023), equation 5; https://arxiv.org/abs/2212.01322.
 
     Args:
         size: Pictures, rows and columns.
-        block: Side of a block in pixels; where it does not divide a side, blocks differ by a pixel or so, as in
+        block: Side of a block in pixels; where it does not divide a side, blocks differ by about a pixel, as in
             the official code.
         ratio: The share of blocks to hide, in [0, 1].
-        device: Where the mask is needed.
-        generator: Where the random numbers come from.
-
-    Returns:
-        A mask of its own for every picture.
     """
     count, height, width = size
     rows, columns = (max(1, round(side / block)) for side in (height, width))

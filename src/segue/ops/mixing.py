@@ -7,14 +7,14 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 VALUES = 256
-"""A label holds values 0 to 255: the ignored value takes part in mixing like a class."""
+"""The number of label values: the ignored one takes part in mixing like a class."""
 
 
 def classes_present(label: Int64[Tensor, "b h w"]) -> Bool[Tensor, "b 256"]:
     """Which label values each picture contains, the ignored value included."""
     flat = label.flatten(1)
-    found = torch.zeros(len(label), VALUES, dtype=torch.bool, device=label.device)
-    return found.scatter_(1, flat, torch.ones_like(flat, dtype=torch.bool))
+    present = torch.zeros(len(label), VALUES, dtype=torch.bool, device=label.device)
+    return present.scatter_(1, flat, torch.ones_like(flat, dtype=torch.bool))
 
 
 def draw_half(
@@ -22,9 +22,10 @@ def draw_half(
 ) -> Bool[Tensor, "b 256"]:
     """For each row, a random half (rounded up) of the values that are present.
 
-    It sorts random keys instead of listing classes, so that nothing is copied to the host.
+    Random keys are sorted, as listing the present values would copy them to the host.
     """
     keys = torch.rand(present.shape, device=present.device, generator=generator)
+    # Absent values get a key above all random ones, so that they have the last ranks.
     place = torch.where(present, keys, torch.full_like(keys, 2.0)).argsort(1).argsort(1)
     half = (present.sum(1, keepdim=True) + 1) // 2
     return present & (place < half)
@@ -39,7 +40,7 @@ def draw_classes(
 
     Source: ClassMix (Olsson et al., WACV 2021); DACS (Tranheden et al., WACV 2021), whose code draws from the
     picture's own classes (``pool="image"``). The code of DAFormer, HRDA and MIC draws, for every picture, from
-    the classes of the whole batch (``pool="batch"``), so that some of the drawn ones may be absent from it.
+    the classes of the whole batch (``pool="batch"``), some of which may be absent from the picture.
     """
     present = classes_present(label)
     if pool == "batch":
@@ -58,6 +59,6 @@ def paste(mask: Bool[Tensor, "b h w"], source: Tensor, target: Tensor) -> Tensor
 
 
 def one_hot(label: Int64[Tensor, "b h w"], like: Float[Tensor, "c k h w"]) -> Float[Tensor, "b k h w"]:
-    """A label as probabilities of the classes that ``like`` has; those of an ignored pixel are zero."""
+    """A label as probabilities of the classes that ``like`` has; they are all zero at an ignored pixel."""
     classes = torch.arange(like.shape[1], device=label.device).view(-1, 1, 1)
     return (label.unsqueeze(1) == classes).to(like.dtype)

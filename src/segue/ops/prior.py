@@ -1,4 +1,4 @@
-"""Where in a picture classes are to be expected: counts of labels on a grid, smoothed."""
+"""Spatial priors: where in a picture classes are to be expected, from smoothed counts of labels on a grid."""
 
 import torch
 import torch.nn.functional as F
@@ -14,26 +14,23 @@ def count_cells(
     row = torch.arange(height) * rows // height
     column = torch.arange(width) * columns // width
     bins = (label.long().clamp(max=num_classes) * rows + row[:, None]) * columns + column
-    found = torch.bincount(bins.flatten(), minlength=(num_classes + 1) * rows * columns)
-    return found.view(num_classes + 1, rows, columns)[:num_classes]
+    counts = torch.bincount(bins.flatten(), minlength=(num_classes + 1) * rows * columns)
+    return counts.view(num_classes + 1, rows, columns)[:num_classes]
 
 
 def spatial_prior(counts: Int64[Tensor, "k rows columns"], side: float) -> Float[Tensor, "k rows columns"]:
-    """How much of each class is to be expected in each cell.
+    """How much of each class is to be expected in each cell, in [0, 1]; 0 for a class that never occurs.
 
     The frequency of a class in a cell is its share of the labelled pixels there, both counts smoothed, so that
-    borders, ignored pixels and cells that no pixel fell into say nothing. Every class has the same sum over the
+    borders, ignored pixels and cells without a pixel have no influence. Every class has the same sum over the
     picture: the map says where a class is, not how common it is.
 
     Source: CBST (Zou et al., ECCV 2018), spatial priors; its code reads a finished file. The common factor, which
-    changes no label, is such that the highest value is 1.
+    changes no label, makes the highest value 1.
 
     Args:
         counts: From :func:`count_cells`, summed over the labels.
-        side: Of the Gaussian kernel, in cells; it is cut at three standard deviations.
-
-    Returns:
-        In [0, 1]; 0 for a class that never occurs.
+        side: Side of the Gaussian kernel in cells, six standard deviations.
     """
     smooth = _smoothed(counts.double(), side)
     frequency = smooth / smooth.sum(0).clamp(min=1e-12)

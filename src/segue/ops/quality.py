@@ -1,4 +1,4 @@
-"""How far a teacher is trusted: its label, its confidence, and shares of confident pixels."""
+"""How far a teacher is trusted: its label and confidence, the share of confident pixels, agreement, and margins."""
 
 import torch
 from jaxtyping import Float, Int64
@@ -21,27 +21,17 @@ def label_and_confidence(
 
 
 def confident_share(confidence: Float[Tensor, "b h w"], threshold: float) -> Float[Tensor, ""]:
-    """The share of a batch's pixels whose confidence is at least the threshold.
+    """The share of a batch's pixels whose confidence is at least the threshold: one number, as in the official code.
 
     Source: DACS (Tranheden et al., WACV 2021), section 3.2; DAFormer (Hoyer et al., CVPR 2022), equation 5.
-
-    Returns:
-        One number for the whole batch, as the official code has it, not one per picture.
     """
     return (confidence >= threshold).float().mean()
 
 
 def agreement(logits: Float[Tensor, "b k h w"], label: Int64[Tensor, "b h2 w2"]) -> Float[Tensor, " b"]:
-    """The share of each picture's labelled pixels that a prediction names as their label does.
+    """The share of each picture's labelled pixels on which prediction and label agree; 0 if no pixel is labelled.
 
     Source: STCT + MHA, equation 1: the pseudo-accuracy of a picture.
-
-    Args:
-        logits: On any grid.
-        label: Ground truth or pseudo-labels; ignored pixels do not count.
-
-    Returns:
-        In [0, 1]; 0 for a picture without a labelled pixel.
     """
     prediction = resize(logits.float(), (label.shape[-2], label.shape[-1])).max(1).indices
     counts = label != IGNORE
@@ -57,7 +47,7 @@ def without_margins(
     left: float = 0.0,
     right: float = 0.0,
 ) -> Float[Tensor, "b h w"]:
-    """Quality with the borders set to zero, where a camera shows its bonnet or rectification artefacts.
+    """Quality with the margins set to zero, where a camera sees the car's bonnet or rectification leaves artefacts.
 
     Source: DAFormer (Hoyer et al., CVPR 2022), appendix; the official code drops the top 15 and the bottom
     120 rows of a 512-pixel crop, here fractions of the picture's sides, rounded to whole rows and columns.

@@ -9,47 +9,24 @@ from segue.types import IGNORE
 
 
 def resize(maps: Float[Tensor, "b c h w"], size: tuple[int, int]) -> Float[Tensor, "b c h2 w2"]:
-    """Resize maps bilinearly, the corners of pixels not aligned; the same tensor if the size already fits.
-
-    Args:
-        maps: Features, logits or images.
-        size: Height and width to come out.
-
-    Returns:
-        Maps of that size.
-    """
+    """Resize maps bilinearly with ``align_corners=False``; the same tensor if the size already fits."""
     if maps.shape[-2:] == size:
         return maps
     return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
 
 
 def resize_nearest(maps: Float[Tensor, "b c h w"], size: tuple[int, int]) -> Float[Tensor, "b c h2 w2"]:
-    """Resize maps by repeating or dropping pixels; the same tensor if the size already fits.
-
-    Args:
-        maps: Masks or other maps whose values must not be mixed.
-        size: Height and width to come out.
-
-    Returns:
-        Maps of that size.
-    """
+    """Resize masks, or other maps whose values must not be mixed, by repeating or dropping pixels."""
     if maps.shape[-2:] == size:
         return maps
     return F.interpolate(maps, size=size, mode="nearest")
 
 
 def fitted(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
-    """The size of a picture, its ratio kept, that is as large as fits a box: long side along long side.
+    """The largest size with a picture's aspect ratio that fits a box, its long side along the box's long side.
 
     Rounded half up: 1052 x 1914 in a box of 720 x 1280 becomes 704 x 1280. Training and evaluation share this
-    rule, so that objects are seen at the size they were learnt at.
-
-    Args:
-        size: The picture's rows and columns.
-        box: The box's rows and columns.
-
-    Returns:
-        Rows and columns, at least one each.
+    rule, so that objects are seen at the size at which they were learnt.
     """
     factor = min(max(box) / max(size), min(box) / min(size))
     return max(1, int(size[0] * factor + 0.5)), max(1, int(size[1] * factor + 0.5))
@@ -68,13 +45,9 @@ def shrink_label(
 
     Args:
         label: Class ids below ``num_classes``, or IGNORE.
-        size: Rows and columns to come out; cells differ by a pixel where they do not divide the label's size.
-        num_classes: Number of classes.
+        size: The grid's rows and columns; cells differ by a pixel where they do not divide the label's size.
         min_share: The share of the cell's pixels, in [0, 1], below which the winning class does not count.
             Ignored pixels take part in the vote as a class of their own; at a tie the lowest id wins.
-
-    Returns:
-        A label of that size, in the type of the given one.
     """
     batch, height, width = label.shape
     rows, columns = size

@@ -19,11 +19,8 @@ def window_grid(size: tuple[int, int], window: tuple[int, int], *, stride: tuple
 
     Args:
         size: Height and width of the picture.
-        window: Height and width of a window.
+        window: Height and width of a window; a smaller picture makes it smaller.
         stride: Rows and columns from one window to the next.
-
-    Returns:
-        Windows of one size: that asked for, or the picture's where the picture is smaller.
 
     Raises:
         ValueError: If a size is below 1, or the stride is larger than the window, which would leave gaps.
@@ -49,7 +46,7 @@ def cut(maps: Float[Tensor, "b c h w"], windows: Sequence[Window]) -> Float[Tens
     return torch.stack([maps[..., rows, columns] for rows, columns in windows])
 
 
-def merge(
+def assemble(
     pieces: Iterable[Float[Tensor, "b c h2 w2"]],
     windows: Sequence[Window],
     *,
@@ -61,13 +58,10 @@ def merge(
     Pieces are read one at a time: a generator of predictions needs the memory of one piece and one picture.
 
     Args:
-        pieces: As many as there are windows, in their order.
-        windows: Where they belong; together they cover the picture.
+        pieces: One for each window, in their order.
+        windows: Together they cover the picture.
         size: Height and width of the picture.
         weight: A piece's positive weight at each of its pixels; None for 1 everywhere.
-
-    Returns:
-        Maps of the picture's size.
 
     Raises:
         ValueError: If there are no windows, or more or fewer pieces than windows.
@@ -81,24 +75,20 @@ def merge(
         canvas[..., rows, columns] += piece if weight is None else piece * weight
         count[rows, columns] += 1.0 if weight is None else weight
     if canvas is None or count is None:
-        raise ValueError("no windows: nothing to merge")
+        raise ValueError("no windows: nothing to assemble")
     return canvas.div_(count)
 
 
 def taper(
     window: tuple[int, int], stride: tuple[int, int], *, device: torch.device | None = None
 ) -> Float[Tensor, "h w"]:
-    """Weights that fall off smoothly where a window overlaps its neighbours, so that no seam shows.
+    """Weights in (0, 1] that fall off smoothly where a window overlaps its neighbours, so that no seam shows.
 
     A raised cosine over the overlap: the weights of two neighbours sum to 1.
 
     Args:
         window: Height and width of a window.
         stride: Rows and columns from one window to the next, at most the window's.
-        device: Where the weights are needed.
-
-    Returns:
-        A weight in (0, 1] for every pixel of a window.
     """
     rows, columns = (_ramp(side, side - step, device) for side, step in zip(window, stride, strict=True))
     return rows[:, None] * columns[None, :]
@@ -107,6 +97,6 @@ def taper(
 def _ramp(side: int, overlap: int, device: torch.device | None) -> Float[Tensor, " s"]:
     middle = torch.arange(side, device=device, dtype=torch.float32) + 0.5
     from_border = torch.minimum(middle, side - middle)
-    # With more than half overlapping, the ramps of both borders meet in the middle. Half a pixel is no ramp.
+    # With more than half overlapping, the ramps of both borders meet in the middle; half a pixel means no ramp.
     reach = max(min(overlap, side / 2), 0.5)
-    return torch.sin(0.5 * math.pi * (from_border / reach).clamp(max=1.0)).square()
+    return torch.sin(0.5 * math.pi * (from_border / reach).clamp(max=1.0)).square()  # sin² + cos² = 1

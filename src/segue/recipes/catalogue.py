@@ -1,4 +1,4 @@
-"""The recipes by name, and how a recipe, a pair and a user's wishes become one experiment."""
+"""The recipes by name, and how a recipe, a pair and the user's own settings become one experiment."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,21 +7,9 @@ from typing import Any, Literal, TypeAlias
 from segue.classes import nearest
 from segue.engine.experiment import parse
 from segue.engine.settings import Experiment
-from segue.recipes import (
-    clda,
-    dacs,
-    daformer,
-    dida,
-    hrda,
-    mic,
-    offline,
-    source_only,
-    ssr,
-    stct,
-    target_supervised,
-)
+from segue.recipes import baselines, clda, daformer_family, offline, on_daformer
 from segue.recipes.pairs import with_pair
-from segue.recipes.published import Row, published
+from segue.recipes.published import PublishedRow, published
 from segue.trees import Tree, flatten, merge
 
 
@@ -30,10 +18,8 @@ class Recipe:
     """What a paper does.
 
     Attributes:
-        build: The paper's settings as a nested mapping.
-        paper: Authors, venue and year.
-        pieces: What it is made of, in a few words.
-        published: What ``published.yaml`` calls the paper's own rows; None if no paper prints any.
+        pieces: What it consists of, in a few words.
+        published: The key of the paper's own rows in ``published.yaml``; None if no paper prints any.
     """
 
     build: Callable[[], Tree]
@@ -42,7 +28,7 @@ class Recipe:
     published: str | None = None
 
     @property
-    def rows(self) -> dict[str, Row]:
+    def rows(self) -> dict[str, PublishedRow]:
         """What the paper prints, by pair.
 
         Raises:
@@ -52,80 +38,69 @@ class Recipe:
 
 
 RECIPES: dict[str, Recipe] = {
-    "source_only": Recipe(source_only.source_only, "-", "supervised on the source"),
+    "source_only": Recipe(baselines.source_only, "-", "supervised on the source"),
     "adabn": Recipe(
-        source_only.adabn, "Li et al., 2016", "source_only + batch statistics of the target's pictures"
+        baselines.adabn, "Li et al., 2016", "source_only + batch statistics of the target's pictures"
     ),
     "target_supervised": Recipe(
-        target_supervised.target_supervised,
-        "-",
-        "oracle: supervised on target labels, for measuring only",
+        baselines.target_supervised, "-", "oracle: supervised on target labels, for measuring only"
     ),
     "dacs": Recipe(
-        dacs.dacs,
+        daformer_family.dacs,
         "Tranheden et al., WACV 2021",
         "EMA teacher, ClassMix, colour jitter and blur",
         published="dacs",
     ),
     "daformer": Recipe(
-        daformer.daformer,
+        daformer_family.daformer,
         "Hoyer et al., CVPR 2022",
         "DACS + rare class sampling + feature distance",
         published="daformer",
     ),
     "hrda": Recipe(
-        hrda.hrda,
+        daformer_family.hrda,
         "Hoyer et al., ECCV 2022",
         "DAFormer + context and detail crops fused by attention",
         published="hrda",
     ),
     "mic": Recipe(
-        mic.mic,
-        "Hoyer et al., CVPR 2023",
-        "HRDA + masked image consistency",
-        published="mic",
+        daformer_family.mic, "Hoyer et al., CVPR 2023", "HRDA + masked image consistency", published="mic"
     ),
     "daformer_mic": Recipe(
-        mic.daformer_mic,
+        daformer_family.daformer_mic,
         "Hoyer et al., CVPR 2023",
         "DAFormer + masked image consistency",
         published="daformer_mic",
     ),
     "stct": Recipe(
-        stct.stct,
+        on_daformer.stct,
         "STCT + MHA",
         "DAFormer's networks; each target picture trusted as far as student and teacher agree",
         published="stct",
     ),
     "stct_mha": Recipe(
-        stct.stct_mha,
+        on_daformer.stct_mha,
         "STCT + MHA",
         "STCT + source and target meet in hybrid attention",
         published="stct_mha",
     ),
     "dida": Recipe(
-        dida.dida,
-        "DIDA",
-        "DAFormer + agreement on a bank of labelled instances",
-        published="dida",
+        on_daformer.dida, "DIDA", "DAFormer + agreement on a bank of labelled instances", published="dida"
     ),
-    "dida_paper": Recipe(dida.dida_paper, "DIDA", "DIDA whose instances correct the pseudo-label"),
+    "dida_paper": Recipe(on_daformer.dida_paper, "DIDA", "DIDA whose instances correct the pseudo-label"),
     "dida_official_code": Recipe(
-        dida.dida_official_code, "DIDA", "what DIDA's released code computes, for comparison"
+        on_daformer.dida_official_code, "DIDA", "what DIDA's released code computes, for comparison"
     ),
     "ssr": Recipe(
-        ssr.ssr,
+        on_daformer.ssr,
         "SSR",
         "DAFormer + a second decoding of features that looked at SAM's",
         published="daformer_ssr",
     ),
     "ssr_mic": Recipe(
-        ssr.ssr_mic,
-        "SSR",
-        "SSR + masked image consistency",
-        published="daformer_mic_ssr",
+        on_daformer.ssr_mic, "SSR", "SSR + masked image consistency", published="daformer_mic_ssr"
     ),
-    "dida_ssr": Recipe(ssr.dida_ssr, "DIDA, SSR", "DAFormer + the instance bank + SAM's features"),
+    "dida_ssr": Recipe(on_daformer.dida_ssr, "DIDA, SSR", "DAFormer + the instance bank + SAM's features"),
     "kd": Recipe(
         clda.kd,
         "Hinton et al., 2015",
@@ -188,18 +163,17 @@ def find(name: str) -> Recipe:
 
 
 Size: TypeAlias = Literal["large", "distilled"]
-"""The network of a pair's large teachers, or the one that they are distilled into."""
+"""The network of a pair's large teachers, or the one into which they are distilled."""
 
 
 def experiment(
     recipe: str, pair: Mapping[str, Any], *wishes: Mapping[str, Any], size: Size | None = None
 ) -> Experiment:
-    """One experiment. Later beats earlier: 1 defaults, 2 the recipe, 3 the pair, 4 the wishes in order.
+    """One experiment. Later beats earlier: defaults, recipe, pair, wishes in order.
 
     Args:
-        recipe: A name in RECIPES.
         pair: Settings of the pair, with what only some recipes need under ``when`` (see :mod:`segue.recipes.pairs`).
-        wishes: The user's own differences: a YAML file, flags, ``--set``.
+        wishes: The user's own settings: a YAML file, flags, ``--set``.
         size: Which of the pair's networks the run is to have; None for the recipe's own.
 
     Raises:
@@ -213,12 +187,12 @@ def experiment(
     if tree["method"].get("rounds") is not None:
         tree = _counted_in_steps(tree, wishes)
     if tree.get("reads_target_labels"):
-        tree["data"] = target_supervised.with_target_as_source(tree["data"])
+        tree["data"] = baselines.with_target_as_source(tree["data"])
     return parse(merge(tree, {"recipe": recipe}))
 
 
 def _counted_in_steps(tree: Tree, wishes: Sequence[Mapping[str, Any]]) -> Tree:
-    """Who names steps, and no epochs, wants rounds of so many steps."""
+    """If the user names steps but no epochs, every round takes that many steps."""
     names = [name for wish in wishes for name in flatten(wish)]
     if "steps" not in names or "method.rounds.epochs" in names:
         return tree

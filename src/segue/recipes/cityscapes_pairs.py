@@ -4,11 +4,11 @@ from segue.classes import CITYSCAPES_19, SYNTHIA_13, SYNTHIA_16
 from segue.trees import Tree, merge
 
 CAR_BONNET: Tree = {"top": 15 / 512, "bottom": 120 / 512}
-"""What a crop of Cityscapes at half its size does not trust the teacher in: the first 15 rows, warped by
+"""Where the teacher is distrusted in a crop of Cityscapes at half its size: the first 15 rows, warped by
 rectification, and the last 120, the car's own bonnet (of 512; DAFormer's code)."""
 
 WHOLE_PICTURE: Tree = {"top": 30 / 1024, "bottom": 240 / 1024, "left": 30 / 2048, "right": 30 / 2048}
-"""The same on the whole picture, which crops of a larger picture need; HRDA's code also leaves out the sides."""
+"""The same margins on the whole picture, for crops of a larger one; HRDA's code also leaves out the sides."""
 
 GTA5: Tree = {"dataset": "gta5", "root": "gta5", "resize": [720, 1280]}
 SYNTHIA: Tree = {"dataset": "synthia", "root": "synthia", "resize": [760, 1280]}
@@ -17,14 +17,13 @@ ACDC: Tree = {"dataset": "acdc", "root": "acdc", "resize": [540, 960]}  # half i
 DARK_ZURICH: Tree = {"dataset": "dark_zurich", "root": "dark_zurich", "resize": [540, 960]}  # half its size
 
 ENOUGH = 3000
-"""Pixels of a class, at the source's own size, from which rare class sampling draws a picture for it."""
+"""Rare class sampling draws a picture for a class if it has more pixels of it than this, at the source's own size."""
 
 
 def _pair(name: str, source: Tree, target: Tree, *, source_size: tuple[int, int], enlarged: Tree) -> Tree:
     """A pair with the values that all of the papers' pairs share.
 
     Args:
-        name: Source, "to", target.
         source: All of it is trained on.
         target: Its ``train`` is trained on, its ``val`` scored.
         source_size: The source's own rows and columns.
@@ -36,7 +35,7 @@ def _pair(name: str, source: Tree, target: Tree, *, source_size: tuple[int, int]
         "network": {"encoder": "mit_b5", "head": "daformer"},
         "data": {
             "pair": name,
-            "root": "data",  # which holds a folder of each data set
+            "root": "data",  # holds a folder of each data set
             "classes": list(CITYSCAPES_19.names),
             "colours": [list(colour) for colour in CITYSCAPES_19.colours],
             "source": source,
@@ -64,7 +63,7 @@ def _pair(name: str, source: Tree, target: Tree, *, source_size: tuple[int, int]
 
 
 def _to_cityscapes(pair: Tree) -> Tree:
-    """Margins, which only pictures of the Cityscapes car need."""
+    """Add margins, which only pictures from the Cityscapes car need."""
     return merge(
         pair,
         {
@@ -80,13 +79,13 @@ def _to_cityscapes(pair: Tree) -> Tree:
 
 
 def _without_unknown(pair: Tree) -> Tree:
-    """SYNTHIA has no terrain, truck and train: its mean is over the other sixteen, an older one over thirteen."""
+    """Leave terrain, truck and train, which SYNTHIA lacks, out of the mean; an older mean is over thirteen classes."""
     thirteen = {f"{len(SYNTHIA_13)} classes": list(SYNTHIA_13.names)}
     return merge(pair, {"evaluation": {"classes": list(SYNTHIA_16.names), "also": thirteen}})
 
 
 def _from_cityscapes(pair: Tree) -> Tree:
-    """MIC's view for sources that are photographs themselves (its code's mode "separate")."""
+    """Mask both domains, as MIC does where the source is photographs, too (its code's mode "separate")."""
     return merge(
         pair, {"when": {"method.mask": {"method": {"mask": {"pictures": "both", "augment": False}}}}}
     )

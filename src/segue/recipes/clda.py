@@ -1,7 +1,6 @@
 """CLDA: a large teacher and a small student that improve each other; and plain distillation beside it."""
 
-from segue.recipes.daformer import daformer
-from segue.recipes.hrda import hrda
+from segue.recipes.daformer_family import daformer, hrda
 from segue.trees import Tree, merge
 
 DISTILLATION: Tree = {
@@ -9,8 +8,8 @@ DISTILLATION: Tree = {
     "method": {
         "teacher": {
             "name": "large"
-        },  # f_T in the average's place; what it says of the target is learnt mixed
-        "threshold": 0.968,  # of its confidence
+        },  # f_T replaces the moving average; its labels of the target are learnt mixed
+        "threshold": 0.968,  # for its confidence
     },
 }
 
@@ -40,7 +39,7 @@ def kd() -> Tree:
 
 
 def clda() -> Tree:
-    """The same, and layers that the teacher does not need follow the student: 69.5 mIoU on GTA5 to Cityscapes.
+    """Distillation whose teacher's useless layers follow the student: 69.5 mIoU on GTA5 to Cityscapes.
 
     Command: ``segue train clda --pair gta5_to_cityscapes --set method.teacher.model=RUN``. Which layers those are
     is measured before training without target labels, or read from what ``segue saliency`` wrote:
@@ -51,10 +50,10 @@ def clda() -> Tree:
 
 
 def clda_plain() -> Tree:
-    """CLDA as its equation 4 is written: the student learns the teacher's labels on the target picture itself.
+    """CLDA as written in its equation 4: the student learns the teacher's labels on the target picture itself.
 
     The published figures are of CLDA "integrated with" DAFormer and HRDA, whose student sees the target mixed with
-    the source and in other colours; that is what the recipe ``clda`` does.
+    the source and with changed colours, as in the recipe ``clda``.
     """
     return merge(clda(), {"method": {"mix": None, "augment": None}})
 

@@ -7,9 +7,9 @@ def cbst() -> Tree:
     """Class-balanced self-training: three rounds of labelling and fine-tuning; 45.9 mIoU on GTA5 to Cityscapes.
 
     Command: ``segue train cbst --pair street_scenes --set network.start=runs/source_only``. The values are those of
-    CRST's code, with which the number was made. It fine-tunes at 5e-5 a network that had learnt the source at
-    2.5e-4: a fifth, which here is of the pair's own rate, so that AdamW and any network keep the proportion. A
-    round learns each picture of the target and of its part of the source twice, unless you name ``--steps``.
+    CRST's code, which gave the number. It fine-tunes at 5e-5 a network that had learnt the source at 2.5e-4. Here the
+    rate is the same fifth of the pair's own, so that AdamW and any network keep the proportion. A round learns each
+    picture of the target and of its part of the source twice, unless ``--steps`` is given.
     """
     return {
         "data": {"scale": [0.5, 1.5], "max_share": 1.0},
@@ -19,7 +19,7 @@ def cbst() -> Tree:
             "rounds": {
                 "count": 3,  # R
                 "portion": 0.2,  # p_0
-                "step": 0.05,  # more of every class in each round
+                "step": 0.05,  # added for every class in each round
                 "most": 0.5,
                 "every": 4,
                 "flip": True,
@@ -55,7 +55,7 @@ def crst() -> Tree:
 
 
 def crst_lrent() -> Tree:
-    """CBST whose pseudo-labels are soft (LRENT): 46.5 mIoU on GTA5 to Cityscapes, where CBST's own run had as much.
+    """CBST whose pseudo-labels are soft (LRENT): 46.5 mIoU on GTA5 to Cityscapes, as much as CBST's own run.
 
     Command: ``segue train crst_lrent --pair street_scenes --set network.start=runs/source_only``.
     """
@@ -66,20 +66,20 @@ def ensemble() -> Tree:
     """Ensemble distillation: members' labels fused class by class, one student; 57.98 mIoU on GTA5 to Cityscapes.
 
     Command: ``segue train ensemble --pair street_scenes --set method.ensemble.members='{a: runs/a, b: runs/b}'
-    --set network.start=runs/source_only``. Whom to believe for a class is decided by how certain a student of each
-    member is; no target label is read. Weights and percentile are the last student's: the members' own ones have
-    theirs in ``method.ensemble.students``, without any by default.
+    --set network.start=runs/source_only``. The member believed for a class is the one whose student is most certain of
+    it; no target label is read. Weights and percentile are the last student's: those of the members' own students are
+    in ``method.ensemble.students``, none by default.
 
     Note:
-        The official code drops labels below a certainty of 90 % unless told otherwise, its follow-up below 70 %;
-        here ``method.ensemble.threshold=0.9`` does, because it needs members with probabilities and brings back the
-        scales that unification takes out.
+        The official code drops labels below a certainty of 90 % by default, its follow-up below 70 %. Here
+        ``method.ensemble.threshold=0.9`` does so; it is not the default because it needs members with probabilities
+        and brings back the scales that unification takes out.
     """
     return {
         "method": {
             "name": "offline",
             "weights": {"weight": 7.0, "small": 1 / 32},
-            "percentile": 80.0,  # the hardest fifth is learnt
+            "percentile": 80.0,  # only the hardest fifth is learnt
             "ensemble": {"kind": "channel", "policy": "certainty", "window": 5},  # kappa
         }
     }

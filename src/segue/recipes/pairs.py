@@ -1,7 +1,7 @@
 """Pairs of domains: built-in ones by name, others from a YAML file or two folders.
 
-A pair is settings like any others, and one key more. Under ``when`` stands what only some recipes need: settings by a
-condition, merged in their order wherever it holds for the recipe:
+A pair is a tree of settings with one additional key. Under ``when`` stands what only some recipes need: settings by a
+condition, merged in their order if it holds for the recipe:
 
     when:
       terms.feature_distance:           # the recipe has this loss (the setting is there and not null)
@@ -11,8 +11,8 @@ condition, merged in their order wherever it holds for the recipe:
       size=large:                       # of a large teacher; size=distilled: of the network it is distilled into
         network: {encoder: mit_b5}
 
-What stands under a condition may have a ``when`` of its own: then both must hold. What a recipe sets to null, no
-condition brings back.
+Settings under a condition may have a ``when`` of their own: then both conditions must hold. What a recipe sets to
+null stays null whatever a condition says.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ from segue.trees import Tree, merge, read_yaml
 DOMAINS = ("source", "target", "source_evaluation", "evaluation")
 
 ENLARGED: Tree = {"size": [256, 512], "resize": [256, 512]}
-"""Rendered at that size; pictures of another one are brought to it."""
+"""Scenes are rendered at that size; pictures of any other size are resized to it."""
 
 STREET_SCENES: Tree = {
     "steps": 800,
@@ -43,12 +43,12 @@ STREET_SCENES: Tree = {
         "source_evaluation": {"dataset": "street_scenes", "domain": "source", "split": "val", "pictures": 100},
         "evaluation": {"dataset": "street_scenes", "domain": "target", "split": "val", "pictures": 100},
         "crop": [128, 128],
-        "max_share": 1.0,  # half of a street is often road alone
+        "max_share": 1.0,  # often half of a street is nothing but road
         "batch": 4,
         "workers": 1,
     },
-    # From random weights in a few hundred steps: high rates from the start, a teacher that follows within ten
-    # steps (2.5 % of DAFormer's run, too), and mild colour changes, as there is no time to learn from wild ones.
+    # Training starts from random weights and takes a few hundred steps: it needs high rates from the start, a teacher
+    # that follows within ten steps (2.5 % of the run, as in DAFormer's), and mild colour changes.
     "optim": {"lr": 1e-2, "head_factor": 1.0, "warmup": 0.06},
     "run": {"log_every": 20, "draw_every": 200, "save_every": 200},
     "when": {
@@ -58,14 +58,14 @@ STREET_SCENES: Tree = {
             "method": {"teacher": {"every": 2, "momentum": 0.99, "pictures": 100}}
         },
         "data.rare_classes": {"data": {"rare_classes": {"temperature": 0.05, "min_share": 0.0005}}},
-        # Random weights have no features worth keeping; SAM's are worth looking at only with published weights.
+        # Random weights have no features worth keeping; only SAM's published weights are worth looking at.
         "terms.feature_distance": {"terms": {"feature_distance": None}},
         "terms.frozen_regularizer": {"terms": {"frozen_regularizer": {"encoder": "sam_tiny"}}},
-        # The same streets, rendered twice as large: the context sees what other recipes see, the detail what is
-        # lost there.
+        # The same streets, rendered twice as large: the context sees what other recipes see, the detail sees
+        # what is lost at that size.
         "network.multi_resolution": {
             "data": {**dict.fromkeys(DOMAINS, ENLARGED), "crop": [256, 256]},
-            "evaluation": {"mode": "auto"},  # scored as other recipes are here: small pictures, in one piece
+            "evaluation": {"mode": "auto"},  # scored as other recipes are on this pair: small pictures, in one piece
         },
         "size=large": {"network": {"encoder": "mit_nano_deep"}},
     },
@@ -89,15 +89,14 @@ def pair(name: str) -> Tree:
 
 
 def with_pair(recipe: Tree, pair: Mapping[str, Any], *, size: str | None = None) -> Tree:
-    """A recipe's settings with those of a pair merged in, as far as their conditions hold.
+    """A recipe's settings with those of a pair merged in, including those under conditions that hold.
 
     Args:
         recipe: What the conditions are about.
-        pair: Settings, some of them perhaps under ``when``.
         size: What the condition ``size=...`` is compared with.
 
     Raises:
-        ValueError: If a condition names no setting, or what it holds is no mapping.
+        ValueError: If a condition names no setting, or what it holds is not a mapping.
     """
 
     def merged(tree: Tree, changes: Mapping[str, Any]) -> Tree:
@@ -117,14 +116,14 @@ def _holds(condition: str, recipe: Mapping[str, Any], size: str | None) -> bool:
     if key == "size" and has_value:
         return size == value
     check_key(key)
-    found: Any = recipe
+    setting: Any = recipe
     for part in key.split("."):
-        found = found.get(part) if isinstance(found, Mapping) else None
-    return str(found) == value if has_value else found is not None
+        setting = setting.get(part) if isinstance(setting, Mapping) else None
+    return str(setting) == value if has_value else setting is not None
 
 
 def _without_ruled_out(changes: Mapping[str, Any], recipe: Mapping[str, Any]) -> Tree:
-    """Changes less those of settings that the recipe sets to None."""
+    """Changes, without those of settings that the recipe sets to None."""
     left: Tree = {}
     for key, value in changes.items():
         own = recipe.get(key, {})
@@ -149,8 +148,6 @@ def from_folders(
     the class list that is trained on.
 
     Args:
-        source: Folder with ``images`` and ``labels``.
-        target: Folder of pictures.
         classes: YAML or JSON list of the classes to train; None for the source's own list.
         evaluation: Labelled target pictures to score on; None for no score.
 
@@ -169,8 +166,8 @@ def from_folders(
     known = read_class_list(listed)
 
     def domain(folder: Path) -> Tree:
-        found = {"dataset": "folder", "root": str(folder.absolute())}
-        return found if class_file(folder) else {**found, "label_classes": str(listed.absolute())}
+        tree = {"dataset": "folder", "root": str(folder.absolute())}
+        return tree if class_file(folder) else {**tree, "label_classes": str(listed.absolute())}
 
     data: Tree = {
         "pair": f"{source.name} to {target.name}",

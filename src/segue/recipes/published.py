@@ -18,8 +18,8 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Source(_Record):
-    """Where a row stands: a paper of the file's list, its table, and what the method is called there."""
+class Citation(_Record):
+    """Where a row is printed: a paper of the file's list, its table, and the method's name there."""
 
     paper: str
     table: int | None = None
@@ -27,7 +27,7 @@ class Source(_Record):
 
 
 class Correction(_Record):
-    """A misprinted cell: what a paper has for a class, and why another value is right."""
+    """A misprinted cell: what a paper prints for a class, and why another value is right."""
 
     class_: str = Field(alias="class")
     printed: Percent
@@ -35,21 +35,19 @@ class Correction(_Record):
     why: str
 
 
-class Row(_Record):
+class PublishedRow(_Record):
     """What one method scores on one pair, in percent.
 
     Attributes:
-        key: What recipes call it by; it has at most one row a pair.
+        key: The name that recipes use; it has at most one row per pair.
         method: Our name for the method.
-        network: What it was measured with; None where that is not stated.
+        network: What was measured; None where that is not stated.
         pair: As built-in pairs are called.
         iou: The cells in the order of Cityscapes' 19 classes, None where the pair's labels lack a class; None
             altogether where only a mean is known.
         means: Printed means by the classes they are over: a name in ``segue.classes.SUBSETS``, or "all". The
             first is the one that is usually quoted.
-        sources: The tables that have it.
-        corrected: The cell that is not as printed.
-        recomputed: The mean of the cells, where the printed one disagrees with them beyond rounding.
+        recomputed: The mean of the cells, where it differs from the printed one by more than rounding.
         note: What else a reader must know.
     """
 
@@ -59,7 +57,7 @@ class Row(_Record):
     pair: str
     iou: tuple[Percent | None, ...] | None = None
     means: dict[str, Percent] = Field(min_length=1)
-    sources: tuple[Source, ...] = Field(min_length=1)
+    sources: tuple[Citation, ...] = Field(min_length=1)
     corrected: Correction | None = None
     recomputed: Percent | None = None
     note: str | None = None
@@ -91,13 +89,12 @@ class Published(_Record):
 
     Attributes:
         classes: The order of the cells.
-        papers: Title or authors, by what sources call a paper.
-        rows: In the order of the tables.
+        papers: Title or authors, by the name that sources use.
     """
 
     classes: tuple[str, ...]
     papers: dict[str, str]
-    rows: tuple[Row, ...]
+    rows: tuple[PublishedRow, ...]
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:
@@ -115,16 +112,16 @@ class Published(_Record):
                     raise ValueError(f"{row.key}: unknown paper {paper!r}{nearest(paper, list(self.papers))}")
         return self
 
-    def of(self, key: str) -> dict[str, Row]:
+    def of(self, key: str) -> dict[str, PublishedRow]:
         """The rows of a key, by pair.
 
         Raises:
             ValueError: If there is no such key; the message names the nearest one.
         """
-        found = {row.pair: row for row in self.rows if row.key == key}
-        if not found:
+        rows = {row.pair: row for row in self.rows if row.key == key}
+        if not rows:
             raise ValueError(f"unknown published row {key!r}{nearest(key, [row.key for row in self.rows])}")
-        return found
+        return rows
 
 
 def read(path: Path) -> Published:

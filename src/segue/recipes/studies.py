@@ -1,93 +1,10 @@
-"""Studies: tables of variants that are compared; the built-in ones stand beside the numbers of their papers.
+"""The built-in studies: tables of variants that a paper compares, to be run beside its numbers."""
 
-A study of one's own is a YAML file:
-
-    question: Does more masking help here?
-    baseline: daformer                      # the row that the others are compared with
-    rows:                                   # or tables: {a title: [rows], another: [rows]}
-      - {label: start, recipe: source_only}
-      - {label: daformer, recipe: daformer, needs: {network.start: start}}
-      - label: more
-        recipe: daformer_mic
-        needs: {network.start: start}       # the run of that row, of the same seed
-        changes: {method: {mask: {share: 0.9}}}
-"""
-
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar
-
-from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from segue.classes import nearest
-from segue.recipes import catalogue
-from segue.recipes.catalogue import Size
-from segue.trees import Tree, read_yaml
-
-PAPERS_PAIR = "gta5_to_cityscapes"
-"""The pair of the numbers that stand in these tables."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of a table.
-
-    Attributes:
-        label: What the line is called.
-        recipe: The recipe it is run with.
-        changes: What differs from the recipe.
-        published: What the paper prints for it, mean IoU in percent on GTA5 to Cityscapes, or on the pair that
-            :meth:`on` was called with; None if nothing.
-        needs: Settings that are another row's run folder, of the same seed, by that row's label.
-        size: Whether the network is the pair's large one or the one that is distilled into; None for the recipe's.
-    """
-
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
-
-    label: str
-    recipe: str
-    changes: Tree = field(default_factory=dict[str, object])
-    published: float | None = None
-    needs: Mapping[str, str] = field(default_factory=dict[str, str])
-    size: Size | None = None
-
-    def on(self, pair: str) -> "Row":
-        """The same row with what is printed for it on another pair: a recipe as it is may have a number there."""
-        if pair == PAPERS_PAIR:
-            return self
-        altered = self.changes or self.needs or self.size
-        printed = None if altered else catalogue.find(self.recipe).rows.get(pair)
-        return replace(self, published=None if printed is None else printed.mean)
-
-
-@dataclass(frozen=True)
-class Study:
-    """Tables of one paper.
-
-    Attributes:
-        question: What it answers.
-        paper: Whose numbers stand beside ours.
-        baseline: The label of the row that the others are compared with.
-        tables: Rows by the table's title; a row in several tables is run once.
-    """
-
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
-
-    question: str
-    paper: str
-    baseline: str
-    tables: Mapping[str, tuple[Row, ...]]
-
-    @property
-    def rows(self) -> dict[str, Row]:
-        """All rows by their labels."""
-        return {row.label: row for rows in self.tables.values() for row in rows}
-
-    def on(self, pair: str) -> "Study":
-        """The same study with what is printed on a pair; rows of which nothing is printed there have no number."""
-        tables = {title: tuple(row.on(pair) for row in rows) for title, rows in self.tables.items()}
-        return replace(self, tables=tables)
+from segue.recipes.study import Study, StudyRow, read
+from segue.trees import Tree
 
 
 def find(name: str, *, on: str) -> Study:
@@ -104,99 +21,71 @@ def find(name: str, *, on: str) -> Study:
     return STUDIES[name].on(on)
 
 
-def read(path: Path) -> Study:
-    """The study in a YAML file.
-
-    Raises:
-        ValueError: If it is none: unknown keys, recipes or labels, or a label that means two rows.
-        FileNotFoundError: If there is no such file.
-    """
-    tree: dict[str, Any] = {"question": path.stem, "paper": "-"} | read_yaml(path)
-    if "rows" in tree:
-        tree["tables"] = {"rows": tree.pop("rows")} | tree.get("tables", {})
-    try:
-        study = TypeAdapter(Study).validate_python(tree)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    for row in (row for rows in study.tables.values() for row in rows):
-        if study.rows[row.label] != row:
-            raise ValueError(f"{path}: two different rows are called {row.label!r}")
-        catalogue.find(row.recipe)
-        for label in row.needs.values():
-            _check_label(path, f"needs of {row.label!r}", label, study)
-    _check_label(path, "baseline", study.baseline, study)
-    return study
-
-
-def _check_label(path: Path, where: str, label: str, study: Study) -> None:
-    if label not in study.rows:
-        raise ValueError(f"{path}: {where}: no row {label!r}{nearest(label, list(study.rows))}")
-
-
 def _pair(**changes: object) -> Tree:
     return {"method": {"pair": changes}}
 
 
-def _stages(*stages: int, published: float) -> Row:
+def _stages(*stages: int, published: float) -> StudyRow:
     named = "+".join(str(stage) for stage in stages)
-    return Row(f"stages {named}", "stct_mha", _pair(stages=list(stages)), published)
+    return StudyRow(f"stages {named}", "stct_mha", _pair(stages=list(stages)), published)
 
 
-def _coordinate(label: str, published: float | None = None, **changes: object) -> Row:
-    return Row(label, "stct", {"method": {"coordinate": changes}}, published)
+def _coordinate(label: str, published: float | None = None, **changes: object) -> StudyRow:
+    return StudyRow(label, "stct", {"method": {"coordinate": changes}}, published)
 
 
-STCT = Row("STCT", "stct", published=56.65)  # alpha 2e-4
-FULL = Row("STCT + MHA", "stct_mha", published=68.05)  # an inter share of one half
-# The paper's source-only training: the same run, in which the target's loss counts nothing from start to end.
+STCT = StudyRow("STCT", "stct", published=56.65)  # alpha 2e-4
+FULL = StudyRow("STCT + MHA", "stct_mha", published=68.05)  # an inter share of one half
+# The paper's source-only training: the same run with no weight on the target's loss from start to end.
 ALPHA_0 = _coordinate("alpha 0", 51.37, alpha=0.0)
 UNCOORDINATED = _coordinate("no coordination", 54.0, mode="none")
 PRETRAINED = {"network.start": "source only"}
 
-DAFORMER = Row("daformer", "daformer", published=68.3)
-DIDA = Row("dida", "dida", published=71.0)
-SSR = Row("ssr", "ssr", published=69.3)
+DAFORMER = StudyRow("daformer", "daformer", published=68.3)
+DIDA = StudyRow("dida", "dida", published=71.0)
+SSR = StudyRow("ssr", "ssr", published=69.3)
 
 
-def _bank(label: str, published: float | None = None, **changes: object) -> Row:
-    return Row(label, "dida", {"terms": {"instance_bank": changes}}, published)
+def _bank(label: str, published: float | None = None, **changes: object) -> StudyRow:
+    return StudyRow(label, "dida", {"terms": {"instance_bank": changes}}, published)
 
 
-def _looking(*stages: int, published: float) -> Row:
+def _looking(*stages: int, published: float) -> StudyRow:
     named = "+".join(f"S{stage - 1}" for stage in stages)
-    return Row(f"ssr {named}", "ssr", {"terms": {"frozen_regularizer": {"stages": list(stages)}}}, published)
+    return StudyRow(
+        f"ssr {named}", "ssr", {"terms": {"frozen_regularizer": {"stages": list(stages)}}}, published
+    )
 
 
-def _taught(label: str, recipe: str, published: float | None = None, **changes: object) -> Row:
+def _taught(label: str, recipe: str, published: float | None = None, **changes: object) -> StudyRow:
     """A row whose teacher is the run of the row "large teacher"."""
     tree: Tree = {"method": {"teacher": changes}} if changes else {}
-    return Row(label, recipe, tree, published, {"method.teacher.model": LARGE.label})
+    return StudyRow(label, recipe, tree, published, {"method.teacher.model": LARGE.label})
 
 
-LARGE = Row("large teacher", "daformer", published=68.3, size="large")
-SMALL = Row("small student alone", "daformer", published=68.1, size="distilled")
+LARGE = StudyRow("large teacher", "daformer", published=68.3, size="large")
+SMALL = StudyRow("small student alone", "daformer", published=68.1, size="distilled")
 CLDA = _taught("clda", "clda", 69.5)
 
 
-def _rounds(label: str, recipe: str, published: float | None = None, **changes: object) -> Row:
+def _rounds(label: str, recipe: str, published: float | None = None, **changes: object) -> StudyRow:
     """A row that begins with the run of the row "source only"."""
-    return Row(label, recipe, changes, published, {"network.start": "source only"})
+    return StudyRow(label, recipe, changes, published, {"network.start": "source only"})
 
 
-def _onward(label: str, recipe: str, **changes: object) -> Row:
+def _onward(label: str, recipe: str, **changes: object) -> StudyRow:
     """A row that goes on from the source-only model of its seed."""
-    return Row(label, recipe, changes, needs={"network.start": "source only"})
+    return StudyRow(label, recipe, changes, needs={"network.start": "source only"})
 
 
 BEST_FOUR = ("daformer", "daformer_mic", "stct", "dida")
 
 
-def _fused(label: str, **changes: object) -> Row:
+def _fused(label: str, **changes: object) -> StudyRow:
     """An ensemble of the four, whose student goes on from the source-only model, too."""
     members = {f"method.ensemble.members.{name}": name for name in BEST_FOUR}
     needs = {"network.start": "source only", **members}
-    return Row(label, "ensemble", {"method": {"ensemble": changes}}, needs=needs)
+    return StudyRow(label, "ensemble", {"method": {"ensemble": changes}}, needs=needs)
 
 
 STUDIES: dict[str, Study] = {
@@ -206,9 +95,9 @@ STUDIES: dict[str, Study] = {
         baseline="daformer",
         tables={
             "references": (
-                Row("source only", "source_only"),
+                StudyRow("source only", "source_only"),
                 _onward("source only, as long", "source_only"),
-                Row("oracle", "target_supervised"),
+                StudyRow("oracle", "target_supervised"),
             ),
             "self-training": (
                 _onward("dacs", "dacs"),
@@ -221,7 +110,7 @@ STUDIES: dict[str, Study] = {
                 _onward("dida_ssr", "dida_ssr"),
             ),
             "rounds": (_onward("cbst", "cbst"), _onward("crst", "crst")),
-            "two resolutions, from their own start": (Row("hrda", "hrda"), Row("mic", "mic")),
+            "two resolutions, from their own start": (StudyRow("hrda", "hrda"), StudyRow("mic", "mic")),
             "ensembles of daformer, daformer_mic, stct and dida": (
                 _fused("channel", kind="channel"),
                 _fused("majority", kind="pixel"),
@@ -235,7 +124,7 @@ STUDIES: dict[str, Study] = {
         baseline="cbst",
         tables={
             "main": (
-                Row("source only", "source_only", published=33.4),
+                StudyRow("source only", "source_only", published=33.4),
                 _rounds("cbst", "cbst", 45.9),
                 _rounds("cbst_sp", "cbst_sp"),
                 _rounds("crst", "crst", 47.1),
@@ -287,10 +176,10 @@ STUDIES: dict[str, Study] = {
             "main": (
                 DAFORMER,
                 DIDA,
-                Row("dida_paper", "dida_paper"),
-                Row("dida_official_code", "dida_official_code"),
+                StudyRow("dida_paper", "dida_paper"),
+                StudyRow("dida_official_code", "dida_official_code"),
                 SSR,
-                Row("ssr_mic", "ssr_mic", published=70.6),
+                StudyRow("ssr_mic", "ssr_mic", published=70.6),
             )
         },
     ),
@@ -343,14 +232,14 @@ STUDIES: dict[str, Study] = {
         baseline="daformer",
         tables={
             "recipes": (
-                Row("source_only", "source_only"),
-                Row("adabn", "adabn"),
-                Row("dacs", "dacs", published=52.1),
-                Row("daformer", "daformer", published=68.3),
-                Row("daformer_mic", "daformer_mic", published=70.6),
-                Row("hrda", "hrda", published=73.8),
-                Row("mic", "mic", published=75.9),
-                Row("target_supervised", "target_supervised"),
+                StudyRow("source_only", "source_only"),
+                StudyRow("adabn", "adabn"),
+                StudyRow("dacs", "dacs", published=52.1),
+                StudyRow("daformer", "daformer", published=68.3),
+                StudyRow("daformer_mic", "daformer_mic", published=70.6),
+                StudyRow("hrda", "hrda", published=73.8),
+                StudyRow("mic", "mic", published=75.9),
+                StudyRow("target_supervised", "target_supervised"),
             )
         },
     ),
@@ -364,9 +253,9 @@ STUDIES: dict[str, Study] = {
                 UNCOORDINATED,
                 STCT,
                 FULL,
-                Row("source only", "source_only"),  # whose model the next two start from
-                Row("from source only", "stct_mha", published=69.18, needs=PRETRAINED),
-                Row(
+                StudyRow("source only", "source_only"),  # whose model the next two start from
+                StudyRow("from source only", "stct_mha", published=69.18, needs=PRETRAINED),
+                StudyRow(
                     "from source only, no coordination",
                     "stct_mha",
                     {"method": {"coordinate": {"mode": "none"}}},
@@ -400,9 +289,15 @@ STUDIES: dict[str, Study] = {
                 ),
             ),
             "section 3.3.2: share of the other domain's keys": (
-                *(Row(f"inter share {share}", "stct_mha", _pair(inter_share=share)) for share in (0.1, 0.3)),
+                *(
+                    StudyRow(f"inter share {share}", "stct_mha", _pair(inter_share=share))
+                    for share in (0.1, 0.3)
+                ),
                 FULL,
-                *(Row(f"inter share {share}", "stct_mha", _pair(inter_share=share)) for share in (0.7, 0.9)),
+                *(
+                    StudyRow(f"inter share {share}", "stct_mha", _pair(inter_share=share))
+                    for share in (0.7, 0.9)
+                ),
             ),
             "table 1: stages": (
                 STCT,
@@ -418,25 +313,25 @@ STUDIES: dict[str, Study] = {
                 FULL,
             ),
             "table 2: grouping": (
-                Row("no groups", "stct_mha", _pair(grouping="none"), 61.91),
-                Row("random", "stct_mha", _pair(grouping="random"), 63.37),
-                Row("HVH", "stct_mha", _pair(grouping="hvh"), 64.55),
-                Row("HVR", "stct_mha", _pair(grouping="hvr"), 64.93),
-                Row("cutout", "stct_mha", _pair(grouping="cutout"), 65.07),
+                StudyRow("no groups", "stct_mha", _pair(grouping="none"), 61.91),
+                StudyRow("random", "stct_mha", _pair(grouping="random"), 63.37),
+                StudyRow("HVH", "stct_mha", _pair(grouping="hvh"), 64.55),
+                StudyRow("HVR", "stct_mha", _pair(grouping="hvr"), 64.93),
+                StudyRow("cutout", "stct_mha", _pair(grouping="cutout"), 65.07),
                 FULL,
             ),
             "table 2: scattered classes": (
                 FULL,
-                Row("1 scattered", "stct_mha", _pair(scattered=1), 67.65),
-                Row("4 scattered", "stct_mha", _pair(scattered=4), 65.94),
-                Row("8 scattered", "stct_mha", _pair(scattered=8), 65.83),
-                Row("12 scattered", "stct_mha", _pair(scattered=12), 64.58),
-                Row("14 scattered", "stct_mha", _pair(scattered=14), 63.37),
+                StudyRow("1 scattered", "stct_mha", _pair(scattered=1), 67.65),
+                StudyRow("4 scattered", "stct_mha", _pair(scattered=4), 65.94),
+                StudyRow("8 scattered", "stct_mha", _pair(scattered=8), 65.83),
+                StudyRow("12 scattered", "stct_mha", _pair(scattered=12), 64.58),
+                StudyRow("14 scattered", "stct_mha", _pair(scattered=14), 63.37),
             ),
             "table 2: direction": (
                 STCT,
-                Row("S2T", "stct_mha", _pair(direction="s2t"), 55.91),
-                Row("T2S", "stct_mha", _pair(direction="t2s"), 58.38),
+                StudyRow("S2T", "stct_mha", _pair(direction="s2t"), 55.91),
+                StudyRow("T2S", "stct_mha", _pair(direction="t2s"), 58.38),
                 FULL,
             ),
         },

@@ -1,4 +1,4 @@
-"""Pictures as data URIs, none larger than shown: photographs as JPEG, labels as PNG with exact colours."""
+"""Pictures as data URIs, no larger than shown: photographs as JPEG, labels as PNG with exact colours."""
 
 import base64
 import io
@@ -19,7 +19,7 @@ SHEET_WIDTH = 1280
 
 @dataclass(frozen=True)
 class EmbeddedPicture:
-    """A picture that needs no file any more; its size is in pixels."""
+    """A picture within the page; its size is in pixels."""
 
     uri: str
     width: int
@@ -39,8 +39,7 @@ def embed_labels(path: Path | None, palette: list[Colour], *, width: int = WIDTH
     """Labels in the classes' colours, scaled without mixing them; None if the file cannot be read.
 
     Args:
-        path: A PNG in the classes' colours, or of class ids.
-        palette: The classes' colours in order; only used for ids.
+        path: A PNG in the classes' colours, or of class ids, for which alone the palette is needed.
         width: At most, in pixels.
     """
     image = _opened(path)
@@ -80,7 +79,7 @@ def _at_most(image: Image.Image, width: int, resampling: Image.Resampling) -> Im
 
 
 def _with_palette(image: Image.Image) -> Image.Image:
-    """One byte a pixel if there are at most 256 colours, as labels have."""
+    """One byte per pixel if there are at most 256 colours, as in labels."""
     numbers = np.asarray(image).astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
     colours, index = np.unique(numbers, return_inverse=True)
     if len(colours) > 256:

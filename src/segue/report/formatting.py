@@ -49,11 +49,11 @@ def listed(words: Sequence[str]) -> str:
     return " and ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)
 
 
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def dotted_texts(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """A nested mapping as dotted keys and short texts, in order; empty mappings are left out."""
     for key, value in tree.items():
         if isinstance(value, Mapping):
-            yield from flatten(cast(Mapping[str, Any], value), f"{prefix}{key}.")
+            yield from dotted_texts(cast(Mapping[str, Any], value), f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", _text(value)
 

@@ -11,23 +11,20 @@ from segue.classes import Colour
 from segue.files import write_text
 from segue.report.data_uris import embed_labels, embed_photograph
 from segue.report.formatting import percent
-from segue.report.render import render
+from segue.report.render import render_page
 
 MOST = 6
-"""How many pictures are shown at most, evenly spread over all."""
+"""At most this many pictures are shown, evenly spread over all."""
 
 
 def write_fusion_report(
     out: Path, *, pictures: Callable[[str], Path | np.ndarray | None] | None = None
 ) -> Path:
-    """Write ``report.html`` beside ``fusion.json``.
+    """Write ``report.html`` beside ``fusion.json``, and return its path.
 
     Args:
         out: The folder that ``segue fuse`` wrote.
         pictures: The photograph of a name, a file or RGB bytes (H,W,3); None if there is none.
-
-    Returns:
-        The file written.
     """
     account: dict[str, Any] = json.loads((out / "fusion.json").read_text(encoding="utf-8"))
     compared: dict[str, Any] | None = account.get("compared")
@@ -39,16 +36,16 @@ def write_fusion_report(
     names = sorted(path.relative_to(index).with_suffix("").as_posix() for path in index.rglob("*.png"))
     most = min(MOST, len(names))
     chosen = [names[place * len(names) // most] for place in range(most)]
-    page = render(
+    page = render_page(
         "fusion.html.j2",
         title=f"Fusion of {len(account['members'])} members",
         account=account,
         colours=colours,
-        # Without a pixel every share is zero.
+        # Without pixels every share is zero.
         pixels=max(account["pixels"], 1),
         why="certainty" if "certainty" in account else "IoU",
         reasons=account.get("certainty") or account.get("iou") or [],
-        # Where the IoU itself decided, it stands there already.
+        # If the IoU itself decided, it is among the reasons already.
         ious=[] if compared is None or "iou" in account else compared["iou"],
         compared=compared,
         worth=[] if compared is None else _worth(account, compared),
@@ -67,7 +64,7 @@ def write_fusion_report(
 
 
 def _worth(account: Mapping[str, Any], compared: Mapping[str, Any]) -> list[tuple[str, float, str]]:
-    """Whose labels, their mean IoU on labelled pictures, and a note: what is used, then its peers."""
+    """What the labels are, their mean IoU on labelled pictures, and a note: those that are used, then their peers."""
     drawn: list[float] = compared["random"]
     reach = f"{percent(min(drawn))} to {percent(max(drawn))}"
     return [

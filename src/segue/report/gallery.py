@@ -8,7 +8,7 @@ from segue.report.roles import ShownRun, judged_run
 from segue.report.run_folder import EvaluatedPicture
 
 MOST = 12
-"""How many evaluated pictures are shown at most."""
+"""At most this many evaluated pictures are shown."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,6 @@ class GalleryItem:
         title: "picture", "label", or the name of the run that predicted it.
         kind: "photograph", "label" or "prediction".
         picture: None if the file was missing or unreadable.
-        run: Who predicted it.
         mean_iou: The prediction's score on this picture, in [0, 1].
     """
 
@@ -40,7 +39,7 @@ class GalleryRow:
 
 @dataclass(frozen=True)
 class Gallery:
-    """The rows shown, how many there are in all, and whose score orders them."""
+    """The rows shown, how many there are in all, and the name of the run whose score orders them."""
 
     rows: list[GalleryRow]
     total: int
@@ -48,7 +47,7 @@ class Gallery:
 
 
 def choose_pictures(runs: Sequence[ShownRun]) -> Gallery:
-    """Those on which the judged run does worst, worst first; those without a score come last."""
+    """The pictures on which the judged run does worst, worst first; those without a score come last."""
     judged = judged_run(runs)
     kept = next((run for run in (judged, *runs) if run.folder.pictures), judged)
     worst_first = sorted(kept.folder.pictures, key=lambda p: (p.mean_iou is None, p.mean_iou or 0.0, p.name))
@@ -63,9 +62,9 @@ def _row(chosen: EvaluatedPicture, runs: Sequence[ShownRun]) -> GalleryRow:
         GalleryItem("label", "label", embed_labels(chosen.label, palette)),
     ]
     for run in runs:
-        found = next((picture for picture in run.folder.pictures if picture.name == chosen.name), None)
-        drawn = embed_labels(found.prediction, palette) if found else None
-        items.append(GalleryItem(run.name, "prediction", drawn, run, found.mean_iou if found else None))
+        own = next((picture for picture in run.folder.pictures if picture.name == chosen.name), None)
+        drawn = embed_labels(own.prediction, palette) if own else None
+        items.append(GalleryItem(run.name, "prediction", drawn, run, own.mean_iou if own else None))
     return GalleryRow(chosen.name, items)
 
 

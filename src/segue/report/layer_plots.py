@@ -1,4 +1,4 @@
-"""Plots of a network's layers as PNG: what each is worth, and how alike those of two networks are."""
+"""Plots of a network's layers as PNG: the worth of each, and how alike those of two networks are."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -20,14 +20,12 @@ def draw_saliency(
     stages: Sequence[Sequence[str]],
     title: str,
 ) -> None:
-    """Draw a bar for each layer, grey for those that the network can do without.
+    """Draw a bar for each layer, grey for those that the network can do without, into a PNG.
 
     Args:
-        path: The PNG to write.
         losses: Points of mean IoU lost without a layer, by its name.
         non_salient: Names of the layers drawn in grey.
-        stages: The names of each stage; a line parts one stage from the next.
-        title: Written above.
+        stages: The names of each stage; a line separates it from the next.
     """
     figure = Figure(figsize=(max(6.0, 0.22 * len(losses) + 2), 3.4), layout="constrained")
     axes = figure.subplots()
@@ -75,7 +73,7 @@ def draw_alignment(
 
 
 def _name_layers(axis: Axis, layers: Sequence[str], *, most: int) -> None:
-    """Name every n-th layer, so that about the given number of names fits."""
+    """Name every n-th layer, so that there are about ``most`` names."""
     places = list(range(0, len(layers), max(1, len(layers) // most)))
     axis.set_ticks(places, [layers[place].removeprefix("block") for place in places], fontsize=7)
 

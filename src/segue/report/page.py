@@ -1,4 +1,4 @@
-"""The page about one or more runs: one HTML file that asks the network for nothing."""
+"""The page about one or more runs: one HTML file that loads nothing from the network."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,16 +6,20 @@ from pathlib import Path
 import yaml
 
 from segue.files import write_text
-from segue.report.cautions import cautions
-from segue.report.class_table import class_table, widest_change
 from segue.report.curves import draw_curves
 from segue.report.gallery import choose_pictures, view_sheets
-from segue.report.gap import find_gap
-from segue.report.render import render
+from segue.report.render import render_page
 from segue.report.roles import assign_roles, judged_run
-from segue.report.run_details import differing_settings, protocols, run_details, subtitle
 from segue.report.run_folder import RunFolder
-from segue.report.verdict import judge
+from segue.report.tables import (
+    class_table,
+    differing_settings,
+    protocols,
+    run_details,
+    subtitle,
+    widest_change,
+)
+from segue.report.verdict import cautions, find_gap, judge
 
 
 def write_report(
@@ -26,21 +30,16 @@ def write_report(
     names: Sequence[str] | None = None,
     seconds: float | None = None,
 ) -> Path:
-    """Write one self-contained HTML file about one or more runs.
+    """Write one self-contained HTML file about one or more runs, and return its path.
 
     The others are compared with the first run. The last run that did not train on target labels (an oracle
     did, by its configuration or its name) is the one that is judged. The same folders give the same bytes:
     there is no date on the page.
 
     Args:
-        out: The file to write; folders above it are made.
-        runs: Run folders.
-        title: The page's heading.
+        out: The file to write; missing folders above it are made.
         names: What to call the runs; their folders' names by default.
         seconds: How long everything took, if the page is to say so.
-
-    Returns:
-        The file written.
 
     Raises:
         FileNotFoundError: If a run folder does not exist.
@@ -49,7 +48,7 @@ def write_report(
     """
     shown = assign_roles([RunFolder(run) for run in runs], names)
     classes = class_table(shown)
-    page = render(
+    page = render_page(
         "page.html.j2",
         title=title,
         runs=shown,

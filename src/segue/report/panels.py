@@ -1,4 +1,4 @@
-"""Panels as papers print them: one row a picture, with the photograph, the label and every run's prediction."""
+"""Panels as in papers: a row for each picture, with the photograph, the label and every run's prediction."""
 
 import io
 from collections.abc import Sequence
@@ -11,20 +11,14 @@ from segue.files import write_bytes
 from segue.report.run_folder import RunFolder
 
 GAP, HEADING = 4, 22
-"""Pixels between pictures, and above the columns for their names."""
+"""Pixels between pictures, and of the line with the columns' names."""
 
 
 def write_panels(out: Path, runs: Sequence[Path], *, rows: int = 4, width: int = 320) -> Path:
-    """Draw the evaluated pictures that all runs keep.
+    """Draw the evaluated pictures that all runs keep into a PNG or JPEG file, and return its path.
 
-    Args:
-        out: A PNG or JPEG file.
-        runs: Run folders of one pair, best a source-only one first.
-        rows: How many pictures at most.
-        width: Of a picture, in pixels.
-
-    Returns:
-        The file written.
+    There are at most ``rows`` of them, each ``width`` pixels wide. The runs are of one pair, best a source-only one
+    first.
 
     Raises:
         ValueError: If the runs keep no picture in common.

@@ -1,4 +1,4 @@
-"""What all pages share: the templates, their filters, the style, and no request to the network."""
+"""What all pages share: templates, filters and style, all in one file that loads nothing from the network."""
 
 import base64
 import hashlib
@@ -10,14 +10,8 @@ from markupsafe import Markup
 from segue.report import formatting
 
 
-def render(template: str, *, title: str, **content: Any) -> str:
-    """One self-contained page as text.
-
-    Args:
-        template: Its name in the template folder.
-        title: The page's heading.
-        content: What the template shows.
-    """
+def render_page(template: str, *, title: str, **content: Any) -> str:
+    """One self-contained page as text; ``content`` is what the template shows."""
     loader = PackageLoader("segue.report", "template")
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -32,7 +26,7 @@ def render(template: str, *, title: str, **content: Any) -> str:
         title=title,
         style=style,
         script=script,
-        # The page's security policy lets no other script run, whatever a run's name contains.
+        # The page's security policy allows only this script, whatever a run's name contains.
         script_hash=_base64(hashlib.sha256(script.encode()).digest()),
         mark=mark,
         icon=_base64(mark.encode()),

@@ -1,4 +1,4 @@
-"""Which run plays which part on the page, and in which colour it is drawn."""
+"""Each run's role on the page, and the colour in which it is drawn."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,6 @@ class ShownRun:
 
     Attributes:
         name: What the page calls it.
-        folder: What is known about it.
         role: The baseline is the first run, with which the others are compared; the judged run is the last one
             that did not train on target labels.
         colour: A CSS colour; it follows light and dark.
@@ -39,7 +38,7 @@ class ShownRun:
 
     @property
     def ious(self) -> dict[str, float | None]:
-        """By class, on the target; empty without an evaluation."""
+        """Its IoU by class, on the target; empty without an evaluation."""
         return self.scores.per_class_iou if self.scores else {}
 
     @property
@@ -49,14 +48,9 @@ class ShownRun:
 
 
 def assign_roles(folders: Sequence[RunFolder], names: Sequence[str] | None = None) -> list[ShownRun]:
-    """Give every run its name, part and colour.
+    """Give every run its name, role and colour; exactly one is the judged run.
 
-    Args:
-        folders: The runs, in the page's order.
-        names: What to call them; their folders' names by default.
-
-    Returns:
-        The runs in the same order; exactly one of them is the judged one.
+    Without names, runs are called by their folders.
 
     Raises:
         ValueError: If there is no run, or names and runs differ in number.
@@ -85,8 +79,8 @@ def judged_run(runs: Sequence[ShownRun]) -> ShownRun:
 
 def _hue(number: int) -> str:
     """The colour of the n-th other run, unlike those before it and those of the named roles."""
-    # Steps of the golden ratio spread any number of hues evenly; those near the judged run's (186) and the
-    # oracle's (72) are left out.
+    # Steps of the golden ratio spread any number of hues evenly; hues near the judged run's (186) and the
+    # oracle's (72) are skipped.
     place = 240 * ((0.27 + 0.618034 * number) % 1)
     hue = (216 + place + (60 if place >= 186 else 0)) % 360
     return f"oklch(var(--run-lightness) .14 {hue:.0f})"

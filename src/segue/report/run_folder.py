@@ -1,4 +1,4 @@
-"""A run folder, read without torch: of a finished run, of one still training, or of one that was killed."""
+"""A run folder, read without torch; the run may have finished, be still training, or have been killed."""
 
 import json
 import math
@@ -41,16 +41,9 @@ class RunFolder:
         seconds: Training time, summed over resumes.
         steps_per_second: The median of what was logged.
         memory_mb: The highest memory that was logged.
-        scores: On the target.
-        source_scores: On labelled source pictures.
         pictures: Of the evaluation, in the order of their list.
-        views: What the student saw, by step.
         card: What the exported model says of itself.
-        reads_target_labels: Whether the run was trained on target labels, or its teacher's layers were chosen
-            by them.
-
-    Args:
-        path: The run's folder.
+        reads_target_labels: Whether the run was trained on target labels, or they chose its teacher's layers.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -76,9 +69,9 @@ class RunFolder:
         rates = _finite(timing, "steps_per_second")
         self.steps_per_second = statistics.median_high(rates) if rates else None
         self.memory_mb = max(_finite(timing, "memory_mb"), default=0.0) or None
-        found = _object(path / "scores.json")
-        self.scores = None if found is None else Scores.from_json(found, path / "scores.json")
-        source = (found or {}).get("source_evaluation")
+        scores = _object(path / "scores.json")
+        self.scores = None if scores is None else Scores.from_json(scores, path / "scores.json")
+        source = (scores or {}).get("source_evaluation")
         self.source_scores = None if source is None else Scores.from_json(source, path / "scores.json")
         self.pictures = _pictures(path)
         self.views = _views(path)
@@ -120,16 +113,16 @@ class RunFolder:
 
 
 def _read(path: Path, parse: Callable[[str], Any], kind: type, called: str) -> Any:
-    """A file's parsed content, which has to be of one kind; None if there is no such file."""
+    """A file's parsed content, which has to be of the given kind; None if there is no such file."""
     if not path.is_file():
         return None
     try:
-        found = parse(path.read_text(encoding="utf-8"))
+        content = parse(path.read_text(encoding="utf-8"))
     except (ValueError, yaml.YAMLError) as error:
         raise _damaged(path, f"cannot be read ({' '.join(str(error).split())})") from error
-    if not isinstance(found, kind):
+    if not isinstance(content, kind):
         raise _damaged(path, f"holds no {called}")
-    return found
+    return content
 
 
 def _damaged(path: Path, how: str) -> ValueError:
@@ -151,10 +144,10 @@ def _log(path: Path) -> tuple[list[LogRow], int]:
 
 def _log_row(line: str) -> LogRow | None:
     try:
-        found = json.loads(line)
+        content = json.loads(line)
     except ValueError:
         return None
-    entries = cast(dict[str, Any], found).items() if isinstance(found, dict) else ()
+    entries = cast(dict[str, Any], content).items() if isinstance(content, dict) else ()
     row = {key: parsed for key, value in entries if (parsed := _number(value)) is not None}
     return row if 0 <= row.get("step", math.nan) < 2**53 else None
 
@@ -191,12 +184,12 @@ def _picture(folder: Path, entry: Mapping[str, Any]) -> EvaluatedPicture:
 
 def _views(folder: Path) -> dict[int, Path]:
     drawn = (path.relative_to(folder) for path in (folder / "pictures" / "views").glob("*.png"))
-    found = {int(path.stem): _inside(folder, str(path)) for path in drawn if path.stem.isdecimal()}
-    return {step: path for step, path in sorted(found.items()) if path is not None}
+    sheets = {int(path.stem): _inside(folder, str(path)) for path in drawn if path.stem.isdecimal()}
+    return {step: path for step, path in sorted(sheets.items()) if path is not None}
 
 
 def _inside(folder: Path, relative: object) -> Path | None:
-    # A run folder may come from a stranger: what it names must not pull other files into the page.
+    # A run folder may come from a stranger: it must not bring other files of this machine into the page.
     if not isinstance(relative, str) or not relative:
         return None
     path = (folder / relative).resolve()

@@ -44,7 +44,7 @@ def run_folder(folder: Path, label: str, seed: int) -> Path:
     return folder / re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_") / f"seed{seed}"
 
 
-def plan(
+def plan_jobs(
     experiments: Mapping[str, Sequence[Experiment]],
     folder: Path,
     needs: Mapping[str, Sequence[str]] | None = None,
@@ -93,7 +93,7 @@ def run(jobs: Sequence[Job], *, workers: int, console: Console, cpu: bool = Fals
     A run that fails, or dies, is reported and stops only those that need it.
 
     Args:
-        jobs: From :func:`plan`.
+        jobs: From :func:`plan_jobs`.
         workers: How many runs at once, each in a process of its own and, on a processor, on cores of its own.
         console: Where each finished run is reported, with an estimate of the time that is left.
         cpu: Stay on the processor.

@@ -13,8 +13,8 @@ from segue.engine.run import versions
 from segue.engine.settings import Experiment
 from segue.recipes import pairs
 from segue.recipes.catalogue import experiment
-from segue.recipes.effective import as_in_paper, overridden
-from segue.recipes.studies import Row, Study
+from segue.recipes.deviations import as_in_paper, overridden
+from segue.recipes.study import Study, StudyRow
 from segue.study.record import Record, Score, Variant, score_of
 from segue.study.runs import run_folder
 from segue.trees import Tree, flatten
@@ -32,7 +32,7 @@ class Bed:
     steps: int | None = None
     assignments: Sequence[str] = ()
 
-    def experiment(self, row: Row, seed: int) -> Experiment:
+    def experiment(self, row: StudyRow, seed: int) -> Experiment:
         """What a row trains with a seed."""
         needs = [f"{key}={run_folder(self.folder, label, seed)}" for key, label in row.needs.items()]
         budget = {"seed": seed} | ({"steps": self.steps} if self.steps else {})
@@ -74,7 +74,7 @@ class Bed:
             machine=machine.describe(),
         )
 
-    def _described(self, row: Row, seeds: Sequence[int], failures: Mapping[Path, str]) -> Variant:
+    def _described(self, row: StudyRow, seeds: Sequence[int], failures: Mapping[Path, str]) -> Variant:
         scores: dict[int, Score] = {}
         failed: dict[int, str] = {}
         for seed in seeds:
@@ -87,7 +87,7 @@ class Bed:
                 scores[seed] = score
         return self.variant(row).model_copy(update={"scores": scores, "failed": failed})
 
-    def variant(self, row: Row) -> Variant:
+    def variant(self, row: StudyRow) -> Variant:
         """What the record says of a row before it is run."""
         effective, own = (
             self.experiment(row, 0),
@@ -103,7 +103,7 @@ class Bed:
             steps=effective.steps,
         )
 
-    def command(self, row: Row) -> str:
+    def command(self, row: StudyRow) -> str:
         """The command that trains a row alone, in the folder of the study."""
         plain = experiment(row.recipe, self._tree)
         effective = flatten(self.experiment(row, 0).model_dump(mode="json"))

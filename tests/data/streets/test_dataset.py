@@ -14,7 +14,7 @@ from segue.data.dataset import Dataset
 from segue.data.streets import dataset as streets
 from segue.data.streets.canvas import STREET_CLASSES, Dice
 from segue.data.streets.dataset import StreetScenes, render, write_folder
-from segue.data.streets.layout import draw_street
+from segue.data.streets.scene import draw_street
 from segue.data.streets.style import Domain
 
 BOTH: tuple[Domain, ...] = ("source", "target")

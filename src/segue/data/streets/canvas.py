@@ -1,4 +1,4 @@
-"""A canvas that remembers what was drawn: a pixel names a part, a part its class, material and plane."""
+"""A canvas that remembers what was drawn: each pixel holds a part's id, each part its class, material and plane."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ MATERIALS = (
     "amber lamp", "green lamp", "sign face", "sign mark", "leaf", "bark", "skin", "hair", "shirt",
     "trousers", "paint", "glass", "tyre", "rim", "head lamp", "tail lamp", "frame", "spokes", "distance",
 )  # fmt: skip
-"""What things are made of; a domain's palette has a row for each."""
+"""The materials; a domain's palette has a row for each."""
 
 (
     AIR, ASPHALT, PAVING, CURB, FACADE, ROOF, METAL, RAIL, HOUSING, RED, AMBER, GREEN, SIGN_FACE, SIGN_MARK,
@@ -35,7 +35,7 @@ MATERIALS = (
 ) = range(29)  # fmt: skip
 
 FRONT, SIDE, FLAT = range(3)
-"""Which way a part faces: towards the camera, across the street, or up."""
+"""The direction that a part faces: towards the camera, across the street, or up."""
 
 Point = tuple[float, float, float]
 """Metres right of the camera, above the ground, and ahead of the camera."""
@@ -45,7 +45,7 @@ Range = tuple[float, float]
 
 
 class Dice:
-    """Random numbers one at a time, from blocks: a call of the generator for each would cost too much."""
+    """Random numbers one at a time, drawn in blocks, as a call of the generator for each would cost too much."""
 
     def __init__(self, seed: Sequence[int]) -> None:
         generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
@@ -80,7 +80,6 @@ class Camera:
     Attributes:
         height: Above the ground, in metres.
         focal: Focal length in pixels.
-        column: The column of the vanishing point.
         horizon: The row of the vanishing point.
     """
 
@@ -94,11 +93,10 @@ class Camera:
 class Canvas:
     """Parts drawn over one another, the far ones first.
 
-    The inverse depth of a plane is affine in column and row, so a few numbers a part give the depth of each
-    of its pixels, and through it the place in the world.
+    The inverse depth of a plane is affine in column and row, so three numbers per part give the depth of each
+    of its pixels, and through it the pixel's place in the world.
 
     Attributes:
-        camera: Through which the world is seen.
         size: Height and width in pixels.
         parts: For each part its class, material, facing, tint in [0, 1), and the three numbers of its inverse
             depth: the constant, and the factors of column and row measured from the vanishing point.
@@ -133,7 +131,7 @@ class Canvas:
         return len(self.parts) - 1
 
     def sees(self, x: float, z: float, half: float) -> bool:
-        """Whether anything that reaches ``half`` metres to both sides of (x, z) can be in the picture."""
+        """Whether something that extends ``half`` metres to both sides of (x, z) can be in the picture."""
         scale = self.camera.focal / z
         column = self.camera.column + x * scale
         return -half * scale < column < self.size[1] + half * scale
@@ -162,13 +160,13 @@ class Canvas:
         points: Sequence[tuple[float, float]],
         stretch: tuple[float, float] = (1, 1),
     ) -> None:
-        """Paint a polygon that faces the camera; its corners are metres from a point, once stretched."""
+        """Paint a polygon that faces the camera; its corners, once stretched, are in metres from a point."""
         column, row, scale = self._place(at)
         right, up = scale * stretch[0], scale * stretch[1]
         self._draw.polygon([(column + x * right, row - y * up) for x, y in points], fill=part)
 
     def line(self, part: int, at: Point, *, points: Sequence[tuple[float, float]], thickness: float) -> None:
-        """Paint a broken line that faces the camera; it is at least one pixel thick."""
+        """Paint a polyline that faces the camera, at least one pixel thick."""
         column, row, scale = self._place(at)
         corners = [(column + x * scale, row - y * scale) for x, y in points]
         self._draw.line(corners, fill=part, width=max(int(thickness * scale + 0.5), 1))
@@ -185,13 +183,13 @@ class Canvas:
         )
 
     def disc(self, part: int, at: Point, *, radius: tuple[float, float]) -> None:
-        """Paint an ellipse that faces the camera, with its half width and half height in metres."""
+        """Paint an ellipse that faces the camera; ``radius`` is half its width and height in metres."""
         column, row, scale = self._place(at)
         wide, high = radius[0] * scale, radius[1] * scale
         self._draw.ellipse((column - wide, row - high, column + wide, row + high), fill=part)
 
     def shadow(self, x: Range, z: Range, *, strength: int) -> None:
-        """Darken the ground in a rectangle of the world; what stands on it stays bright."""
+        """Darken a rectangle of the ground; what stands on it stays bright."""
         corners = ((x[0], 0.0, z[0]), (x[1], 0.0, z[0]), (x[1], 0.0, z[1]), (x[0], 0.0, z[1]))
         self._shade.polygon(self._projected(corners), fill=strength)
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from segue.data.dataset import Dataset, digest
 from segue.data.streets.canvas import STREET_CLASSES, Dice
-from segue.data.streets.layout import draw_street
 from segue.data.streets.render import shade
+from segue.data.streets.scene import draw_street
 from segue.data.streets.style import Domain
 from segue.types import IGNORE
 
@@ -27,10 +27,10 @@ DOMAINS: tuple[Domain, ...] = ("source", "target")
 SPLITS: tuple[Split, ...] = ("train", "val")
 
 USUAL_SIZE = (128, 256)
-"""Height and width of a scene where nobody says otherwise."""
+"""The default height and width of a scene."""
 
 EDITION = "2"
-"""To be raised with every change of what is drawn, so that caches notice."""
+"""To be raised with every change of what is drawn, so that caches become invalid."""
 
 
 def render(
@@ -40,11 +40,10 @@ def render(
 
     "source" looks like a clean render of a wide street between high buildings, "target" like the picture of a
     camera in a narrower street with lower houses and more trees. The same arguments give the same pixels
-    everywhere.
+    on every machine.
 
     Args:
-        seed: Any whole number from 0; other seeds are other streets, and so are other domains.
-        domain: Which of the two.
+        seed: From 0; each seed is another street, and so is each domain.
         size: Height and width in pixels, at least 16 each.
 
     Returns:
@@ -56,12 +55,7 @@ def render(
 
 
 def check(seed: int, domain: str, *, size: tuple[int, int]) -> None:
-    """Refuse what cannot be drawn; arguments as for :func:`render`.
-
-    Args:
-        seed: From 0.
-        domain: "source" or "target".
-        size: At least 16 each.
+    """Refuse arguments of :func:`render` that cannot be drawn.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -75,7 +69,7 @@ def check(seed: int, domain: str, *, size: tuple[int, int]) -> None:
 
 
 SMALL = 128 * 256
-"""Pixels of a scene up to which many are kept: 1200 of them take 160 MB."""
+"""Many scenes of at most this many pixels are kept in memory: 1200 of them take 160 MB."""
 
 
 class StreetScenes(Dataset):
@@ -83,14 +77,7 @@ class StreetScenes(Dataset):
 
     Domains, splits and seeds never share a scene; a longer data set begins with the scenes of a shorter one.
 
-    Attributes:
-        classes: The twelve classes of the street scenes.
-
     Args:
-        domain: "source" or "target".
-        split: "train" or "val".
-        count: How many scenes, at least one.
-        size: Height and width in pixels.
         seed: Another number is another data set of the same kind.
 
     Raises:
@@ -137,9 +124,9 @@ class StreetScenes(Dataset):
         return torch.from_numpy(label).clone()
 
     def fingerprint(self) -> str:
-        """A text of everything the scenes depend on."""
-        facts = (EDITION, self.domain, self.split, self._count, *self.size, self.seed)
-        return digest(["street_scenes", *map(str, facts), *self.classes.names])
+        """Depends on everything that the scenes depend on."""
+        dependencies = (EDITION, self.domain, self.split, self._count, *self.size, self.seed)
+        return digest(["street_scenes", *map(str, dependencies), *self.classes.names])
 
     def scene_seed(self, index: int) -> int:
         """The seed with which :func:`render` draws this scene."""
@@ -160,7 +147,7 @@ Rendering = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 def rendered(seed: int, domain: Domain, size: tuple[int, int]) -> Rendering:
     """A scene as :func:`render` draws it; small ones are kept, so that a training run draws each of them once.
 
-    Of larger ones just the last is: image and label of one index are asked for one after the other.
+    Of larger ones only the last is kept: image and label of one index are asked for one after the other.
     """
     return (_among_many if size[0] * size[1] <= SMALL else _last)(seed, domain, size)
 
@@ -178,18 +165,10 @@ def _last(seed: int, domain: Domain, size: tuple[int, int]) -> Rendering:
 def write_folder(
     root: Path, domain: Domain, *, split: Split, count: int, size: tuple[int, int] = USUAL_SIZE, seed: int = 0
 ) -> None:
-    """Write scenes as a data set of files.
+    """Write scenes as a data set of files; arguments and errors are those of :class:`StreetScenes`.
 
     They are ``images/SPLIT/NAME.png``, ``labels/SPLIT/NAME.png`` and ``classes.json``; labels are training
-    ids in one channel. Files of the same name are replaced.
-
-    Args:
-        root: The folder; it is made if it is missing.
-        domain: "source" or "target".
-        split: "train" or "val", which also names the inner folders.
-        count: How many scenes.
-        size: Height and width in pixels.
-        seed: As in :class:`StreetScenes`; what is out of range raises there.
+    ids in one channel. The folder is made if it is missing, and files of the same name are replaced.
     """
     scenes = StreetScenes(domain, split=split, count=count, size=size, seed=seed)
     folders = [root / kind / split for kind in ("images", "labels")]

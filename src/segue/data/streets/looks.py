@@ -1,4 +1,4 @@
-"""How the two domains look: what colours things have, and what light, weather and camera do to them."""
+"""How the two domains look: the colours of things, and what light, weather and camera do to them."""
 
 from dataclasses import dataclass
 
@@ -16,16 +16,12 @@ class Look:
         palette: Colours of each material; a part's tint picks one.
         texture: How strongly things are textured, as a factor of each material's own roughness.
         sun: Brightness of parts that face the camera, the left, the right and up.
-        haze: Haze per metre.
         haze_colours: The ends between which the haze's colour lies.
-        glass: Colour of windows on buildings.
         shadow: Darkness of shadows on the ground.
-        marking: Brightness of lane markings.
         clouds: How much of the sky is cloud.
-        exposure: Brightness of the whole picture.
         tone: Curvature of the tone curve.
         warmth: White balance, red against blue.
-        blur: Share of the blurred picture.
+        blur: The blurred picture's share of the final one.
         noise: Standard deviation of the sensor's noise.
         vignette: How much darker the corners are.
     """
@@ -98,7 +94,7 @@ TARGET_PALETTE: dict[str, Colours] = SOURCE_PALETTE | {
     "tail lamp": ((178, 33, 32),),
     "distance": ((137, 137, 138), (129, 124, 119)),
 }  # fmt: skip
-"""What is painted by law or fashion looks alike in both: signs, lights, rails, clothes, bicycles."""
+"""Materials that are the source's here look alike in both domains: signs, lights, rails, clothes, bicycles."""
 
 LOOKS: dict[Domain, Look] = {
     "source": Look(
@@ -126,4 +122,4 @@ ROUGHNESS = {
     "bark": 0.4,
     "distance": 0.1,
 }
-"""How strongly texture shows on a material; 0.05 on all others but the sky."""
+"""How strongly texture shows on a material; 0.05 on those that are not listed."""

@@ -44,7 +44,7 @@ Place = tuple[float, float]
 """Metres right of the camera and ahead of it."""
 
 FAR = 26.0
-"""Beyond this depth in metres small parts of things are left out: they would cover less than a pixel."""
+"""Beyond this depth in metres, small parts of things are left out, as they would cover less than a pixel."""
 
 CIRCLE = (
     (1.0, 0.0), (0.924, 0.383), (0.707, 0.707), (0.383, 0.924), (0.0, 1.0), (-0.383, 0.924), (-0.707, 0.707),
@@ -56,7 +56,7 @@ CIRCLE = (
 
 @lru_cache(maxsize=1)
 def ragged_outlines() -> list[list[tuple[float, float]]]:
-    """Outlines of leaf masses in the unit circle: a new one each time would cost more than its painting."""
+    """Outlines of foliage around the unit circle, made once: a new one each time would cost more than its painting."""
     dice = Dice((3,))
     radii = [[dice.within((0.8, 1.18)) for _ in CIRCLE] for _ in range(64)]
     return [[(r * x, r * y) for r, (x, y) in zip(row, CIRCLE, strict=True)] for row in radii]
@@ -88,12 +88,12 @@ def draw_foliage(canvas: Canvas, dice: Dice, *, centre: Point, radius: Range, ti
 
 @dataclass(frozen=True)
 class Body:
-    """The box a car fills, in metres.
+    """The box that a car fills, in metres.
 
     Attributes:
         x: Middle.
         half: Half of its width.
-        face: The plane of the flank that is seen.
+        face: The plane of the visible flank.
         z: Near and far end.
         belt: Height of the lower edge of the windows.
         tall: Height of the roof.
@@ -108,7 +108,7 @@ class Body:
 
 
 def draw_car(canvas: Canvas, dice: Dice, *, place: Place, oncoming: bool) -> None:
-    """A car that stands along the street with its near end at the place; oncoming ones show their front."""
+    """A car along the street with its near end at the place; oncoming ones show their front."""
     x, z = place
     tall = dice.within((1.35, 1.6)) if dice.chance(0.75) else dice.within((1.75, 2.1))
     body = Body(x, 0.88, x - 0.88 if x > 0 else x + 0.88, (z, z + 4.2), 0.56 * tall, tall)

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.data.streets.canvas import FACADE, MATERIALS, RAIL, ROAD, SIDE, SIDEWALK, SKY, Camera, Dice
-from segue.data.streets.layout import Scene, Street
 from segue.data.streets.looks import LOOKS, ROUGHNESS, Look
+from segue.data.streets.scene import Scene, Street
 from segue.data.streets.style import Domain
 
 Plane = NDArray[np.float32]
-"""One number a pixel, (H, W)."""
+"""One number per pixel, (H, W)."""
 
 Picture = NDArray[np.float32]
 """Red, green and blue from 0 to 1, (3, H, W)."""
@@ -56,8 +56,8 @@ def sensor_noise() -> NDArray[np.float32]:
     return ((total - 510) / 147.8).astype(np.float32)
 
 
-def cut(bank: NDArray[np.float32], dice: Dice, *, shape: tuple[int, int]) -> NDArray[np.float32]:
-    """A piece of a texture at a random place; it repeats if the picture is larger."""
+def cut_texture(bank: NDArray[np.float32], dice: Dice, *, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """A random piece of a texture, which repeats if the picture is larger."""
     height, width = bank.shape[-2:]
     top, left = dice.whole(max(height - shape[0], 1)), dice.whole(max(width - shape[1], 1))
     piece = bank[..., top : top + shape[0], left : left + shape[1]]
@@ -71,14 +71,11 @@ class Pixels:
     """What is seen at each pixel; columns and rows are counted from the vanishing point.
 
     Attributes:
-        parts: A row a part, see :class:`segue.data.streets.canvas.Canvas`.
-        ids: Which part, (H, W).
-        label: Its class, (H, W).
+        parts: One row per part, see :class:`segue.data.streets.canvas.Canvas`.
         depth: Metres ahead of the camera, (H, W); 1000 in the sky.
         column: (1, W).
         row: (H, 1).
         shadow: Shadow on the ground, (H, W), 0 to 255.
-        camera: Through which it is seen.
     """
 
     parts: NDArray[np.float32]
@@ -91,8 +88,8 @@ class Pixels:
     camera: Camera
 
     def by_part(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Give every pixel its part's number."""
-        # Ids are always in range; "clip" only spares the check, which costs more than the look-up.
+        """Every pixel's value, given one for each part."""
+        # Ids are always in range; "clip" only avoids the check, which costs more than the look-up.
         return values.take(self.ids, mode="clip")
 
 
@@ -126,7 +123,7 @@ def look_at(scene: Scene) -> Pixels:
 
 
 def paint(seen: Pixels, dice: Dice, *, domain: Domain) -> Picture:
-    """Every part in its material's colour, under the light of the day, with texture."""
+    """Paint every part in its material's colour, in the light of its facing, with texture."""
     look, (colours, roughness) = LOOKS[domain], palette(domain)
     material = seen.parts[:, 1].astype(np.intp)
     pick = seen.parts[:, 3] * colours.shape[1]
@@ -136,7 +133,7 @@ def paint(seen: Pixels, dice: Dice, *, domain: Domain) -> Picture:
     light = np.array([front, left, up, right], dtype=np.float32)[facing]
     light *= np.float32(0.88) + np.float32(0.24) * fraction(pick * np.float32(0.19))
     colour = colours[material, pick.astype(np.intp)] * light[:, None]
-    texture = cut(textures(), dice, shape=seen.label.shape)
+    texture = cut_texture(textures(), dice, shape=seen.label.shape)
     strength = seen.by_part(roughness[material, 0]) * texture[0]
     strength += seen.by_part(roughness[material, 1]) * texture[1]
     strength += 1
@@ -161,12 +158,12 @@ def palette(domain: Domain) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 
 def fraction(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What is left after the next lower whole number; many times faster than the remainder by 1."""
+    """The fractional part; many times faster than the remainder by 1."""
     return values - np.floor(values)
 
 
 def paint_gaps(image: Picture, seen: Pixels, *, look: Look) -> None:
-    """Windows in facades and gaps between pickets, on a grid in metres on each wall and rail."""
+    """Paint windows in facades and gaps between pickets, on a grid in metres on each wall and rail."""
     material, tint = seen.parts[:, 1], seen.parts[:, 3]
     wall, rail = material == FACADE, material == RAIL
     width = np.where(rail, np.float32(0.45), 2 + np.float32(1.6) * fraction(tint * 7))
@@ -180,7 +177,7 @@ def paint_gaps(image: Picture, seen: Pixels, *, look: Look) -> None:
     )
     high = np.where(wall, np.float32(0.24) + np.float32(0.12) * fraction(tint * 13), 1).astype(np.float32)
     strong = np.where(wall, np.float32(0.9), np.float32(0.5))
-    # In windows from the corner of a wall, and in storeys from the ground.
+    # Coordinates on the wall: u counts windows from its corner, v counts storeys from the ground.
     u = seen.by_part(aside) * seen.column
     u += seen.by_part(ahead)
     u *= seen.depth
@@ -205,7 +202,7 @@ def paint_gaps(image: Picture, seen: Pixels, *, look: Look) -> None:
 
 
 def paint_ground(image: Picture, seen: Pixels, *, street: Street, look: Look) -> None:
-    """Lane markings, the zebra crossing, joints between paving stones, and shadows."""
+    """Paint lane markings, the zebra crossing, joints between paving stones, and shadows."""
     camera = seen.camera
     top = max(int(camera.horizon) + 2, 0)
     row = seen.row[top:]
@@ -227,16 +224,12 @@ def paint_ground(image: Picture, seen: Pixels, *, street: Street, look: Look) ->
 
 
 def markings(x: Plane, z: Plane, *, pixel: Plane, street: Street) -> Plane:
-    """How much of each ground pixel is painted white, from 0 to 1.
+    """How much of each ground pixel is painted white, (H, W), from 0 to 1.
 
     Args:
         x: Metres right of the camera, (H, W).
         z: Metres ahead, (H, 1).
         pixel: Width of a pixel in metres, (H, 1).
-        street: The plan.
-
-    Returns:
-        As many rows and columns as ``x``.
     """
     near, far = street.crossing
     lane = x * np.float32(1 / street.lane) - np.float32(street.middle / street.lane)
@@ -258,7 +251,7 @@ def markings(x: Plane, z: Plane, *, pixel: Plane, street: Street) -> Plane:
 
 
 def paint_sky(image: Picture, seen: Pixels, *, dice: Dice, look: Look) -> None:
-    """Paler towards the horizon, with clouds."""
+    """Paint the sky paler towards the horizon, with clouds."""
     sky = seen.label == SKY
     rows = np.flatnonzero(sky.any(axis=1))
     if not rows.size:
@@ -267,7 +260,7 @@ def paint_sky(image: Picture, seen: Pixels, *, dice: Dice, look: Look) -> None:
     part = image[:, :bottom]
     height = np.arange(bottom, dtype=np.float32)[:, None] / bottom
     paler = np.float32(0.55) * height * height
-    cloud = cut(textures()[2], dice, shape=(bottom, sky.shape[1])) * np.float32(1.6)
+    cloud = cut_texture(textures()[2], dice, shape=(bottom, sky.shape[1])) * np.float32(1.6)
     cloud += np.float32(dice.within(look.clouds) * 2 - 1)
     cloud = np.clip(cloud, np.float32(0), np.float32(1)) * np.float32(0.6)
     cloud += paler - paler * cloud
@@ -276,7 +269,7 @@ def paint_sky(image: Picture, seen: Pixels, *, dice: Dice, look: Look) -> None:
 
 
 def weather(image: Picture, seen: Pixels, *, dice: Dice, look: Look) -> None:
-    """Haze that hides what is far; the sky is left as it is."""
+    """Add haze that hides what is far; the sky is left as it is."""
     density, between = dice.within(look.haze), dice.share()
     veil = np.minimum(seen.depth, np.float32(150)) * np.float32(density)
     veil /= veil + 1
@@ -287,11 +280,11 @@ def weather(image: Picture, seen: Pixels, *, dice: Dice, look: Look) -> None:
 
 
 def photograph(image: Picture, dice: Dice, *, look: Look) -> NDArray[np.uint8]:
-    """Blur, vignette, white balance, exposure, tone and noise; to (H, W, 3) of 0 to 255."""
+    """Apply blur, vignette, white balance, exposure, tone and noise; (H, W, 3), 0 to 255."""
     height, width = image.shape[1:]
     soft = dice.within(look.blur)
     if soft > 0.1:
-        blur(image, soft)
+        soften(image, soft)
     exposure, warmth, tone = dice.within(look.exposure), dice.within(look.warmth), dice.within(look.tone)
     gain = np.array([1 + warmth, 1.0, 1 - warmth], dtype=np.float32)[:, None, None] * np.float32(exposure)
     image *= gain
@@ -303,13 +296,13 @@ def photograph(image: Picture, dice: Dice, *, look: Look) -> NDArray[np.uint8]:
     # value + tone * value * (1 - value), then to 0..255
     image *= np.float32(255 * (1 + tone)) - np.float32(255 * tone) * image
     noise = dice.within(look.noise)
-    image += cut(sensor_noise(), dice, shape=(height, width)) * np.float32(255 * noise)
+    image += cut_texture(sensor_noise(), dice, shape=(height, width)) * np.float32(255 * noise)
     image += np.float32(0.5)
     return np.moveaxis(np.clip(image, np.float32(0), np.float32(255), out=image).astype(np.uint8), 0, 2)
 
 
-def blur(image: Picture, share: float) -> None:
-    """Mix each pixel but the outermost with its neighbours by weights 1, 2, 1, in place."""
+def soften(image: Picture, share: float) -> None:
+    """Blend all but the outermost pixels with their neighbours, weighted 1, 2, 1 in either direction, in place."""
     rows = image[:, :-1] + image[:, 1:]
     rows = rows[:, :-1] + rows[:, 1:]
     both = rows[:, :, :-1] + rows[:, :, 1:]

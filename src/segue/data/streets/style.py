@@ -11,27 +11,21 @@ Domain = Literal["source", "target"]
 
 @dataclass(frozen=True)
 class StreetStyle:
-    """What the streets of a domain are like, and from where they are seen; lengths in metres, probabilities per place.
+    """What the streets of a domain are like, and from where they are seen; lengths in metres.
+
+    A pair holds the ends from which a value is drawn, both included for whole numbers.
 
     Attributes:
-        camera_height: Of the camera above the ground.
+        camera_height: Above the ground.
         focal: Focal length in picture widths.
         horizon: Row of the vanishing point in picture heights.
-        lane: Width of a lane.
-        lanes: Fewest and most lanes a direction.
-        sidewalk: Width of a sidewalk.
-        storeys: Fewest and most storeys of a building, of 3.1 m.
+        storeys: Of a building, 3.1 m each.
         garden: Probability that a block is a garden and not a building.
         pitched: Probability that a building has a pitched roof.
         tree: Probability of a tree at each tree place.
-        tree_height: Height of street trees.
         parking: Probability that a side of the road has parking places.
         parked: Probability of a car at each parking place.
         moving: Probability of a car in each stretch of a lane.
-        people: Fewest and most people.
-        bicycles: Fewest and most bicycles.
-        signs: Fewest and most signs.
-        crossing: Probability of a cross street.
         gantry: Probability that traffic lights hang over the road.
         rail: Probability of a rail along a sidewalk.
         sun: Greatest length of a building's shadow over its height; 0 under clouds.

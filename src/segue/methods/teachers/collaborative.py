@@ -19,7 +19,7 @@ from segue.methods.teacher import Teacher, TeacherSettings, move_towards
 from segue.methods.teachers.blocks import Captured, attention_maps, draw_layers, exchangeable, same_depth
 from segue.methods.teachers.large import open_teacher
 from segue.models.segmenter import Segmenter
-from segue.models.weights import Card, digest
+from segue.models.weights import Card, weights_digest
 from segue.ops.likeness import Likeness, likeness
 from segue.ranks import is_first_rank
 from segue.settings import Count, NotNegative, Share, Stage
@@ -68,7 +68,7 @@ class CollaborativeSettings(TeacherSettings):
         """The trained model, whose layers are measured before the first step."""
         network, card, folder = open_teacher(self.model, context, terms)
         _check_layers(network, context.student, self, card, folder)
-        return LearningTeacher(self, network, context, card, digest(folder))
+        return LearningTeacher(self, network, context, card, weights_digest(folder))
 
     def non_salient(self, saliency: Saliency, seed: int) -> list[str]:
         """The teacher's blocks that follow the student, drawn from those that matter least."""
@@ -213,7 +213,7 @@ class LearningTeacher(CollaborativeTeacher):
         network: On the processor.
         context: The run.
         card: What its folder says about it.
-        weights: The digest of its weights.
+        weights: The weights_digest of its weights.
     """
 
     def __init__(

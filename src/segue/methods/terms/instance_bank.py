@@ -209,7 +209,7 @@ class InstanceBank(Term):
     def _taught_similarity(self, embedding: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:
         """What the teacher says of instances."""
         similarity = self._log_similarity(embedding).exp()
-        return similarity if self.settings.temperature else instances.nearest(similarity)
+        return similarity if self.settings.temperature else instances.nearest_only(similarity)
 
     def _loss(self, view: View, output: Output) -> Tensor:
         assert view.teacher is not None

@@ -1,4 +1,4 @@
-"""What every encoder promises."""
+"""The interface of all encoders, and their variants."""
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -18,10 +18,9 @@ class Encoder(nn.Module):
     """A network that turns an image into four maps, fine to coarse.
 
     Attributes:
-        out_channels: Channels of the four maps.
-        strides: Pixels a cell of each map spans: a map has the image's sides divided by it, rounded up. Empty if
+        strides: Pixels per cell of each map: a map has the image's sides divided by it, rounded up. Empty if
             the maps do not tile the image.
-        classifier_names: How the names begin that files of pretrained weights hold for a classifier only.
+        classifier_names: How the names of a classifier's tensors begin in files of pretrained weights.
         checkpointed: Stages, from 1, whose maps are computed again for the gradient instead of being kept; an
             encoder that knows no such stages ignores it.
         attention: What a block's attention before the residual sum is called in it.
@@ -39,7 +38,7 @@ class Encoder(nn.Module):
 
     @property
     def layers(self) -> tuple[tuple[str, ...], ...]:
-        """The names of each stage's residual blocks; empty for an encoder whose blocks are not alike.
+        """The names of each stage's residual blocks; empty for an encoder whose blocks differ in shape.
 
         A block keeps the shape of its input, so that it may be left out; within a stage all are alike, so that
         they may be exchanged with those of another encoder of the same widths.
@@ -61,26 +60,15 @@ class Encoder(nn.Module):
 
     @property
     def pretrained(self) -> nn.Module:
-        """The part that files of pretrained weights fill: all of it, unless layers were added to it."""
+        """The part that pretrained weights fill: the whole encoder, unless layers were added to it."""
         return self
 
     def translated(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Weights of a file of pretrained ones under the names of ``pretrained``, without a classifier's.
-
-        Args:
-            state: The file's tensors by its own names.
-
-        Returns:
-            What is to fit exactly.
-        """
+        """A file's pretrained weights, without a classifier's, under the names of ``pretrained``."""
         return {name: value for name, value in state.items() if not name.startswith(self.classifier_names)}
 
     def together(self, image: Tensor, plan: "MeetingPlan") -> list[Tensor]:
-        """The maps of sources and targets, in this order along the batch, that share their attention.
-
-        Args:
-            image: (2B,3,H,W), sources first.
-            plan: Who looks at whom in each block.
+        """The maps of sources and targets (2B,3,H,W, sources first) that share their attention by a plan.
 
         Raises:
             ValueError: If this encoder has no attention to share.
@@ -93,13 +81,13 @@ class Encoder(nn.Module):
 
 @dataclass(frozen=True)
 class Variant:
-    """One of the sizes in which a family of encoders comes.
+    """One size of a family of encoders.
 
     Attributes:
         build: From the rate of stochastic depth at the last block (which convolutional encoders ignore) to the
             encoder with random weights, in training mode.
-        mean: What pretrained weights expect pictures to be reduced by; ImageNet's mean by default.
-        std: What they expect pictures to be divided by then.
+        mean: What pretrained weights expect to be subtracted from pictures; ImageNet's by default.
+        std: What they expect pictures to be divided by after that.
     """
 
     build: Callable[[float], Encoder]
@@ -109,7 +97,7 @@ class Variant:
 
 @contextmanager
 def left_out(block: nn.Module) -> Generator[None]:
-    """Within, a block returns its first input as it is."""
+    """Inside, a block returns its first input unchanged."""
     plain = block.forward
     block.forward = _first
     try:

@@ -32,19 +32,16 @@ SIZES: dict[str, tuple[Sequence[int], Sequence[int]]] = {
 class MixTransformer(Encoder):
     """Four stages of overlapping patch embedding and transformer blocks.
 
-    Tokens travel as (B,H,W,C): a map in channels-last layout is the same memory, so nothing is copied
-    between the linear layers and the convolutions.
+    Tokens are (B,H,W,C): a map in channels-last layout is the same memory, so nothing is copied between the
+    linear layers and the convolutions.
 
     Source: SegFormer (Xie et al., NeurIPS 2021), section 3.1; https://arxiv.org/abs/2105.15203.
 
     Args:
-        dims: Channels of each stage.
-        depths: Blocks of each stage.
-        heads: Attention heads of each stage.
-        reductions: Keys and values of a stage are taken from its map shrunk by this factor.
-        mlp_ratio: Width of the hidden layer of a block, in widths of the stage.
-        drop_path: Probability that the last block's branches are skipped for an image in training; the
-            first block's is 0 and the others lie evenly between.
+        reductions: Keys and values of a stage are taken from its map, downscaled by this factor.
+        mlp_ratio: Width of a block's hidden layer as a multiple of the stage's channels.
+        drop_path: Probability that the last block's branches are skipped for an image in training; it rises
+            linearly from 0 at the first block.
     """
 
     def __init__(
@@ -88,18 +85,27 @@ class MixTransformer(Encoder):
 
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
         """The maps of the four stages, at strides 4, 8, 16 and 32."""
-        return self._features(image, None)
+        return self.together(image, None)
 
-    def together(self, image: Tensor, plan: MeetingPlan) -> list[Tensor]:
-        """The same maps for sources and targets whose tokens look at one another (multi-head hybrid attention).
+    def together(self, image: Tensor, plan: MeetingPlan | None) -> list[Tensor]:
+        """The same maps for sources and targets (2B,3,H,W) whose tokens look at one another as planned.
 
-        Source: STCT + MHA, section 3.2. There are no parameters beyond those of plain attention.
-
-        Args:
-            image: (2B,3,H,W), sources first.
-            plan: Who looks at whom in each block.
+        Source: STCT + MHA, section 3.2, multi-head hybrid attention, without parameters of its own.
         """
-        return self._features(image, plan)
+        maps, features, number = image, list[Tensor](), 0
+        for stage in range(1, len(self.depths) + 1):
+            maps = maps.contiguous(memory_format=torch.channels_last)
+            tokens: Tensor = self.get_submodule(f"patch_embed{stage}")(maps)
+            for block in cast(nn.ModuleList, self.get_submodule(f"block{stage}")):
+                attend = None if plan is None else self._attend(plan, stage, number, tokens)
+                if stage in self.checkpointed and torch.is_grad_enabled():
+                    tokens = cast(Tensor, checkpoint(block, tokens, attend, use_reentrant=False))
+                else:
+                    tokens = block(tokens, attend)
+                number += 1
+            maps = cast(Tensor, self.get_submodule(f"norm{stage}")(tokens)).permute(0, 3, 1, 2)
+            features.append(maps)
+        return features
 
     @property
     def layers(self) -> tuple[tuple[str, ...], ...]:
@@ -109,27 +115,8 @@ class MixTransformer(Encoder):
             for stage, depth in enumerate(self.depths, start=1)
         )
 
-    def _features(self, image: Tensor, plan: MeetingPlan | None) -> list[Tensor]:
-        maps, features, number = image, list[Tensor](), 0
-        for stage in range(1, len(self.depths) + 1):
-            maps = maps.contiguous(memory_format=torch.channels_last)
-            tokens: Tensor = self.get_submodule(f"patch_embed{stage}")(maps)
-            for block in cast(nn.ModuleList, self.get_submodule(f"block{stage}")):
-                tokens = self._pass(block, tokens, stage, self._attend(plan, stage, number, tokens))
-                number += 1
-            maps = cast(Tensor, self.get_submodule(f"norm{stage}")(tokens)).permute(0, 3, 1, 2)
-            features.append(maps)
-        return features
-
-    def _pass(self, block: nn.Module, tokens: Tensor, stage: int, attend: Attend | None) -> Tensor:
-        if stage in self.checkpointed and torch.is_grad_enabled():
-            return cast(Tensor, checkpoint(block, tokens, attend, use_reentrant=False))
-        return block(tokens, attend)
-
-    def _attend(self, plan: MeetingPlan | None, stage: int, number: int, tokens: Tensor) -> Attend | None:
+    def _attend(self, plan: MeetingPlan, stage: int, number: int, tokens: Tensor) -> Attend | None:
         """How the block of that number lets sources and targets look at one another; None if it does not."""
-        if plan is None:
-            return None
         rows, columns = tokens.shape[1:3]
         reduction = self.reductions[stage - 1]
         return plan.at(stage, number, queries=(rows, columns), keys=(rows // reduction, columns // reduction))
@@ -191,7 +178,7 @@ class Attention(nn.Module):
     def forward(
         self, tokens: Float[Tensor, "b h w c"], attend: Attend | None = None
     ) -> Float[Tensor, "b h w c"]:
-        """Let every token look at the coarser grid: of its own picture, or as ``attend`` has it."""
+        """Let every token look at the coarser grid of its own picture, or as ``attend`` says."""
         key_value = self.kv(self._reduce(tokens))
         if attend is not None:
             mixed = attend(self.q(tokens).flatten(1, 2), key_value.flatten(1, 2), self.heads)
@@ -213,7 +200,7 @@ class Attention(nn.Module):
 
 
 class MixFeedForward(nn.Module):
-    """Linear, depth-wise 3x3 convolution, GELU, linear; the convolution tells tokens where they are."""
+    """Linear, depth-wise 3x3 convolution, GELU, linear; the convolution replaces a positional encoding."""
 
     def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
@@ -227,7 +214,7 @@ class MixFeedForward(nn.Module):
 
 
 class DepthwiseConv(nn.Module):
-    """A 3x3 convolution of each channel by itself; a module of its own for its official name."""
+    """A depth-wise 3x3 convolution; a module of its own for its official name."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()

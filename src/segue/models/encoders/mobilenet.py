@@ -21,10 +21,10 @@ STAGES = (
 """Expansion, channels, blocks and stride of each group of blocks (the paper's table 2)."""
 
 TAPS = (3, 6, 13, 17)
-"""Where the four maps are taken: the last block before the next stride.
+"""The blocks that give the four maps: the last ones before the next stride.
 
 The last one is the 320-channel bottleneck at stride 32, not the 1x1 convolution to 1280 channels that follows
-it in the classifier: that one sees nothing more of the picture and would quadruple the head's width there.
+it in the classifier, which sees no more of the picture and would quadruple the head's width there.
 """
 
 
@@ -53,8 +53,8 @@ class MobileNetV2(Encoder):
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
         """The maps at strides 4, 8, 16 and 32."""
         features: list[Tensor] = []
-        # Heads send their gradients back in this layout. On a processor, batch normalisation of a map and a
-        # gradient that lie differently is ten times slower, and residual sums would pass the mixture on.
+        # Heads send their gradients back in this layout. On a CPU, batch normalisation of a map and a
+        # gradient with different layouts is ten times slower, and residual sums would pass the mixture on.
         is_cpu = image.device.type == "cpu"
         maps = image.contiguous(memory_format=torch.channels_last) if is_cpu else image
         for i, layer in enumerate(self.features):
@@ -65,7 +65,7 @@ class MobileNetV2(Encoder):
 
 
 class InvertedResidual(nn.Module):
-    """Widen, convolve each channel by itself, narrow; added to the input where the sizes allow."""
+    """Widen, convolve depth-wise, narrow; added to the input if the shapes allow."""
 
     def __init__(self, in_channels: int, out_channels: int, *, stride: int, expansion: int) -> None:
         super().__init__()

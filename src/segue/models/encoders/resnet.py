@@ -1,4 +1,4 @@
-"""ResNet with dilated last stages, in the two forms of DeepLab's tables: deep stem, and Caffe's heritage."""
+"""ResNet with dilated last stages, in the two forms of DeepLab's tables: with a deep stem, and Caffe's."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,7 +14,7 @@ STAGES = ((64, 1, 1), (128, 2, 1), (256, 1, 2), (512, 1, 4))
 EXPANSION = 4
 
 TORCHVISION_STD = (58.395, 57.12, 57.375)
-"""What torchvision's weights expect red, green and blue to be divided by, in 0 to 255."""
+"""The divisors of red, green and blue, in 0 to 255, that torchvision's weights expect."""
 
 
 class ResNet(Encoder):
@@ -26,17 +26,16 @@ class ResNet(Encoder):
     The Caffe form has one 7x7 convolution, its maximum pooling rounds up, a block's first 1x1 convolution carries
     its stride, and the scale and shift of batch normalisation are not trained while its statistics do move. An even
     side of n pixels gives n/4 + 1 cells where n/4 is whole: 512 pixels become 129 and then 65 cells. Its weights
-    expect blue, green, red in 0 to 255 without their mean; the pipeline's red, green, blue change places here.
-    It reads the "Scale." files, MS-COCO files and torchvision's. The latter expect divided colours: the first
-    convolution is rewritten for those above, which leaves means that differ by a grey level at most; they
-    were also trained with the stride in the 3x3 convolution.
+    expect blue, green, red in 0 to 255 less their mean; red, green, blue are swapped here. It reads the "Scale."
+    files, MS-COCO files and torchvision's. The latter expect divided colours: the first convolution is rescaled for
+    that, which leaves means that differ by at most a grey level; they were also trained with the stride in the 3x3
+    convolution.
 
     Source: ResNet (He et al., CVPR 2016), DeepLab (Chen et al., TPAMI 2018); the deep stem is that of
     Bag of Tricks (He et al., CVPR 2019), figure 2b; https://arxiv.org/abs/1812.01187.
 
     Args:
         depths: Blocks of each stage: (3, 4, 6, 3) for 50 layers, (3, 4, 23, 3) for 101.
-        caffe: Whether the form is Caffe's.
     """
 
     def __init__(self, depths: Sequence[int], *, caffe: bool = False) -> None:
@@ -77,7 +76,7 @@ class ResNet(Encoder):
         return features
 
     def translated(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """As for every encoder; Caffe's prefix goes, and torchvision's first convolution gets Caffe's colours."""
+        """As for every encoder, without Caffe's prefix; torchvision's first convolution is given Caffe's colours."""
         plain = {name.removeprefix("Scale."): value for name, value in state.items()}
         own = super().translated(plain)
         if self.caffe and "fc.weight" in plain and "conv1.weight" in own:
@@ -87,7 +86,7 @@ class ResNet(Encoder):
 
 
 class Bottleneck(nn.Module):
-    """A 1x1, a 3x3 and a 1x1 convolution, each with batch normalisation, added to what came in."""
+    """A 1x1, a 3x3 and a 1x1 convolution, each with batch normalisation, added to the input."""
 
     def __init__(self, in_channels: int, channels: int, *, stride: int, dilation: int, caffe: bool) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""SAM's image encoder, through the transformers library: frozen features that training may lean on."""
+"""SAM's image encoder, through the transformers library: frozen features that regularise training."""
 
 import re
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "vit_h": _size(1280, 32, 16, [7, 15, 23, 31]),
     "tiny": {**_size(32, 2, 2, [1]), "image_size": 128, "output_channels": 32, "window_size": 4},
 }
-"""Arguments of the library's configuration; "tiny" is for tests and toy pictures, and has no published weights."""
+"""Arguments of the library's configuration; "tiny", for tests and small pictures, has no published weights."""
 
 COLOURS: tuple[Colour, Colour] = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 """Mean and standard deviation that SAM's weights expect, in grey levels: the statistics of ImageNet."""
@@ -44,16 +44,13 @@ OFFICIAL = (
     (r"^neck\.2\.", "neck.conv2."),
     (r"^neck\.3\.", "neck.layer_norm2."),
 )
-"""The official names of the image encoder's tensors, and the library's."""
+"""Patterns of the official names of the image encoder's tensors, and the library's names."""
 
 
 class SamEncoder(nn.Module):
     """A map of SAM's features for pictures of any size, which it sees as squares of its own size.
 
     Source: Segment Anything (Kirillov et al., ICCV 2023).
-
-    Args:
-        model: The library's encoder.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -62,7 +59,7 @@ class SamEncoder(nn.Module):
 
     @property
     def channels(self) -> int:
-        """Of the map."""
+        """Channels of the map."""
         return int(cast(Any, self.model).config.output_channels)
 
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d h2 w2"]:
@@ -75,13 +72,9 @@ def build_sam(name: str, weights: Path | None = None, *, image_size: int | None 
     """SAM's image encoder with weights from a local file, or with random ones.
 
     Args:
-        name: A key of ``SIZES``.
         weights: A Hugging Face folder, its ``.safetensors`` file, or the official ``.pth``; None for random ones.
         image_size: Side of the picture that SAM sees, in pixels; None for 1024. For another one, the tables of
             positions in the file are interpolated.
-
-    Returns:
-        The encoder.
 
     Raises:
         ValueError: If there is no such size, the library is missing, or the file does not fit.
@@ -106,40 +99,31 @@ def build_sam(name: str, weights: Path | None = None, *, image_size: int | None 
 
 
 def own_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The image encoder's tensors under the library's names, whether the file has those or the official ones.
-
-    Args:
-        state: Of the whole SAM or of its image encoder.
-    """
+    """The tensors of SAM's image encoder, also of a whole SAM, renamed from the official names to the library's."""
     for prefix in ("vision_encoder.vision_encoder.", "vision_encoder.", "image_encoder."):
         inner = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
         if inner:
             state = inner
             break
-    found: dict[str, Tensor] = {}
+    renamed: dict[str, Tensor] = {}
     for name, value in state.items():
         for pattern, replacement in OFFICIAL:
             name = re.sub(pattern, replacement, name)
-        found[name] = value.float()
-    return found
+        renamed[name] = value.float()
+    return renamed
 
 
 def fitted_positions(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tables of positions interpolated to another picture size; everything else as it is.
-
-    Args:
-        state: The file's tensors.
-        wanted: The network's, for their shapes.
-    """
-    found = dict(state)
+    """A file's tensors with its tables of positions interpolated to the shapes of the wanted ones."""
+    fitted = dict(state)
     for name, value in state.items():
         own = wanted.get(name)
         if own is None or own.shape == value.shape:
             continue
         if name == "pos_embed":
             grid = value.permute(0, 3, 1, 2)
-            found[name] = resize(grid, (own.shape[1], own.shape[2])).permute(0, 2, 3, 1)
+            fitted[name] = resize(grid, (own.shape[1], own.shape[2])).permute(0, 2, 3, 1)
         elif "rel_pos" in name:
             table = value.T[None, :, :, None]
-            found[name] = resize(table, (own.shape[0], 1))[0, :, :, 0].T.contiguous()
-    return found
+            fitted[name] = resize(table, (own.shape[0], 1))[0, :, :, 0].T.contiguous()
+    return fitted

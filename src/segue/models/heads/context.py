@@ -1,4 +1,4 @@
-"""How heads fuse levels and look around: 1x1 convolution, dilated ones in parallel, sparse self-attention."""
+"""How heads fuse levels and add context: 1x1 convolution, dilated ones in parallel, sparse self-attention."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from segue.models.batch_norms import is_watched
 from segue.models.layers import ConvNorm, PointwiseConv, pointwise
 from segue.ops.dilation import dilated_depthwise
-from segue.ops.layout import concatenated, relaid
+from segue.ops.memory_format import concatenated, relaid
 from segue.ops.resize import resize
 
 DILATIONS = (1, 6, 12, 18)
@@ -19,11 +19,11 @@ DILATIONS = (1, 6, 12, 18)
 CHANNELS_AT_ONCE = 128
 
 FEW_CELLS = 1024
-"""Of a map: up to here turning it around in memory costs more than a faster convolution gains."""
+"""Up to this number of cells, changing a map's memory format costs more than a faster convolution gains."""
 
 
 class PointwiseFusion(ConvNorm):
-    """A 1x1 convolution of levels enlarged to the first one's size and concatenated; with neither being done.
+    """A 1x1 convolution of levels enlarged to the first one's size and concatenated, computed without either.
 
     Both commute with it, for the weights of a bilinear enlargement sum to one: every level is convolved where it is
     small, enlarged afterwards, and added.
@@ -84,7 +84,6 @@ class Aspp(nn.Module):
     Source: DeepLabV3 (Chen et al., 2017), section 3.3, and DAFormer (Hoyer et al., CVPR 2022), section 3.2.
 
     Args:
-        in_channels: Channels that come in.
         channels: Channels of every branch, and of what comes out.
         separable: Whether the dilated convolutions are depth-wise separable.
         dilations: One a branch; a branch of dilation 1 is a 1x1 convolution.
@@ -100,7 +99,7 @@ class Aspp(nn.Module):
         self.bottleneck = ConvNorm(len(dilations) * channels, channels, kernel=3)
 
     def forward(self, *levels: Tensor) -> Float[Tensor, "b d h w"]:
-        """A map of the first level's size that has seen its surroundings in all of them."""
+        """A map of the first level's size, with context from all of them."""
         maps = fitted_together(levels)
         branches = (
             branch(*levels) if isinstance(branch, PointwiseFusion) else branch(maps)
@@ -116,7 +115,7 @@ def fitted_together(levels: Sequence[Tensor]) -> Float[Tensor, "b c h w"]:
 
 
 def _keeps_everything() -> bool:
-    """Whether every map in between is kept anyway, for gradients, or is the exporter's business."""
+    """Whether intermediate maps are kept anyway for gradients, or left to the exporter."""
     return torch.is_grad_enabled() or torch.compiler.is_compiling()
 
 
@@ -131,19 +130,19 @@ def conv_norm_of_parts(layer: ConvNorm, parts: Iterable[Tensor]) -> Tensor:
         kept = list(parts)
         if not _is_worth_turning(kept[-1]):
             return layer(concatenated(kept))
-        found = conv(concatenated(kept, layout=torch.contiguous_format))
-        return F.relu(layer.bn(relaid(found, torch.channels_last)), inplace=True)
+        convolved = conv(concatenated(kept, layout=torch.contiguous_format))
+        return F.relu(layer.bn(relaid(convolved, torch.channels_last)), inplace=True)
     for part in parts:
         weight = conv.weight[:, start : start + part.shape[1]]
         is_pointwise = isinstance(conv, PointwiseConv)
-        found = pointwise(part, weight) if is_pointwise else F.conv2d(part, weight, padding=conv.padding)
-        total = found if total is None else total.add_(found)
+        convolved = pointwise(part, weight) if is_pointwise else F.conv2d(part, weight, padding=conv.padding)
+        total = convolved if total is None else total.add_(convolved)
         start += part.shape[1]
     return F.relu(layer.bn(total), inplace=True)
 
 
 def _is_worth_turning(maps: Tensor) -> bool:
-    """Whether a 3x3 convolution is faster on maps that lie channel by channel.
+    """Whether a 3x3 convolution is faster on maps stored channel by channel.
 
     In float32 its weights' gradient takes half as long there on a CPU; in half precision nothing is gained.
     """
@@ -167,7 +166,6 @@ class InterlacedAttention(nn.Module):
     form of DAFormer's ablation of context modules.
 
     Args:
-        in_channels: Channels that come in.
         channels: Channels of queries, keys, values and of what comes out.
         block: Side of a block in cells.
     """

@@ -19,7 +19,7 @@ FUSIONS: dict[str, Callable[[int, int], nn.Module]] = {
     "isa": InterlacedAttention,
     "sepaspp_bottleneck": PointwiseFusion,
 }
-"""How the levels, enlarged to one size, are fused, by the name of the head's context; the last looks around earlier."""
+"""How levels of one size are fused, by the head's context; "sepaspp_bottleneck" sees its surroundings earlier."""
 
 
 class DaformerHead(Head):

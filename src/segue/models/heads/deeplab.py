@@ -12,7 +12,7 @@ from segue.models.heads.context import SeparableConvNorm, conv_norm_of_parts, py
 from segue.models.heads.head import Head
 from segue.models.layers import ConvNorm
 from segue.models.settings import NetworkSettings
-from segue.ops.layout import concatenated
+from segue.ops.memory_format import concatenated
 from segue.ops.resize import resize
 
 BRANCHES: dict[str, tuple[int, ...]] = {"two": (6, 12), "four": (6, 12, 18, 24)}
@@ -21,7 +21,7 @@ BRANCHES: dict[str, tuple[int, ...]] = {"two": (6, 12), "four": (6, 12, 18, 24)}
 PYRAMID = (1, 12, 24, 36)
 
 FINE_CHANNELS = 48
-"""Channels that DeepLabV3+ makes of the finest map."""
+"""Channels to which DeepLabV3+ reduces the finest map."""
 
 
 class DeepLabV2Head(Head):

@@ -1,4 +1,4 @@
-"""What every head promises."""
+"""The interface of all heads."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -18,7 +18,7 @@ class Head(nn.Module):
         settings: Of the network: its width, context and dropout are the head's, as far as it has them.
 
     Attributes:
-        stride: Pixels a cell of the logits spans.
+        stride: Pixels per cell of the logits.
         learns_like_a_head: Whether a module's parameters learn at the head's rate; any module may say so.
         contexts: The names of its ways to look around, its own first; empty if there is no choice.
         embedding_channels: Channels of the embedding.

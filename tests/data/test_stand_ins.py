@@ -10,7 +10,7 @@ from PIL import Image
 from segue.classes import CITYSCAPES_19
 from segue.data.published import open_published
 from segue.data.published_layouts import LAYOUTS
-from segue.data.sample import SampleSet, write_sample
+from segue.data.stand_ins import SampleSet, write_sample
 from segue.data.streets.dataset import STREET_CLASSES, StreetScenes
 
 LACKING = {"camvid": {"traffic light", "bicycle"}, "camvid_32": {"bicycle"}}
@@ -81,7 +81,7 @@ def test_only_a_new_or_empty_folder_is_written(tmp_path: Path) -> None:
 def test_nothing_is_left_of_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="too small"):
         write_sample(tmp_path / "new", [SampleSet("gta5", "", (), "source")], size=(8, 8))
-    monkeypatch.setattr("segue.data.sample._label_file", lambda *_: shutil.copy("absent", "absent"))
+    monkeypatch.setattr("segue.data.stand_ins._label_file", lambda *_: shutil.copy("absent", "absent"))
     with pytest.raises(FileNotFoundError):
         write_sample(tmp_path / "new", [SampleSet("gta5", "", (), "source")], size=(16, 32))
     assert not list(tmp_path.iterdir())

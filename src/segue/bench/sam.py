@@ -1,15 +1,14 @@
-"""Where the additional time of SSR's training step goes."""
+"""Where SSR's training step, which looks at SAM's features, spends its additional time."""
 
 import statistics
 from typing import cast
 
 import torch
 
-from segue.bench.measure import Row, row
+from segue.bench.measure import Benchmark, benchmark, benchmark_device
 from segue.bench.step import noise_batch, one_step, self_training
 from segue.bench.stopwatch import Stopwatch
 from segue.clock import median_ms
-from segue.memory import keep_memory
 from segue.methods.self_training import SelfTraining
 from segue.methods.terms.frozen_regularizer import FrozenRegularizer, FrozenRegularizerSettings
 from segue.models.build import normalisation
@@ -23,21 +22,13 @@ PEER = "the step without SSR"
 
 def rows(
     *, encoder: str = "mit_b0", frozen: str = "sam_vit_b", size: int = 512, batch: int = 2, repeats: int = 2
-) -> list[Row]:
-    """Time DAFormer's step with and without SSR, and the forward passes of its three parts.
+) -> list[Benchmark]:
+    """Time DAFormer's step with and without SSR, and the forward passes of SSR's three parts, beside the step without.
 
     Args:
-        encoder: The student's encoder.
         frozen: The frozen encoder, with random weights, at its own picture size.
-        size: Side of the crops in pixels.
-        batch: Crops of each domain.
-        repeats: Timed steps.
-
-    Returns:
-        The step, and each part of it; the ratio is to the step without SSR.
     """
-    keep_memory()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = benchmark_device()
     data = noise_batch(batch, size, device)
     plain, ours = (self_training("daformer", encoder, size=size).to(device).train() for _ in range(2))
     term = _term(ours, frozen).to(device)
@@ -47,12 +38,15 @@ def rows(
         repeats=repeats,
     )
     parts = [_parts(ours, term, data, device) for _ in range(repeats)]
-    found = {name: 1000 * statistics.median(one[name] for one in parts) for name in parts[0]}
-    found["second_decoding"] = found.pop("all") - found["frozen"] - found["cross_attention"]
+    medians = {name: 1000 * statistics.median(one[name] for one in parts) for name in parts[0]}
+    medians["second_decoding"] = medians.pop("all") - medians["frozen"] - medians["cross_attention"]
     without = times["without"]
     return [
-        row("ssr_step", times["with"], unit="ms", peer=PEER, peer_value=without),
-        *(row(f"ssr_{n}_forward", v, unit="ms", peer=PEER, peer_value=without) for n, v in found.items()),
+        benchmark("ssr_step", times["with"], unit="ms", peer=PEER, peer_value=without),
+        *(
+            benchmark(f"ssr_{n}_forward", v, unit="ms", peer=PEER, peer_value=without)
+            for n, v in medians.items()
+        ),
     ]
 
 

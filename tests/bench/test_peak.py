@@ -2,7 +2,7 @@
 
 import torch
 
-from segue.bench.memory import peak_mib
+from segue.bench.measure import peak_mib
 
 MIB = 2**20
 

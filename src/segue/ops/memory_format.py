@@ -1,7 +1,7 @@
-"""How maps lie in memory: channel by channel, or all channels of a cell together ("channels last").
+"""How maps are laid out in memory: channel by channel, or all channels of a cell together ("channels last").
 
-Both are dense. On a CPU the library is up to twenty times slower on what is neither, such as a slice of the
-channels of a wider map, and on a map and a gradient that lie differently.
+Both are dense. On a CPU the library is up to twenty times slower on maps that are neither, such as a slice of the
+channels of a wider map, and on a map and a gradient with different layouts.
 """
 
 from collections.abc import Sequence
@@ -15,13 +15,9 @@ from torch import Tensor
 def concatenated(
     maps: Sequence[Float[Tensor, "b _ h w"]], *, layout: torch.memory_format | None = None
 ) -> Float[Tensor, "b c h w"]:
-    """Maps one after the other along the channels; on a CPU each gets a dense gradient in its own layout.
+    """Maps of one size concatenated along the channels; on a CPU each gets a dense gradient in its own layout.
 
-    ``torch.cat`` hands slices of the whole gradient back.
-
-    Args:
-        maps: Of one size.
-        layout: How the result is to lie on a CPU; None lets it lie as the maps do.
+    ``torch.cat`` returns slices of the whole gradient instead. A ``layout`` decides that of the result on a CPU.
     """
     if maps[0].device.type != "cpu" or torch.compiler.is_compiling():
         return torch.cat(list(maps), dim=1)
@@ -29,12 +25,7 @@ def concatenated(
 
 
 def relaid(maps: Float[Tensor, "b c h w"], layout: torch.memory_format) -> Float[Tensor, "b c h w"]:
-    """The same map in another layout; on a CPU its gradient gets the map's own layout again.
-
-    Args:
-        maps: To be copied, if it lies differently.
-        layout: How the result is to lie on a CPU; elsewhere nothing happens.
-    """
+    """The same map in another layout; on a CPU its gradient gets the map's own layout. Elsewhere nothing happens."""
     if maps.device.type != "cpu" or maps.is_contiguous(memory_format=layout):
         return maps
     return concatenated([maps], layout=layout)
@@ -47,7 +38,7 @@ class _Concatenation(torch.autograd.Function):
         ctx.widths = [one.shape[1] for one in maps]
         if layout is None:
             return torch.cat(maps, dim=1)
-        # Narrow maps are turned around one by one: a wide one takes more than their sum, for its cache lines clash.
+        # Narrow maps are converted one by one: converting a wide one takes longer than that, as its cache lines clash.
         whole = _empty_like(maps[0], sum(ctx.widths), layout)
         for part, place in zip(maps, whole.split(ctx.widths, dim=1), strict=True):
             place.copy_(part)

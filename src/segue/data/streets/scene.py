@@ -1,4 +1,4 @@
-"""Where things are: the ground, blocks of buildings and gardens, and what stands in the street."""
+"""A street is planned and drawn: the ground, blocks of buildings and gardens, and what stands in the street."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -45,12 +45,11 @@ NEAR, END = 1.2, 120.0
 
 @dataclass(frozen=True)
 class Street:
-    """The plan of one street.
+    """The plan of one street; places and widths in metres, the camera is at 0.
 
     Attributes:
-        curbs: Places of the left and the right curb; the camera is at 0.
+        curbs: Places of the left and the right curb.
         lines: Places of the facades on the left and on the right.
-        lane: Width of a lane.
         lanes: How many in each direction.
         middle: Place of the line between the directions.
         parking: Width of the parking places on the left and on the right, 0 without.
@@ -77,10 +76,9 @@ class Thing(NamedTuple):
     """Something that stands in the street and is yet to be drawn.
 
     Attributes:
-        depth: Of its near end; things are drawn by it.
-        place: The point by which it is left out if out of sight.
+        depth: Of its near end; things are drawn in the order of their depths.
+        place: The point that decides whether it is in sight.
         reach: How far it extends from there to both sides, in metres.
-        draw: Draws it.
     """
 
     depth: float
@@ -107,7 +105,7 @@ def draw_street(dice: Dice, domain: Domain, *, size: tuple[int, int]) -> Scene:
         column=dice.within((0.38, 0.62)) * width,
         horizon=dice.within(style.horizon) * height,
     )
-    street = plan(dice, style)
+    street = plan_street(dice, style)
     canvas = Canvas(camera, size)
     draw_ground(canvas, dice, street=street)
     draw_backdrop(canvas, dice, style=style)
@@ -124,7 +122,7 @@ def draw_street(dice: Dice, domain: Domain, *, size: tuple[int, int]) -> Scene:
     return Scene(canvas, street)
 
 
-def plan(dice: Dice, style: StreetStyle) -> Street:
+def plan_street(dice: Dice, style: StreetStyle) -> Street:
     """Choose the widths of a street, and where the camera drives on it."""
     lane = dice.within(style.lane)
     lanes = style.lanes[0] + dice.whole(style.lanes[1] - style.lanes[0] + 1)
@@ -190,7 +188,7 @@ def draw_blocks(canvas: Canvas, dice: Dice, *, style: StreetStyle, street: Stree
             blocks.append((z, end))
             z = end
     for block in reversed(blocks):
-        # A block whose far end is out of sight is out of sight; bushes reach a few metres towards the road.
+        # A block is out of sight if its far end is; bushes extend a few metres towards the road.
         if not canvas.sees(line, block[1], 3.0):
             continue
         if dice.chance(style.garden):
@@ -300,7 +298,7 @@ def furniture(dice: Dice, style: StreetStyle, *, street: Street) -> list[Thing]:
 
 
 def rails(dice: Dice, street: Street, *, x: float) -> list[Thing]:
-    """A rail along the curb, in pieces: what stands behind one piece may stand before the next."""
+    """A rail along the curb, in pieces: what stands behind one piece may stand in front of the next."""
     tall, tint = dice.within((1.0, 1.6)), dice.share()
     near = dice.within((5, 14))
     pieces = 3 + dice.whole(6)

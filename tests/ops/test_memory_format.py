@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from segue.ops.layout import concatenated, relaid
+from segue.ops.memory_format import concatenated, relaid
 
 LAST, FIRST = torch.channels_last, torch.contiguous_format
 

@@ -1,4 +1,4 @@
-"""Fusing four members' stored predictions against merely decoding their files and encoding the result."""
+"""Fusing four members' stored predictions, against only decoding their files and encoding the result."""
 
 import shutil
 import tempfile
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from segue.bench.measure import Row, row
+from segue.bench.measure import Benchmark, benchmark
 from segue.classes import CITYSCAPES_19
 from segue.clock import median_ms
 from segue.data.picture import read_image, read_label
@@ -24,18 +24,8 @@ PEER = "decode four members' PNGs and encode one"
 
 def rows(
     *, members: int = 4, pictures: int = 8, size: tuple[int, int] = (512, 1024), repeats: int = 5
-) -> list[Row]:
-    """Time both over a few pictures whose members disagree near the borders of things.
-
-    Args:
-        members: How many there are.
-        pictures: How many.
-        size: Rows and columns.
-        repeats: Timed runs of each.
-
-    Returns:
-        Milliseconds a picture.
-    """
+) -> list[Benchmark]:
+    """Time both in milliseconds per picture, on pictures whose members disagree near the borders of things."""
     keep_memory()
     folder = Path(tempfile.mkdtemp())
     try:
@@ -44,7 +34,7 @@ def rows(
         shutil.rmtree(folder)
 
 
-def _rows(folder: Path, members: int, pictures: int, size: tuple[int, int], repeats: int) -> list[Row]:
+def _rows(folder: Path, members: int, pictures: int, size: tuple[int, int], repeats: int) -> list[Benchmark]:
     names = [f"{place:03}" for place in range(pictures)]
     paths = {f"m{member}": folder / f"m{member}" for member in range(members)}
     for seed, path in enumerate(paths.values()):
@@ -67,7 +57,7 @@ def _rows(folder: Path, members: int, pictures: int, size: tuple[int, int], repe
 
     times = median_ms({"fuse": fuse, "copy": copy}, repeats=repeats)
     return [
-        row(
+        benchmark(
             "fuse_four_members",
             times["fuse"] / pictures,
             unit="ms",

@@ -12,14 +12,13 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from segue.bench.measure import Row, compared
+from segue.bench.measure import Benchmark, benchmark_device, compared
 from segue.bench.official import PlainHead
 from segue.bench.official_step import OfficialStep
 from segue.bench.step import CLASSES, noise_batch, self_training
 from segue.bench.stopwatch import Stopwatch, replaced
 from segue.clock import in_turns, times_ms
 from segue.engine import optim
-from segue.memory import keep_memory
 from segue.methods.self_training import SelfTraining
 from segue.models.build import build_encoder
 from segue.models.heads.daformer import DaformerHead
@@ -30,28 +29,19 @@ from segue.types import Batch
 PEER = "the official order of operations, channel by channel, float32"
 
 PHASES = ("encoder", "head", "teacher", "distance", "mixing", "update")
-"""Of a step: the student's two networks forward and backward, the teacher's label, the feature distance, what the
-student is shown, optimiser and average. "rest" is what is left: losses, mostly."""
+"""A step's: the student's encoder and head forward and backward, the teacher's label, the feature distance, what the
+student is shown, optimiser and average. "rest" is the remaining time, mostly that of losses."""
 
 
 def head_rows(
     *, encoder: str = "mit_b0", size: int = 512, batch: int = 2, repeats: int = 5, device: str | None = None
-) -> list[Row]:
+) -> list[Benchmark]:
     """Time the head alone, on maps of the encoder's widths.
 
-    Args:
-        encoder: Whose maps the head sees.
-        size: Side of the pictures in pixels.
-        batch: Pictures at once.
-        repeats: Timed calls.
-        device: Where to run; the accelerator if there is one, unless said.
-
-    Returns:
-        Forward and backward in training, the same of ours in bf16 against the peer's float32, and a teacher's pass:
-        without gradient, normalised by the batch.
+    Forward and backward in training, the same of ours in bf16 against the peer's float32, and a teacher's pass:
+    without gradient, normalised by the batch.
     """
-    keep_memory()
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    place = benchmark_device(device)
     widths = build_encoder(encoder).out_channels
     own = DaformerHead(widths, CLASSES, NetworkSettings()).to(place).train()
     plain = PlainHead(copy.deepcopy(own))
@@ -77,21 +67,9 @@ def head_rows(
 
 def step_rows(
     *, encoder: str = "mit_b0", size: int = 512, batch: int = 2, repeats: int = 3, device: str | None = None
-) -> list[Row]:
-    """Time DAFormer's whole step, by default at its crop and batch, in float32.
-
-    Args:
-        encoder: The student's, a mix transformer.
-        size: Side of the crops in pixels.
-        batch: Crops of each domain.
-        repeats: Timed steps of each, after one to warm up.
-        device: Where to run; the accelerator if there is one, unless said.
-
-    Returns:
-        One line for each phase, one for what is left, and one for the step.
-    """
-    keep_memory()
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+) -> list[Benchmark]:
+    """Time DAFormer's whole step and its phases, by default at its crop and batch, in float32."""
+    place = benchmark_device(device)
     torch.manual_seed(0)
     method = self_training("daformer", encoder, size=size).to(place).train()
     plain = OfficialStep(method)
@@ -125,17 +103,9 @@ def step_rows(
 def our_step(
     method: SelfTraining, optimizer: torch.optim.Optimizer | None, data: Batch, step: int, watch: Stopwatch
 ) -> dict[str, float]:
-    """One update of ours, its phases added to a watch.
+    """One update of ours: its losses by name, and its phases added to a watch.
 
-    Args:
-        method: DAFormer's.
-        optimizer: Over its student; None leaves the parameters and the teacher as they are.
-        data: The pictures.
-        step: Updates before this one.
-        watch: Gets the phases.
-
-    Returns:
-        The losses by name.
+    Without an optimiser, parameters and teacher stay as they are. ``step`` counts the updates before this one.
     """
     student, features = cast(Segmenter, method.student), list[Tensor]()
     encode = student.encoder.forward
@@ -154,24 +124,24 @@ def our_step(
         (method, "mix", "mixing", cast(Callable[..., Any], method.mix)),
         (method, "augment", "mixing", cast(Callable[..., Any], method.augment)),
     ]
-    found: dict[str, Tensor] = {}
+    logged: dict[str, Tensor] = {}
     with ExitStack() as stack:
         for owner, name, phase, function in parts:
             stack.enter_context(replaced(owner, name, watch.around(phase, function)))
         for view in method.views(data, step):
             losses: dict[str, Tensor] = method(view)
             watch.backward(torch.stack(list(losses.values())).sum(), features)
-            found |= {name: loss.detach() for name, loss in losses.items()}
+            logged |= {name: loss.detach() for name, loss in losses.items()}
             features.clear()
     if optimizer is not None:
         with watch.measure("update"):
             optimizer.step()
             optimizer.zero_grad()
             method.after_step(data, step)
-    return {name: float(loss) for name, loss in found.items()}
+    return {name: float(loss) for name, loss in logged.items()}
 
 
-def _line(name: str, phase: str, turns: dict[str, list[dict[str, float]]]) -> Row:
+def _line(name: str, phase: str, turns: dict[str, list[dict[str, float]]]) -> Benchmark:
     own, others = ([1000 * turn[phase] for turn in turns[kind]] for kind in ("own", "plain"))
     return compared(name, own, others, unit="ms", peer=PEER)
 

@@ -15,13 +15,9 @@ def find_folder(root: Path, kinds: tuple[str, ...], *, split: str | None, plain:
     is its own.
 
     Args:
-        root: The data set's folder.
-        kinds: What the folder may be called, the most usual name first.
+        kinds: Names that the folder may have, the most usual one first.
         split: Which part of the data set; None for all of it.
         plain: Whether the root itself, or its sub-folder for the split, may hold the pictures.
-
-    Returns:
-        An existing folder.
 
     Raises:
         FileNotFoundError: If there is none; the message says what was looked for and what is there.
@@ -30,9 +26,9 @@ def find_folder(root: Path, kinds: tuple[str, ...], *, split: str | None, plain:
         raise FileNotFoundError(f"{root}: no such folder; give the data set's folder")
     places = [root / kind if split is None else root / kind / split for kind in kinds]
     places += [] if split is None else [root / split / kind for kind in kinds]
-    found = next((place for place in places if place.is_dir()), None)
-    if found is not None:
-        return found
+    folder = next((place for place in places if place.is_dir()), None)
+    if folder is not None:
+        return folder
     there = sorted(entry.name for entry in root.iterdir() if entry.is_dir())
     splits = sorted(_splits(root, kinds, there))
     own = root if split is None else root / split
@@ -46,11 +42,10 @@ def find_folder(root: Path, kinds: tuple[str, ...], *, split: str | None, plain:
 
 
 def find_files(folder: Path, *, suffix: str = "") -> dict[str, Path]:
-    """Every picture file under a folder, in order of name.
+    """Every picture file under a folder and its sub-folders, in order of name; hidden ones are passed over.
 
     Args:
-        folder: Where to look, sub-folders included; what begins with a dot is passed over.
-        suffix: What a file's name, without extension, must end in; it is no part of the picture's name.
+        suffix: What a file's name, without extension, must end in; it is not part of the picture's name.
 
     Returns:
         From the path relative to the folder, without suffix and extension, to the file.
@@ -58,7 +53,7 @@ def find_files(folder: Path, *, suffix: str = "") -> dict[str, Path]:
     Raises:
         ValueError: If two files differ only in their extension.
     """
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for parent, folders, files in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for file in files:
@@ -67,22 +62,17 @@ def find_files(folder: Path, *, suffix: str = "") -> dict[str, Path]:
                 continue
             path = Path(parent, file)
             name = (path.parent / stem.removesuffix(suffix)).relative_to(folder).as_posix()
-            if name in found:
-                raise ValueError(f"{path}: {found[name].name} has the same name but for its end; remove one")
-            found[name] = path
-    return dict(sorted(found.items()))
+            if name in paths:
+                raise ValueError(f"{path}: {paths[name].name} has the same name but for its end; remove one")
+            paths[name] = path
+    return dict(sorted(paths.items()))
 
 
-def pair(images: dict[str, Path], labels: dict[str, Path], folder: Path) -> list[Path]:
-    """The label of every image, by relative name.
+def labels_of(images: dict[str, Path], labels: dict[str, Path], folder: Path) -> list[Path]:
+    """The label of every image, by relative name, in the order of the images; further labels are passed over.
 
     Args:
-        images: Image files by name.
-        labels: Label files by name; more than there are images is no harm.
         folder: Where labels were looked for, for messages.
-
-    Returns:
-        Label files in the order of the images.
 
     Raises:
         FileNotFoundError: If an image has no label.
@@ -99,7 +89,7 @@ def pair(images: dict[str, Path], labels: dict[str, Path], folder: Path) -> list
 
 
 def _splits(root: Path, kinds: tuple[str, ...], there: list[str]) -> set[str]:
-    """What the data set calls its splits, in whichever way it is laid out."""
+    """The names of the data set's splits, as SPLIT/KIND or as KIND/SPLIT."""
     outside = {name for name in there for kind in kinds if (root / name / kind).is_dir()}
     parents = [root / kind for kind in kinds if kind in there]
     return outside | {entry.name for parent in parents for entry in parent.iterdir() if entry.is_dir()}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from segue.data.layout import find_files, find_folder, pair
+from segue.data.folder_files import find_files, find_folder, labels_of
 
 
 def touch(root: Path, *names: str) -> None:
@@ -97,7 +97,7 @@ def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_labels_come_in_the_order_of_images(tmp_path: Path) -> None:
     images = {name: tmp_path / f"{name}.jpg" for name in ("b", "a")}
     labels = {name: tmp_path / f"{name}.png" for name in ("a", "b", "spare")}
-    assert pair(images, labels, tmp_path) == [tmp_path / "b.png", tmp_path / "a.png"]
+    assert labels_of(images, labels, tmp_path) == [tmp_path / "b.png", tmp_path / "a.png"]
 
 
 def test_an_image_without_label_is_named_with_the_nearest_label(tmp_path: Path) -> None:
@@ -106,6 +106,6 @@ def test_an_image_without_label_is_named_with_the_nearest_label(tmp_path: Path) 
     with pytest.raises(
         FileNotFoundError, match=r"street_1\.jpg: no label .*near: street_1_mask\.png.* 2 of 2"
     ):
-        pair(images, labels, tmp_path)
+        labels_of(images, labels, tmp_path)
     with pytest.raises(FileNotFoundError, match=r"street_1\.jpg: no label [^(]*; 2 of 2"):
-        pair(images, {}, tmp_path)
+        labels_of(images, {}, tmp_path)

@@ -1,4 +1,4 @@
-"""What is in force where it is not what a recipe sets: a pair's adjustments and a user's wishes, to be told."""
+"""Where an experiment deviates from its recipe: by a pair's adjustments and the user's own settings."""
 
 from collections.abc import Collection, Mapping
 from typing import Any, cast
@@ -10,7 +10,7 @@ from segue.recipes.cityscapes_pairs import CITYSCAPES_PAIRS
 from segue.trees import Tree, flatten
 
 PIECES = ("method", "terms", "data.rare_classes")
-"""The settings that a recipe's pieces have, which a pair may adjust under ``when``."""
+"""The settings of a recipe's pieces, which a pair may adjust under ``when``."""
 
 NEUTRAL = {
     "seed",
@@ -20,17 +20,15 @@ NEUTRAL = {
     "network.checkpoint_stages",
     "terms.frozen_regularizer.weights",
 }
-"""Settings that say where things are and how they are computed."""
+"""Settings that only say where things are and how they are computed."""
 
 
 def as_in_paper(recipe: str, pair: Tree, *changes: Mapping[str, Any], size: Size | None = None) -> Experiment:
-    """An experiment whose pieces are as the recipe has them: data, network and budget are all that the pair says.
+    """An experiment whose pieces are as in the recipe: data, network and budget are all that the pair decides.
 
     The adjustments of the papers' own pairs stay, as they are the papers'.
 
     Args:
-        recipe: Its name.
-        pair: Settings of the pair.
         changes: What makes the experiment the paper's variant.
         size: As in :func:`segue.recipes.catalogue.experiment`.
     """
@@ -39,33 +37,27 @@ def as_in_paper(recipe: str, pair: Tree, *changes: Mapping[str, Any], size: Size
 
 
 def overridden(own: Experiment, effective: Experiment, *, but: Collection[str] = ()) -> dict[str, str]:
-    """What is set otherwise than it would be.
+    """What differs from the paper's experiment (from :func:`as_in_paper`) in the one that is run, by dotted key.
 
-    Args:
-        own: From :func:`as_in_paper`.
-        effective: What is run.
-        but: Further keys that do not count.
-
-    Returns:
-        By dotted key, as in "0.1 instead of 1"; "left out" for a whole piece.
+    Values are texts such as "0.1 instead of 1", or "left out" for a whole piece; keys in ``but`` do not count.
     """
     before, after = (flatten(one.model_dump(mode="json")) for one in (own, effective))
-    found: dict[str, str] = {}
+    deviations: dict[str, str] = {}
     for key in differences(own, effective):
         if key in NEUTRAL or key in but:
             continue
         piece = next((parent for parent in _parents(key) if parent in after), None)
         if piece is not None:
-            found[piece] = "left out"
+            deviations[piece] = "left out"
         elif key in before:
-            found[key] = f"{_said(after.get(key))} instead of {_said(before[key])}"
+            deviations[key] = f"{_said(after.get(key))} instead of {_said(before[key])}"
         else:
-            found[key] = _said(after.get(key))
-    return found
+            deviations[key] = _said(after.get(key))
+    return deviations
 
 
 def _plain(pair: Mapping[str, Any]) -> Tree:
-    """A pair that adjusts no piece of a recipe: its conditions keep what they say of anything else."""
+    """A pair without its adjustments of recipes' pieces; conditions keep their other settings."""
     conditions: Mapping[str, Mapping[str, Any]] = pair.get("when", {})
     kept = {condition: _plain(_without_pieces(changes)) for condition, changes in conditions.items()}
     return {**pair, "when": kept}

@@ -26,9 +26,8 @@ class SampleSet:
     """One data set to be made.
 
     Attributes:
-        dataset: A name in LAYOUTS.
         folder: Where it goes, relative to the sample's folder.
-        splits: Which splits; none for a data set that is not divided.
+        splits: Empty for a data set that is not divided.
         look: Whether its scenes look like renders ("source") or like a camera's pictures ("target").
     """
 
@@ -47,13 +46,11 @@ def write_sample(
     folder and then renamed.
 
     Args:
-        root: A new or empty folder.
-        sets: What goes into it.
         pictures: How many for each split, and of each condition where a split has several.
         size: Rows and columns, at least 16 each; None for an eighth of each data set's own.
 
     Raises:
-        ValueError: If the folder holds something, or numbers are out of range.
+        ValueError: If the folder is not empty, or numbers are out of range.
         OSError: If it cannot be written.
     """
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
@@ -92,15 +89,15 @@ def _write_set(root: Path, made: SampleSet, *, pictures: int, size: tuple[int, i
 
 
 def _values(dataset: str) -> NDArray[np.uint8]:
-    """The data set's label value of each class of the street scenes: unlabelled where it has no such class."""
+    """The data set's label value of each class of the street scenes; an ignored value where it has no such class."""
     layout = LAYOUTS[dataset]
     ids = published_table(dataset, CITYSCAPES_19, {}).ids
-    found: list[int] = []
+    values: list[int] = []
     for name in STREET_CLASSES.names:
         meaning = [value for value in layout.names if ids[value] == CITYSCAPES_19.index(name)]
         namesakes = [value for value in meaning if layout.names[value] == name]
-        found.append((namesakes or meaning or [min(layout.ignored)])[0])
-    return np.array(found, dtype=np.uint8)
+        values.append((namesakes or meaning or [min(layout.ignored)])[0])
+    return np.array(values, dtype=np.uint8)
 
 
 def _label_file(label: NDArray[np.uint8], layout: Layout) -> bytes:

@@ -1,9 +1,8 @@
 """The table of classes keeps absent apart from zero, and the details list what is known and what differs."""
 
-from segue.report.class_table import class_table, widest_change
 from segue.report.roles import assign_roles
-from segue.report.run_details import differing_settings, protocols, run_details
 from segue.report.run_folder import RunFolder
+from segue.report.tables import class_table, differing_settings, protocols, run_details, widest_change
 
 
 def test_absent_is_not_zero(pair) -> None:

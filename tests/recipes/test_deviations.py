@@ -4,7 +4,7 @@ import pytest
 
 from segue.recipes.catalogue import RECIPES, experiment
 from segue.recipes.cityscapes_pairs import CITYSCAPES_PAIRS
-from segue.recipes.effective import as_in_paper, overridden
+from segue.recipes.deviations import as_in_paper, overridden
 from segue.recipes.pairs import PAIRS, STREET_SCENES
 
 
