@@ -1,7 +1,7 @@
 """How the parity fixtures are stored, see ``fixtures/README.md``."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -23,7 +23,7 @@ def checkpoint_shapes(folder: Path, name: str) -> dict[str, list[int]]:
     return {f"backbone.{key}": shape for key, shape in encoder.items()} | content["keys"]
 
 
-def to_foreign(state: Mapping[str, Tensor], rules: Sequence[naming.Rule]) -> dict[str, Tensor]:
+def to_foreign(state: Mapping[str, Tensor], rules: naming.Rules) -> dict[str, Tensor]:
     """Our tensors under another project's names, as far as it has them: the inverse of ``naming.to_ours``."""
     found: dict[str, Tensor] = {}
     for name, value in state.items():
