@@ -13,7 +13,7 @@ from segue.cli.opened import Opened, labelled_folder
 from segue.data.folder import ImageFolder
 from segue.data.name_patterns import NamePatterns
 from segue.data.published import open_published
-from segue.data.sample import SampleSet, write_sample
+from segue.data.stand_ins import SampleSet, write_sample
 from segue.engine.domains import open_domain
 from segue.recipes.catalogue import experiment
 from segue.recipes.pairs import pair
