@@ -11,19 +11,20 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "segue"
 FILES = sorted(PACKAGE.rglob("*.py"))
+PLAIN = {"types", "classes", "fusion_rules", "protocol", "scores", "settings", "trees"}
 LEVELS = [
-    {"types", "classes", "files", "memory", "ranks", "scores", "settings", "trees", "__init__"},
+    PLAIN | {"files", "memory", "ranks", "__init__"},
     {"ops"},
     {"models", "data"},
     {"evaluate"},
     {"methods"},
     {"engine"},
     {"recipes", "report", "study", "bench"},
-    {"export", "viewer"},
+    {"api", "export", "viewer"},
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
-NO_TORCH = ("report", "scores", "settings", "trees", "files", "classes")
+NO_TORCH = ("report", "cli/main", "files", *sorted(PLAIN - {"types"}))
 
 
 def module(path: Path) -> str:
@@ -93,9 +94,10 @@ def test_files_and_functions_stay_small_and_public_ones_are_documented(path: Pat
     assert not list(_undocumented(tree))
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
-            body = node.body[1:] if ast.get_docstring(node) else node.body
-            lines = (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
-            assert lines <= 60, f"{node.name}: {lines} lines"
+            docs = node.body[0] if ast.get_docstring(node) else None
+            lines = (node.end_lineno or 0) - node.lineno + 1
+            lines -= 0 if docs is None else (docs.end_lineno or 0) - docs.lineno + 1
+            assert lines <= 60, f"{node.name}: {lines} lines with its signature, without its docstring"
             assert _nesting(node) <= 3, f"{node.name}: nested {_nesting(node)} deep"
 
 

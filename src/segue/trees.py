@@ -28,6 +28,16 @@ def merge(base: Mapping[str, Any], *changes: Mapping[str, Any]) -> Tree:
     return merged
 
 
+def nested(settings: Mapping[str, Any]) -> Tree:
+    """``{"a.b": 1}`` as ``{"a": {"b": 1}}``, of which single entries are meant."""
+    tree: Tree = {}
+    for key, value in settings.items():
+        for part in reversed(key.split(".")):
+            value = Entries({part: value})
+        tree = merge(tree, value)
+    return tree
+
+
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> Tree:
     """``{"a": {"b": 1}}`` as ``{"a.b": 1}``."""
     flat: Tree = {}

@@ -10,11 +10,11 @@ import pytest
 import torch
 from PIL import Image
 from rich.console import Console
+from segue.cli.runs import train_and_report
 from tests.tiny import ready, tiny
 from typer.testing import CliRunner
 
 from segue.cli.main import app
-from segue.cli.runs import train_and_report
 from segue.types import IGNORE
 
 CLASSES = ["road", "car", "sky"]

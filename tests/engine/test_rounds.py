@@ -18,9 +18,9 @@ from segue.engine import experiment as experiments
 from segue.engine.build import build_loader, build_student
 from segue.engine.domains import open_domain, training_classes
 from segue.engine.loop import Trainer
-from segue.engine.pictures import ViewPainter
 from segue.engine.settings import Experiment
 from segue.engine.stages import train
+from segue.engine.view_painter import ViewPainter
 from segue.evaluate import labelling
 from segue.methods import rounds
 from segue.methods.method import Reading

@@ -14,16 +14,15 @@ from torch import Tensor
 from segue.classes import class_list
 from segue.data.picture import read_label
 from segue.data.streets.dataset import StreetScenes
-from segue.evaluate.eyes import model_eye
 from segue.evaluate.labelling import (
-    Eye,
     class_balanced,
     confidences,
     label_pictures,
     most_probable,
-    open_soft_labels,
 )
-from segue.evaluate.predict import weighed
+from segue.evaluate.model import Model, TrainedModel
+from segue.evaluate.predictors import weighed
+from segue.evaluate.soft_labels import open_soft_labels
 from segue.methods import rounds
 from segue.methods.rounds import RoundSettings
 from segue.ops.balance import balanced_label, class_thresholds, regularised_soft_label
@@ -37,7 +36,7 @@ def cbst(fixtures_dir: Path) -> dict[str, Tensor]:
     return load_file(fixtures_dir / "cbst_thresholds.safetensors")
 
 
-def told(cbst: dict[str, Tensor]) -> tuple[Eye, dict[str, int]]:
+def told(cbst: dict[str, Tensor]) -> tuple[Model, dict[str, int]]:
     """Somebody who says of picture number n what the official network said of it."""
     probability = cbst["probabilities"].permute(0, 3, 1, 2)
 
@@ -45,7 +44,11 @@ def told(cbst: dict[str, Tensor]) -> tuple[Eye, dict[str, int]]:
         return probability[int(image[0, 0, 0, 0])][None]
 
     names = [str(number) for number in range(19)]
-    return Eye(predict, class_list(names), (0, 0, 0), (1, 1, 1), CPU), {"x": 0, "y": 1, "z": 2}
+    return Model(predict, class_list(names), (0, 0, 0), (1, 1, 1), CPU), {"x": 0, "y": 1, "z": 2}
+
+
+def looked(model: Model, image: Tensor) -> Tensor:
+    return model.probabilities(image[None])[0]
 
 
 def numbered(number: int) -> Tensor:
@@ -55,15 +58,15 @@ def numbered(number: int) -> Tensor:
 def test_thresholds_mining_and_labels_of_a_folder_equal_the_official_code(
     cbst: dict[str, Tensor], tmp_path: Path
 ) -> None:
-    eye, pictures = told(cbst)
-    balance = rounds.measure(eye, pictures, read=numbered, every=4, portion=0.2)
+    model, pictures = told(cbst)
+    balance = rounds.measure(model, pictures, read=numbered, every=4, portion=0.2)
     assert list(balance.thresholds.values()) == cbst["case/p20_ds4/threshold"].tolist()
     assert list(balance.predicted.values()) == cbst["pixels_per_class"].tolist()
     mined = cbst["case/p20_ds4_mine02/mine_id"]
     assert sorted(balance.rare(0.02)) == sorted(str(int(name)) for name in mined)
     rounds.keep(balance, tmp_path)
     assert rounds.kept(tmp_path) == balance and rounds.kept(tmp_path / "nothing") is None
-    label_pictures(eye, pictures, tmp_path, rule=balance.rule(None), read=numbered)
+    label_pictures(model, pictures, tmp_path, rule=balance.rule(None), read=numbered)
     for name, number in pictures.items():
         expected = cbst["case/p20_ds4/label"][number]
         assert torch.equal(torch.from_numpy(read_label(tmp_path / "index" / f"{name}.png")), expected)
@@ -71,10 +74,10 @@ def test_thresholds_mining_and_labels_of_a_folder_equal_the_official_code(
 
 def test_soft_labels_are_stored_in_full_size(cbst: dict[str, Tensor], tmp_path: Path) -> None:
     """What LRENT learns: the official soft labels, to half a byte's step, and the official ids beside them."""
-    eye, pictures = told(cbst)
+    model, pictures = told(cbst)
     rule = class_balanced(cbst["case/lrent_p20_ds4/threshold"], alpha=0.25)
-    label_pictures(eye, pictures, tmp_path, rule=rule, read=numbered)
-    read = pickle.loads(pickle.dumps(open_soft_labels(tmp_path, eye.classes)))  # as it travels to a worker
+    label_pictures(model, pictures, tmp_path, rule=rule, read=numbered)
+    read = pickle.loads(pickle.dumps(open_soft_labels(tmp_path, model.classes)))  # as it travels to a worker
     for name, number in pictures.items():
         expected = cbst["case/lrent_p20_ds4/label"][number]
         assert torch.equal(torch.from_numpy(read_label(tmp_path / "index" / f"{name}.png")), expected)
@@ -84,24 +87,24 @@ def test_soft_labels_are_stored_in_full_size(cbst: dict[str, Tensor], tmp_path: 
 
 
 def test_probabilities_that_are_no_soft_labels_are_refused(cbst: dict[str, Tensor], tmp_path: Path) -> None:
-    eye, pictures = told(cbst)
-    label_pictures(eye, pictures, tmp_path / "small", rule=most_probable(), read=numbered, soft=True)
+    model, pictures = told(cbst)
+    label_pictures(model, pictures, tmp_path / "small", rule=most_probable(), read=numbered, soft=True)
     with pytest.raises(ValueError, match=r"x\.npz: probabilities of a smaller size"):
-        open_soft_labels(tmp_path / "small", eye.classes)("x")
+        open_soft_labels(tmp_path / "small", model.classes)("x")
     with pytest.raises(ValueError, match="other classes"):
         open_soft_labels(tmp_path / "small", class_list(["a", "b"]))
-    label_pictures(eye, pictures, tmp_path / "hard", rule=most_probable(), read=numbered)
+    label_pictures(model, pictures, tmp_path / "hard", rule=most_probable(), read=numbered)
     with pytest.raises(FileNotFoundError, match=r"no soft labels in it .* method\.soft=false"):
-        open_soft_labels(tmp_path / "hard", eye.classes)
+        open_soft_labels(tmp_path / "hard", model.classes)
 
 
 def test_a_prior_counts_in_thresholds_and_in_labels(cbst: dict[str, Tensor], tmp_path: Path) -> None:
     """Both are made of probabilities times the prior, enlarged to the picture."""
-    eye, pictures = told(cbst)
+    model, pictures = told(cbst)
     small = torch.rand(19, 6, 11, generator=torch.Generator().manual_seed(0))
     maps = F.interpolate(small[None], (18, 22), mode="bilinear", align_corners=False)
     product = cbst["probabilities"].permute(0, 3, 1, 2) * maps
-    expecting = Eye(weighed(eye.predictor, small), eye.classes, eye.mean, eye.std, CPU)
+    expecting = Model(weighed(model.predictor, small), model.classes, model.mean, model.std, CPU)
     sure, pixels = confidences(expecting, pictures, read=numbered, every=1)
     assert pixels.tolist() == torch.bincount(product.argmax(1).flatten(), minlength=19).tolist()
     for name, values in enumerate(sure):
@@ -120,8 +123,8 @@ def test_rounds_look_at_a_picture_mirrored_and_in_a_scale(tmp_path: Path) -> Non
     write_model(tiny("cbst"), tmp_path)
     scenes = StreetScenes("target", split="train", count=1)
     image = scenes.image(0)
-    found = rounds.round_eye(tmp_path, RoundSettings(flip=True, scales=[0.5]), None, CPU)(image)
-    plain = model_eye(tmp_path, CPU)
+    found = looked(rounds.round_model(tmp_path, RoundSettings(flip=True, scales=[0.5]), None, CPU), image)
+    plain = TrainedModel.load(tmp_path, CPU)
     small = (round(0.5 * image.shape[1]), round(0.5 * image.shape[2]))
 
     def look(picture: Tensor) -> Tensor:
@@ -133,7 +136,7 @@ def test_rounds_look_at_a_picture_mirrored_and_in_a_scale(tmp_path: Path) -> Non
 
     expected = (look(image) + look(image.flip(2)).flip(2)) / 2
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
-    assert not torch.allclose(found, plain(image), atol=1e-3)
+    assert not torch.allclose(found, looked(plain, image), atol=1e-3)
 
 
 def test_a_rule_says_what_it_is_made_of(cbst: dict[str, Tensor]) -> None:

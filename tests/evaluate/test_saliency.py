@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from segue.classes import class_list
 from segue.evaluate.metrics import count, empty_confusion, iou_per_class, total
-from segue.evaluate.predict import whole
+from segue.evaluate.model import TrainedModel
+from segue.evaluate.predictors import whole
 from segue.evaluate.saliency import (
     Saliency,
     by_agreement,
@@ -18,9 +18,12 @@ from segue.evaluate.saliency import (
 from segue.models.build import build_segmenter
 from segue.models.encoders.encoder import left_out
 from segue.models.segmenter import Segmenter
+from segue.models.weights import Card
+from segue.protocol import PredictionProtocol
 from segue.types import IGNORE
 
-MEAN, STD = (120.0, 120.0, 120.0), (60.0, 60.0, 60.0)
+WHOLE = PredictionProtocol((64, 64), mode="whole")
+CARD = Card(["a", "b", "c", "d"], [[0, 0, 0]] * 4, [120.0] * 3, [60.0] * 3, {}, WHOLE, "source_only", 1)
 
 
 class Noise:
@@ -51,12 +54,13 @@ def network(**options: object) -> Segmenter:
     return made.eval()
 
 
+def trained(one: Segmenter) -> TrainedModel:
+    return TrainedModel(one, CARD, torch.device("cpu"))
+
+
 def found(one: Segmenter, pictures: Noise | None = None, reference=None) -> Saliency:
     pictures = pictures or Noise()
-    return measure(
-        one, pictures, against="truth", reference=reference or by_labels(pictures), classes=4, mean=MEAN, std=STD,
-        device=torch.device("cpu"),
-    )  # fmt: skip
+    return measure(trained(one), pictures, against="truth", reference=reference or by_labels(pictures))
 
 
 @pytest.mark.parametrize("options", [{}, {"multi_resolution": {"detail": (64, 64)}}])
@@ -107,10 +111,7 @@ def test_losses_are_differences_of_mean_iou_in_points() -> None:
 
 def test_by_agreement_a_network_is_perfect_and_the_lower_half_is_non_salient() -> None:
     one, pictures = network(), Noise()
-    measured = measure(
-        one, pictures, against="agreement", reference=by_agreement(), classes=4, mean=MEAN, std=STD,
-        device=torch.device("cpu"), most=2,
-    )  # fmt: skip
+    measured = measure(trained(one), pictures, against="agreement", reference=by_agreement(), most=2)
     assert measured.mean_iou == 1 and measured.pictures == 2
     assert min(measured.losses.values()) >= 0
     non_salient = measured.non_salient(tolerance=100.0)
@@ -121,10 +122,7 @@ def test_by_agreement_a_network_is_perfect_and_the_lower_half_is_non_salient() -
 
 def test_another_model_labels_only_what_it_is_sure_of() -> None:
     one, pictures = network(), Noise()
-    reference = by_labeller(
-        whole(one), pictures, classes=class_list(["a", "b", "c", "d"]), mean=MEAN, std=STD,
-        device=torch.device("cpu"), confidence=0.9,
-    )  # fmt: skip
+    reference = by_labeller(trained(one), pictures, confidence=0.9)
     size = (64, 96)
     label = reference(0, size, torch.zeros(size))
     image = (pictures.image(0)[None].float() - 120.0) / 60.0

@@ -10,15 +10,19 @@ from rich.console import Console
 from tests.tiny import tiny
 from torch import Tensor
 
+from segue.classes import class_list
 from segue.engine.stages import train
+from segue.evaluate.model import Model
 from segue.evaluate.unlabelled import look
-
-HOW = {"classes": 3, "mean": (0.0,) * 3, "std": (255.0,) * 3, "device": torch.device("cpu")}
 
 
 def brightest(image: Tensor) -> Tensor:
     """The class of a pixel is its brightest colour, almost surely."""
     return (image * 100).softmax(dim=1)
+
+
+def model(predictor=brightest) -> Model:
+    return Model(predictor, class_list(["a", "b", "c"]), (0.0,) * 3, (255.0,) * 3, torch.device("cpu"))
 
 
 def stripes(count: int = 4) -> list[Tensor]:
@@ -28,13 +32,13 @@ def stripes(count: int = 4) -> list[Tensor]:
 
 
 def test_sure_and_in_agreement_with_itself(in_memory) -> None:
-    found = look(brightest, in_memory(stripes(), []), other=brightest, **HOW)
+    found = look(model(), in_memory(stripes(), []), other=model())
     assert found.entropy == pytest.approx(0, abs=1e-6) and found.agreement == 1.0
     assert 0.9 < found.steadiness <= 1.0 and found.pictures == 4
 
 
 def test_a_guess_has_an_entropy_of_one(in_memory) -> None:
-    found = look(lambda image: torch.full_like(image, 1 / 3), in_memory(stripes(), []), most=2, **HOW)
+    found = look(model(lambda image: torch.full_like(image, 1 / 3)), in_memory(stripes(), []), most=2)
     assert found.entropy == pytest.approx(1.0) and found.agreement is None and found.pictures == 2
 
 
@@ -45,7 +49,7 @@ def test_agreement_is_a_mean_over_the_other_s_classes(in_memory) -> None:
         probability = brightest(image)
         return torch.stack([probability[:, 0], probability[:, 1:].sum(1), 0 * probability[:, 0]], 1)
 
-    found = look(brightest, in_memory(stripes(), []), other=merging, **HOW)
+    found = look(model(), in_memory(stripes(), []), other=model(merging))
     assert found.agreement == pytest.approx((1 + 1 / 2) / 2)
 
 
@@ -53,7 +57,7 @@ def test_steadiness_falls_if_the_prediction_changes_with_the_size(in_memory) -> 
     def by_size(image: Tensor) -> Tensor:
         return brightest(image if image.shape[-1] == 48 else image.roll(1, 1))
 
-    assert look(by_size, in_memory(stripes(), []), **HOW).steadiness < 0.1
+    assert look(model(by_size), in_memory(stripes(), [])).steadiness < 0.1
 
 
 @pytest.mark.slow

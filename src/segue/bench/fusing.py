@@ -11,11 +11,12 @@ import torch.nn.functional as F
 from segue.bench.measure import Row, median_ms, row
 from segue.classes import CITYSCAPES_19
 from segue.data.picture import read_image, read_label
-from segue.evaluate.fusing import Fusion, FusionRules
-from segue.evaluate.labelling import describe, png
+from segue.evaluate.fusing import Fusion
+from segue.evaluate.labelling import describe
 from segue.evaluate.open_members import open_members
 from segue.evaluate.policy import at_random
-from segue.files import write_bytes
+from segue.evaluate.prediction_files import write_pictures
+from segue.fusion_rules import FusionRules
 from segue.memory import keep_memory
 
 PEER = "decode four members' PNGs and encode one"
@@ -62,7 +63,7 @@ def _rows(folder: Path, members: int, pictures: int, size: tuple[int, int], repe
         shutil.rmtree(out, ignore_errors=True)
         for name in names:
             labels = [read_label(path / "index" / f"{name}.png") for path in paths.values()]
-            write_bytes(out / "index" / f"{name}.png", png(labels[0]))
+            write_pictures(out, name, {"index": labels[0]})
 
     times = median_ms({"fuse": fuse, "copy": copy}, repeats=repeats)
     return [
@@ -86,4 +87,4 @@ def _write(folder: Path, names: list[str], seed: int, size: tuple[int, int]) -> 
         noise = 0.1 * torch.rand(1, 19, size[0] // 8, size[1] // 8, generator=own)
         logits = F.interpolate(coarse, noise.shape[-2:], mode="bicubic") + noise
         label = F.interpolate(logits, size, mode="bilinear").argmax(1)[0]
-        write_bytes(folder / "index" / f"{name}.png", png(label.numpy().astype(np.uint8)))
+        write_pictures(folder, name, {"index": label.numpy().astype(np.uint8)})

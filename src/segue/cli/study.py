@@ -168,7 +168,7 @@ def _record(
     outcomes: "Mapping[str, Outcome]",
     overrides: Overrides,
 ) -> dict[str, Any]:
-    from segue.engine.run import versions
+    from segue.engine.model_card import versions
 
     variants = {
         label: {

@@ -12,7 +12,7 @@ from segue.engine.settings import Experiment
 from segue.files import write_text
 from segue.methods import METHODS
 from segue.settings import Settings
-from segue.trees import Entries, Tree, flatten, merge, read_yaml
+from segue.trees import Tree, flatten, merge, nested, read_yaml
 
 
 def revise(experiment: Experiment, *changes: Mapping[str, Any]) -> Experiment:
@@ -56,9 +56,7 @@ def parse_assignments(assignments: Sequence[str]) -> Tree:
             value = yaml.safe_load(text)
         except yaml.YAMLError:
             raise ValueError(f"--set {assignment!r}: the value is not YAML; quote it") from None
-        for part in reversed(parts):
-            value = Entries({part: value})
-        tree = merge(tree, value)
+        tree = merge(tree, nested({key.strip(): value}))
     return tree
 
 

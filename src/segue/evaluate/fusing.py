@@ -1,4 +1,4 @@
-"""Fusing members' predictions over a set of pictures: one label PNG each, and an account of who was believed."""
+"""Fusing members' predictions over a set of pictures: one label PNG each, and a record of who was believed."""
 
 import json
 import os
@@ -7,78 +7,20 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from segue.classes import ClassList
-from segue.evaluate.account import Account
-from segue.evaluate.labelling import describe, png
+from segue.evaluate.fusion_counts import FusionCounts
+from segue.evaluate.labelling import describe
 from segue.evaluate.members import FolderMember, Member
-from segue.files import write_bytes, write_text
-from segue.ops.fusion import Conflict, Fused, Unclaimed, average, channel_wise, majority
+from segue.evaluate.prediction_files import index_file, write_pictures
+from segue.files import write_text
+from segue.fusion_rules import FusionRules
+from segue.ops.fusion import Fused, average, channel_wise, majority
 from segue.types import IGNORE
-
-Kind = Literal["channel", "pixel", "average"]
-
-
-@dataclass(frozen=True)
-class FusionRules:
-    """How members become one.
-
-    Attributes:
-        kind: "channel": class by class from whom the policy believes; "pixel": the majority; "average": the
-            highest mean probability, without unification.
-        policy: For every class the believed member; of "channel" alone.
-        conflict: Of several claims; see :func:`segue.ops.fusion.channel_wise`.
-        unclaimed: Without a claim.
-        window: Side of the neighbourhood.
-        order: Classes by precedence; None for the order of their numbers.
-        threshold: Certainty below which a label is dropped; of "channel" and "average".
-
-    Raises:
-        ValueError: If a rule is missing, or one is given that the kind makes no use of.
-    """
-
-    kind: Kind = "channel"
-    policy: tuple[int, ...] | None = None
-    conflict: Conflict = "neighbourhood"
-    unclaimed: Unclaimed = "neighbourhood"
-    window: int = 5
-    order: tuple[int, ...] | None = None
-    threshold: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.window < 1 or self.window % 2 == 0:
-            raise ValueError(f"window {self.window}: the side of a neighbourhood is an odd number of pixels")
-        if self.conflict == "order" and self.order is None:
-            raise ValueError(
-                "conflict order needs an order of classes, of which the first one wins (--order)"
-            )
-        if self.order is not None and self.conflict != "order":
-            raise ValueError("an order of classes is used by conflict order alone (--conflict order)")
-        if self.kind == "pixel" and self.threshold > 0:
-            raise ValueError("a majority has no certainty: a threshold goes with channel or average")
-
-    @property
-    def needs_probabilities(self) -> bool:
-        """Whether labels alone are not enough."""
-        if self.kind == "average":
-            return True
-        return self.kind == "channel" and (self.threshold > 0 or self.conflict == "certainty")
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {
-            "kind": self.kind,
-            "policy": None if self.policy is None else list(self.policy),
-            "conflict": self.conflict,
-            "unclaimed": self.unclaimed,
-            "window": self.window,
-            "order": None if self.order is None else list(self.order),
-            "threshold": self.threshold,
-        }
 
 
 @dataclass
@@ -91,6 +33,7 @@ class Fusion:
         rules: How they become one.
         out: The folder of labels.
         made: What decides beside the rules what the labels are; see :func:`segue.evaluate.labelling.describe`.
+        counts: What happened so far.
     """
 
     members: Sequence[Member]
@@ -98,10 +41,10 @@ class Fusion:
     rules: FusionRules
     out: Path
     made: Mapping[str, Any] | None = None
-    account: Account = field(init=False)
+    counts: FusionCounts = field(init=False)
 
     def __post_init__(self) -> None:
-        self.account = Account.empty(len(self.members), len(self.classes))
+        self.counts = FusionCounts.empty(len(self.members), len(self.classes))
 
     def run(
         self,
@@ -110,7 +53,7 @@ class Fusion:
         share: tuple[int, int] = (0, 1),
         watch: Callable[[object], None] | None = None,
     ) -> int:
-        """Fuse pictures that are not fused yet; the account is then of all that are.
+        """Fuse pictures that are not fused yet; the counts are then of all that are.
 
         Args:
             pictures: Names that every member has.
@@ -129,19 +72,19 @@ class Fusion:
         done, (number, shares) = self._kept(_log(share)), share
         waiting = [name for name in pictures[number::shares] if name not in done]
         with (self.out / _log(share)).open("a", encoding="utf-8") as log:
-            for name, one in self._accounts(waiting):
+            for name, one in self._counted(waiting):
                 log.write(json.dumps({"name": name, **one.to_json()}) + "\n")
                 log.flush()
                 done[name] = one
                 if watch is not None:
                     watch(name)
-        self.account = Account.empty(len(self.members), len(self.classes))
+        self.counts = FusionCounts.empty(len(self.members), len(self.classes))
         for name in pictures:
             if name in done:
-                self.account.add(done[name])
+                self.counts.add(done[name])
         return len(waiting)
 
-    def _accounts(self, names: Sequence[str]) -> Iterator[tuple[str, Account]]:
+    def _counted(self, names: Sequence[str]) -> Iterator[tuple[str, FusionCounts]]:
         """Several pictures at a time where members are files; models are asked one picture at a time."""
         are_files = all(isinstance(member, FolderMember) for member in self.members)
         workers = min(4, os.cpu_count() or 1) if are_files else 1
@@ -151,11 +94,11 @@ class Fusion:
             finally:
                 pool.shutdown(cancel_futures=True)
 
-    def _one(self, name: str) -> Account:
+    def _one(self, name: str) -> FusionCounts:
         labels = self._labels(name)
         fused = self.fuse(name, labels)
-        write_bytes(self.out / "index" / f"{name}.png", png(fused.label[0].numpy()))
-        return Account.of(labels, fused, len(self.classes))
+        write_pictures(self.out, name, {"index": fused.label[0].numpy()})
+        return FusionCounts.of(labels, fused, len(self.classes))
 
     def fuse(self, name: str, labels: Tensor) -> Fused:
         """Fuse one picture's labels (T,1,H,W)."""
@@ -182,13 +125,13 @@ class Fusion:
             threshold=rules.threshold,
         )
 
-    def write_account(self, extra: dict[str, Any]) -> Path:
+    def write_record(self, extra: dict[str, Any]) -> Path:
         """Write ``fusion.json``: who was believed for what, and what came of it."""
         content = {
             "members": [member.name for member in self.members],
             "names": list(self.classes.names),
             "rules": self.rules.to_json(),
-            **self.account.to_json(),
+            **self.counts.to_json(),
             **extra,
         }
         path = self.out / "fusion.json"
@@ -196,17 +139,17 @@ class Fusion:
         return path
 
     def _labels(self, name: str) -> Tensor:
-        found = [member.label(name) for member in self.members]
-        sizes = {tuple(label.shape) for label in found}
+        labels = [member.label(name) for member in self.members]
+        sizes = {tuple(label.shape) for label in labels}
         if len(sizes) > 1:
             listed = ", ".join(
                 f"{member.name} {label.shape[1]}x{label.shape[0]}"
-                for member, label in zip(self.members, found, strict=True)
+                for member, label in zip(self.members, labels, strict=True)
             )
             raise ValueError(
                 f"{name}: the members' predictions have different sizes: {listed} (width x height)"
             )
-        return torch.stack(found)[:, None]
+        return torch.stack(labels)[:, None]
 
     def _planes(self, name: str, labels: Tensor) -> Tensor:
         """For each class the probability that the believed member gives it (K,1,H,W)."""
@@ -215,9 +158,9 @@ class Fusion:
         own = {place: _probability(self.members[place], name, size) for place in set(self.rules.policy)}
         return torch.stack([own[member][place] for place, member in enumerate(self.rules.policy)])[:, None]
 
-    def _kept(self, log: str) -> dict[str, Account]:
+    def _kept(self, log: str) -> dict[str, FusionCounts]:
         """Pictures of an interrupted fusion whose label is there; a torn last line is left out."""
-        kept: dict[str, Account] = {}
+        kept: dict[str, FusionCounts] = {}
         for path in sorted(self.out.glob("pictures*.jsonl")):
             text = path.read_text(encoding="utf-8")
             for line in text.splitlines():
@@ -226,8 +169,8 @@ class Fusion:
                 except ValueError:
                     continue
                 name = content.pop("name")
-                if (self.out / "index" / f"{name}.png").is_file():
-                    kept[name] = Account.from_json(content)
+                if index_file(self.out, name).is_file():
+                    kept[name] = FusionCounts.from_json(content)
             if path.name == log and text and not text.endswith("\n"):
                 # The next line must not be glued to a torn one.
                 write_text(path, text + "\n")
@@ -250,13 +193,14 @@ def check_members(members: Sequence[Member], rules: FusionRules) -> None:
 
 
 def _probability(member: Member, picture: str, size: tuple[int, int]) -> Tensor:
-    found = member.probability(picture)
-    if tuple(found.shape[-2:]) != size:
+    probability = member.probability(picture)
+    height, width = probability.shape[-2:]
+    if (height, width) != size:
         raise ValueError(
-            f"member {member.name}: picture {picture!r} has probabilities of {found.shape[-1]}x{found.shape[-2]} and a"
+            f"member {member.name}: picture {picture!r} has probabilities of {width}x{height} and a"
             f" label of {size[1]}x{size[0]} pixels (width x height)"
         )
-    return found
+    return probability
 
 
 def _log(share: tuple[int, int]) -> str:

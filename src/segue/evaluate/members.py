@@ -12,8 +12,9 @@ from torch import Tensor
 from segue.classes import ClassList
 from segue.data.class_map import LabelTable
 from segue.data.named_labels import NamedLabels
-from segue.evaluate.labelling import Eye, unpacked
-from segue.evaluate.predict import classify
+from segue.evaluate.model import Model
+from segue.evaluate.predictors import classify
+from segue.evaluate.soft_labels import unpacked
 
 
 class Member(Protocol):
@@ -86,7 +87,7 @@ class ModelMember:
 
     Attributes:
         name: What it is called.
-        eye: How it looks at pictures.
+        model: Whoever predicts.
         images: Files, or numbers in a data set, by name.
         read: Opens one.
         table: From its own classes to the fused ones.
@@ -94,7 +95,7 @@ class ModelMember:
     """
 
     name: str
-    eye: Eye
+    model: Model
     images: Mapping[str, Any]
     read: Callable[[Any], Tensor]
     table: LabelTable
@@ -118,7 +119,7 @@ class ModelMember:
 
     def _own(self, picture: str) -> Tensor:
         if self._last is None or self._last[0] != picture:
-            self._last = (picture, self.eye(self.read(self.images[picture])))
+            self._last = (picture, self.model.probabilities(self.read(self.images[picture])[None])[0])
         return self._last[1]
 
 
@@ -139,6 +140,6 @@ class OpenedMembers:
 
 def merged(probability: Float[Tensor, "j h w"], table: LabelTable, classes: int) -> Float[Tensor, "k h w"]:
     """Probabilities of fused classes: sums over the own classes that stand for each."""
-    found = probability.new_zeros(classes + 1, *probability.shape[-2:])
+    sums = probability.new_zeros(classes + 1, *probability.shape[-2:])
     goals = torch.from_numpy(table.ids[: len(probability)].astype("int64")).clamp(max=classes)
-    return found.index_add_(0, goals.to(probability.device), probability)[:classes]
+    return sums.index_add_(0, goals.to(probability.device), probability)[:classes]

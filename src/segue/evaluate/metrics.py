@@ -88,8 +88,8 @@ def picture_mean_iou(
     """The mean IoU over the classes labelled in one picture; None where nothing is labelled."""
     alone = empty_confusion(classes, over_ranks=False)
     count(alone, prediction, label=label)
-    found = [iou for iou in iou_per_class(total(alone)) if iou is not None]
-    return math.fsum(found) / len(found) if found else None
+    applicable = [iou for iou in iou_per_class(total(alone)) if iou is not None]
+    return math.fsum(applicable) / len(applicable) if applicable else None
 
 
 def scores(
@@ -121,9 +121,9 @@ def scores(
             "no labelled pixel: there is nothing to score; look at the labels and at the class map"
         )
     ious = iou_per_class(confusion, absent_counts=absent_counts)
-    found = [iou for iou in ious if iou is not None]
+    applicable = [iou for iou in ious if iou is not None]
     return Scores(
-        mean_iou=math.fsum(found) / len(found),
+        mean_iou=math.fsum(applicable) / len(applicable),
         per_class_iou=dict(zip(names, ious, strict=True)),
         pixels=pixels,
         accuracy=int(confusion.diagonal().sum()) / pixels,

@@ -17,9 +17,9 @@ from segue.data.named_labels import (
     own_classes,
     own_table,
 )  # fmt: skip
-from segue.evaluate.eyes import model_eye, onnx_eye
-from segue.evaluate.labelling import Eye
 from segue.evaluate.members import FolderMember, Member, ModelMember, OpenedMembers
+from segue.evaluate.model import Model, TrainedModel
+from segue.evaluate.onnx_model import OnnxModel
 
 
 def open_members(
@@ -42,7 +42,8 @@ def open_members(
         device: Where members predict.
 
     Raises:
-        ValueError: If a member is none, has other pictures than the others, or a class without a counterpart.
+        ValueError: If a path is not a member, a member has other pictures than the others, or a class has no
+            counterpart.
         FileNotFoundError: If something is not there.
     """
     strange = [name for name in maps if name not in paths]
@@ -51,11 +52,11 @@ def open_members(
     fused = classes
     members: list[Member] = []
     for name, path in paths.items():
-        eye = _eye(name, path, device)
+        model = _model(name, path, device)
         origin, own_map = f"member {name}", maps.get(name, {})
-        own = own_classes(path, origin) if eye is None else eye.classes
+        own = own_classes(path, origin) if model is None else model.classes
         fused = fused or own
-        if eye is None:
+        if model is None:
             soft = path / "soft" if (path / "soft").is_dir() else None
             labels = open_named_labels(path, fused, own_map, origin=origin)
             table = own_table(own, fused, own_map, origin)
@@ -64,7 +65,7 @@ def open_members(
             raise ValueError(f"member {name} predicts: name the folder of pictures with --pictures DIR")
         else:
             table = own_table(own, fused, own_map, origin)
-            members.append(ModelMember(name, eye, pictures, read, table, len(fused)))
+            members.append(ModelMember(name, model, pictures, read, table, len(fused)))
     assert fused is not None, "there is a member"
     return OpenedMembers(members, fused, _common(members, pictures))
 
@@ -90,11 +91,11 @@ def student_certainty(folder: Path, classes: ClassList) -> list[float | None]:
             " --portion"
         )
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["classes"]
-        certainty = {name: found[name]["certainty"] for name in found}
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["classes"]
+        certainty = {name: content[name]["certainty"] for name in content}
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: not what `segue label` writes ({error!r})") from None
-    if list(found) != list(classes.names):
+    if list(certainty) != list(classes.names):
         raise ValueError(f"{path}: other classes than those of the result")
     return [certainty[name] for name in classes.names]
 
@@ -127,13 +128,13 @@ def predicts(path: Path) -> bool:
     return path.suffix == ".onnx" or (path / "card.json").is_file() or (path / "experiment.yaml").is_file()
 
 
-def _eye(name: str, path: Path, device: torch.device) -> Eye | None:
-    """How a member looks at pictures; None if it is a folder of label files."""
+def _model(name: str, path: Path, device: torch.device) -> Model | None:
+    """The model that a member is; None if it is a folder of label files."""
     if path.suffix == ".onnx":
-        return onnx_eye(path)
+        return OnnxModel(path)
     if not path.is_dir():
         raise FileNotFoundError(f"member {name}: {path} is neither a folder nor an .onnx file")
-    return model_eye(path, device) if predicts(path) else None
+    return TrainedModel.load(path, device) if predicts(path) else None
 
 
 def _common(members: Sequence[Member], pictures: Mapping[str, Any]) -> list[str]:

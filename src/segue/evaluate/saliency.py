@@ -1,6 +1,6 @@
 """How much each layer of a network matters: what mean IoU it loses when the layer is left out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
@@ -9,10 +9,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from segue.classes import ClassList
 from segue.evaluate.metrics import iou_per_class
-from segue.evaluate.predict import Predictor, evaluating, normalised
-from segue.models.segmenter import Segmenter
+from segue.evaluate.model import Model, TrainedModel
+from segue.evaluate.predictors import SMALLEST, evaluating
 from segue.ops.resize import fitted, resize
 from segue.ranks import own_share, sum_over_ranks
 from segue.types import IGNORE
@@ -117,15 +116,11 @@ class Saliency:
 
 
 def measure(
-    network: Segmenter,
+    model: TrainedModel,
     pictures: Pictures,
     *,
     against: Against,
     reference: Reference,
-    classes: int,
-    mean: Sequence[float],
-    std: Sequence[float],
-    device: torch.device,
     resize: tuple[int, int] | None = None,
     most: int = 500,
     over_ranks: bool = False,
@@ -138,14 +133,10 @@ def measure(
     Source: CLDA, section 4.1, equation 3.
 
     Args:
-        network: On its device.
+        model: Whose layers are left out.
         pictures: Of the target, or labelled ones of the source.
         against: What the reference is called.
         reference: The label of a picture.
-        classes: How many there are.
-        mean: Grey levels that normalisation subtracts.
-        std: Grey levels that normalisation divides by.
-        device: Where to predict.
         resize: The box that pictures are fitted into; None keeps their size.
         most: How many pictures are enough; they are taken evenly.
         over_ranks: Whether each picture is predicted by one of all processes, which then all have to call this.
@@ -157,6 +148,7 @@ def measure(
     Raises:
         ValueError: If the network's encoder has no layers to leave out, or no pixel had a label.
     """
+    network, device, classes = model.network, model.device, len(model.classes)
     names = [name for stage in network.encoder.layers for name in stage]
     if not names:
         raise ValueError(
@@ -166,9 +158,7 @@ def measure(
     chosen = evenly(len(pictures), most)
     with evaluating(network):
         for index in [chosen[place] for place in own_share(len(chosen))] if over_ranks else chosen:
-            image = fitted_image(
-                normalised(pictures.image(index)[None], mean=mean, std=std, device=device), resize
-            )
+            image = fitted_image(model.normalised(pictures.image(index)[None]), resize)
             size = (image.shape[-2], image.shape[-1])
             predictions = torch.stack(
                 [_classes(logits, size) for _, logits in network.without_each_layer(image)]
@@ -199,33 +189,17 @@ def by_agreement() -> Reference:
     return lambda index, size, own: own
 
 
-def by_labeller(
-    predictor: Predictor,
-    pictures: Pictures,
-    *,
-    classes: ClassList,
-    mean: Sequence[float],
-    std: Sequence[float],
-    device: torch.device,
-    confidence: float = 0.968,
-) -> Reference:
+def by_labeller(model: Model, pictures: Pictures, *, confidence: float = 0.968) -> Reference:
     """The confident predictions of another model; other pixels are ignored.
 
     Args:
-        predictor: Of the other model.
+        model: The other one.
         pictures: The same that are measured on.
-        classes: The other model's.
-        mean: Grey levels that its normalisation subtracts.
-        std: Grey levels that its normalisation divides by.
-        device: Where it predicts.
         confidence: Probability from which a prediction counts.
     """
 
     def reference(index: int, size: tuple[int, int], own: Tensor) -> Tensor:
-        image = normalised(pictures.image(index)[None], mean=mean, std=std, device=device)
-        probability = resize(predictor(image), size)
-        if probability.shape[1] != len(classes):
-            raise ValueError(f"the labeller tells {probability.shape[1]} classes apart, not {len(classes)}")
+        probability = resize(model.probabilities(pictures.image(index)[None]), size)
         sure, label = probability[0].max(0)
         return label.masked_fill(sure < confidence, IGNORE)
 
@@ -238,12 +212,8 @@ def evenly(total: int, most: int) -> list[int]:
     return [place * total // wanted for place in range(wanted)]
 
 
-SMALLEST = 32
-"""Sides below this are too small for an encoder's last map; smaller pictures are enlarged."""
-
-
 def fitted_size(size: tuple[int, int], resize: tuple[int, int] | None) -> tuple[int, int]:
-    """Rows and columns at which a network sees a picture: as large as fits a box; None leaves it."""
+    """Rows and columns at which a network sees a picture: as large as fits a box; None leaves it, if not too small."""
     height, width = size if resize is None else fitted(size, resize)
     return max(height, SMALLEST), max(width, SMALLEST)
 
@@ -265,17 +235,17 @@ def _confusions(
     predictions: Int64[Tensor, "n h w"], label: Int64[Tensor, "h w"], classes: int
 ) -> Int64[Tensor, "n k k"]:
     """One matrix for each prediction, rows by label, columns by prediction."""
-    counts = label != IGNORE
-    cells = label[counts] * classes + predictions[:, counts]
+    labelled = label != IGNORE
+    cells = label[labelled] * classes + predictions[:, labelled]
     offsets = torch.arange(len(predictions), device=label.device)[:, None] * classes**2
-    found = torch.bincount((cells + offsets).flatten(), minlength=len(predictions) * classes**2)
-    return found.view(-1, classes, classes)
+    counts = torch.bincount((cells + offsets).flatten(), minlength=len(predictions) * classes**2)
+    return counts.view(-1, classes, classes)
 
 
 def _mean_iou(confusion: Int64[Tensor, "k k"]) -> float:
-    found = [iou for iou in iou_per_class(confusion) if iou is not None]
-    if not found:
+    ious = [iou for iou in iou_per_class(confusion) if iou is not None]
+    if not ious:
         raise ValueError(
             "no pixel had a label to compare with; lower the confidence, or choose another reference"
         )
-    return sum(found) / len(found)
+    return sum(ious) / len(ious)

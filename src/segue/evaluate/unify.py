@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from segue.classes import ClassList
-from segue.evaluate.labelling import describe, png
+from segue.evaluate.labelling import describe
 from segue.evaluate.members import Member
-from segue.files import write_bytes
+from segue.evaluate.prediction_files import index_file, write_pictures
 
 
 def unify(
@@ -38,6 +38,5 @@ def unify(
     describe(out, classes, made)
     number, shares = share
     for name in pictures[number::shares]:
-        path = out / "index" / f"{name}.png"
-        if not path.is_file():
-            write_bytes(path, png(member.label(name).numpy()))
+        if not index_file(out, name).is_file():
+            write_pictures(out, name, {"index": member.label(name).numpy()})

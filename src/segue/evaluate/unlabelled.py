@@ -1,14 +1,14 @@
 """What can be said of a model on pictures without labels: how sure it is, and with whom it agrees."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from segue.evaluate.metrics import count, empty_confusion, iou_per_class, total
-from segue.evaluate.predict import Predictor, classify, normalised, scaled
+from segue.evaluate.model import Model
+from segue.evaluate.predictors import classify, scaled
 from segue.evaluate.read_ahead import read_ahead
 from segue.evaluate.saliency import Pictures, evenly
 
@@ -36,39 +36,30 @@ class Unlabelled:
 
 
 def look(
-    predictor: Predictor,
+    model: Model,
     pictures: Pictures,
     *,
-    classes: int,
-    mean: Sequence[float],
-    std: Sequence[float],
-    device: torch.device,
-    other: Predictor | None = None,
+    other: Model | None = None,
     most: int = 100,
 ) -> Unlabelled:
     """Predict pictures without labels, as they are and smaller.
 
     Args:
-        predictor: Of the model.
+        model: Whoever predicts.
         pictures: Without labels.
-        classes: How many it tells apart.
-        mean: Grey levels that normalisation subtracts.
-        std: Grey levels that normalisation divides by.
-        device: Where to predict.
-        other: Another model's predictor of the same classes: a teacher's, for example.
+        other: Another model of the same classes: a teacher, for example.
         most: How many pictures are enough; they are taken evenly.
     """
-    smaller = scaled(predictor, (SMALLER,))
+    smaller, classes = scaled(model.predictor, (SMALLER,)), len(model.classes)
     own, others = (empty_confusion(classes, over_ranks=False) for _ in range(2))
     chosen, entropy = evenly(len(pictures), most), 0.0
     for _, picture in read_ahead(pictures.image, chosen):
-        image = normalised(picture[None], mean=mean, std=std, device=device)
-        probability = predictor(image)
+        probability = model.probabilities(picture[None])
         entropy += float(torch.special.entr(probability).sum(1).mean()) / math.log(classes)
         prediction = _classes(probability)
-        count(own, _classes(smaller(image)), label=prediction)
+        count(own, _classes(smaller(model.normalised(picture[None]))), label=prediction)
         if other is not None:
-            count(others, prediction, label=_classes(other(image)))
+            count(others, prediction, label=_classes(other.probabilities(picture[None])))
     agreement = None if other is None else _mean_iou(total(others))
     return Unlabelled(entropy / len(chosen), _mean_iou(total(own)), agreement, len(chosen))
 
@@ -78,5 +69,5 @@ def _classes(probability: Tensor) -> Tensor:
 
 
 def _mean_iou(confusion: Tensor) -> float:
-    found = [iou for iou in iou_per_class(confusion) if iou is not None]
-    return sum(found) / len(found)
+    ious = [iou for iou in iou_per_class(confusion) if iou is not None]
+    return sum(ious) / len(ious)

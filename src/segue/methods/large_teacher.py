@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from segue.evaluate.model import TrainedModel
 from segue.evaluate.saliency import Saliency, by_agreement, by_labels, measure
 from segue.files import write_text
 from segue.methods.collaborative import (
@@ -160,14 +161,10 @@ class LearningTeacher(CollaborativeTeacher):
         pictures = preparation.source if domain == "source" else preparation.target
         assert pictures is not None, "a method with a teacher has a target"
         return measure(
-            self.network.to(preparation.device),
+            TrainedModel(self.network, self.card, preparation.device),
             pictures,
             against=self.wanted.against,
             reference=by_labels(pictures) if domain == "source" else by_agreement(),
-            classes=len(self.card.classes),
-            mean=self.card.mean,
-            std=self.card.std,
-            device=preparation.device,
             resize=preparation.resize[domain],
             most=self.wanted.pictures,
             over_ranks=True,

@@ -9,6 +9,9 @@ from torch import Tensor, nn
 from segue.methods.context import Preparation, Trained
 from segue.types import Batch, Output
 
+NAMES_IN_METHOD = "teacher.network."
+"""What the names of a teacher that learns begin with in its method's state, and so in checkpoints."""
+
 
 class Teacher(nn.Module):
     """Whoever labels the target: from images (B,3,H,W) to an output, without gradient."""

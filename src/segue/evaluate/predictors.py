@@ -2,18 +2,56 @@
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from segue.ops.resize import resize
+from segue.ops.resize import fitted, resize
 from segue.ops.windows import cut, merge, taper, window_grid
+from segue.protocol import Blend, PredictionProtocol
 
 Predictor: TypeAlias = Callable[[Float[Tensor, "b 3 h w"]], Float[Tensor, "b k h w"]]
 """Normalised images to the probability of every class at every pixel, in float32 and at the images' size."""
+
+WHOLE_UP_TO = 2
+"""How many training windows high or wide a picture may be to be predicted whole with "auto".
+
+DAFormer's protocol predicts pictures twice as wide as its crops whole; and four crops without gradients fit
+into memory wherever one fitted with them.
+"""
+
+SMALLEST = 32
+"""The smallest side that every encoder can take: its coarsest map has one cell for 32 pixels."""
+
+
+def predictor_of(model: nn.Module, protocol: PredictionProtocol) -> Predictor:
+    """The predictor that follows a protocol with a network, which is given as for :func:`whole`."""
+    predictor = padded(_pass(model, protocol), least=SMALLEST)
+    if protocol.scales != (1.0,):
+        predictor = scaled(predictor, protocol.scales)
+    if protocol.flip:
+        predictor = flipped(predictor)
+    box = protocol.resize
+    return predictor if box is None else resized(predictor, lambda size: fitted(size, box))
+
+
+def _pass(model: nn.Module, protocol: PredictionProtocol) -> Predictor:
+    dtype = None if protocol.precision == "float32" else getattr(torch, protocol.precision)
+    in_one = whole(model, dtype=dtype)
+    by_windows = sliding(
+        model, window=protocol.window, stride=protocol.stride, blend=protocol.blend, dtype=dtype
+    )
+    match protocol.mode:
+        case "whole":
+            return in_one
+        case "sliding":
+            return by_windows
+        case "auto":
+            height, width = protocol.window
+            return fitting(in_one, by_windows, largest=(height * WHOLE_UP_TO, width * WHOLE_UP_TO))
 
 
 def whole(model: nn.Module, *, dtype: torch.dtype | None = None) -> Predictor:
@@ -39,7 +77,7 @@ def sliding(
     *,
     window: tuple[int, int],
     stride: tuple[int, int],
-    blend: Literal["taper", "mean"] = "taper",
+    blend: Blend = "taper",
     at_once: int = 1,
     dtype: torch.dtype | None = None,
 ) -> Predictor:

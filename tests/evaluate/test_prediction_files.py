@@ -11,9 +11,10 @@ from PIL import Image
 
 from segue.classes import class_list
 from segue.data.layout import find_files
-from segue.data.picture import read_image
-from segue.evaluate.folder import KINDS, Outcome, predict_folder
-from segue.evaluate.plan import Plan
+from segue.evaluate.model import Model
+from segue.evaluate.prediction_files import KINDS, Outcome, write_predictions
+from segue.evaluate.predictors import predictor_of
+from segue.protocol import PredictionProtocol
 
 CLASSES = class_list(["red", "green", "blue"])
 
@@ -23,20 +24,12 @@ def brightest(image):
     return (image * 10).softmax(dim=1)
 
 
-def predict(folder: Path, out: Path, predictor=brightest, **changes) -> Outcome:
-    return predict_folder(
-        predictor,
-        find_files(folder),
-        **{
-            "read": read_image,
-            "out": out,
-            "classes": CLASSES,
-            "mean": (0, 0, 0),
-            "std": (255, 255, 255),
-            "device": torch.device("cpu"),
-            **changes,
-        },
-    )
+def model(predictor=brightest) -> Model:
+    return Model(predictor, CLASSES, (0, 0, 0), (255, 255, 255), torch.device("cpu"))
+
+
+def predict(folder: Path, out: Path, predictor=brightest, **options) -> Outcome:
+    return write_predictions(model(predictor), find_files(folder), out, **options)
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -111,7 +104,7 @@ def test_odd_sizes_keep_their_size(tmp_path: Path, pixelwise, mode) -> None:
     sizes = {"a": (1, 1), "b": (1, 90), "c": (70, 3), "d": (37, 101)}
     for name, (height, width) in sizes.items():
         save(tmp_path / f"photos/{name}.png", np.zeros((height, width, 3)).tolist())
-    predictor = Plan(window=(32, 32), mode=mode).predictor(pixelwise(stride=4))
+    predictor = predictor_of(pixelwise(stride=4), PredictionProtocol(window=(32, 32), mode=mode))
     assert predict(tmp_path / "photos", tmp_path / "out", predictor).predicted == 4
     for name, (height, width) in sizes.items():
         for kind in KINDS:
@@ -181,16 +174,7 @@ def test_a_picture_too_large_for_the_device_is_reported(photos: Path, tmp_path: 
 
 def test_nothing_to_do_and_wrong_classes_are_errors(photos: Path, tmp_path: Path, pixelwise) -> None:
     with pytest.raises(ValueError, match="no pictures"):
-        predict_folder(
-            brightest,
-            {},
-            read=read_image,
-            out=tmp_path / "out",
-            classes=CLASSES,
-            mean=(0, 0, 0),
-            std=(1, 1, 1),
-            device=torch.device("cpu"),
-        )
+        write_predictions(model(), {}, tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    with pytest.raises(ValueError, match="tells 5 classes apart, its card names 3"):
-        predict(photos, tmp_path / "out", Plan(window=(8, 8)).predictor(pixelwise(5)))
+    with pytest.raises(ValueError, match="predicts 5 classes, but 3 are named"):
+        predict(photos, tmp_path / "out", predictor_of(pixelwise(5), PredictionProtocol(window=(8, 8))))

@@ -9,22 +9,21 @@ import pytest
 import torch
 
 from segue.classes import class_list
-from segue.evaluate.predict import classify, whole
-from segue.evaluate.run import Compared, evaluate
+from segue.evaluate.model import Model
+from segue.evaluate.predictors import classify, whole
+from segue.evaluate.scoring import Compared, evaluate
 from segue.types import IGNORE
 
 CLASSES = class_list(["red", "green", "blue"])
-SETTINGS = {
-    "classes": CLASSES,
-    "mean": (0.0, 0.0, 0.0),
-    "std": (255.0, 255.0, 255.0),
-    "device": torch.device("cpu"),
-}
 
 
 def brightest(image):
     """The class of a pixel is its brightest colour."""
     return (image * 10).softmax(dim=1)
+
+
+def model(predictor=brightest) -> Model:
+    return Model(predictor, CLASSES, (0.0, 0.0, 0.0), (255.0, 255.0, 255.0), torch.device("cpu"))
 
 
 def pictures_of_colours(ids: list[list[list[int]]]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
@@ -38,11 +37,10 @@ def pictures_of_colours(ids: list[list[list[int]]]) -> tuple[list[torch.Tensor],
 def test_scores_by_hand(in_memory) -> None:
     images, labels = pictures_of_colours([[[0, 1], [1, 1]], [[0, 0], [0, 0]]])
     labels[1] = torch.tensor([[1, 0], [0, IGNORE]], dtype=torch.uint8)
-    found = evaluate(brightest, in_memory(images, labels), protocol={"network": "student"}, **SETTINGS)
+    found = evaluate(model(), in_memory(images, labels))
     assert found.per_class_iou == pytest.approx({"red": 3 / 4, "green": 3 / 4, "blue": None})
     assert found.pixels == 7
     assert json.loads(json.dumps(found.protocol)) == {
-        "network": "student",
         "classes": ["red", "green", "blue"],
         "ignored_label": 255,
         "absent_classes": "left out",
@@ -55,8 +53,8 @@ def test_scores_by_hand(in_memory) -> None:
 def test_absent_classes_count_only_if_asked_for(in_memory) -> None:
     images, _ = pictures_of_colours([[[0, 2]]])
     dataset = in_memory(images, [torch.zeros(1, 2, dtype=torch.uint8)])
-    assert evaluate(brightest, dataset, **SETTINGS).mean_iou == 0.5
-    found = evaluate(brightest, dataset, absent_counts=True, **SETTINGS)
+    assert evaluate(model(), dataset).mean_iou == 0.5
+    found = evaluate(model(), dataset, absent_counts=True)
     assert found.mean_iou == 0.25
     assert found.protocol["label_size"] == [1, 2]
     assert found.protocol["absent_classes"] == "zero if predicted"
@@ -65,7 +63,7 @@ def test_absent_classes_count_only_if_asked_for(in_memory) -> None:
 def test_probabilities_are_brought_to_the_labels_size(in_memory) -> None:
     images, labels = pictures_of_colours([[[0, 1], [2, 1]]])
     label = labels[0].repeat_interleave(3, 0).repeat_interleave(3, 1)
-    found = evaluate(brightest, in_memory(images, [label]), **SETTINGS)
+    found = evaluate(model(), in_memory(images, [label]))
     assert found.pixels == 36
     assert found.accuracy == 1.0
     probability = brightest(images[0][None].float() / 255)
@@ -76,7 +74,7 @@ def test_probabilities_are_brought_to_the_labels_size(in_memory) -> None:
 def test_every_picture_can_be_watched(in_memory) -> None:
     images, labels = pictures_of_colours([[[0, 1]], [[2, 2]]])
     seen: list[Compared] = []
-    evaluate(brightest, in_memory(images, labels), watch=seen.append, **SETTINGS)
+    evaluate(model(), in_memory(images, labels), watch=seen.append)
     assert [(picture.index, picture.total, picture.name) for picture in seen] == [
         (0, 2, "town/0"),
         (1, 2, "town/1"),
@@ -89,19 +87,19 @@ def test_label_outside_the_class_list_names_picture_and_value(in_memory) -> None
     images, _ = pictures_of_colours([[[0, 1]]])
     dataset = in_memory(images, [torch.tensor([[0, 7]], dtype=torch.uint8)])
     with pytest.raises(ValueError, match=r"town/0: value 7, but the classes are 0 to 2 and 255 is ignored"):
-        evaluate(brightest, dataset, **SETTINGS)
+        evaluate(model(), dataset)
 
 
 def test_another_number_of_classes_is_refused(in_memory, pixelwise) -> None:
     dataset = in_memory(*pictures_of_colours([[[0, 1]]]))
-    with pytest.raises(ValueError, match="tells 5 classes apart, the data have 3"):
-        evaluate(whole(pixelwise(5)), dataset, **SETTINGS)
+    with pytest.raises(ValueError, match="predicts 5 classes, but 3 are named"):
+        evaluate(model(whole(pixelwise(5))), dataset)
 
 
 def test_a_perfect_network_of_mixed_sizes(in_memory) -> None:
     generator = torch.Generator().manual_seed(0)
     ids = [torch.randint(0, 3, size, generator=generator).tolist() for size in ((5, 7), (1, 1), (3, 11))]
-    found = evaluate(brightest, in_memory(*pictures_of_colours(ids)), **SETTINGS)
+    found = evaluate(model(), in_memory(*pictures_of_colours(ids)))
     assert found.mean_iou == found.accuracy == 1.0
     assert found.pixels == 35 + 1 + 33
 
@@ -111,8 +109,9 @@ import json, sys, torch
 import torch.distributed as dist
 from pathlib import Path
 from segue.classes import class_list
-from segue.evaluate.pictures import PictureKeeper
-from segue.evaluate.run import evaluate
+from segue.evaluate.kept_pictures import PictureKeeper
+from segue.evaluate.model import Model
+from segue.evaluate.scoring import evaluate
 
 rank, folder = int(sys.argv[1]), Path(sys.argv[2])
 torch.set_num_threads(1)
@@ -134,8 +133,11 @@ for count in (5, 1):
         seen.append(picture.index)
         keeper(picture)
     scores = evaluate(
-        lambda image: (image * 10).softmax(dim=1), Part(count), classes=class_list(["red", "green", "blue"]),
-        mean=(0, 0, 0), std=(255, 255, 255), device=torch.device("cpu"), watch=watch,
+        Model(
+            lambda image: (image * 10).softmax(dim=1), class_list(["red", "green", "blue"]), (0, 0, 0),
+            (255, 255, 255), torch.device("cpu"),
+        ),
+        Part(count), watch=watch,
     )
     keeper.write()
     found[str(count)] = [seen, scores.to_json()]
@@ -161,7 +163,7 @@ def test_two_processes_find_what_one_finds(in_memory, tmp_path: Path) -> None:
             rank.wait()
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
     for count in (5, 1):
-        alone = evaluate(brightest, in_memory(images[:count], labels[:count]), **SETTINGS).to_json()
+        alone = evaluate(model(), in_memory(images[:count], labels[:count])).to_json()
         assert first[str(count)][1] == second[str(count)][1] == alone
         assert sorted(first[str(count)][0] + second[str(count)][0]) == list(range(count))
         kept = json.loads((tmp_path / str(count) / "pictures/evaluation/index.json").read_text())

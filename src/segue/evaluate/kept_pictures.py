@@ -1,6 +1,5 @@
 """Pictures of an evaluation for the report: what was seen, what is true, what was predicted."""
 
-import io
 import json
 import shutil
 from dataclasses import dataclass
@@ -11,7 +10,8 @@ from PIL import Image
 
 from segue.classes import ClassList
 from segue.evaluate.metrics import picture_mean_iou
-from segue.evaluate.run import Compared
+from segue.evaluate.prediction_files import png
+from segue.evaluate.scoring import Compared
 from segue.files import write_bytes, write_text
 from segue.ops.draw import Picture, colourise
 from segue.ranks import is_first_rank, of_all_ranks
@@ -55,8 +55,8 @@ class PictureKeeper:
             "label": _png(colourise(picture.label, palette), size, Image.Resampling.NEAREST),
             "prediction": _png(colourise(picture.prediction, palette), size, Image.Resampling.NEAREST),
         }
-        found = picture_mean_iou(picture.prediction, label=picture.label, classes=len(self._classes))
-        self._kept.append(_Kept(picture.index, picture.name, found, files))
+        iou = picture_mean_iou(picture.prediction, label=picture.label, classes=len(self._classes))
+        self._kept.append(_Kept(picture.index, picture.name, iou, files))
 
     def write(self) -> None:
         """Write ``pictures/evaluation``, worst picture first, in place of an earlier one.
@@ -91,6 +91,4 @@ def _size_within(height: int, width: int) -> tuple[int, int]:
 
 
 def _png(picture: Picture, size: tuple[int, int], resampling: Image.Resampling) -> bytes:
-    content = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(picture)).resize(size, resampling).save(content, "PNG")
-    return content.getvalue()
+    return png(Image.fromarray(np.ascontiguousarray(picture)).resize(size, resampling), level=6)

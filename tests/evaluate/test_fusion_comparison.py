@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from segue.classes import class_list
-from segue.evaluate.comparison import RANDOM_POLICIES, compare, score_members
-from segue.evaluate.fusing import FusionRules
+from segue.evaluate.fusion_comparison import RANDOM_POLICIES, compare, score_members
 from segue.evaluate.members import OpenedMembers
 from segue.evaluate.policy import at_random
+from segue.fusion_rules import FusionRules
 from segue.ops.fusion import channel_wise, majority
 from segue.types import IGNORE
 

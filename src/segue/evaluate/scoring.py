@@ -1,8 +1,8 @@
-"""A predictor on labelled pictures: scores, with the protocol they were measured by."""
+"""A model on labelled pictures: scores, with the protocol they were measured by."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from jaxtyping import UInt8
@@ -10,7 +10,8 @@ from torch import Tensor
 
 from segue.classes import ClassList
 from segue.evaluate.metrics import count, empty_confusion, scores, total
-from segue.evaluate.predict import Predictor, classify, normalised
+from segue.evaluate.model import Model
+from segue.evaluate.predictors import classify
 from segue.evaluate.read_ahead import read_ahead
 from segue.ranks import of_all_ranks, own_share
 from segue.scores import Scores
@@ -59,29 +60,19 @@ class Compared:
 
 
 def evaluate(
-    predictor: Predictor,
+    model: Model,
     dataset: Labelled,
     *,
-    classes: ClassList,
-    mean: Sequence[float],
-    std: Sequence[float],
-    device: torch.device,
-    protocol: Mapping[str, Any] | None = None,
     absent_counts: bool = False,
     watch: Callable[[Compared], None] | None = None,
 ) -> Scores:
-    """Score a predictor on all pictures of a data set at the size of their labels.
+    """Score a model on all pictures of a data set at the size of their labels.
 
     With several processes each picture is predicted by one of them, and all return the same scores.
 
     Args:
-        predictor: Probabilities of these classes.
+        model: Of the classes that the pictures are labelled with.
         dataset: Labelled pictures.
-        classes: The classes in training order.
-        mean: Grey levels that normalisation subtracts from red, green and blue.
-        std: Grey levels that normalisation divides by.
-        device: Where to predict.
-        protocol: What else belongs beside the scores: how pictures were predicted, and with which network.
         absent_counts: Whether a class that is predicted but nowhere labelled counts as 0 in the mean.
         watch: Called with every picture that this process has predicted.
 
@@ -89,9 +80,9 @@ def evaluate(
         The scores over all pixels of all pictures, not the mean over pictures.
 
     Raises:
-        ValueError: If the predictor has another number of classes, a label has a value outside the class
-            list, or no pixel is labelled.
+        ValueError: If a label has a value outside the class list, or no pixel is labelled.
     """
+    classes, device = model.classes, model.device
     # Counting needs the device only where processes talk to one another through it.
     counting = device if device.type == "cuda" else torch.device("cpu")
     confusion = empty_confusion(len(classes)).to(counting)
@@ -102,19 +93,14 @@ def evaluate(
     sizes: set[tuple[int, int]] = set()
     for index, (name, image, label) in read_ahead(read, own_share(len(dataset))):
         _check_label(label, classes, name)
-        probability = predictor(normalised(image[None], mean=mean, std=std, device=device))
-        if probability.shape[1] != len(classes):
-            raise ValueError(
-                f"the model tells {probability.shape[1]} classes apart, the data have {len(classes)}"
-            )
         size = (label.shape[-2], label.shape[-1])
         sizes.add(size)
-        prediction = classify(probability, size)[0]
+        prediction = classify(model.probabilities(image[None]), size)[0]
         count(confusion, prediction.to(counting), label=label.to(counting))
         if watch is not None:
             watch(Compared(index, len(dataset), name, image, label, prediction.cpu()))
     measured = {
-        **(protocol or {}),
+        **model.described(),
         "classes": list(classes.names),
         "ignored_label": IGNORE,
         "absent_classes": "zero if predicted" if absent_counts else "left out",

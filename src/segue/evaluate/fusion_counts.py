@@ -13,8 +13,8 @@ from segue.types import IGNORE
 
 
 @dataclass
-class Account:
-    """What happened in a fusion; sums over pictures.
+class FusionCounts:
+    """What happened in a fusion: counts over pictures.
 
     Attributes:
         pictures: How many were fused.
@@ -37,7 +37,7 @@ class Account:
     agreeing: np.ndarray
 
     @classmethod
-    def empty(cls, members: int, classes: int) -> "Account":
+    def empty(cls, members: int, classes: int) -> "FusionCounts":
         """Nothing yet."""
         return cls(
             0, 0, 0, 0, 0,
@@ -45,7 +45,7 @@ class Account:
         )  # fmt: skip
 
     @classmethod
-    def of(cls, labels: Tensor, fused: Fused, classes: int) -> "Account":
+    def of(cls, labels: Tensor, fused: Fused, classes: int) -> "FusionCounts":
         """Of one picture.
 
         Args:
@@ -70,7 +70,7 @@ class Account:
             int(result[IGNORE]), result[:classes], named, agreeing,
         )  # fmt: skip
 
-    def add(self, other: "Account") -> None:
+    def add(self, other: "FusionCounts") -> None:
         """Take another picture in."""
         self.pictures += other.pictures
         self.pixels += other.pixels
@@ -95,7 +95,7 @@ class Account:
         }
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> "Account":
+    def from_json(cls, content: Mapping[str, Any]) -> "FusionCounts":
         """What :meth:`to_json` wrote."""
         values = dict(content)
         for name in ("classes", "named", "agreeing"):

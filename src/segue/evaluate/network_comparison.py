@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segue.evaluate.predict import evaluating
+from segue.evaluate.predictors import evaluating
 from segue.models.segmenter import Segmenter
 from segue.ops.likeness import linear_cka
 
@@ -47,15 +47,15 @@ def layer_outputs(
     names = [name for stage in network.encoder.layers for name in stage]
     drawing = torch.Generator().manual_seed(seed)
     kept: dict[str, list[Tensor]] = {}
-    found: dict[str, Tensor] = {}
+    outputs: dict[str, Tensor] = {}
     handles = [
-        network.encoder.get_submodule(name).register_forward_hook(_keeper(name, found)) for name in names
+        network.encoder.get_submodule(name).register_forward_hook(_keeper(name, outputs)) for name in names
     ]
     try:
         for image, grid in images:
             with evaluating(network):
                 features: list[Tensor] = network.feature_network()(image)
-            maps = found or {f"stage {stage}": level for stage, level in enumerate(features, start=1)}
+            maps = outputs or {f"stage {stage}": level for stage, level in enumerate(features, start=1)}
             drawn = torch.randperm(grid[0] * grid[1], generator=drawing)[:cells]
             for name, value in maps.items():
                 pooled = F.adaptive_avg_pool2d(value.float(), grid).flatten(2)[0].T
@@ -142,9 +142,9 @@ def _wait_for(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def _keeper(name: str, found: dict[str, Tensor]) -> Callable[[nn.Module, object, Tensor], None]:
+def _keeper(name: str, outputs: dict[str, Tensor]) -> Callable[[nn.Module, object, Tensor], None]:
     def keep(module: nn.Module, given: object, result: Tensor) -> None:
-        found[name] = result.permute(0, 3, 1, 2)
+        outputs[name] = result.permute(0, 3, 1, 2)
 
     return keep
 

@@ -14,9 +14,10 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from segue.classes import ClassList
 from segue.evaluate import policy
-from segue.evaluate.fusing import Fusion, FusionRules
+from segue.evaluate.fusing import Fusion
 from segue.evaluate.members import OpenedMembers
 from segue.evaluate.metrics import count, empty_confusion, scores, total
+from segue.fusion_rules import FusionRules
 from segue.scores import Scores
 from segue.types import IGNORE
 
@@ -102,10 +103,10 @@ def score_members(
     Raises:
         ValueError: If a label is missing, or of another size than a member's.
     """
-    found = [_empty(opened.classes) for _ in opened.members]
+    confusions = [_empty(opened.classes) for _ in opened.members]
     for name in opened.names:
         label = truth(name)
-        for member, confusion in zip(opened.members, found, strict=True):
+        for member, confusion in zip(opened.members, confusions, strict=True):
             own = member.label(name)
             if own.shape != label.shape:
                 raise ValueError(
@@ -113,14 +114,14 @@ def score_members(
                     f" {own.shape[1]}x{own.shape[0]} pixels (width x height)"
                 )
             _count(confusion, own, label)
-    return [_read(confusion, opened.classes, counted) for confusion in found]
+    return [_read(confusion, opened.classes, counted) for confusion in confusions]
 
 
 def compare(
     opened: OpenedMembers,
     rules: FusionRules,
     truth: Truth,
-    found: Sequence[Scores],
+    alone: Sequence[Scores],
     *,
     counted: Sequence[str] | None = None,
 ) -> Comparison:
@@ -130,7 +131,7 @@ def compare(
         opened: Members of these pictures.
         rules: Those in use; their threshold is left out, since it says what to keep and not whom to believe.
         truth: The pictures' labels.
-        found: What :func:`score_members` says of these members there.
+        alone: What :func:`score_members` says of these members there.
         counted: As there.
 
     Raises:
@@ -139,7 +140,7 @@ def compare(
     used, classes = replace(rules, threshold=0.0), opened.classes
     names = [member.name for member in opened.members]
     others = [policy.at_random(classes, names, seed) for seed in range(RANDOM_POLICIES)]
-    oracle = policy.by_truth(found, classes)
+    oracle = policy.by_truth(alone, classes)
     by_class = used if used.kind == "channel" else FusionRules(window=used.window)
     candidates = [used, FusionRules("pixel"), *(replace(by_class, policy=one) for one in (*others, oracle))]
     fusions = [Fusion(opened.members, classes, one, Path()) for one in candidates]
@@ -152,22 +153,22 @@ def compare(
     own, majority, *random, best = (_read(one, classes, counted).mean_iou for one in confusions)
     return Comparison(
         pictures=len(opened.names),
-        classes=len(found[0].averaged),
+        classes=len(alone[0].averaged),
         used=own,
-        members={name: one.mean_iou for name, one in zip(names, found, strict=True)},
+        members={name: one.mean_iou for name, one in zip(names, alone, strict=True)},
         majority=majority,
         random=random,
         oracle=best,
-        iou=[[one.per_class_iou[name] for name in classes.names] for one in found],
+        iou=[[one.per_class_iou[name] for name in classes.names] for one in alone],
         oracle_policy=list(oracle),
-        best_believed=None if used.policy is None else _best_believed(found, classes, used.policy),
+        best_believed=None if used.policy is None else _best_believed(alone, classes, used.policy),
     )
 
 
-def _best_believed(found: Sequence[Scores], classes: ClassList, believed: Sequence[int]) -> tuple[int, float]:
+def _best_believed(alone: Sequence[Scores], classes: ClassList, believed: Sequence[int]) -> tuple[int, float]:
     hits, chance = 0, 0.0
     for name, member in zip(classes.names, believed, strict=True):
-        own = [one.per_class_iou[name] for one in found]
+        own = [one.per_class_iou[name] for one in alone]
         if own[member] is not None:
             best = [iou == max(filter(None, own), default=0.0) for iou in own]
             hits += best[member]

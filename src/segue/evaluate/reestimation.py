@@ -10,11 +10,11 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor, nn
 
-from segue.evaluate.plan import Plan
-from segue.evaluate.predict import normalised
+from segue.evaluate.model import TrainedModel
+from segue.evaluate.predictors import predictor_of
 from segue.evaluate.read_ahead import read_ahead
 from segue.evaluate.saliency import Pictures, evenly
-from segue.models.batch_norms import BatchNorm, batch_norms
+from segue.models.batch_norms import BatchNorm, batch_norms, of_target
 from segue.ranks import own_share, sum_over_ranks
 from segue.types import Output
 
@@ -23,21 +23,17 @@ ENOUGH = 500
 
 
 def reestimate(
-    network: nn.Module,
+    model: TrainedModel,
     pictures: Pictures,
     *,
-    plan: Plan,
-    mean: Sequence[float],
-    std: Sequence[float],
-    device: torch.device,
     at_once: int = 4,
     most: int = ENOUGH,
 ) -> int:
-    """Give all batch norms of a network the statistics of these pictures, seen as evaluation sees them.
+    """Give all batch norms of a model the statistics of these pictures, seen as evaluation sees them.
 
-    Pictures are fitted and cut into windows by the plan, but neither mirrored nor scaled, and always in float32: the
-    statistics belong to the network, not to one way of scoring it. A few go through the network at once, normalised by
-    their own batch. With several processes each batch is seen by one of them, and all end with the same statistics.
+    Pictures are fitted and cut into windows as the card says, but neither mirrored nor scaled, and always in float32:
+    the statistics belong to the network, not to one way of scoring it. A few go through the network at once, normalised
+    by their own batch. With several processes each batch is seen by one of them, and all end with the same statistics.
 
     Source: AdaBN (Li et al., 2016, https://arxiv.org/abs/1603.04779), algorithm 1, with cumulative means (momentum
     None in torch's words).
@@ -49,12 +45,8 @@ def reestimate(
         it was normalised by its batch, and is exact for one batch of all pictures alone.
 
     Args:
-        network: On its device; only means and variances of its batch norms are changed.
+        model: Means and variances of its network's batch norms are changed, and what they are called.
         pictures: Without labels.
-        plan: How pictures are predicted.
-        mean: Grey levels that normalisation subtracts.
-        std: Grey levels that normalisation divides by.
-        device: Where to predict.
         at_once: Pictures in one pass, as far as neighbours have one size.
         most: How many pictures are enough; they are taken evenly.
 
@@ -64,13 +56,13 @@ def reestimate(
     Raises:
         ValueError: If a norm sees a single value, as one behind global pooling does of a picture alone.
     """
-    norms = batch_norms(network)
+    network, norms = model.network, batch_norms(model.network)
     if not norms:
         return 0
     chosen = evenly(len(pictures), most)
     batches = _evenly_cut(chosen, -(-len(chosen) // at_once))
-    how = replace(plan, flip=False, scales=(1.0,), dtype=None)
-    predict = how.predictor(_ByBatch(network, norms))
+    how = replace(model.card.prediction, flip=False, scales=(1.0,), precision="float32")
+    predict = predictor_of(_ByBatch(network, norms), how)
     moments = _Moments(norms)
 
     def read(place: int) -> list[UInt8[Tensor, "3 h w"]]:
@@ -79,10 +71,11 @@ def reestimate(
     with moments.gathering():
         for _, images in read_ahead(read, own_share(len(batches))):
             for same in _of_one_size(images):
-                predict(normalised(same, mean=mean, std=std, device=device))
+                predict(model.normalised(same))
                 moments.add()
-    moments.total(device if device.type == "cuda" else torch.device("cpu"))
+    moments.total(model.device if model.device.type == "cuda" else torch.device("cpu"))
     moments.write()
+    model.batch_statistics = of_target(len(chosen))
     return len(chosen)
 
 
@@ -137,8 +130,8 @@ class _Moments:
 
     def add(self) -> None:
         """Take in what was noted, in one copy to the host."""
-        found = torch.cat([values for _, _, values in self._seen]).cpu().double()
-        pieces = found.split([len(values) for _, _, values in self._seen])
+        together = torch.cat([values for _, _, values in self._seen]).cpu().double()
+        pieces = together.split([len(values) for _, _, values in self._seen])
         for (place, count, _), piece in zip(self._seen, pieces, strict=True):
             mean, variance = piece.chunk(2)
             self.counts[place] += count
