@@ -222,7 +222,7 @@ def configure(recipe: str, pair: str | None = None, **wishes: Unpack[Wishes]) ->
 
 
 def train(
-    recipe: str,
+    recipe: "str | Experiment",
     pair: str | None = None,
     *,
     out: Path | str | None = None,
@@ -234,7 +234,7 @@ def train(
     """Train a recipe on a pair of domains, score the model and write a report; an interrupted run goes on.
 
     Args:
-        recipe: A name that ``segue recipes`` lists.
+        recipe: A name that ``segue recipes`` lists; or the whole settings, without anything of pair and wishes.
         pair: A built-in pair or a YAML file; None for two folders, ``source`` and ``target``.
         out: The run folder; ``runs/RECIPE`` by default.
         baseline: A run folder to compare with in the report.
@@ -253,8 +253,8 @@ def train(
     from segue.ranks import is_first_rank
 
     keep_memory()
-    experiment = configure(recipe, pair, **wishes)
-    folder = Path("runs", recipe) if out is None else Path(out)
+    experiment = configure(recipe, pair, **wishes) if isinstance(recipe, str) else recipe
+    folder = Path("runs", experiment.recipe) if out is None else Path(out)
     if baseline is not None and not (baseline / "experiment.yaml").is_file():
         raise ValueError(f"--baseline {baseline}: not a run folder; give one that `segue train` wrote")
     record = stages.train(experiment, folder, console=Console(quiet=quiet), cpu=cpu)

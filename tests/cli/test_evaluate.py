@@ -72,7 +72,7 @@ def test_labels_with_other_classes_need_a_map(
 
 def test_mistakes_are_one_line(model_folder: Path, labelled_folder: Path) -> None:
     for arguments, message in (
-        ((), "name labelled ones with --data DIR"),
+        ((), "name a folder with --data DIR"),
         (("--split", "val"), "name it with --data"),
         (("--data", labelled_folder, "--split", "tset"), "test"),
         (("--data", labelled_folder, "--split", "test", "--teacher"), "has no checkpoint"),

@@ -38,14 +38,14 @@ def train(
     from segue.engine.experiment import parse_assignments, to_yaml
     from segue.ranks import is_first_rank
 
-    wishes: api.Wishes = {
-        "source": source, "target": target, "classes": classes, "evaluation": evaluation, "config": config,
-        "steps": steps, "seed": seed, "settings": parse_assignments(assignments or []),
-    }  # fmt: skip
+    wanted = api.configure(
+        recipe, pair, source=source, target=target, classes=classes, evaluation=evaluation, config=config,
+        steps=steps, seed=seed, settings=parse_assignments(assignments or []),
+    )  # fmt: skip
     if show:
-        typer.echo(to_yaml(api.configure(recipe, pair, **wishes)), nl=False)
+        typer.echo(to_yaml(wanted), nl=False)
         return
-    run = api.train(recipe, pair, out=out, baseline=baseline, cpu=cpu, **wishes)
+    run = api.train(wanted, out=out, baseline=baseline, cpu=cpu)
     if not is_first_rank():
         return
     console = Console()
