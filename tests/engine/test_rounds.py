@@ -149,7 +149,7 @@ def test_rounds_tell_what_they_did(tmp_path: Path) -> None:
 
 INTERRUPTED: dict[str, tuple[Any, str, int]] = {
     "looking": (rounds, "measure", 2),  # the second round's thresholds
-    "labelling": (labelling, "png", 17),  # two files a picture: in the second round's third picture
+    "labelling": (labelling, "write_pictures", 9),  # in the second round's third picture
     "learning": (Trainer, "update", 5),  # the second round's second step
 }
 
