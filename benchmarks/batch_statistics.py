@@ -18,8 +18,8 @@ from rich.table import Table
 
 from segue import api
 from segue.engine.finished_run import run_pictures
-from segue.evaluate.model import TrainedModel
-from segue.evaluate.unlabelled import Unlabelled, look
+from segue.evaluation.model import TrainedModel
+from segue.evaluation.unlabelled import Unlabelled, look
 from segue.memory import keep_memory
 
 BOTH: tuple[Literal["trained", "target"], ...] = ("trained", "target")

@@ -16,7 +16,7 @@ LEVELS = [
     PLAIN | {"files", "memory", "ranks", "__init__"},
     {"ops"},
     {"models", "data"},
-    {"evaluate"},
+    {"evaluation"},
     {"methods"},
     {"engine"},
     {"recipes", "report", "study", "bench"},

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.tiny import tiny, write_model
 
 import segue
 from segue.data.streets.dataset import StreetScenes
+from tests.tiny import tiny, write_model
 
 ROOT = Path(__file__).resolve().parents[1]
 CODE = re.compile(r"```python\n(.*?)```", re.DOTALL)
@@ -60,7 +60,9 @@ def test_importing_it_imports_no_torch() -> None:
 
 def test_a_picture_in_any_form_is_the_same(model, scene: Path) -> None:
     pixels = np.asarray(Image.open(scene))
-    first, *others = (model.predict(given, probabilities=True) for given in (scene, str(scene), Image.open(scene), pixels))
+    first, *others = (
+        model.predict(given, probabilities=True) for given in (scene, str(scene), Image.open(scene), pixels)
+    )
     assert first.index.shape == pixels.shape[:2] and first.index.dtype == np.uint8
     assert (first.picture == pixels).all() and first.overlay.shape == pixels.shape
     probability = first.probabilities

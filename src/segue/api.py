@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from segue.engine.settings import Experiment
-    from segue.evaluate.model import Model, TrainedModel
-    from segue.evaluate.prediction_files import Outcome
-    from segue.evaluate.scoring import Compared, Labelled
+    from segue.evaluation.model import Model, TrainedModel
+    from segue.evaluation.prediction_files import Outcome
+    from segue.evaluation.scoring import Compared, Labelled
 
 
 AnyModel = TypeVar("AnyModel", bound="Model")
@@ -83,7 +83,7 @@ def load(
         FileNotFoundError: If there is no model.
         ValueError: If it is damaged, or something that is asked for is not there.
     """
-    from segue.evaluate.model import TrainedModel
+    from segue.evaluation.model import TrainedModel
 
     given = {"mode": mode, "flip": flip, "scales": scales}
     changes = {name: value for name, value in given.items() if value is not None}
@@ -122,7 +122,7 @@ def evaluate(
         OSError: If a file cannot be read.
     """
     from segue.engine.finished_run import labelled_folder, run_pictures, settings_of
-    from segue.evaluate import scoring
+    from segue.evaluation import scoring
 
     model = _loaded(model)
     if data is None:
@@ -158,7 +158,7 @@ def predict(
         OSError: If a file cannot be written.
     """
     from segue.data.layout import find_pictures
-    from segue.evaluate.prediction_files import write_predictions
+    from segue.evaluation.prediction_files import write_predictions
 
     if not isinstance(pictures, Mapping):
         pictures = find_pictures(Path(pictures), Path(out))

@@ -17,7 +17,7 @@ class PredictionProtocol:
         window: Height and width of the pieces the network was trained on, and of sliding windows.
         mode: "whole" in one pass, "sliding" by overlapping windows, "auto" by the picture's size.
         overlap: Share of a window that the next one covers too, in [0, 1).
-        blend: How overlapping windows are averaged, see :func:`segue.evaluate.predictors.sliding`.
+        blend: How overlapping windows are averaged, see :func:`segue.evaluation.predictors.sliding`.
         flip: Whether the mirror image is predicted too.
         scales: Factors on the picture's sides at which it is predicted.
         resize: The box (height, width) that pictures are fitted into for the network; None keeps their size.

@@ -21,7 +21,7 @@ from segue.engine.loop import Trainer
 from segue.engine.settings import Experiment
 from segue.engine.stages import train
 from segue.engine.view_painter import ViewPainter
-from segue.evaluate import labelling
+from segue.evaluation import labelling
 from segue.methods import rounds
 from segue.methods.method import Reading
 from segue.methods.offline import OfflineSettings, OfflineTraining

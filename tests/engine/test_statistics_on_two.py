@@ -15,8 +15,8 @@ from tests.tiny import tiny, write_model
 from segue.engine.domains import open_domain
 from segue.engine.settings import Experiment
 from segue.engine.stages import train
-from segue.evaluate.model import TrainedModel
-from segue.evaluate.reestimation import reestimate
+from segue.evaluation.model import TrainedModel
+from segue.evaluation.reestimation import reestimate
 from segue.models.batch_norms import batch_norms
 
 pytestmark = [

@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from segue.bench.measure import Row, median_ms, row
 from segue.classes import CITYSCAPES_19
 from segue.data.picture import read_image, read_label
-from segue.evaluate.fusing import Fusion
-from segue.evaluate.labelling import describe
-from segue.evaluate.open_members import open_members
-from segue.evaluate.policy import at_random
-from segue.evaluate.prediction_files import write_pictures
+from segue.evaluation.fusing import Fusion
+from segue.evaluation.labelling import describe
+from segue.evaluation.open_members import open_members
+from segue.evaluation.policy import at_random
+from segue.evaluation.prediction_files import write_pictures
 from segue.fusion_rules import FusionRules
 from segue.memory import keep_memory
 

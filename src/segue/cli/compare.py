@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from segue.data.dataset import Dataset
-    from segue.evaluate.model import TrainedModel
+    from segue.evaluation.model import TrainedModel
 
 
 def compare(
@@ -29,9 +29,9 @@ def compare(
 ) -> None:
     """Compare two models: parameters, time a picture, likeness of layers (CKA), and how far parameters moved."""
     from segue.cli.progress import counting
-    from segue.evaluate.model import TrainedModel
-    from segue.evaluate.network_comparison import alignment, layer_outputs, milliseconds, variation
-    from segue.evaluate.saliency import evenly
+    from segue.evaluation.model import TrainedModel
+    from segue.evaluation.network_comparison import alignment, layer_outputs, milliseconds, variation
+    from segue.evaluation.saliency import evenly
     from segue.files import write_text
     from segue.memory import keep_memory
     from segue.report.layer_plots import draw_alignment
@@ -100,8 +100,8 @@ def _images(
     model: "TrainedModel", reference: "TrainedModel", dataset: "Dataset", chosen: Sequence[int]
 ) -> "Iterator[tuple[Tensor, tuple[int, int]]]":
     """Pictures as a model sees them, with the cells of what the reference sees."""
-    from segue.evaluate.network_comparison import cells_of
-    from segue.evaluate.saliency import fitted_image, fitted_size
+    from segue.evaluation.network_comparison import cells_of
+    from segue.evaluation.saliency import fitted_image, fitted_size
 
     for index in chosen:
         image = model.normalised(dataset.image(index)[None])

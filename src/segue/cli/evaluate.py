@@ -11,7 +11,7 @@ from segue.cli.options import ClassMap, Device, Flip, ModeChoice, ModelPath, Sca
 
 if TYPE_CHECKING:
     from segue.data.dataset import Dataset
-    from segue.evaluate.model import TrainedModel
+    from segue.evaluation.model import TrainedModel
 
 
 def evaluate(

@@ -14,9 +14,9 @@ from segue.fusion_rules import Conflict, FusionRules, Kind, Unclaimed
 
 if TYPE_CHECKING:
     from segue.classes import ClassList
-    from segue.evaluate.fusion_comparison import Truth
-    from segue.evaluate.fusion_counts import FusionCounts
-    from segue.evaluate.members import OpenedMembers
+    from segue.evaluation.fusion_comparison import Truth
+    from segue.evaluation.fusion_counts import FusionCounts
+    from segue.evaluation.members import OpenedMembers
     from segue.scores import Scores
 
 MODEL_HINT = "a run or model folder, an .onnx file, or a folder of PNGs with class numbers"
@@ -93,7 +93,7 @@ def fuse(
     """Fuse predictions into one label for every picture, and say who was believed; goes on where it stopped."""
     from segue.cli.progress import counting
     from segue.data.layout import find_pictures
-    from segue.evaluate.fusing import Fusion, check_members
+    from segue.evaluation.fusing import Fusion, check_members
     from segue.memory import keep_memory
     from segue.report.fusion_page import write_fusion_report
     from segue.trees import read_yaml
@@ -146,8 +146,8 @@ def _open(
 ) -> "OpenedMembers":
     from segue.data.class_map import read_class_list
     from segue.data.picture import read_image
-    from segue.evaluate.model import choose_device
-    from segue.evaluate.open_members import open_members
+    from segue.evaluation.model import choose_device
+    from segue.evaluation.open_members import open_members
 
     listed = None if classes is None else read_class_list(classes)
     return open_members(
@@ -159,8 +159,8 @@ def _measured(
     opened: "OpenedMembers", labels: Path | None, labels_map: Path | None
 ) -> "tuple[Truth, list[Scores]] | tuple[None, None]":
     """Labels to measure by, and what each member scores on them."""
-    from segue.evaluate.fusion_comparison import score_members
-    from segue.evaluate.open_members import open_truth
+    from segue.evaluation.fusion_comparison import score_members
+    from segue.evaluation.open_members import open_truth
     from segue.trees import read_yaml
 
     own_map = {} if labels_map is None else read_yaml(labels_map)
@@ -178,7 +178,7 @@ def _worth(
     used: str,
 ) -> tuple[str, dict[str, Any]]:
     """What these rules are worth beside others, in words and for the record."""
-    from segue.evaluate.fusion_comparison import compare
+    from segue.evaluation.fusion_comparison import compare
 
     if truth is None or scores is None:
         return "no labelled target pictures (--labels): what this policy is worth is not known", {}
@@ -187,7 +187,7 @@ def _worth(
 
 
 def _precedence(order: str | None, opened: "OpenedMembers") -> tuple[int, ...] | None:
-    from segue.evaluate.policy import precedence, rarest_first
+    from segue.evaluation.policy import precedence, rarest_first
 
     if order == "rare":
         return rarest_first(opened.members, opened.classes, opened.names)
@@ -201,8 +201,8 @@ def _policy(
     students: Mapping[str, Path],
     scores: "Sequence[Scores] | None",
 ) -> tuple[tuple[int, ...], dict[str, Any]]:
-    from segue.evaluate import policy
-    from segue.evaluate.open_members import student_certainty
+    from segue.evaluation import policy
+    from segue.evaluation.open_members import student_certainty
 
     kind, _, rest = wanted.partition(":")
     if kind == "uniform":

@@ -30,8 +30,8 @@ def label(
     from segue.cli.progress import counting
     from segue.data.layout import find_pictures
     from segue.data.picture import read_image
-    from segue.evaluate.labelling import class_balanced, confidences, label_pictures, most_probable
-    from segue.evaluate.model import TrainedModel, choose_device
+    from segue.evaluation.labelling import class_balanced, confidences, label_pictures, most_probable
+    from segue.evaluation.model import TrainedModel, choose_device
     from segue.memory import keep_memory
     from segue.models.weights import digest
     from segue.ops.balance import class_thresholds

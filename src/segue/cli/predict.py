@@ -25,7 +25,7 @@ def predict(
     from segue import api
     from segue.cli.progress import counting
     from segue.data.layout import find_pictures
-    from segue.evaluate.prediction_files import KINDS
+    from segue.evaluation.prediction_files import KINDS
     from segue.memory import keep_memory
 
     keep_memory()

@@ -13,8 +13,8 @@ from segue.cli.options import ClassMap, Device, ModelPath
 if TYPE_CHECKING:
     from segue.data.dataset import Dataset
     from segue.engine.finished_run import Role
-    from segue.evaluate.model import TrainedModel
-    from segue.evaluate.saliency import Reference, Saliency
+    from segue.evaluation.model import TrainedModel
+    from segue.evaluation.saliency import Reference, Saliency
 
 
 def saliency(
@@ -41,8 +41,8 @@ def saliency(
 ) -> None:
     """Leave out each layer in turn and say what mean IoU that costs; writes a JSON file and a picture."""
     from segue.cli.progress import counting
-    from segue.evaluate.model import TrainedModel
-    from segue.evaluate.saliency import evenly, measure
+    from segue.evaluation.model import TrainedModel
+    from segue.evaluation.saliency import evenly, measure
     from segue.files import write_text
     from segue.memory import keep_memory
     from segue.report.layer_plots import draw_saliency
@@ -109,8 +109,8 @@ def _pictures(
 def _reference(
     model: "TrainedModel", against: str, dataset: "Dataset", labeller: Path | None, device: str | None
 ) -> "Reference":
-    from segue.evaluate.model import TrainedModel
-    from segue.evaluate.saliency import by_agreement, by_labeller, by_labels
+    from segue.evaluation.model import TrainedModel
+    from segue.evaluation.saliency import by_agreement, by_labeller, by_labels
 
     if against == "agreement":
         return by_agreement()

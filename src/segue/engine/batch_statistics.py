@@ -4,8 +4,8 @@ import torch
 
 from segue.engine.domains import open_domain
 from segue.engine.settings import Experiment
-from segue.evaluate.model import TrainedModel
-from segue.evaluate.reestimation import reestimate
+from segue.evaluation.model import TrainedModel
+from segue.evaluation.reestimation import reestimate
 from segue.methods.method import Method
 from segue.models.batch_norms import AS_TRAINED, DOMAIN_SPECIFIC, batch_norms
 from segue.models.weights import Card

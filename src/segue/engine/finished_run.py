@@ -12,8 +12,8 @@ from segue.engine import checkpoint
 from segue.engine.domains import open_domain
 from segue.engine.experiment import load
 from segue.engine.settings import DataSettings, DomainSettings, Experiment
-from segue.evaluate.model import TrainedModel, locate
-from segue.evaluate.reestimation import reestimate
+from segue.evaluation.model import TrainedModel, locate
+from segue.evaluation.reestimation import reestimate
 from segue.methods.teacher import NAMES_IN_METHOD
 from segue.models.batch_norms import AS_TRAINED, DOMAIN_SPECIFIC, KEPT, batch_norms
 from segue.models.tensor_files import read_state

@@ -10,9 +10,9 @@ from segue.data.dataset import Dataset
 from segue.engine.domains import open_domain
 from segue.engine.model_card import card_of, prediction_protocol
 from segue.engine.settings import Experiment
-from segue.evaluate.kept_pictures import PictureKeeper
-from segue.evaluate.model import TrainedModel
-from segue.evaluate.scoring import evaluate
+from segue.evaluation.kept_pictures import PictureKeeper
+from segue.evaluation.model import TrainedModel
+from segue.evaluation.scoring import evaluate
 from segue.files import write_text
 from segue.methods.method import Method
 from segue.models.weights import Card

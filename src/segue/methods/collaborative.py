@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from segue.evaluate.predictors import in_evaluation_mode
+from segue.evaluation.predictors import in_evaluation_mode
 from segue.methods.teacher import Teacher, move_towards
 from segue.models.segmenter import Segmenter
 from segue.ops.likeness import Likeness, likeness

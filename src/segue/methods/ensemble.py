@@ -10,14 +10,14 @@ from pydantic import Field
 from torch import Tensor
 
 from segue.data.dataset import Dataset
-from segue.evaluate import policy
-from segue.evaluate.fusing import Fusion, check_members
-from segue.evaluate.fusion_comparison import compare, score_members
-from segue.evaluate.labelling import label_pictures, most_probable
-from segue.evaluate.members import OpenedMembers
-from segue.evaluate.model import TrainedModel
-from segue.evaluate.open_members import open_members, predicts, student_certainty
-from segue.evaluate.unify import unify
+from segue.evaluation import policy
+from segue.evaluation.fusing import Fusion, check_members
+from segue.evaluation.fusion_comparison import compare, score_members
+from segue.evaluation.labelling import label_pictures, most_probable
+from segue.evaluation.members import OpenedMembers
+from segue.evaluation.model import TrainedModel
+from segue.evaluation.open_members import open_members, predicts, student_certainty
+from segue.evaluation.unify import unify
 from segue.fusion_rules import Conflict, FusionRules, Kind, Unclaimed
 from segue.methods.class_weights import ClassWeightSettings, Percentile
 from segue.methods.stages import Stages, pictures_by_name

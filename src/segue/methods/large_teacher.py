@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from segue.evaluate.model import TrainedModel
-from segue.evaluate.saliency import Saliency, by_agreement, by_labels, measure
+from segue.evaluation.model import TrainedModel
+from segue.evaluation.saliency import Saliency, by_agreement, by_labels, measure
 from segue.files import write_text
 from segue.methods.collaborative import (
     COMPARED,

@@ -15,9 +15,9 @@ from torch import Tensor
 from segue.data.dataset import Dataset
 from segue.data.deck import epoch_steps
 from segue.data.prior import dataset_prior
-from segue.evaluate.labelling import Rule, class_balanced, confidences, label_pictures
-from segue.evaluate.model import Model, TrainedModel
-from segue.evaluate.predictors import weighed
+from segue.evaluation.labelling import Rule, class_balanced, confidences, label_pictures
+from segue.evaluation.model import Model, TrainedModel
+from segue.evaluation.predictors import weighed
 from segue.files import write_bytes, write_text
 from segue.methods.stages import Stages, pictures_by_name
 from segue.ops.balance import class_thresholds, rare_classes

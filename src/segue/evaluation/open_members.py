@@ -17,9 +17,9 @@ from segue.data.named_labels import (
     own_classes,
     own_table,
 )  # fmt: skip
-from segue.evaluate.members import FolderMember, Member, ModelMember, OpenedMembers
-from segue.evaluate.model import Model, TrainedModel
-from segue.evaluate.onnx_model import OnnxModel
+from segue.evaluation.members import FolderMember, Member, ModelMember, OpenedMembers
+from segue.evaluation.model import Model, TrainedModel
+from segue.evaluation.onnx_model import OnnxModel
 
 
 def open_members(

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from segue.evaluate.metrics import count, empty_confusion, iou_per_class, total
-from segue.evaluate.model import Model
-from segue.evaluate.predictors import classify, scaled
-from segue.evaluate.read_ahead import read_ahead
-from segue.evaluate.saliency import Pictures, evenly
+from segue.evaluation.metrics import count, empty_confusion, iou_per_class, total
+from segue.evaluation.model import Model
+from segue.evaluation.predictors import classify, scaled
+from segue.evaluation.read_ahead import read_ahead
+from segue.evaluation.saliency import Pictures, evenly
 
 SMALLER = 0.75
 """The scale at which a steady model still says the same."""

@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from segue.classes import class_list
-from segue.evaluate.model import Model
-from segue.evaluate.predictors import Predictor
+from segue.evaluation.model import Model
+from segue.evaluation.predictors import Predictor
 from segue.ops.resize import resize
 
 

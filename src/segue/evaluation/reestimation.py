@@ -10,10 +10,10 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor, nn
 
-from segue.evaluate.model import TrainedModel
-from segue.evaluate.predictors import predictor_of
-from segue.evaluate.read_ahead import read_ahead
-from segue.evaluate.saliency import Pictures, evenly
+from segue.evaluation.model import TrainedModel
+from segue.evaluation.predictors import predictor_of
+from segue.evaluation.read_ahead import read_ahead
+from segue.evaluation.saliency import Pictures, evenly
 from segue.models.batch_norms import BatchNorm, batch_norms, of_target
 from segue.ranks import own_share, sum_over_ranks
 from segue.types import Output

@@ -12,9 +12,9 @@ from torch import Tensor
 from segue.classes import ClassList
 from segue.data.class_map import LabelTable
 from segue.data.named_labels import NamedLabels
-from segue.evaluate.model import Model
-from segue.evaluate.predictors import classify
-from segue.evaluate.soft_labels import unpacked
+from segue.evaluation.model import Model
+from segue.evaluation.predictors import classify
+from segue.evaluation.soft_labels import unpacked
 
 
 class Member(Protocol):

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from segue.evaluate.model import TrainedModel
-from segue.evaluate.reestimation import reestimate
+from segue.evaluation.model import TrainedModel
+from segue.evaluation.reestimation import reestimate
 from segue.models.batch_norms import batch_norms
 from segue.models.build import build_segmenter
 from segue.models.weights import Card

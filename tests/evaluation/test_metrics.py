@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segue.classes import CITYSCAPES_19, SYNTHIA_13, SYNTHIA_16
-from segue.evaluate.metrics import count, empty_confusion, iou_per_class, scores, total
+from segue.evaluation.metrics import count, empty_confusion, iou_per_class, scores, total
 from segue.types import IGNORE
 
 NAMES = ("road", "car", "sky")

@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from segue.classes import ClassList, nearest
-from segue.evaluate.members import Member
+from segue.evaluation.members import Member
 from segue.ops.bytes import count_bytes
 from segue.ops.fusion import choose_members
 from segue.scores import Scores

@@ -13,10 +13,10 @@ from torch import Tensor
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from segue.classes import ClassList
-from segue.evaluate import policy
-from segue.evaluate.fusing import Fusion
-from segue.evaluate.members import OpenedMembers
-from segue.evaluate.metrics import count, empty_confusion, scores, total
+from segue.evaluation import policy
+from segue.evaluation.fusing import Fusion
+from segue.evaluation.members import OpenedMembers
+from segue.evaluation.metrics import count, empty_confusion, scores, total
 from segue.fusion_rules import FusionRules
 from segue.scores import Scores
 from segue.types import IGNORE

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from segue.classes import class_list
-from segue.evaluate.kept_pictures import LONGEST, PictureKeeper
-from segue.evaluate.scoring import Compared
+from segue.evaluation.kept_pictures import LONGEST, PictureKeeper
+from segue.evaluation.scoring import Compared
 from segue.types import IGNORE
 
 CLASSES = class_list(["road", "car"])
@@ -98,7 +98,7 @@ def test_a_failed_write_leaves_the_earlier_evaluation(tmp_path: Path, monkeypatc
     def full(path: Path, content: bytes) -> None:
         raise OSError(28, f"cannot write {path}: No space left on device")
 
-    monkeypatch.setattr("segue.evaluate.kept_pictures.write_bytes", full)
+    monkeypatch.setattr("segue.evaluation.kept_pictures.write_bytes", full)
     keeper(compared(1))
     with pytest.raises(OSError, match="No space left"):
         keeper.write()

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from segue.classes import ClassList
-from segue.evaluate.labelling import describe
-from segue.evaluate.members import Member
-from segue.evaluate.prediction_files import index_file, write_pictures
+from segue.evaluation.labelling import describe
+from segue.evaluation.members import Member
+from segue.evaluation.prediction_files import index_file, write_pictures
 
 
 def unify(
@@ -28,7 +28,7 @@ def unify(
         pictures: Their names.
         out: The folder of labels.
         classes: The fused classes.
-        made: See :func:`segue.evaluate.labelling.describe`.
+        made: See :func:`segue.evaluation.labelling.describe`.
         share: Which part of how many is to be written: one of several processes.
 
     Raises:

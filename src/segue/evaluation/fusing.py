@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from segue.classes import ClassList
-from segue.evaluate.fusion_counts import FusionCounts
-from segue.evaluate.labelling import describe
-from segue.evaluate.members import FolderMember, Member
-from segue.evaluate.prediction_files import index_file, write_pictures
+from segue.evaluation.fusion_counts import FusionCounts
+from segue.evaluation.labelling import describe
+from segue.evaluation.members import FolderMember, Member
+from segue.evaluation.prediction_files import index_file, write_pictures
 from segue.files import write_text
 from segue.fusion_rules import FusionRules
 from segue.ops.fusion import Fused, average, channel_wise, majority
@@ -32,7 +32,7 @@ class Fusion:
         classes: The fused classes.
         rules: How they become one.
         out: The folder of labels.
-        made: What decides beside the rules what the labels are; see :func:`segue.evaluate.labelling.describe`.
+        made: What decides beside the rules what the labels are; see :func:`segue.evaluation.labelling.describe`.
         counts: What happened so far.
     """
 

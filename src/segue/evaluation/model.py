@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from segue.classes import ClassList
 from segue.data.layout import find_pictures
 from segue.data.picture import as_image, read_image
-from segue.evaluate.predictors import Predictor, normalised, predictor_of
-from segue.evaluate.read_ahead import read_ahead
+from segue.evaluation.predictors import Predictor, normalised, predictor_of
+from segue.evaluation.read_ahead import read_ahead
 from segue.models.batch_norms import batch_norms
 from segue.models.segmenter import Segmenter
 from segue.models.weights import MODEL_FILE, Card, load_model

@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from segue.evaluate.network_comparison import alignment, cells_of, layer_outputs
+from segue.evaluation.network_comparison import alignment, cells_of, layer_outputs
 from segue.models.build import build_segmenter
 
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from segue.evaluate.metrics import count, empty_confusion, iou_per_class, total
-from segue.evaluate.model import TrainedModel
-from segue.evaluate.predictors import whole
-from segue.evaluate.saliency import (
+from segue.evaluation.metrics import count, empty_confusion, iou_per_class, total
+from segue.evaluation.model import TrainedModel
+from segue.evaluation.predictors import whole
+from segue.evaluation.saliency import (
     Saliency,
     by_agreement,
     by_labeller,

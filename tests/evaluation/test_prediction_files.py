@@ -11,9 +11,9 @@ from PIL import Image
 
 from segue.classes import class_list
 from segue.data.layout import find_files
-from segue.evaluate.model import Model
-from segue.evaluate.prediction_files import KINDS, Outcome, write_predictions
-from segue.evaluate.predictors import predictor_of
+from segue.evaluation.model import Model
+from segue.evaluation.prediction_files import KINDS, Outcome, write_predictions
+from segue.evaluation.predictors import predictor_of
 from segue.protocol import PredictionProtocol
 
 CLASSES = class_list(["red", "green", "blue"])

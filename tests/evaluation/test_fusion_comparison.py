@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from segue.classes import class_list
-from segue.evaluate.fusion_comparison import RANDOM_POLICIES, compare, score_members
-from segue.evaluate.members import OpenedMembers
-from segue.evaluate.policy import at_random
+from segue.evaluation.fusion_comparison import RANDOM_POLICIES, compare, score_members
+from segue.evaluation.members import OpenedMembers
+from segue.evaluation.policy import at_random
 from segue.fusion_rules import FusionRules
 from segue.ops.fusion import channel_wise, majority
 from segue.types import IGNORE

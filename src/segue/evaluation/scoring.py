@@ -9,10 +9,10 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from segue.classes import ClassList
-from segue.evaluate.metrics import count, empty_confusion, scores, total
-from segue.evaluate.model import Model
-from segue.evaluate.predictors import classify
-from segue.evaluate.read_ahead import read_ahead
+from segue.evaluation.metrics import count, empty_confusion, scores, total
+from segue.evaluation.model import Model
+from segue.evaluation.predictors import classify
+from segue.evaluation.read_ahead import read_ahead
 from segue.ranks import of_all_ranks, own_share
 from segue.scores import Scores
 from segue.types import IGNORE

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from segue.classes import class_list
-from segue.evaluate.model import Model
-from segue.evaluate.predictors import classify, whole
-from segue.evaluate.scoring import Compared, evaluate
+from segue.evaluation.model import Model
+from segue.evaluation.predictors import classify, whole
+from segue.evaluation.scoring import Compared, evaluate
 from segue.types import IGNORE
 
 CLASSES = class_list(["red", "green", "blue"])
@@ -109,9 +109,9 @@ import json, sys, torch
 import torch.distributed as dist
 from pathlib import Path
 from segue.classes import class_list
-from segue.evaluate.kept_pictures import PictureKeeper
-from segue.evaluate.model import Model
-from segue.evaluate.scoring import evaluate
+from segue.evaluation.kept_pictures import PictureKeeper
+from segue.evaluation.model import Model
+from segue.evaluation.scoring import evaluate
 
 rank, folder = int(sys.argv[1]), Path(sys.argv[2])
 torch.set_num_threads(1)

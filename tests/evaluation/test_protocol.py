@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from segue.evaluate.predictors import SMALLEST, predictor_of, whole
+from segue.evaluation.predictors import SMALLEST, predictor_of, whole
 from segue.protocol import PredictionProtocol
 
 

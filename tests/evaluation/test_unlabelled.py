@@ -12,8 +12,8 @@ from torch import Tensor
 
 from segue.classes import class_list
 from segue.engine.stages import train
-from segue.evaluate.model import Model
-from segue.evaluate.unlabelled import look
+from segue.evaluation.model import Model
+from segue.evaluation.unlabelled import look
 
 
 def brightest(image: Tensor) -> Tensor:

@@ -18,10 +18,10 @@ from torch import Tensor
 
 from segue.classes import ClassList
 from segue.data.picture import read_label
-from segue.evaluate.model import Model
-from segue.evaluate.prediction_files import index_file, write_class_list, write_pictures
-from segue.evaluate.read_ahead import read_ahead
-from segue.evaluate.soft_labels import packed
+from segue.evaluation.model import Model
+from segue.evaluation.prediction_files import index_file, write_class_list, write_pictures
+from segue.evaluation.read_ahead import read_ahead
+from segue.evaluation.soft_labels import packed
 from segue.files import write_bytes, write_text
 from segue.ops.balance import balanced_label, regularised_soft_label
 from segue.ops.draw import grey

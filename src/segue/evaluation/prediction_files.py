@@ -13,8 +13,8 @@ from torch import Tensor
 
 from segue.classes import ClassList
 from segue.data.picture import read_image
-from segue.evaluate.model import Model, Prediction
-from segue.evaluate.read_ahead import read_ahead
+from segue.evaluation.model import Model, Prediction
+from segue.evaluation.read_ahead import read_ahead
 from segue.files import write_bytes, write_text
 from segue.ops.draw import grey
 from segue.types import IGNORE

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segue.evaluate.predictors import evaluating
+from segue.evaluation.predictors import evaluating
 from segue.models.segmenter import Segmenter
 from segue.ops.likeness import linear_cka
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
-from segue.evaluate.predictors import (
+from segue.evaluation.predictors import (
     averaged,
     evaluating,
     fitting,

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from segue.evaluate.read_ahead import read_ahead
+from segue.evaluation.read_ahead import read_ahead
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7])

@@ -14,15 +14,15 @@ from torch import Tensor
 from segue.classes import class_list
 from segue.data.picture import read_label
 from segue.data.streets.dataset import StreetScenes
-from segue.evaluate.labelling import (
+from segue.evaluation.labelling import (
     class_balanced,
     confidences,
     label_pictures,
     most_probable,
 )
-from segue.evaluate.model import Model, TrainedModel
-from segue.evaluate.predictors import weighed
-from segue.evaluate.soft_labels import open_soft_labels
+from segue.evaluation.model import Model, TrainedModel
+from segue.evaluation.predictors import weighed
+from segue.evaluation.soft_labels import open_soft_labels
 from segue.methods import rounds
 from segue.methods.rounds import RoundSettings
 from segue.ops.balance import balanced_label, class_thresholds, regularised_soft_label

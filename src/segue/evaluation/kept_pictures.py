@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 
 from segue.classes import ClassList
-from segue.evaluate.metrics import picture_mean_iou
-from segue.evaluate.prediction_files import png
-from segue.evaluate.scoring import Compared
+from segue.evaluation.metrics import picture_mean_iou
+from segue.evaluation.prediction_files import png
+from segue.evaluation.scoring import Compared
 from segue.files import write_bytes, write_text
 from segue.ops.draw import Picture, colourise
 from segue.ranks import is_first_rank, of_all_ranks

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from segue.evaluate.metrics import iou_per_class
-from segue.evaluate.model import Model, TrainedModel
-from segue.evaluate.predictors import SMALLEST, evaluating
+from segue.evaluation.metrics import iou_per_class
+from segue.evaluation.model import Model, TrainedModel
+from segue.evaluation.predictors import SMALLEST, evaluating
 from segue.ops.resize import fitted, resize
 from segue.ranks import own_share, sum_over_ranks
 from segue.types import IGNORE
