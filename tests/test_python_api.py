@@ -12,6 +12,7 @@ from PIL import Image
 
 import segue
 from segue.data.streets.dataset import StreetScenes
+from segue.evaluation.model import TrainedModel
 from tests.tiny import tiny, write_model
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,7 +29,7 @@ def scene(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> "segue.api.TrainedModel":
+def model(tmp_path: Path) -> TrainedModel:
     write_model(tiny("daformer"), tmp_path / "model")
     return segue.load(tmp_path / "model", "cpu")
 
@@ -59,7 +60,7 @@ def test_importing_it_imports_no_torch() -> None:
 
 
 def test_a_picture_in_any_form_is_the_same(model, scene: Path) -> None:
-    pixels = np.asarray(Image.open(scene))
+    pixels = np.array(Image.open(scene))
     first, *others = (
         model.predict(given, probabilities=True) for given in (scene, str(scene), Image.open(scene), pixels)
     )

@@ -121,16 +121,13 @@ def evaluate(
         ValueError: If there are no labelled pictures, or they do not fit the model.
         OSError: If a file cannot be read.
     """
-    from segue.engine.finished_run import labelled_folder, run_pictures, settings_of
+    from segue.engine.finished_run import labelled_pictures, settings_of
     from segue.evaluation import scoring
 
     model = _loaded(model)
-    if data is None:
-        data = run_pictures(model, "evaluation")[0]
-    elif isinstance(data, Path | str):
-        data = labelled_folder(
-            model, Path(data), split=split, label_classes=label_classes, class_map=class_map
-        )
+    if data is None or isinstance(data, Path | str):
+        folder = None if data is None else Path(data)
+        data = labelled_pictures(model, folder, split=split, label_classes=label_classes, class_map=class_map)
     scores, settings = scoring.evaluate(model, data, watch=watch), settings_of(model)
     return scores if settings is None else scores.over(settings.evaluation.classes, settings.evaluation.also)
 

@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
+from segue.classes import class_list
+from segue.evaluation.model import Model
 from segue.evaluation.predictors import (
     averaged,
     evaluating,
     fitting,
     flipped,
-    normalised,
     padded,
     resized,
     scaled,
@@ -198,7 +199,8 @@ def test_half_precision_networks_give_float32_probabilities(pixelwise, picture) 
 
 def test_pictures_are_normalised_in_grey_levels() -> None:
     image = torch.tensor([10, 20, 30], dtype=torch.uint8).view(1, 3, 1, 1)
-    found = normalised(image, mean=(0, 10, 20), std=(1, 2, 5), device=torch.device("cpu"))
+    model = Model(lambda image: image, class_list(["a"]), (0, 10, 20), (1, 2, 5), torch.device("cpu"))
+    found = model.normalised(image)
     assert found.flatten().tolist() == [10.0, 5.0, 2.0]
 
 

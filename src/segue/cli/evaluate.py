@@ -2,16 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
 from segue.cli.options import ClassMap, Device, Flip, ModeChoice, ModelPath, Scales, parse_scales
-
-if TYPE_CHECKING:
-    from segue.data.dataset import Dataset
-    from segue.evaluation.model import TrainedModel
 
 
 def evaluate(
@@ -43,8 +39,10 @@ def evaluate(
     from segue import api
     from segue.cli.progress import counting
     from segue.cli.tables import scores_table
+    from segue.engine.finished_run import labelled_pictures
     from segue.files import write_text
     from segue.memory import keep_memory
+    from segue.trees import read_yaml
 
     keep_memory()
     with Console(stderr=True).status("loading the model"):
@@ -57,7 +55,8 @@ def evaluate(
             flip=flip,
             scales=parse_scales(scales),
         )
-    dataset = _labelled(trained, data, split, classes, class_map)
+    own_map = None if class_map is None else read_yaml(class_map)
+    dataset = labelled_pictures(trained, data, split=split, label_classes=classes, class_map=own_map)
     with counting("evaluating", len(dataset)) as watch:
         scores = api.evaluate(trained, dataset, watch=watch).to_json()
     where = "its own evaluation pictures" if data is None else f"{data}{f' ({split})' if split else ''}"
@@ -65,19 +64,3 @@ def evaluate(
     Console().print(scores_table(scores, title=f"{trained.role} of {model} on {where}"), soft_wrap=True)
     if json_file is not None:
         write_text(json_file, json.dumps(scores, indent=2) + "\n")
-
-
-def _labelled(
-    model: "TrainedModel", data: Path | None, split: str | None, classes: Path | None, class_map: Path | None
-) -> "Dataset":
-    from segue.engine.finished_run import labelled_folder, run_pictures
-    from segue.trees import read_yaml
-
-    if data is None and (split or classes or class_map):
-        raise ValueError(
-            "--split, --classes and --map describe a folder of labelled pictures: name it with --data"
-        )
-    if data is None:
-        return run_pictures(model, "evaluation")[0]
-    own_map = None if class_map is None else read_yaml(class_map)
-    return labelled_folder(model, data, split=split, label_classes=classes, class_map=own_map)

@@ -87,7 +87,7 @@ def _pictures(
 ) -> "tuple[Dataset, tuple[int, int] | None]":
     """The pictures to measure on, and the box that they are fitted into."""
     from segue.data.folder import ImageFolder
-    from segue.engine.finished_run import labelled_folder, run_pictures
+    from segue.engine.finished_run import labelled_pictures, run_pictures
     from segue.trees import read_yaml
 
     roles: dict[str, Role] = {"truth": "evaluation", "source": "source"}
@@ -100,7 +100,7 @@ def _pictures(
         return run_pictures(model, roles.get(against, "target"))
     if is_labelled:
         own_map = None if class_map is None else read_yaml(class_map)
-        return labelled_folder(model, data, class_map=own_map), model.protocol.resize
+        return labelled_pictures(model, data, class_map=own_map), model.protocol.resize
     dataset = ImageFolder(data, classes=model.classes, labelled=False)
     dataset.check()
     return dataset, model.protocol.resize

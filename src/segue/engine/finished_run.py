@@ -116,9 +116,9 @@ def run_pictures(model: TrainedModel, role: Role) -> tuple[Dataset, tuple[int, i
     return pictures, domain.resize
 
 
-def labelled_folder(
+def labelled_pictures(
     model: TrainedModel,
-    folder: Path,
+    folder: Path | None = None,
     *,
     split: str | None = None,
     label_classes: Path | None = None,
@@ -128,14 +128,22 @@ def labelled_folder(
 
     Args:
         model: Whose classes.
-        folder: With ``images`` and ``labels``, or a published data set of the run's pair.
+        folder: With ``images`` and ``labels``, or a published data set of the run's pair; None for the pair's labelled
+            target pictures.
         split: Which part of it.
         label_classes: A class list file of the label values, for a folder without one; None for what the run says.
         class_map: From own class names to the model's or "ignore"; None for what the run says.
 
     Raises:
-        ValueError: If a class has no counterpart, or the folder's own list says something else than the given one.
+        ValueError: If a class has no counterpart, the folder's own list says something else than the given one, or
+            there are no such pictures.
     """
+    if folder is None:
+        if split or label_classes or class_map:
+            raise ValueError(
+                "--split, --classes and --map describe a folder of labelled pictures: name it with --data"
+            )
+        return run_pictures(model, "evaluation")[0]
     experiment, own = settings_of(model), DomainSettings(root=folder.absolute())
     if experiment is None:
         data = DataSettings(classes=list(model.classes.names), source=own, target=own)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from segue.classes import ClassList
 from segue.data.layout import find_pictures
 from segue.data.picture import as_image, read_image
-from segue.evaluation.predictors import Predictor, normalised, predictor_of
+from segue.evaluation.predictors import Predictor, predictor_of
 from segue.evaluation.read_ahead import read_ahead
 from segue.models.batch_norms import batch_norms
 from segue.models.segmenter import Segmenter
@@ -52,7 +52,7 @@ class Prediction:
         return overlay(self.picture, self.colours)
 
 
-@dataclass
+@dataclass(eq=False)
 class Model:
     """Anything that predicts.
 
@@ -72,7 +72,10 @@ class Model:
 
     def normalised(self, images: UInt8[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
         """Pictures as its network takes them, on its device."""
-        return normalised(images, mean=self.mean, std=self.std, device=self.device)
+        mean, std = (
+            torch.tensor(levels, dtype=torch.float32, device=self.device) for levels in (self.mean, self.std)
+        )
+        return images.to(self.device).float().sub_(mean.view(3, 1, 1)).div_(std.view(3, 1, 1))
 
     def probabilities(self, images: UInt8[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
         """The probability of every class at every pixel, on the model's device.
@@ -91,22 +94,19 @@ class Model:
         return probability
 
     def predict(
-        self, picture: Path | str | Image.Image | np.ndarray, *, probabilities: bool = False
+        self, picture: Path | str | Image.Image | np.ndarray | Tensor, *, probabilities: bool = False
     ) -> Prediction:
         """The classes of one picture, at its size.
 
         Args:
-            picture: A file, a Pillow image, or bytes (H,W,3) in RGB.
+            picture: A file, a Pillow image, bytes (H,W,3) in RGB, or a tensor of bytes (3,H,W).
             probabilities: Whether the probabilities of all classes are wanted, too.
 
         Raises:
             ValueError: If it is no picture.
             OSError: If the file cannot be read.
         """
-        return self.predict_image(as_image(picture), probabilities=probabilities)
-
-    def predict_image(self, image: UInt8[Tensor, "3 h w"], *, probabilities: bool = False) -> Prediction:
-        """The same of a picture that was read."""
+        image = picture if isinstance(picture, Tensor) else as_image(picture)
         probability = self.probabilities(image[None])[0]
         highest = probability.max(dim=0)
         return Prediction(
@@ -131,7 +131,7 @@ class Model:
         """
         pictures = find_pictures(Path(folder))
         for name, image in read_ahead(lambda name: read_image(pictures[name]), pictures):
-            yield name, self.predict_image(image, probabilities=probabilities)
+            yield name, self.predict(image, probabilities=probabilities)
 
     def described(self) -> Mapping[str, Any]:
         """What belongs beside its scores: how it predicts, as plain values."""

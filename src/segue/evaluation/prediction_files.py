@@ -124,7 +124,7 @@ def _read(path: Path) -> Tensor | str:
 
 def _predicted(model: Model, image: Tensor) -> Prediction | str:
     try:
-        return model.predict_image(image)
+        return model.predict(image)
     except torch.OutOfMemoryError:
         height, width = image.shape[-2:]
         return f"{width}x{height} pixels are too many for the device; try --mode sliding or --device cpu"

@@ -259,14 +259,6 @@ def padded(predictor: Predictor, *, least: int) -> Predictor:
     return predict
 
 
-def normalised(
-    image: UInt8[Tensor, "b 3 h w"], *, mean: Sequence[float], std: Sequence[float], device: torch.device
-) -> Float[Tensor, "b 3 h w"]:
-    """Pictures as a network takes them; mean and std are grey levels for red, green and blue."""
-    shift, spread = (torch.tensor(levels, dtype=torch.float32, device=device) for levels in (mean, std))
-    return image.to(device).float().sub_(shift.view(3, 1, 1)).div_(spread.view(3, 1, 1))
-
-
 def classify(probability: Float[Tensor, "b k h w"], size: tuple[int, int]) -> UInt8[Tensor, "b h2 w2"]:
     """The most probable class at every pixel of a given size; it is probabilities that are resized."""
     # On a CPU, along a strided axis, a maximum with its place is several times faster than argmax.

@@ -179,8 +179,8 @@ class EnsembleSettings(Settings):
         def truth(name: str) -> Tensor:
             return labelled.label(places[name])
 
-        found = score_members(members, truth, counted=stages.counted)
-        beside = compare(members, rules, truth, found, counted=stages.counted)
+        alone = score_members(members, truth, counted=stages.counted)
+        beside = compare(members, rules, truth, alone, counted=stages.counted)
         stages.say(beside.lines(self._policy_from() or self.kind))
         return beside.to_json()
 
