@@ -11,6 +11,7 @@ from PIL import Image
 
 from segue.classes import class_list
 from segue.data.layout import find_files
+from segue.evaluation import prediction_files
 from segue.evaluation.model import Model
 from segue.evaluation.prediction_files import KINDS, Outcome, write_predictions
 from segue.evaluation.predictors import predictor_of
@@ -178,3 +179,12 @@ def test_nothing_to_do_and_wrong_classes_are_errors(photos: Path, tmp_path: Path
     assert not (tmp_path / "out").exists()
     with pytest.raises(ValueError, match="predicts 5 classes, but 3 are named"):
         predict(photos, tmp_path / "out", predictor_of(pixelwise(5), PredictionProtocol(window=(8, 8))))
+
+
+def test_nobody_else_writes_predictions() -> None:
+    """Labels, unified and fused predictions go through one function, too, so that all are written alike."""
+    package = Path(prediction_files.__file__).parents[1]
+    for path in package.rglob("*.py"):
+        own = path.name == "prediction_files.py" or path.parent.name in ("data", "report")
+        assert own or '/ "index" / f"' not in path.read_text(), path
+        assert own or '"PNG"' not in path.read_text(), path

@@ -100,9 +100,14 @@ def test_cards_that_do_not_fit(saved, change, message):
 def test_cards_of_earlier_versions_hold_what_training_left(saved):
     folder, _ = saved
     content = json.loads((folder / "card.json").read_text())
-    del content["batch_statistics"]
+    del content["batch_statistics"], content["prediction"]["precision"]
     (folder / "card.json").write_text(json.dumps(content))
-    assert load_model(folder)[1].batch_statistics == "as trained"
+    card = load_model(folder)[1]
+    assert (card.batch_statistics, card.prediction.precision) == ("as trained", "float32")
+    content["prediction"] = {"windows": [1, 1]}
+    (folder / "card.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"card\.json: not a way to predict"):
+        load_model(folder)
 
 
 @pytest.mark.parametrize("wrapper", [None, "state_dict", "model"])

@@ -15,7 +15,7 @@ from segue.evaluation.fusing import Fusion
 from segue.evaluation.labelling import describe
 from segue.evaluation.open_members import open_members
 from segue.evaluation.policy import at_random
-from segue.evaluation.prediction_files import write_pictures
+from segue.evaluation.prediction_files import index_file, write_pictures
 from segue.fusion_rules import FusionRules
 from segue.memory import keep_memory
 
@@ -62,7 +62,7 @@ def _rows(folder: Path, members: int, pictures: int, size: tuple[int, int], repe
     def copy() -> None:
         shutil.rmtree(out, ignore_errors=True)
         for name in names:
-            labels = [read_label(path / "index" / f"{name}.png") for path in paths.values()]
+            labels = [read_label(index_file(path, name)) for path in paths.values()]
             write_pictures(out, name, {"index": labels[0]})
 
     times = median_ms({"fuse": fuse, "copy": copy}, repeats=repeats)

@@ -1,1 +1,1 @@
-"""Predictors, metrics, and a predictor run over a data set."""
+"""Models that predict, what they say of pictures, how it is scored, labelled with and fused."""
