@@ -11,19 +11,18 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
 
-from segue.cli.opened import Opened, open_model
-from segue.cli.statistics import with_statistics
-from segue.engine.domains import open_domain
-from segue.evaluate.predict import Predictor
-from segue.evaluate.run import evaluate
-from segue.evaluate.unlabelled import Unlabelled, look
+from segue import api
+from segue.engine.finished_run import run_pictures
+from segue.evaluation.model import TrainedModel
+from segue.evaluation.unlabelled import Unlabelled, look
 from segue.memory import keep_memory
 
-BOTH = ("trained", "target")
+BOTH: tuple[Literal["trained", "target"], ...] = ("trained", "target")
 
 
 @dataclass(frozen=True)
@@ -51,31 +50,23 @@ def measure(run: Path, *, device: str | None, pictures: int) -> dict[str, Measur
     return {kind: _measured(run, kind, device=device, pictures=pictures) for kind in BOTH}
 
 
-def _measured(run: Path, kind: str, *, device: str | None, pictures: int) -> Measured:
-    opened = with_statistics(open_model(run, device=device), kind)
-    settings = opened.experiment
-    if settings is None or settings.data.evaluation is None:
-        raise ValueError(f"{run}: not a run with labelled target pictures")
-    if opened.statistics is None:
+def _measured(
+    run: Path, kind: Literal["trained", "target"], *, device: str | None, pictures: int
+) -> Measured:
+    model = api.load(run, device, statistics=kind)
+    if model.batch_statistics is None:
         raise ValueError(f"{run}: its network has no batch norms, so there is nothing to compare")
-    how = {"mean": opened.card.mean, "std": opened.card.std, "device": opened.device}
-    predictor = opened.plan.predictor(opened.network)
-    labelled = open_domain(settings.data, settings.data.evaluation, labelled=True)
-    scores = evaluate(predictor, labelled, classes=opened.classes, **how)
-    scores = scores.over(settings.evaluation.classes, settings.evaluation.also)
-    target = open_domain(settings.data, settings.data.target, labelled=False)
-    other = _teacher(run, opened, device)
-    seen = look(predictor, target, classes=len(opened.classes), other=other, most=pictures, **how)
-    return Measured(scores.mean_iou, seen)
+    scores = api.evaluate(model)
+    target, _ = run_pictures(model, "target")
+    return Measured(scores.mean_iou, look(model, target, other=_teacher(run, device), most=pictures))
 
 
-def _teacher(run: Path, opened: Opened, device: str | None) -> Predictor | None:
+def _teacher(run: Path, device: str | None) -> TrainedModel | None:
     """The run's own teacher as its training left it; None if there is none."""
     try:
-        teacher = open_model(run, teacher=True, device=device)
+        return api.load(run, device, teacher=True, statistics="trained")
     except ValueError:
         return None
-    return opened.plan.predictor(teacher.network)
 
 
 def prefers_better(runs: Sequence[dict[str, Measured]], name: str) -> tuple[int, int]:

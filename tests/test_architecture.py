@@ -21,33 +21,20 @@ from segue.models.heads import HEADS
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "segue"
 FILES = sorted(PACKAGE.rglob("*.py"))
+PLAIN = {"types", "classes", "fusion_rules", "protocol", "scores", "settings", "trees"}
 LEVELS = [
-    {
-        "types",
-        "classes",
-        "clock",
-        "files",
-        "machine",
-        "memory",
-        "ranks",
-        "scores",
-        "settings",
-        "trees",
-        "__init__",
-    },
+    PLAIN | {"clock", "files", "machine", "memory", "ranks", "__init__"},
     {"ops"},
     {"models", "data"},
-    {"evaluate"},
+    {"evaluation"},
     {"methods"},
     {"engine"},
     {"recipes", "report", "bench"},
-    {"study", "export", "viewer"},
+    {"study", "api", "export", "viewer"},
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
-LONG = ("cli/evaluate.py", "cli/fuse.py", "cli/label.py", "cli/saliency.py")
-"""Verbs with a function of more than 60 lines, until they are shortened: nothing may be added."""
-NO_TORCH = ("report", "scores", "settings", "trees", "files", "classes")
+NO_TORCH = ("report", "cli/main", "files", *sorted(PLAIN - {"types"}))
 
 
 def module(path: Path) -> str:
@@ -117,9 +104,7 @@ def test_files_and_functions_stay_small_and_public_ones_are_documented(path: Pat
     assert not list(_undocumented(tree))
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            assert _lines(node) <= 60 or path.relative_to(PACKAGE).as_posix() in LONG, (
-                f"{node.name}: {_lines(node)} lines"
-            )
+            assert _lines(node) <= 60, f"{node.name}: {_lines(node)} lines"
             assert _nesting(node) <= 3, f"{node.name}: nested {_nesting(node)} deep"
 
 

@@ -12,16 +12,14 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from segue.engine.build import build_student
-from segue.engine.domains import training_classes
 from segue.engine.experiment import revise
 from segue.engine.loop import Trainer
-from segue.engine.scoring import plan
+from segue.engine.model_card import model_card
 from segue.engine.settings import Experiment
 from segue.methods.offline import OfflineSettings
 from segue.methods.self_training import SelfTrainingSettings
 from segue.methods.soft_ensemble import EnsembleDistillationSettings
-from segue.models.build import normalisation
-from segue.models.weights import Card, save_model
+from segue.models.weights import save_model
 from segue.recipes.catalogue import experiment
 from segue.recipes.pairs import STREET_SCENES
 from segue.trees import Tree, merge
@@ -87,20 +85,8 @@ def ready(wanted: Experiment, folder: Path) -> Experiment:
 
 def write_model(wanted: Experiment, folder: Path, *, seed: int = 1) -> None:
     """Write the untrained student of an experiment as a model folder."""
-    classes = training_classes(wanted.data)
-    mean, std = normalisation(wanted.network.encoder)
     torch.manual_seed(seed)
-    card = Card(
-        classes=list(classes.names),
-        colours=[list(colour) for colour in classes.colours],
-        mean=list(mean),
-        std=list(std),
-        network=wanted.network.arguments(classes=len(classes), crop=wanted.data.crop),
-        prediction=plan(wanted, wanted.data.target).protocol(),
-        recipe="source_only",
-        step=0,
-    )
-    save_model(folder, build_student(wanted), card)
+    save_model(folder, build_student(wanted), model_card(wanted, step=0))
 
 
 @contextmanager

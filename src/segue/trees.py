@@ -36,6 +36,16 @@ def _is_another(piece: Tree, change: Tree) -> bool:
     return "name" in change and change["name"] != piece.get("name", change["name"])
 
 
+def nested(settings: Mapping[str, Any]) -> Tree:
+    """``{"a.b": 1}`` as ``{"a": {"b": 1}}``, of which single entries are meant."""
+    tree: Tree = {}
+    for key, value in settings.items():
+        for part in reversed(key.split(".")):
+            value = Entries({part: value})
+        tree = merge(tree, value)
+    return tree
+
+
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> Tree:
     """``{"a": {"b": 1}}`` as ``{"a.b": 1}``."""
     flat: Tree = {}

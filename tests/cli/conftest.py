@@ -9,6 +9,7 @@ from PIL import Image
 
 from segue.models.build import build_segmenter
 from segue.models.weights import Card, save_model
+from segue.protocol import PredictionProtocol
 
 CLASSES = ["road", "car", "sky"]
 NETWORK = {"encoder": "mit_nano", "head": "segformer", "num_classes": 3, "channels": 8}
@@ -24,7 +25,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
         network=NETWORK,
-        prediction={"window": [32, 64]},
+        prediction=PredictionProtocol((32, 64)),
         recipe="source_only",
         step=3,
     )

@@ -72,7 +72,7 @@ def test_labels_with_other_classes_need_a_map(
 
 def test_mistakes_are_one_line(model_folder: Path, labelled_folder: Path) -> None:
     for arguments, message in (
-        ((), "name labelled ones with --data DIR"),
+        ((), "name a folder with --data DIR"),
         (("--split", "val"), "name it with --data"),
         (("--data", labelled_folder, "--split", "tset"), "test"),
         (("--data", labelled_folder, "--split", "test", "--teacher"), "has no checkpoint"),
@@ -112,30 +112,18 @@ def test_teacher_comes_from_the_newest_checkpoint(
 def test_a_run_is_scored_on_its_own_evaluation_pictures(tmp_path: Path) -> None:
     from segue.engine import experiment as experiments
     from segue.engine.build import build_student
-    from segue.engine.domains import training_classes
-    from segue.models.weights import Card
+    from segue.engine.model_card import model_card
     from segue.recipes import pairs
     from segue.recipes.catalogue import experiment
 
     wishes = {"data": {"evaluation": {"pictures": 2}}, "evaluation": {"mode": "whole", "flip": True}}
     settings = experiment("source_only", pairs.STREET_SCENES, wishes)
-    classes = training_classes(settings.data)
     experiments.save(settings, tmp_path / "experiment.yaml")
-    card = Card(
-        classes=list(classes.names),
-        colours=[list(colour) for colour in classes.colours],
-        mean=[127.5] * 3,
-        std=[127.5] * 3,
-        network=settings.network.arguments(classes=len(settings.data.classes), crop=settings.data.crop),
-        prediction={"window": list(settings.data.crop)},
-        recipe="source_only",
-        step=0,
-    )
-    save_model(tmp_path / "model", build_student(settings), card)
+    save_model(tmp_path / "model", build_student(settings), model_card(settings, step=0))
     for folder in (tmp_path, tmp_path / "model"):
         found = run(folder, "--json", tmp_path / "again.json", "--no-flip")
         assert found.exit_code == 0, found.output
         scores = json.loads((tmp_path / "again.json").read_text())
         assert scores["protocol"]["pictures"] == 2
         assert (scores["protocol"]["mode"], scores["protocol"]["flip"]) == ("whole", False)
-        assert list(scores["per_class_iou"]) == list(classes.names)
+        assert list(scores["per_class_iou"]) == settings.data.classes

@@ -1,6 +1,5 @@
 """``segue label`` and ``segue fuse`` end to end: every kind of member, resuming, policies, and bad input."""
 
-import io
 import json
 import shutil
 from pathlib import Path
@@ -9,12 +8,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from rich.console import Console
 from tests.tiny import ready, tiny
 from typer.testing import CliRunner
 
+from segue import api
 from segue.cli.main import app
-from segue.cli.runs import train_and_report
 from segue.types import IGNORE
 
 CLASSES = ["road", "car", "sky"]
@@ -328,24 +326,24 @@ def test_torn_records_of_an_interrupted_fusion_are_left_out(tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_an_ensemble_from_members_to_reports(tmp_path: Path) -> None:
-    said = io.StringIO()
     wanted = ready(tiny("ensemble"), tmp_path / "members")
-    scores = train_and_report(wanted, tmp_path / "run", console=Console(file=said, width=300), cpu=True)
+    trained = api.train(wanted, out=tmp_path / "run", cpu=True, quiet=True)
+    scores = trained.record
     assert scores is not None and scores == json.loads((tmp_path / "run/scores.json").read_text())
     account = json.loads((tmp_path / "run/fused/fusion.json").read_text())
     assert account["members"] == ["one", "two"] and len(account["certainty"]) == 2
     assert len(account["rules"]["policy"]) == 12 and account["pictures"] == 6
     assert "Who is believed for what" in (tmp_path / "run/fused/report.html").read_text()
-    assert (tmp_path / "run/report.html").is_file() and "fusion  " in said.getvalue()
+    assert trained.report.is_file() and trained.fusion_report == tmp_path / "run/fused/report.html"
     found = run("evaluate", tmp_path / "run", "--device", "cpu")
     assert f"{100 * scores['mean_iou']:.1f}" in found.output
     bare = tiny("ensemble")
     with pytest.raises(ValueError, match=r"--set method\.ensemble\.members="):
-        train_and_report(bare, tmp_path / "bare", console=Console(file=said), cpu=True)
+        api.train(bare, out=tmp_path / "bare", cpu=True, quiet=True)
     with pytest.raises(ValueError, match=r"recipe cbst starts from a trained model"):
-        train_and_report(tiny("cbst"), tmp_path / "bare", console=Console(file=said), cpu=True)
+        api.train(tiny("cbst"), out=tmp_path / "bare", cpu=True, quiet=True)
     with pytest.raises(ValueError, match=r"recipe end distils models"):
-        train_and_report(tiny("end"), tmp_path / "bare", console=Console(file=said), cpu=True)
+        api.train(tiny("end"), out=tmp_path / "bare", cpu=True, quiet=True)
     assert not (tmp_path / "bare").exists()
 
 

@@ -32,7 +32,7 @@ def test_a_model_that_predicts(checkpoint: Path, tmp_path: Path, capsys) -> None
     assert "hrda (HRDA or MIC), student: mit_b0, daformer head" in printed and "19 classes" in printed
     network, card = load_model(tmp_path / "model")
     assert card.recipe == "mic" and card.classes[0] == "road"
-    assert card.prediction["mode"] == "sliding" and card.prediction["blend"] == "mean"
+    assert (card.prediction.mode, card.prediction.blend, card.prediction.overlap) == ("sliding", "mean", 0.5)
     assert network.detail == (512, 512)
     (tmp_path / "pictures").mkdir()
     Image.new("RGB", (40, 30)).save(tmp_path / "pictures" / "one.png")

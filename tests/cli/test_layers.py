@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from segue.cli.main import app
 from segue.engine.experiment import load, revise
 from segue.engine.run import train
-from segue.evaluate.saliency import Saliency
+from segue.evaluation.saliency import Saliency
 from segue.report.page import write_report
 from segue.report.run_folder import RunFolder
 

@@ -2,19 +2,19 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import cast
 
 import pytest
 from tests.tiny import tiny
 
 from segue.classes import class_list
-from segue.cli.opened import Opened, labelled_folder
 from segue.data.folder import ImageFolder
 from segue.data.name_patterns import NamePatterns
 from segue.data.published import open_published
 from segue.data.stand_ins import SampleSet, write_sample
+from segue.engine import finished_run
 from segue.engine.domains import open_domain
+from segue.evaluation.model import TrainedModel
 from segue.recipes.catalogue import experiment
 from segue.recipes.pairs import pair
 from segue.types import IGNORE
@@ -103,7 +103,7 @@ def test_day_to_dusk_has_the_pictures_that_it_promises(shared_data: Path) -> Non
     assert seen - {IGNORE} == set(range(11))
 
 
-def test_who_names_a_folder_means_all_of_it(write_folder: Write) -> None:
+def test_who_names_a_folder_means_all_of_it(write_folder: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     """``segue evaluate --data FOLDER`` of a run that took some of the folder's pictures."""
     root = write_folder(NAMES)
     domain = {"root": str(root), "dataset": "folder", "domain": None, "split": None, "pictures": None}
@@ -111,5 +111,5 @@ def test_who_names_a_folder_means_all_of_it(write_folder: Write) -> None:
     wanted = tiny("source_only", wish)
     assert wanted.data.evaluation is not None
     assert len(open_domain(wanted.data, wanted.data.evaluation, labelled=True)) == 2
-    opened = SimpleNamespace(experiment=wanted, card=None)
-    assert len(labelled_folder(cast(Opened, opened), root)) == 4
+    monkeypatch.setattr(finished_run, "settings_of", lambda model: wanted)
+    assert len(finished_run.labelled_pictures(cast(TrainedModel, None), root)) == 4

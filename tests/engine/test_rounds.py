@@ -17,10 +17,10 @@ from segue.engine import experiment as experiments
 from segue.engine.build import build_loader, build_student
 from segue.engine.domains import open_domain, training_classes
 from segue.engine.loop import Trainer
-from segue.engine.pictures import ViewPainter
 from segue.engine.settings import Experiment
 from segue.engine.stages import train
-from segue.evaluate import labelling
+from segue.engine.view_painter import ViewPainter
+from segue.evaluation import labelling
 from segue.methods import rounds
 from segue.methods.method import Reading
 from segue.methods.offline import OfflineSettings
@@ -147,7 +147,7 @@ def test_rounds_tell_what_they_did(tmp_path: Path) -> None:
 
 INTERRUPTED: dict[str, tuple[Any, str, int]] = {
     "looking": (rounds, "measure", 2),  # the second round's thresholds
-    "labelling": (labelling, "png", 17),  # two files a picture: in the second round's third picture
+    "labelling": (labelling, "write_pictures", 9),  # in the second round's third picture
     "learning": (Trainer, "update", 5),  # the second round's second step
 }
 

@@ -11,20 +11,22 @@ from safetensors.torch import load_file
 from tests.processes import POSIX, forget_processes, on_two
 from tests.tiny import tiny, write_model
 
+from segue.engine.domains import open_domain
 from segue.engine.settings import Experiment
 from segue.engine.stages import train
-from segue.engine.statistics import as_on_target
+from segue.evaluation.model import TrainedModel
+from segue.evaluation.reestimation import reestimate
 from segue.models.batch_norms import batch_norms
-from segue.models.weights import load_model
 from segue.ranks import join
 
 pytestmark = [pytest.mark.slow, POSIX]
 
 
 def estimated(wanted: Experiment, folder: Path) -> list[torch.Tensor]:
-    network, _ = load_model(folder)
-    assert as_on_target(wanted, network, device=torch.device("cpu")) == "of 11 target pictures"
-    return [value for norm in batch_norms(network) for value in (norm.running_mean, norm.running_var)]
+    model = TrainedModel.load(folder, "cpu")
+    reestimate(model, open_domain(wanted.data, wanted.data.target, labelled=False))
+    assert model.batch_statistics == "of 11 target pictures"
+    return [value for norm in batch_norms(model.network) for value in (norm.running_mean, norm.running_var)]
 
 
 def estimate(rank: int, wanted: Experiment, folder: Path) -> None:

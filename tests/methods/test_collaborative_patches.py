@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from segue.evaluate.analysis import layer_outputs
-from segue.evaluate.saliency import by_agreement, measure
+from segue.evaluation.network_comparison import layer_outputs
+from segue.evaluation.saliency import by_agreement, measure
 from segue.methods.teachers.blocks import attention_maps, exchangeable
 from segue.methods.teachers.collaborative import CollaborativeSettings, CollaborativeTeacher
 from segue.models.build import build_segmenter

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from segue.evaluate.predict import sliding
+from segue.evaluation.predictors import sliding
 from segue.models.build import build_segmenter
 from segue.models.encoders.mit import MixTransformer
 from segue.models.heads.daformer import DaformerHead

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from segue.models.build import build_encoder, build_segmenter
 from segue.models.tensor_files import read_state
 from segue.models.weights import Card, load_encoder, load_model, load_start, save_model
+from segue.protocol import PredictionProtocol
 
 NETWORK = {"encoder": "mit_nano", "head": "daformer", "num_classes": 2, "channels": 8}
 CARD = Card(
@@ -18,7 +19,7 @@ CARD = Card(
     mean=[123.675, 116.28, 103.53],
     std=[58.395, 57.12, 57.375],
     network=NETWORK,
-    prediction={"window": [64, 96]},
+    prediction=PredictionProtocol((64, 96), precision="bfloat16"),
     recipe="daformer",
     step=12,
     versions={"segue": "0.1.0"},
@@ -99,9 +100,14 @@ def test_cards_that_do_not_fit(saved, change, message):
 def test_cards_of_earlier_versions_hold_what_training_left(saved):
     folder, _ = saved
     content = json.loads((folder / "card.json").read_text())
-    del content["batch_statistics"]
+    del content["batch_statistics"], content["prediction"]["precision"]
     (folder / "card.json").write_text(json.dumps(content))
-    assert load_model(folder)[1].batch_statistics == "as trained"
+    card = load_model(folder)[1]
+    assert (card.batch_statistics, card.prediction.precision) == ("as trained", "float32")
+    content["prediction"] = {"windows": [1, 1]}
+    (folder / "card.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"card\.json: not a way to predict"):
+        load_model(folder)
 
 
 @pytest.mark.parametrize("wrapper", [None, "state_dict", "model"])

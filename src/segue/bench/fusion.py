@@ -12,11 +12,12 @@ from segue.bench.measure import Benchmark, benchmark
 from segue.classes import CITYSCAPES_19
 from segue.clock import median_ms
 from segue.data.picture import read_image, read_label
-from segue.evaluate.fusing import Fusion, FusionRules
-from segue.evaluate.labelling import describe, png
-from segue.evaluate.open_members import open_members
-from segue.evaluate.policy import at_random
-from segue.files import write_bytes
+from segue.evaluation.fusing import Fusion
+from segue.evaluation.labelling import describe
+from segue.evaluation.open_members import open_members
+from segue.evaluation.policy import at_random
+from segue.evaluation.prediction_files import index_file, write_pictures
+from segue.fusion_rules import FusionRules
 from segue.memory import keep_memory
 
 PEER = "decode four members' PNGs and encode one"
@@ -52,8 +53,8 @@ def _rows(folder: Path, members: int, pictures: int, size: tuple[int, int], repe
     def copy() -> None:
         shutil.rmtree(out, ignore_errors=True)
         for name in names:
-            labels = [read_label(path / "index" / f"{name}.png") for path in paths.values()]
-            write_bytes(out / "index" / f"{name}.png", png(labels[0]))
+            labels = [read_label(index_file(path, name)) for path in paths.values()]
+            write_pictures(out, name, {"index": labels[0]})
 
     times = median_ms({"fuse": fuse, "copy": copy}, repeats=repeats)
     return [
@@ -77,4 +78,4 @@ def _write(folder: Path, names: list[str], seed: int, size: tuple[int, int]) -> 
         noise = 0.1 * torch.rand(1, 19, size[0] // 8, size[1] // 8, generator=own)
         logits = F.interpolate(coarse, noise.shape[-2:], mode="bicubic") + noise
         label = F.interpolate(logits, size, mode="bilinear").argmax(1)[0]
-        write_bytes(folder / "index" / f"{name}.png", png(label.numpy().astype(np.uint8)))
+        write_pictures(folder, name, {"index": label.numpy().astype(np.uint8)})

@@ -1,41 +1,44 @@
 """``segue compare``: two models side by side: size, speed, whose layers see alike, what moved."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
+from segue.cli.options import Device, ModelPath
+
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from segue.cli.opened import Opened
     from segue.data.dataset import Dataset
+    from segue.evaluation.model import TrainedModel
 
 
 def compare(
-    one: Annotated[Path, typer.Argument(help="A run folder or a model folder.", metavar="MODEL")],
+    one: ModelPath,
     other: Annotated[Path, typer.Argument(help="Another one.", metavar="MODEL")],
     data: Annotated[
         Path | None, typer.Option(help="Folder of pictures; without it the target of the first run's pair.")
     ] = None,
     pictures: Annotated[int, typer.Option(min=1, help="How many are enough.")] = 64,
     out: Annotated[Path, typer.Option(help="Folder for compare.json and the heat map.")] = Path("compare"),
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; a GPU if there is one.")] = None,
+    device: Device = None,
 ) -> None:
     """Compare two models: parameters, time a picture, likeness of layers (CKA), and how far parameters moved."""
-    from segue.cli.opened import open_model
     from segue.cli.progress import counting
-    from segue.evaluate.analysis import alignment, layer_outputs, milliseconds, variation
-    from segue.evaluate.saliency import evenly
+    from segue.evaluation.model import TrainedModel
+    from segue.evaluation.network_comparison import alignment, layer_outputs, milliseconds, variation
+    from segue.evaluation.saliency import evenly
     from segue.files import write_text
     from segue.memory import keep_memory
     from segue.report.layer_plots import draw_alignment
 
     keep_memory()
-    models = [open_model(path, device=device) for path in (one, other)]
+    models = [TrainedModel.load(path, device) for path in (one, other)]
+    networks = [model.network for model in models]
     dataset = _pictures(models[0], data)
     chosen = evenly(len(dataset), pictures)
     with counting("comparing", 2 * len(chosen)) as watch:
@@ -47,61 +50,60 @@ def compare(
         )
     alike = alignment(left, right)
     first, _ = next(_images(models[0], models[0], dataset, chosen))
-    times = milliseconds({"one": models[0].network, "other": models[1].network}, first)
-    moved = variation(models[0].network, models[1].network)
-    parameters = [sum(p.numel() for p in model.network.parameters()) for model in models]
-    record = {
+    times = milliseconds(dict(zip(("one", "other"), networks, strict=True)), first)
+    record: dict[str, Any] = {
         "models": [str(one), str(other)],
-        "parameters": parameters,
+        "parameters": [sum(p.numel() for p in network.parameters()) for network in networks],
         "milliseconds": [times["one"], times["other"]],
         "picture": list(first.shape[-2:]),
         "layers": [list(left), list(right)],
         "cka": alike.tolist(),
-        "variation": moved,
+        "variation": variation(*networks),
     }
     write_text(out / "compare.json", json.dumps(record, indent=2) + "\n")
-    picture = out / "layers.png"
+    rows, columns = record["layers"]
     draw_alignment(
-        picture, alike.tolist(), rows=list(left), columns=list(right), names=(str(one), str(other))
+        out / "layers.png", record["cka"], rows=rows, columns=columns, names=(str(one), str(other))
     )
-    console = Console(soft_wrap=True)
-    for path, count, cost in zip((one, other), parameters, (times["one"], times["other"]), strict=True):
-        console.print(f"{path}: {count / 1e6:.2f} M parameters, {cost:.1f} ms a picture", highlight=False)
-    height, width = first.shape[-2:]
-    console.print(f"({width} x {height} pixels on {models[0].device})", highlight=False)
-    for row, name in zip(alike, left, strict=True):
-        best = int(row.argmax())
-        console.print(f"{name:12} is most like {list(right)[best]:12} CKA {row[best]:.2f}", highlight=False)
+    for line in _lines(record, str(models[0].device)):
+        Console(soft_wrap=True).print(line, highlight=False)
+    Console(soft_wrap=True).print(f"{out / 'compare.json'}\n{out / 'layers.png'}", highlight=False)
+
+
+def _lines(record: Mapping[str, Any], device: str) -> Iterator[str]:
+    for path, count, cost in zip(
+        *(record[key] for key in ("models", "parameters", "milliseconds")), strict=True
+    ):
+        yield f"{path}: {count / 1e6:.2f} M parameters, {cost:.1f} ms a picture"
+    height, width = record["picture"]
+    yield f"({width} x {height} pixels on {device})"
+    rows, columns = record["layers"]
+    for row, name in zip(record["cka"], rows, strict=True):
+        yield f"{name:12} is most like {columns[row.index(max(row))]:12} CKA {max(row):.2f}"
+    moved: Mapping[str, float] = record["variation"]
     for part, amount in sorted(moved.items(), key=lambda item: -item[1])[:10]:
-        console.print(f"{part:24} moved by {amount:.2e}", highlight=False)
-    console.print(f"{out / 'compare.json'}\n{picture}", highlight=False)
+        yield f"{part:24} moved by {amount:.2e}"
 
 
-def _pictures(opened: "Opened", data: Path | None) -> "Dataset":
+def _pictures(model: "TrainedModel", data: Path | None) -> "Dataset":
     from segue.data.folder import ImageFolder
-    from segue.engine.domains import open_domain
+    from segue.engine.finished_run import run_pictures
 
-    if data is not None:
-        dataset: Dataset = ImageFolder(data, classes=opened.classes, labelled=False)
-    elif opened.experiment is not None:
-        dataset = open_domain(opened.experiment.data, opened.experiment.data.target, labelled=False)
-    else:
-        raise ValueError("the first model comes with no pictures: name a folder with --data DIR")
+    if data is None:
+        return run_pictures(model, "target")[0]
+    dataset = ImageFolder(data, classes=model.classes, labelled=False)
     dataset.check()
     return dataset
 
 
 def _images(
-    opened: "Opened", reference: "Opened", dataset: "Dataset", chosen: list[int]
+    model: "TrainedModel", reference: "TrainedModel", dataset: "Dataset", chosen: Sequence[int]
 ) -> "Iterator[tuple[Tensor, tuple[int, int]]]":
     """Pictures as a model sees them, with the cells of what the reference sees."""
-    from segue.evaluate.analysis import cells_of
-    from segue.evaluate.predict import normalised
-    from segue.evaluate.saliency import fitted_image, fitted_size
+    from segue.evaluation.network_comparison import cells_of
+    from segue.evaluation.saliency import fitted_image, fitted_size
 
     for index in chosen:
-        image = normalised(
-            dataset.image(index)[None], mean=opened.card.mean, std=opened.card.std, device=opened.device
-        )
-        size = fitted_size((image.shape[-2], image.shape[-1]), reference.plan.resize)
-        yield fitted_image(image, opened.plan.resize), cells_of(size)
+        image = model.normalised(dataset.image(index)[None])
+        size = fitted_size((image.shape[-2], image.shape[-1]), reference.protocol.resize)
+        yield fitted_image(image, model.protocol.resize), cells_of(size)

@@ -1,23 +1,26 @@
 """``segue import``: the official implementations' checkpoints, as models of ours."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 
+from segue.protocol import PredictionProtocol
+
 if TYPE_CHECKING:
     from segue.classes import ClassList
     from segue.models.official import Recognised
 
-HALF: dict[str, Any] = {"mode": "whole", "window": [512, 512], "resize": [512, 1024]}
-SLIDING: dict[str, Any] = {"mode": "sliding", "window": [1024, 1024], "blend": "mean", "resize": None}
-PROTOCOLS: dict[str, dict[str, Any]] = {
+HALF = PredictionProtocol((512, 512), mode="whole", resize=(512, 1024))
+SLIDING = PredictionProtocol((1024, 1024), mode="sliding", blend="mean")
+PROTOCOLS = {
     "daformer": HALF,  # pictures at half of Cityscapes' size, whole
     "deeplab_v2": HALF,
     "deeplab_v3plus": HALF,
-    "segformer": {**SLIDING, "overlap": 0.25},  # windows every 768 pixels
-    "hrda": {**SLIDING, "overlap": 0.5},  # windows every 512 pixels
+    "segformer": replace(SLIDING, overlap=0.25),  # windows every 768 pixels
+    "hrda": replace(SLIDING, overlap=0.5),  # windows every 512 pixels
 }
 """How each kind of checkpoint was scored on Cityscapes by its authors; all without test-time augmentation."""
 
@@ -46,27 +49,25 @@ def import_(
 
     if not file.exists():
         raise FileNotFoundError(f"{file}: no such file")
-    found = read_official(file, part=part)
-    if kind is not None and kind != found.kind:
+    checkpoint = read_official(file, part=part)
+    if kind is not None and kind != checkpoint.kind:
         raise ValueError(
-            f"{file}: given as {kind}, but it is {found.kind} ({found.source}); change --as, or the file"
+            f"{file}: given as {kind}, but it is {checkpoint.kind} ({checkpoint.source}); change --as, or the file"
         )
     folder = Path(file.stem) if out is None else out
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} exists and is not empty: name another folder with --out")
     console = Console(soft_wrap=True)
-    if found.kind == "encoder":
-        _write_encoder(found, folder, console)
+    if checkpoint.kind == "encoder":
+        _write_encoder(checkpoint, folder, console)
         return
-    from segue.evaluate.plan import Plan
-
-    listed = _classes(found, classes, file)
-    plan = Plan.from_protocol(PROTOCOLS[found.kind])
-    _write_model(found, folder, listed, {"prediction": plan.protocol(), "recipe": recipe or found.kind})
-    network = found.network
+    listed = _classes(checkpoint, classes, file)
+    _write_model(checkpoint, folder, listed, recipe or checkpoint.kind)
+    network = checkpoint.network
     console.print(
-        f"{found.kind} ({found.source}){f', {found.part}' if found.part else ''}: {network['encoder']},"
-        f" {network['head']} head, {_millions(found)} million parameters, {len(listed)} classes",
+        f"{checkpoint.kind} ({checkpoint.source}){f', {checkpoint.part}' if checkpoint.part else ''}:"
+        f" {network['encoder']}, {network['head']} head, {_millions(checkpoint)} million parameters,"
+        f" {len(listed)} classes",
         highlight=False,
     )
     console.print(
@@ -75,24 +76,25 @@ def import_(
     )
 
 
-def _write_encoder(found: "Recognised", folder: Path, console: Console) -> None:
+def _write_encoder(checkpoint: "Recognised", folder: Path, console: Console) -> None:
     from safetensors.torch import save
 
     from segue.files import write_bytes
 
     path = folder / "encoder.safetensors"
-    write_bytes(path, save({name: value.contiguous() for name, value in found.state.items()}))
+    write_bytes(path, save({name: value.contiguous() for name, value in checkpoint.state.items()}))
     console.print(
-        f"encoder {found.network['encoder']} ({found.source}), {_millions(found)} million parameters",
+        f"encoder {checkpoint.network['encoder']} ({checkpoint.source}), {_millions(checkpoint)} million parameters",
         highlight=False,
     )
     console.print(
-        f"{path}: now segue train RECIPE --set network.encoder={found.network['encoder']} --set network.weights={path}",
+        f"{path}: now segue train RECIPE --set network.encoder={checkpoint.network['encoder']}"
+        f" --set network.weights={path}",
         highlight=False,
     )
 
 
-def _write_model(found: "Recognised", folder: Path, classes: "ClassList", how: dict[str, Any]) -> None:
+def _write_model(checkpoint: "Recognised", folder: Path, classes: "ClassList", recipe: str) -> None:
     import torch
 
     from segue import __version__
@@ -100,23 +102,24 @@ def _write_model(found: "Recognised", folder: Path, classes: "ClassList", how: d
     from segue.models.weights import Card, save_model
 
     with torch.device("meta"):
-        segmenter = build_segmenter(**found.network)
-    segmenter.load_state_dict(_complete(found, segmenter), assign=True)
-    mean, std = normalisation(str(found.network["encoder"]))
+        segmenter = build_segmenter(**checkpoint.network)
+    segmenter.load_state_dict(_complete(checkpoint, segmenter), assign=True)
+    mean, std = normalisation(str(checkpoint.network["encoder"]))
     card = Card(
         classes=list(classes.names),
         colours=[list(colour) for colour in classes.colours],
         mean=list(mean),
         std=list(std),
-        network=dict(found.network),
-        step=found.step,
+        network=dict(checkpoint.network),
+        prediction=PROTOCOLS[checkpoint.kind],
+        recipe=recipe,
+        step=checkpoint.step,
         versions={"segue": __version__, "torch": torch.__version__},
-        **how,
     )
     save_model(folder, segmenter, card)
 
 
-def _complete(found: "Recognised", segmenter: Any) -> dict[str, Any]:
+def _complete(checkpoint: "Recognised", segmenter: Any) -> dict[str, Any]:
     """With the counters of batch normalisation that old files leave out."""
     import torch
 
@@ -125,28 +128,28 @@ def _complete(found: "Recognised", segmenter: Any) -> dict[str, Any]:
         for name in segmenter.state_dict()
         if name.endswith("num_batches_tracked")
     }
-    return counters | {n: v.float() if v.is_floating_point() else v for n, v in found.state.items()}
+    return counters | {n: v.float() if v.is_floating_point() else v for n, v in checkpoint.state.items()}
 
 
-def _classes(found: "Recognised", file: Path | None, path: Path) -> "ClassList":
+def _classes(checkpoint: "Recognised", file: Path | None, path: Path) -> "ClassList":
     from segue.classes import CITYSCAPES_19, class_list
     from segue.data.class_map import read_class_list
 
-    count = int(found.network["num_classes"])
+    count = int(checkpoint.network["num_classes"])
     if file is not None:
         listed = read_class_list(file)
         if len(listed) != count:
             raise ValueError(f"{file}: {len(listed)} classes, but {path} tells {count} apart")
         return listed
-    if found.classes:
-        colours = [(red, green, blue) for red, green, blue in found.colours]
-        return class_list(list(found.classes), colours or None)
+    if checkpoint.classes:
+        colours = [(red, green, blue) for red, green, blue in checkpoint.colours]
+        return class_list(list(checkpoint.classes), colours or None)
     if count == len(CITYSCAPES_19):
         return CITYSCAPES_19
     raise ValueError(f"{path}: tells {count} classes apart and names none: list them with --classes FILE")
 
 
-def _millions(found: "Recognised") -> str:
+def _millions(checkpoint: "Recognised") -> str:
     statistics = ("running_mean", "running_var", "num_batches_tracked")
-    counted = [value.numel() for name, value in found.state.items() if not name.endswith(statistics)]
+    counted = [value.numel() for name, value in checkpoint.state.items() if not name.endswith(statistics)]
     return f"{sum(counted) / 1e6:.1f}"

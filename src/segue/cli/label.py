@@ -6,9 +6,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from segue.cli.options import Device, ModelPath
+
 
 def label(
-    model: Annotated[Path, typer.Argument(help="A run folder or a model folder.", metavar="MODEL")],
+    model: ModelPath,
     pictures: Annotated[Path, typer.Argument(help="A folder of pictures.", metavar="FOLDER")],
     out: Annotated[Path, typer.Option(help="The folder of labels; what is there already is kept.")],
     threshold: Annotated[
@@ -22,20 +24,14 @@ def label(
     shard: Annotated[
         str | None, typer.Option(help="0/4: the first of four parts; under torchrun each process takes one.")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; a GPU if there is one.")] = None,
+    device: Device = None,
 ) -> None:
     """Label pictures without labels; the same command goes on where it stopped."""
-    from segue.cli.opened import choose_device, open_model
-    from segue.cli.pictures import find_pictures
     from segue.cli.progress import counting
+    from segue.data.folder_files import find_pictures
     from segue.data.picture import read_image
-    from segue.evaluate.labelling import (
-        Eye,
-        class_balanced,
-        confidences,
-        label_pictures,
-        most_probable,
-    )  # fmt: skip
+    from segue.evaluation.labelling import class_balanced, confidences, label_pictures, most_probable
+    from segue.evaluation.model import TrainedModel, choose_device
     from segue.memory import keep_memory
     from segue.models.weights import weights_digest
     from segue.ops.balance import class_thresholds
@@ -47,30 +43,22 @@ def label(
         device = f"cuda:{launched()[2]}"
     if portion is not None and threshold > 0:
         raise ValueError("--threshold and --portion exclude each other")
-    found = find_pictures(pictures, out)
-    opened = open_model(model, device=device)
-    eye = Eye(
-        opened.plan.predictor(opened.network),
-        opened.classes,
-        opened.card.mean,
-        opened.card.std,
-        opened.device,
-    )
-    rule = most_probable(threshold)
+    files = find_pictures(pictures, out)
+    trained, rule = TrainedModel.load(model, device), most_probable(threshold)
     if portion is not None:
-        with counting("looking for thresholds", len(found)) as watch:
-            sure, _ = confidences(eye, found, read=read_image, watch=watch)
+        with counting("looking for thresholds", len(files)) as watch:
+            sure, _ = confidences(trained, files, read=read_image, watch=watch)
             rule = class_balanced(class_thresholds(sure, portion))
-    how = {
+    made = {
         "model": str(model.absolute()), "weights": weights_digest(model), "pictures": str(pictures.absolute()),
         "threshold": threshold, "portion": portion, "soft": soft,
     }  # fmt: skip
-    with counting("labelling", len(found)) as watch:
-        made = label_pictures(
-            eye, found, out, rule=rule, read=read_image, soft=soft, share=share, made=how, watch=watch
+    with counting("labelling", len(files)) as watch:
+        count = label_pictures(
+            trained, files, out, rule=rule, read=read_image, soft=soft, share=share, made=made, watch=watch
         )
     console = Console(soft_wrap=True)
-    console.print(f"{made} pictures labelled now, of {len(found)}: {out}/index", highlight=False)
+    console.print(f"{count} pictures labelled now, of {len(files)}: {out}/index", highlight=False)
     if not (out / "statistics.json").is_file():
         console.print("other parts are still missing; the last one writes statistics.json", highlight=False)
 

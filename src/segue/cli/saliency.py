@@ -1,20 +1,24 @@
 """``segue saliency``: which layers of a model matter on the target, and which it can do without."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 
+from segue.cli.options import ClassMap, Device, ModelPath
+
 if TYPE_CHECKING:
-    from segue.cli.opened import Opened
     from segue.data.dataset import Dataset
-    from segue.evaluate.saliency import Reference
+    from segue.engine.finished_run import Role
+    from segue.evaluation.model import TrainedModel
+    from segue.evaluation.saliency import Reference, Saliency
 
 
 def saliency(
-    model: Annotated[Path, typer.Argument(help="A run folder or a model folder.", metavar="MODEL")],
+    model: ModelPath,
     against: Annotated[
         Literal["agreement", "pseudo", "source", "truth"],
         typer.Option(
@@ -28,19 +32,17 @@ def saliency(
     data: Annotated[
         Path | None, typer.Option(help="Folder of pictures; without it those of the run's own pair.")
     ] = None,
-    class_map: Annotated[
-        Path | None, typer.Option("--map", help="YAML: class of the labels -> class of the model, or ignore.")
-    ] = None,
+    class_map: ClassMap = None,
     pictures: Annotated[int, typer.Option(min=1, help="How many are enough.")] = 500,
     out: Annotated[
         Path | None, typer.Option(help="The JSON file; saliency.json in the folder of MODEL by default.")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; a GPU if there is one.")] = None,
+    device: Device = None,
 ) -> None:
     """Leave out each layer in turn and say what mean IoU that costs; writes a JSON file and a picture."""
-    from segue.cli.opened import open_model
     from segue.cli.progress import counting
-    from segue.evaluate.saliency import evenly, measure
+    from segue.evaluation.model import TrainedModel
+    from segue.evaluation.saliency import evenly, measure
     from segue.files import write_text
     from segue.memory import keep_memory
     from segue.report.layer_plots import draw_saliency
@@ -52,97 +54,69 @@ def saliency(
         raise ValueError(f"--out {path}: name a .json file; the picture is drawn beside it")
     if (against == "pseudo") != (labeller is not None):
         raise ValueError("--against pseudo and --labeller MODEL go together")
-    opened = open_model(model, device=device)
-    dataset, resize = _pictures(opened, against, data, class_map)
+    trained = TrainedModel.load(model, device)
+    dataset, resize = _pictures(trained, against, data, class_map)
     if against == "truth":
         console.print("This reads target labels: it is an oracle, for measuring only.", style="bold yellow")
+    reference = _reference(trained, against, dataset, labeller, device)
     with counting("leaving out layers", len(evenly(len(dataset), pictures))) as watch:
-        found = measure(
-            opened.network,
-            dataset,
-            against=against,
-            reference=_reference(opened, against, dataset, labeller, device),
-            classes=len(opened.classes),
-            mean=opened.card.mean,
-            std=opened.card.std,
-            device=opened.device,
-            resize=resize,
-            most=pictures,
+        measured = measure(
+            trained, dataset, against=against, reference=reference, resize=resize, most=pictures,
             watch=lambda: watch(None),
-        )
-    non_salient = found.non_salient()
-    write_text(path, json.dumps(found.to_json(), indent=2) + "\n")
-    picture = path.with_suffix(".png")
-    draw_saliency(
-        picture,
-        found.losses,
-        non_salient=non_salient,
-        stages=found.stages,
-        title=f"{model}, against {against}",
-    )
-    console.print(
-        f"{100 * found.mean_iou:.1f} mean IoU against {against}, {found.pictures} pictures", highlight=False
-    )
-    for name, loss in found.losses.items():
-        note = "  non-salient" if name in non_salient else ""
-        console.print(f"{name:12} {loss:+8.2f}{note}", highlight=False)
-    console.print(f"{len(non_salient)} of {len(found.losses)} layers are non-salient", highlight=False)
+        )  # fmt: skip
+    write_text(path, json.dumps(measured.to_json(), indent=2) + "\n")
+    picture, non_salient = path.with_suffix(".png"), measured.non_salient()
+    title = f"{model}, against {against}"
+    draw_saliency(picture, measured.losses, non_salient=non_salient, stages=measured.stages, title=title)
+    console.print(_text(measured, non_salient), highlight=False, markup=False)
     console.print(f"{path}\n{picture}", highlight=False)
 
 
+def _text(measured: "Saliency", non_salient: Sequence[str]) -> str:
+    """What leaving out each layer costs, a line each."""
+    lines = [
+        f"{100 * measured.mean_iou:.1f} mean IoU against {measured.against}, {measured.pictures} pictures"
+    ]
+    for name, loss in measured.losses.items():
+        lines.append(f"{name:12} {loss:+8.2f}{'  non-salient' if name in non_salient else ''}")
+    return "\n".join([*lines, f"{len(non_salient)} of {len(measured.losses)} layers are non-salient"])
+
+
 def _pictures(
-    opened: "Opened", against: str, data: Path | None, class_map: Path | None
+    model: "TrainedModel", against: str, data: Path | None, class_map: Path | None
 ) -> "tuple[Dataset, tuple[int, int] | None]":
     """The pictures to measure on, and the box that they are fitted into."""
-    from segue.cli.opened import labelled_folder
     from segue.data.folder import ImageFolder
-    from segue.engine.domains import open_domain
+    from segue.engine.finished_run import labelled_pictures, run_pictures
     from segue.trees import read_yaml
 
-    settings, labelled = opened.experiment, against in ("truth", "source")
-    if class_map is not None and (data is None or not labelled):
+    roles: dict[str, Role] = {"truth": "evaluation", "source": "source"}
+    is_labelled = against in ("truth", "source")
+    if class_map is not None and (data is None or not is_labelled):
         raise ValueError(
             "--map describes labelled pictures: it goes with --data and --against truth or source"
         )
-    if data is not None and labelled:
+    if data is None:
+        return run_pictures(model, roles.get(against, "target"))
+    if is_labelled:
         own_map = None if class_map is None else read_yaml(class_map)
-        dataset = labelled_folder(opened, data, class_map=own_map)
-        resize = opened.plan.resize
-    elif data is not None:
-        dataset = ImageFolder(data, classes=opened.classes, labelled=False)
-        resize = opened.plan.resize
-    elif settings is None:
-        raise ValueError("a model without a run comes with no pictures: name a folder with --data DIR")
-    else:
-        domains = settings.data
-        chosen = {"truth": domains.evaluation, "source": domains.source_evaluation or domains.source}.get(
-            against, domains.target
-        )
-        if chosen is None:
-            raise ValueError("the run's pair has no labelled target pictures: name some with --data DIR")
-        dataset, resize = open_domain(domains, chosen, labelled=labelled), chosen.resize
+        return labelled_pictures(model, data, class_map=own_map), model.protocol.resize
+    dataset = ImageFolder(data, classes=model.classes, labelled=False)
     dataset.check()
-    return dataset, resize
+    return dataset, model.protocol.resize
 
 
 def _reference(
-    opened: "Opened", against: str, dataset: "Dataset", labeller: Path | None, device: str | None
+    model: "TrainedModel", against: str, dataset: "Dataset", labeller: Path | None, device: str | None
 ) -> "Reference":
-    from segue.cli.opened import open_model
-    from segue.evaluate.saliency import by_agreement, by_labeller, by_labels
+    from segue.evaluation.model import TrainedModel
+    from segue.evaluation.saliency import by_agreement, by_labeller, by_labels
 
     if against == "agreement":
         return by_agreement()
     if labeller is None:
         return by_labels(dataset)
-    other = open_model(labeller, device=device)
-    if other.card.classes != opened.card.classes:
-        raise ValueError(f"--labeller {labeller}: it tells other classes apart than the model")
-    return by_labeller(
-        other.plan.predictor(other.network),
-        dataset,
-        classes=other.classes,
-        mean=other.card.mean,
-        std=other.card.std,
-        device=other.device,
-    )
+    other = TrainedModel.load(labeller, device)
+    if other.card.classes != model.card.classes:
+        raise ValueError(f"--labeller {labeller}: it was trained on other classes than the model")
+    return by_labeller(other, dataset)

@@ -1,7 +1,7 @@
 """``segue train``: one training run into a run folder."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -33,29 +33,25 @@ def train(
     show: Annotated[bool, typer.Option("--print", help="Show the whole configuration and stop.")] = False,
 ) -> None:
     """Train a recipe on a pair of domains; a run that was interrupted goes on where it stood."""
-    from segue.engine import experiment as experiments
-    from segue.recipes import pairs
-    from segue.recipes.catalogue import experiment
+    from segue import api
+    from segue.cli.tables import scores_table
+    from segue.engine.experiment import parse_assignments, to_yaml
+    from segue.ranks import is_first_rank
 
-    flags: dict[str, Any] = {k: v for k, v in (("steps", steps), ("seed", seed)) if v is not None}
-    if pair is None and (source is None or target is None):
-        raise ValueError(
-            "say which domains: --pair NAME, --pair FILE.yaml, or --source DIR --target DIR --classes FILE"
-        )
-    if pair is not None and (source or target or classes or evaluation):
-        raise ValueError("--pair and --source/--target/--classes/--evaluation exclude each other")
-    domains = (
-        pairs.pair(pair)
-        if pair
-        else pairs.from_folders(source, target, classes=classes, evaluation=evaluation)
-    )
-    wishes = [experiments.read_yaml(config)] if config else []
-    wanted = experiment(recipe, domains, *wishes, flags, experiments.parse_assignments(assignments or []))
+    wanted = api.configure(
+        recipe, pair, source=source, target=target, classes=classes, evaluation=evaluation, config=config,
+        steps=steps, seed=seed, settings=parse_assignments(assignments or []),
+    )  # fmt: skip
     if show:
-        typer.echo(experiments.to_yaml(wanted), nl=False)
+        typer.echo(to_yaml(wanted), nl=False)
         return
-
-    from segue.cli.runs import train_and_report
-
-    folder = out or Path("runs") / recipe
-    train_and_report(wanted, folder, console=Console(), cpu=cpu, baseline=baseline)
+    run = api.train(wanted, out=out, baseline=baseline, cpu=cpu)
+    if not is_first_rank():
+        return
+    console = Console()
+    if run.record is not None:
+        title = f"{run.settings.recipe}: {run.settings.data.pair}"
+        console.print(scores_table(run.record, title=title), soft_wrap=True)
+    if run.fusion_report is not None:
+        console.print(f"fusion  {run.fusion_report}", highlight=False, markup=False)
+    console.print(f"model   {run.folder / 'model'}\nreport  {run.report}", highlight=False, markup=False)

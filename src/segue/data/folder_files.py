@@ -68,6 +68,30 @@ def find_files(folder: Path, *, suffix: str = "") -> dict[str, Path]:
     return dict(sorted(paths.items()))
 
 
+def find_pictures(pictures: Path, out: Path | None = None) -> dict[str, Path]:
+    """Picture files by name, of a folder or of one picture alone.
+
+    Args:
+        pictures: Either of them.
+        out: Where predictions of them are written; what is below it is no picture.
+
+    Raises:
+        FileNotFoundError: If there is no such folder or picture.
+        ValueError: If there is no picture, or predictions would be written between them.
+    """
+    if pictures.is_file():
+        return {pictures.stem: pictures}
+    if not pictures.is_dir():
+        raise FileNotFoundError(f"{pictures}: no such folder or picture")
+    own = None if out is None else out.resolve()
+    if own == pictures.resolve():
+        raise ValueError(f"--out {out}: choose another folder than that of the pictures")
+    files = {name: path for name, path in find_files(pictures).items() if own not in path.resolve().parents}
+    if not files:
+        raise ValueError(f"{pictures}: no picture here; jpg, png, bmp, tif and webp files are looked for")
+    return files
+
+
 def labels_of(images: dict[str, Path], labels: dict[str, Path], folder: Path) -> list[Path]:
     """The label of every image, by relative name, in the order of the images; further labels are passed over.
 

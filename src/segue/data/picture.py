@@ -38,9 +38,32 @@ def read_image(path: Path) -> UInt8[Tensor, "3 h w"]:
     Raises:
         ValueError: If its values are fractions; or, from Pillow, if it is damaged.
     """
-    pixels = decode(path, _rgb)
+    return _tensor(decode(path, _rgb), path)
+
+
+def as_image(picture: Path | str | Image.Image | np.ndarray) -> UInt8[Tensor, "3 h w"]:
+    """A picture in any form as :func:`read_image` gives it: a file, Pillow's, or bytes (H,W,3) or (H,W).
+
+    Raises:
+        ValueError: If an array is of another shape or of other values than bytes.
+    """
+    if isinstance(picture, Path | str):
+        return read_image(Path(picture))
+    if isinstance(picture, Image.Image):
+        return _tensor(_rgb(picture.copy()), "the picture")
+    pixels = np.repeat(picture[..., None], 3, axis=2) if picture.ndim == 2 else picture
+    if pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise ValueError(
+            f"a picture of shape {picture.shape}: give (height, width, 3) in RGB, or (height, width)"
+        )
+    return _tensor(np.array(pixels), "the picture")
+
+
+def _tensor(pixels: np.ndarray, origin: Path | str) -> UInt8[Tensor, "3 h w"]:
     if pixels.dtype != np.uint8:
-        raise ValueError(f"{path}: its values are fractions, not 0 to 255; save it with 8 bits per channel")
+        raise ValueError(
+            f"{origin}: its values are {pixels.dtype}, not bytes from 0 to 255; save it with 8 bits per channel"
+        )
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 

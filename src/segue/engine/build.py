@@ -14,7 +14,7 @@ from segue.data.sampler import RareClassSampler, Sampler, UniformSampler
 from segue.data.statistics import class_statistics
 from segue.engine.domains import open_offline, training_classes
 from segue.engine.settings import Experiment
-from segue.evaluate.labelling import open_soft_labels
+from segue.evaluation.soft_labels import open_soft_labels
 from segue.methods.context import Context
 from segue.methods.method import Method, Reading
 from segue.models import weights

@@ -11,7 +11,7 @@ from segue.classes import nearest
 from segue.engine.settings import Experiment
 from segue.files import write_text
 from segue.settings import Settings
-from segue.trees import Entries, Tree, flatten, merge, read_yaml
+from segue.trees import Tree, flatten, merge, nested, read_yaml
 
 RENAMED = {
     "terms.sam_regularizer": "terms.frozen_regularizer now, as any transformer may be frozen; SAM's encoders are called"
@@ -61,9 +61,7 @@ def parse_assignments(assignments: Sequence[str]) -> Tree:
             value = yaml.safe_load(text)
         except yaml.YAMLError:
             raise ValueError(f"--set {assignment!r}: the value is not YAML; quote it") from None
-        for part in reversed(parts):
-            value = Entries({part: value})
-        tree = merge(tree, value)
+        tree = merge(tree, nested({key.strip(): value}))
     return tree
 
 

@@ -15,8 +15,8 @@ from segue.engine import checkpoint
 from segue.engine.guard import Guard, kept_batches, write_batches
 from segue.engine.log import RunLog
 from segue.engine.optim import Optimisers
-from segue.engine.pictures import ViewPainter
 from segue.engine.settings import Experiment
+from segue.engine.view_painter import ViewPainter
 from segue.methods.method import Method
 from segue.ranks import average_over_ranks
 from segue.types import Batch, Joint, View

@@ -1,32 +1,30 @@
 """One training run from settings to a folder: open, check, train, score, keep the model."""
 
-import platform
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import accelerate
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 from rich.console import Console
 
-from segue import __version__
 from segue.data.dataset import Dataset
 from segue.engine import experiment as experiments
+from segue.engine.batch_statistics import settle_statistics
 from segue.engine.build import build_loader, build_method, build_student
 from segue.engine.domains import open_domain, training_classes
 from segue.engine.loop import Trainer, seed_step
-from segue.engine.pictures import ViewPainter
-from segue.engine.scoring import plan, score_run
+from segue.engine.model_card import card_of, model_card
+from segue.engine.run_scores import score_run
 from segue.engine.settings import Experiment
-from segue.engine.statistics import settle_statistics
+from segue.engine.view_painter import ViewPainter
 from segue.methods.context import Preparation
 from segue.methods.method import Reading
 from segue.models.build import normalisation
-from segue.models.weights import Card, save_model
+from segue.models.weights import save_model
 
 DISTRIBUTED = DistributedDataParallelKwargs(
     find_unused_parameters=True,  # a view does not use the layers of every term
@@ -93,12 +91,15 @@ def train(
         mean, std = normalisation(experiment.network.encoder)
         painter = ViewPainter(folder, classes=training_classes(experiment.data), mean=mean, std=std)
         trainer.run(loader.steps, painter=painter, console=console)
-    statistics = settle_statistics(experiment, method, device=accelerator.device)
+    card = model_card(experiment, step=trainer.step)
+    statistics = settle_statistics(experiment, method, card, device=accelerator.device)
+    card = replace(card, batch_statistics=statistics)
     if accelerator.is_main_process:
-        _save_models(experiment, folder, trainer, statistics)
+        for name, trained in method.trained().items():
+            save_model(folder / name, trained.network, card_of(trained, card))
     accelerator.wait_for_everyone()  # whoever goes on may read the model
     seed_step(experiment.seed, experiment.steps, accelerator.process_index)
-    return score_run(experiment, folder, method, accelerator=accelerator, statistics=statistics)
+    return score_run(experiment, folder, method, card, accelerator=accelerator)
 
 
 def _open(experiment: Experiment) -> tuple[Dataset, Dataset | None]:
@@ -121,39 +122,6 @@ def _open(experiment: Experiment) -> tuple[Dataset, Dataset | None]:
 
 def _reading(experiment: Experiment) -> Reading:
     return experiment.method.reading(experiment.recipe)
-
-
-def _save_models(experiment: Experiment, folder: Path, trainer: Trainer, statistics: str | None) -> None:
-    """What the method leaves behind, each with its card."""
-    data = experiment.data
-    mean, std = normalisation(experiment.network.encoder)
-    classes = training_classes(data)
-    card = Card(
-        classes=list(classes.names),
-        colours=[list(colour) for colour in classes.colours],
-        mean=list(mean),
-        std=list(std),
-        network=experiment.network.arguments(classes=len(classes), crop=data.crop),
-        prediction=plan(experiment, data.evaluation or data.target).protocol(),
-        recipe=experiment.recipe,
-        step=trainer.step,
-        versions=versions(),
-    )
-    for name, trained in trainer.method.trained().items():
-        own = replace(card, batch_statistics=trained.statistics(statistics))
-        if trained.arguments is not None:
-            own = replace(own, network=trained.arguments)
-        save_model(folder / name, trained.network, own)
-
-
-def versions() -> dict[str, str]:
-    """What a result may depend on besides its settings."""
-    return {
-        "segue": __version__,
-        "torch": torch.__version__,
-        "accelerate": accelerate.__version__,
-        "python": platform.python_version(),
-    }
 
 
 def _accelerator(experiment: Experiment, *, cpu: bool, console: Console) -> Accelerator:

@@ -11,6 +11,7 @@ from segue.methods import METHODS
 from segue.methods.method import MethodSettings, TermSettings
 from segue.methods.terms import TERMS
 from segue.models.settings import NetworkSettings
+from segue.protocol import Blend, Mode, PredictionProtocol
 from segue.settings import Count, Margins, Positive, Settings, Share, one_of
 
 if TYPE_CHECKING:
@@ -120,11 +121,11 @@ class RunSettings(Settings):
 class EvaluationSettings(Settings):
     """The protocol of scores and of the predictions in the report."""
 
-    mode: Literal["auto", "whole", "sliding"] = "auto"
-    overlap: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5  # of sliding windows
-    blend: Literal["taper", "mean"] = "taper"  # how overlapping windows are averaged
-    flip: bool = False
-    scales: Annotated[list[Positive], Field(min_length=1)] = [1.0]
+    mode: Mode = PredictionProtocol.mode
+    overlap: Annotated[float, Field(ge=0.0, lt=1.0)] = PredictionProtocol.overlap  # of sliding windows
+    blend: Blend = PredictionProtocol.blend  # how overlapping windows are averaged
+    flip: bool = PredictionProtocol.flip
+    scales: Annotated[list[Positive], Field(min_length=1)] = list(PredictionProtocol.scales)
     network: Literal["student", "teacher"] = "student"
     classes: list[str] | None = None  # that the mean is over; None for all that are labelled
     also: dict[str, list[str]] = {}  # further means by name, over these classes

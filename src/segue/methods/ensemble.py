@@ -10,18 +10,18 @@ from pydantic import Field
 from torch import Tensor
 
 from segue.data.dataset import Dataset
-from segue.evaluate import policy
-from segue.evaluate.comparison import compare, score_members
-from segue.evaluate.eyes import model_eye
-from segue.evaluate.fusing import Fusion, FusionRules, Kind, check_members
-from segue.evaluate.labelling import label_pictures, most_probable
-from segue.evaluate.members import OpenedMembers
-from segue.evaluate.open_members import open_members, predicts, student_certainty
-from segue.evaluate.unify import unify
+from segue.evaluation import policy
+from segue.evaluation.fusing import Fusion, check_members
+from segue.evaluation.fusion_comparison import compare, score_members
+from segue.evaluation.labelling import label_pictures, most_probable
+from segue.evaluation.members import OpenedMembers
+from segue.evaluation.model import TrainedModel
+from segue.evaluation.open_members import open_members, predicts, student_certainty
+from segue.evaluation.unify import unify
+from segue.fusion_rules import Conflict, FusionRules, Kind, Unclaimed
 from segue.methods.class_weights import ClassWeightSettings, Percentile
 from segue.methods.stages import Stages, learning, pictures_by_name
 from segue.models.weights import model_folder
-from segue.ops.fusion import Conflict, Unclaimed
 from segue.ranks import is_first_rank
 from segue.settings import Count, Positive, Settings, Share
 from segue.trees import merge
@@ -52,14 +52,14 @@ class EnsembleSettings(Settings):
     # Run or model folders, .onnx files, folders of labels, by name; each gets a folder of that name.
     members: dict[Annotated[str, Field(pattern=r"^[^./\\][^/\\]*$")], Path] = Field(default={})
     maps: dict[str, dict[str, str]] = {}  # class of a member -> class of the pair, or ignore; by member
-    kind: Kind = "channel"
+    kind: Kind = FusionRules.kind
     policy: Literal["certainty", "random"] | Path = "certainty"  # or a YAML file of class: member
-    conflict: Conflict = "neighbourhood"
-    unclaimed: Unclaimed = "neighbourhood"
-    window: Count = 5  # kappa
+    conflict: Conflict = FusionRules.conflict
+    unclaimed: Unclaimed = FusionRules.unclaimed
+    window: Count = FusionRules.window  # kappa
     # Classes by precedence, the first one wins; or "rare" for those first that members name least.
     order: list[str] | Literal["rare"] | None = None
-    threshold: Share = 0.0  # certainty below which a label is dropped
+    threshold: Share = FusionRules.threshold  # certainty below which a label is dropped
     students: MemberStudentSettings = MemberStudentSettings()  # one of each member; their certainty decides
 
     def carry_out(self, stages: Stages) -> dict[str, Any] | None:
@@ -94,7 +94,7 @@ class EnsembleSettings(Settings):
         stages.shared(lambda share: fusion.run(members.names, share=share))
         about["compared"] = self._compare(stages, rules)
         if is_first_rank():
-            fusion.write_account({"policy_from": self._policy_from(), **about})
+            fusion.write_record({"policy_from": self._policy_from(), **about})
         scores = stages.train_stage(stages.folder / "student", start=stages.start, changes=learning(fused))
         stages.keep(stages.folder / "student")
         return scores
@@ -139,10 +139,10 @@ class EnsembleSettings(Settings):
             changes["data"] = {"target": {"part": [0, 2]}}
             pictures = {name: place for name, place in pictures.items() if place % 2}
         stages.train_stage(own, start=students.origin(stages), changes=merge(learning(labels), changes))
-        eye = model_eye(own / "model", stages.device)
+        model = TrainedModel.load(own / "model", stages.device)
         out, rule = own / "certainty", most_probable()
         stages.shared(
-            lambda share: label_pictures(eye, pictures, out, rule=rule, read=target.image, share=share)
+            lambda share: label_pictures(model, pictures, out, rule=rule, read=target.image, share=share)
         )
         return student_certainty(out, stages.classes)
 
@@ -180,8 +180,8 @@ class EnsembleSettings(Settings):
         def truth(name: str) -> Tensor:
             return labelled.label(places[name])
 
-        found = score_members(members, truth, counted=stages.counted)
-        beside = compare(members, rules, truth, found, counted=stages.counted)
+        alone = score_members(members, truth, counted=stages.counted)
+        beside = compare(members, rules, truth, alone, counted=stages.counted)
         stages.say(beside.lines(self._policy_from() or self.kind))
         return beside.to_json()
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,9 +15,9 @@ from torch import Tensor
 from segue.data.dataset import Dataset
 from segue.data.deck import epoch_steps
 from segue.data.statistics import dataset_prior
-from segue.evaluate.eyes import model_eye
-from segue.evaluate.labelling import Eye, Rule, class_balanced, confidences, label_pictures
-from segue.evaluate.predict import weighed
+from segue.evaluation.labelling import Rule, class_balanced, confidences, label_pictures
+from segue.evaluation.model import Model, TrainedModel
+from segue.evaluation.predictors import weighed
 from segue.files import write_bytes, write_text
 from segue.methods.stages import Stages, learning, pictures_by_name
 from segue.ops.balance import class_thresholds, rare_classes
@@ -110,18 +110,20 @@ class Balance:
         return [names[place] for place in rare_classes(torch.tensor(list(self.predicted.values())), below)]
 
 
-def round_eye(model: Path, settings: RoundSettings, prior: Tensor | None, device: torch.device) -> Eye:
-    """A model that looks at pictures as rounds do: in a scale and mirrored, expecting classes at their places."""
-    eye = model_eye(model, device, flip=settings.flip, scales=tuple(settings.scales))
-    return eye if prior is None else replace(eye, predictor=weighed(eye.predictor, prior))
+def round_model(path: Path, settings: RoundSettings, prior: Tensor | None, device: torch.device) -> Model:
+    """A model that predicts as rounds want it: in a scale and mirrored, expecting classes at their places."""
+    model = TrainedModel.load(path, device, flip=settings.flip, scales=tuple(settings.scales))
+    if prior is not None:
+        model.predictor = weighed(model.predictor, prior)
+    return model
 
 
 def measure(
-    eye: Eye, pictures: Mapping[str, Any], *, read: Callable[[Any], Tensor], every: int, portion: float
+    model: Model, pictures: Mapping[str, Any], *, read: Callable[[Any], Tensor], every: int, portion: float
 ) -> Balance:
     """Look at all pictures once and find from which confidence a share of each class's pixels on is labelled."""
-    sure, pixels = confidences(eye, pictures, read=read, every=every)
-    names = eye.classes.names
+    sure, pixels = confidences(model, pictures, read=read, every=every)
+    names = model.classes.names
     return Balance(
         dict(zip(names, class_thresholds(sure, portion).tolist(), strict=True)),
         dict(zip(names, pixels.tolist(), strict=True)),
@@ -181,22 +183,22 @@ def _prior(stages: Stages, source: Dataset, side: float) -> Tensor:
 
 
 def _label(
-    stages: Stages, settings: RoundSettings, model: Path, out: Path, number: int, prior: Tensor | None
+    stages: Stages, settings: RoundSettings, path: Path, out: Path, number: int, prior: Tensor | None
 ) -> Balance:
     """What the first process measured decides for all, and for whoever goes on after an interruption."""
     is_labelled = (out / "statistics.json").is_file()  # before anybody can have written it
     target, pictures = stages.target, pictures_by_name(stages.target)
-    eye = round_eye(model, settings, prior, stages.device)
+    model = round_model(path, settings, prior, stages.device)
     if is_first_rank() and kept(out) is None:
         share = settings.labelled_share(number)
-        keep(measure(eye, pictures, read=target.image, every=settings.every, portion=share), out)
+        keep(measure(model, pictures, read=target.image, every=settings.every, portion=share), out)
     wait_for_all()
     balance = kept(out)
     assert balance is not None, "the first process wrote it"
     if not is_labelled:
         rule = balance.rule(settings.alpha)
         stages.shared(
-            lambda share: label_pictures(eye, pictures, out, rule=rule, read=target.image, share=share)
+            lambda share: label_pictures(model, pictures, out, rule=rule, read=target.image, share=share)
         )
     return balance
 

@@ -12,6 +12,9 @@ from segue.methods.method import Term
 from segue.settings import Settings
 from segue.types import Batch
 
+NAMES_IN_METHOD = "teacher.network."
+"""What the names of a teacher that learns begin with in its method's state, and so in checkpoints."""
+
 
 class Teacher(nn.Module):
     """Whoever labels the target: from images (B,3,H,W) to an output, without gradient."""

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
+from segue.classes import ClassList, class_list
 from segue.files import write_bytes, write_text
 from segue.models.batch_norms import AS_TRAINED
 from segue.models.build import build_segmenter
@@ -18,6 +19,7 @@ from segue.models.encoders.encoder import Encoder
 from segue.models.segmenter import Segmenter
 from segue.models.settings import NetworkSettings
 from segue.models.tensor_files import check_fit, read_state
+from segue.protocol import PredictionProtocol
 
 MODEL_FILE = "model.safetensors"
 CARD_FILE = "card.json"
@@ -35,7 +37,7 @@ class Card:
         mean: What is subtracted from each colour channel, in 0 to 255.
         std: What each colour channel is then divided by.
         network: The arguments of ``build_segmenter``.
-        prediction: How the target's pictures are predicted: what ``evaluate.plan.Plan.protocol`` wrote.
+        prediction: How the target's pictures are predicted.
         versions: Versions of the software that wrote it.
         batch_statistics: Whose batch statistics the weights hold, see ``batch_norms``; None without batch norms.
     """
@@ -45,11 +47,20 @@ class Card:
     mean: Sequence[float]
     std: Sequence[float]
     network: Mapping[str, Any]
-    prediction: Mapping[str, Any]
+    prediction: PredictionProtocol
     recipe: str
     step: int
     versions: Mapping[str, str] = field(default_factory=dict[str, str])
     batch_statistics: str | None = AS_TRAINED
+
+    @property
+    def class_list(self) -> ClassList:
+        """Classes and colours together."""
+        return class_list(self.classes, [(red, green, blue) for red, green, blue in self.colours])
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**asdict(self), "prediction": self.prediction.to_json()}
 
 
 def save_model(folder: Path, segmenter: nn.Module, card: Card) -> None:
@@ -59,7 +70,7 @@ def save_model(folder: Path, segmenter: nn.Module, card: Card) -> None:
     """
     state = {name: value.detach().cpu().contiguous() for name, value in segmenter.state_dict().items()}
     write_bytes(folder / MODEL_FILE, save(state))
-    write_text(folder / CARD_FILE, json.dumps(asdict(card), indent=2) + "\n")
+    write_text(folder / CARD_FILE, json.dumps(card.to_json(), indent=2) + "\n")
 
 
 def load_model(folder: Path) -> tuple[Segmenter, Card]:
@@ -160,4 +171,8 @@ def _read_card(path: Path) -> Card:
             f"{path}: not a model card; it must have exactly the keys {', '.join(sorted(expected))}"
         )
     values: dict[str, Any] = content
-    return Card(**values)
+    try:
+        values["prediction"] = PredictionProtocol.from_json(values["prediction"])
+        return Card(**values)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: {error}; copy or export the model again") from error

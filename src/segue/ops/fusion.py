@@ -2,18 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from segue.fusion_rules import Conflict, Unclaimed
 from segue.ops.bytes import look_up
 from segue.types import IGNORE
-
-Conflict = Literal["neighbourhood", "certainty", "order", "ignore"]
-Unclaimed = Literal["neighbourhood", "majority", "ignore"]
 
 
 @dataclass(frozen=True)

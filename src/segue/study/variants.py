@@ -9,7 +9,7 @@ import yaml
 
 from segue import machine
 from segue.engine.experiment import differences, load, parse_assignments
-from segue.engine.run import versions
+from segue.engine.model_card import versions
 from segue.engine.settings import Experiment
 from segue.recipes import pairs
 from segue.recipes.catalogue import experiment

@@ -14,6 +14,7 @@ from segue.methods.teachers.average import AverageSettings, EmaTeacher
 from segue.models.build import build_encoder, build_segmenter, normalisation
 from segue.models.segmenter import segmentation_loss
 from segue.models.weights import Card, load_encoder, load_model, save_model
+from segue.protocol import PredictionProtocol
 from segue.types import View
 
 pytestmark = pytest.mark.slow  # importing the library takes seconds
@@ -161,7 +162,9 @@ def test_model_round_trip(tmp_path: Path, encoder):
     arguments = {"encoder": encoder, "head": "daformer", "num_classes": 2, "channels": 8}
     network = build_segmenter(**arguments)
     mean, std = normalisation(encoder)
-    card = Card(["a", "b"], [[0, 0, 0], [9, 9, 9]], mean, std, arguments, {}, "daformer", 1)
+    card = Card(
+        ["a", "b"], [[0, 0, 0], [9, 9, 9]], mean, std, arguments, PredictionProtocol((64, 64)), "daformer", 1
+    )
     save_model(tmp_path / "model", network, card)
     loaded, _ = load_model(tmp_path / "model")
     assert not any(value.is_meta for value in [*loaded.parameters(), *loaded.buffers()])

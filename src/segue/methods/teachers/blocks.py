@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from segue.evaluate.predict import in_evaluation_mode
+from segue.evaluation.predictors import in_evaluation_mode
 from segue.models.encoders.encoder import Encoder
 from segue.models.segmenter import Segmenter
 

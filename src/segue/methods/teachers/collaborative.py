@@ -11,7 +11,8 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from segue.evaluate.saliency import Saliency, by_agreement, by_labels, measure
+from segue.evaluation.model import TrainedModel
+from segue.evaluation.saliency import Saliency, by_agreement, by_labels, measure
 from segue.files import write_text
 from segue.methods.context import Context, Preparation, Trained
 from segue.methods.method import Term
@@ -243,14 +244,10 @@ class LearningTeacher(CollaborativeTeacher):
         pictures = preparation.source if domain == "source" else preparation.target
         assert pictures is not None, "a method with a teacher has a target"
         return measure(
-            self.network.to(preparation.device),
+            TrainedModel(self.network, self.card, preparation.device),
             pictures,
             against=self.settings.against,
             reference=by_labels(pictures) if domain == "source" else by_agreement(),
-            classes=len(self.card.classes),
-            mean=self.card.mean,
-            std=self.card.std,
-            device=preparation.device,
             resize=preparation.resize[domain],
             most=self.settings.pictures,
             over_ranks=True,

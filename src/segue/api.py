@@ -1,0 +1,284 @@
+"""What ``import segue`` offers: train a model, load one, score it, let it predict; verbs call the same functions."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack
+
+from segue.protocol import Mode
+from segue.scores import Scores
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from segue.engine.settings import Experiment
+    from segue.evaluation.model import Model, TrainedModel
+    from segue.evaluation.prediction_files import Outcome
+    from segue.evaluation.scoring import Compared, Labelled
+
+
+AnyModel = TypeVar("AnyModel", bound="Model")
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """What a training left behind.
+
+    Attributes:
+        folder: The run folder.
+        settings: All of its settings.
+        record: What ``scores.json`` holds: the target's scores, the source's beside them, those of further networks;
+            None without labelled pictures.
+    """
+
+    folder: Path
+    settings: "Experiment"
+    record: dict[str, Any] | None
+
+    @property
+    def scores(self) -> Scores | None:
+        """Those on the target's labelled pictures; None if there are none."""
+        return None if self.record is None else Scores.from_json(self.record, self.folder / "scores.json")
+
+    @property
+    def model(self) -> "TrainedModel":
+        """The trained model, read from the folder."""
+        return load(self.folder)
+
+    @property
+    def report(self) -> Path:
+        """The HTML page about the run."""
+        return self.folder / "report.html"
+
+    @property
+    def fusion_report(self) -> Path | None:
+        """The page about fused labels, of a run that fused its members."""
+        page = self.folder / "fused" / "report.html"
+        return page if page.is_file() else None
+
+
+def load(
+    path: Path | str,
+    device: str | None = None,
+    *,
+    teacher: bool = False,
+    statistics: Literal["trained", "target"] | None = None,
+    mode: Mode | None = None,
+    flip: bool | None = None,
+    scales: tuple[float, ...] | None = None,
+) -> "TrainedModel":
+    """The model of a run folder or of a model folder, ready to predict as its card says.
+
+    Args:
+        path: Either of them.
+        device: "cpu", "cuda", "cuda:1", "mps"; None for the first GPU, or else the processor.
+        teacher: Take the run's teacher instead of its student.
+        statistics: Batch statistics as training left them, or estimated on the target's training pictures; None for
+            those saved, of a teacher those with which its run would score it.
+        mode: How to predict pictures that are larger than training crops, if not as the card says.
+        flip: Whether to average with the mirror image's prediction, if not as the card says.
+        scales: Factors on a picture's sides to average over, if not as the card says.
+
+    Raises:
+        FileNotFoundError: If there is no model.
+        ValueError: If it is damaged, or something that is asked for is not there.
+    """
+    from segue.evaluation.model import TrainedModel
+
+    given = {"mode": mode, "flip": flip, "scales": scales}
+    changes = {name: value for name, value in given.items() if value is not None}
+    if not teacher and statistics is None:
+        return TrainedModel.load(Path(path), device, **changes)
+    # The engine takes seconds to import; whoever wants no more than a model does without it.
+    from segue.engine.finished_run import load_teacher, take_statistics
+
+    model = (load_teacher if teacher else TrainedModel.load)(Path(path), device, **changes)
+    take_statistics(model, statistics)
+    return model
+
+
+def evaluate(
+    model: "TrainedModel | Path | str",
+    data: "Labelled | Path | str | None" = None,
+    *,
+    split: str | None = None,
+    label_classes: Path | None = None,
+    class_map: Mapping[str, str] | None = None,
+    watch: "Callable[[Compared], None] | None" = None,
+) -> Scores:
+    """Score a model on labelled pictures.
+
+    Args:
+        model: From :func:`load`, or the folder of one.
+        data: A folder with ``images/`` and ``labels/``, or a data set in the model's classes; None for the labelled
+            target pictures of the model's own run.
+        split: Which part of the folder: test, val, ...
+        label_classes: The class list file of a folder that has none of its own.
+        class_map: From the labels' class names to the model's or "ignore".
+        watch: Called with every picture that was predicted.
+
+    Raises:
+        ValueError: If there are no labelled pictures, or they do not fit the model.
+        OSError: If a file cannot be read.
+    """
+    from segue.engine.finished_run import labelled_pictures, settings_of
+    from segue.evaluation import scoring
+
+    model = _loaded(model)
+    if data is None or isinstance(data, Path | str):
+        folder = None if data is None else Path(data)
+        data = labelled_pictures(model, folder, split=split, label_classes=label_classes, class_map=class_map)
+    scores, settings = scoring.evaluate(model, data, watch=watch), settings_of(model)
+    return scores if settings is None else scores.over(settings.evaluation.classes, settings.evaluation.also)
+
+
+def predict(
+    model: "Model | Path | str",
+    pictures: Mapping[str, Path] | Path | str,
+    out: Path | str,
+    *,
+    progress: Callable[[str], None] | None = None,
+) -> "Outcome":
+    """Predict pictures of any sizes and write classes, colours, overlay and confidence of each, as PNGs.
+
+    Args:
+        model: From :func:`load`, or the folder of one.
+        pictures: A folder, one picture, or files by name.
+        out: Where ``index/``, ``colour/``, ``overlay/`` and ``confidence/`` go.
+        progress: Called with the name of every picture that is done with.
+
+    Returns:
+        How many were predicted, and what was wrong with the others.
+
+    Raises:
+        ValueError: If there is no picture.
+        OSError: If a file cannot be written.
+    """
+    from segue.data.folder_files import find_pictures
+    from segue.evaluation.prediction_files import write_predictions
+
+    if not isinstance(pictures, Mapping):
+        pictures = find_pictures(Path(pictures), Path(out))
+    return write_predictions(_loaded(model), pictures, Path(out), progress=progress)
+
+
+class Wishes(TypedDict, total=False):
+    """What a run is to have different from its recipe and pair; what is None is left as it is.
+
+    Attributes:
+        source: Folder with ``images`` and ``labels``, in place of a pair.
+        target: Folder of pictures, in place of a pair; labels are never read.
+        classes: YAML or JSON list of the classes to train, for two folders.
+        evaluation: Labelled target pictures to score on, for two folders.
+        config: A YAML file of settings.
+        steps: Optimiser updates.
+        seed: Of everything random.
+        settings: Any settings by name, dotted ("optim.lr") or nested; later beats earlier, and these come last.
+    """
+
+    source: Path | None
+    target: Path | None
+    classes: Path | None
+    evaluation: Path | None
+    config: Path | None
+    steps: int | None
+    seed: int | None
+    settings: Mapping[str, Any] | None
+
+
+def configure(recipe: str, pair: str | None = None, **wishes: Unpack[Wishes]) -> "Experiment":
+    """The whole settings of a run, see :func:`train`.
+
+    Raises:
+        ValueError: If something is unknown, out of its range or missing.
+        OSError: If a file is missing.
+    """
+    from segue.recipes import pairs
+    from segue.recipes.catalogue import experiment
+    from segue.trees import nested, read_yaml
+
+    source, target, classes, evaluation = (
+        wishes.get(name) for name in ("source", "target", "classes", "evaluation")
+    )
+    if pair is None and (source is None or target is None):
+        raise ValueError(
+            "say which domains: --pair NAME, --pair FILE.yaml, or --source DIR --target DIR --classes FILE"
+        )
+    if pair is not None and (source or target or classes or evaluation):
+        raise ValueError("--pair and --source/--target/--classes/--evaluation exclude each other")
+    domains = (
+        pairs.pair(pair)
+        if pair
+        else pairs.from_folders(source, target, classes=classes, evaluation=evaluation)
+    )
+    config = wishes.get("config")
+    flags = {"steps": wishes.get("steps"), "seed": wishes.get("seed")}
+    flags = {name: value for name, value in flags.items() if value is not None}
+    own = nested(wishes.get("settings") or {})
+    return experiment(recipe, domains, read_yaml(config) if config else {}, flags, own)
+
+
+def train(
+    recipe: "str | Experiment",
+    pair: str | None = None,
+    *,
+    out: Path | str | None = None,
+    baseline: Path | None = None,
+    cpu: bool = False,
+    quiet: bool = False,
+    **wishes: Unpack[Wishes],
+) -> TrainedRun:
+    """Train a recipe on a pair of domains, score the model and write a report; an interrupted run goes on.
+
+    Args:
+        recipe: A name that ``segue recipes`` lists; or the whole settings, without anything of pair and wishes.
+        pair: A built-in pair or a YAML file; None for two folders, ``source`` and ``target``.
+        out: The run folder; ``runs/RECIPE`` by default.
+        baseline: A run folder to compare with in the report.
+        cpu: Stay on the processor.
+        quiet: Print nothing.
+        wishes: See :class:`Wishes`.
+
+    Raises:
+        ValueError: If settings, data, weights or a checkpoint are wrong, or the folder holds another experiment.
+        OSError: If a file is missing or cannot be written.
+    """
+    from rich.console import Console
+
+    from segue.engine import stages
+    from segue.memory import keep_memory
+    from segue.ranks import is_first_rank
+
+    keep_memory()
+    experiment = configure(recipe, pair, **wishes) if isinstance(recipe, str) else recipe
+    folder = Path("runs", experiment.recipe) if out is None else Path(out)
+    if baseline is not None and not (baseline / "experiment.yaml").is_file():
+        raise ValueError(f"--baseline {baseline}: not a run folder; give one that `segue train` wrote")
+    record = stages.train(experiment, folder, console=Console(quiet=quiet), cpu=cpu)
+    run = TrainedRun(folder, experiment, record)
+    if is_first_rank():
+        _write_reports(run, baseline)
+    return run
+
+
+def _write_reports(run: TrainedRun, baseline: Path | None) -> None:
+    from segue.report.fusion_page import write_fusion_report
+    from segue.report.page import write_report
+
+    settings, runs = run.settings, [run.folder] if baseline is None else [baseline, run.folder]
+    write_report(run.report, runs, title=f"{settings.recipe} on {settings.data.pair}")
+    if (run.folder / "fused" / "fusion.json").is_file():
+        write_fusion_report(run.folder / "fused", pictures=_target_pictures(settings))
+
+
+def _target_pictures(settings: "Experiment") -> "Callable[[str], np.ndarray]":
+    """The target's pictures by name, as RGB bytes (H,W,3)."""
+    from segue.engine.domains import open_domain
+
+    target = open_domain(settings.data, settings.data.target, labelled=False)
+    places = {target.name(index): index for index in range(len(target))}
+    return lambda name: target.image(places[name]).permute(1, 2, 0).contiguous().numpy()
+
+
+def _loaded(model: "AnyModel | Path | str") -> "AnyModel | TrainedModel":
+    return load(model) if isinstance(model, Path | str) else model

@@ -1,0 +1,40 @@
+"""Arguments and options that several verbs share."""
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+from segue.protocol import Mode
+
+ModelPath: TypeAlias = Annotated[
+    Path, typer.Argument(help="A run folder or a model folder.", metavar="MODEL")
+]
+Device: TypeAlias = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; a GPU if there is one.")]
+ModeChoice: TypeAlias = Annotated[
+    Mode | None,
+    typer.Option(help="In one pass, by windows of the training size, or by each picture's size (auto)."),
+]
+Flip: TypeAlias = Annotated[
+    bool | None, typer.Option("--flip/--no-flip", help="Average with the mirror image's prediction.")
+]
+Scales: TypeAlias = Annotated[
+    str | None, typer.Option(help="Average predictions at several scales: 0.75,1,1.25.")
+]
+ClassMap: TypeAlias = Annotated[
+    Path | None, typer.Option("--map", help="YAML: class of the labels -> class of the model, or ignore.")
+]
+
+
+def parse_scales(text: str | None) -> tuple[float, ...] | None:
+    """``"0.75,1,1.25"`` as numbers; None for None.
+
+    Raises:
+        ValueError: If one of them is not a number.
+    """
+    try:
+        return None if text is None else tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(
+            f"--scales {text!r}: write factors with commas in between, as in 0.75,1,1.25"
+        ) from None

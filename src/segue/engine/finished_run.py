@@ -1,0 +1,190 @@
+"""What a model's run folder knows beyond the card: settings, the pair's pictures, and what checkpoints still hold."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from segue.data.dataset import Dataset
+from segue.engine import checkpoint
+from segue.engine.domains import open_domain
+from segue.engine.experiment import load
+from segue.engine.settings import DataSettings, DomainSettings, Experiment
+from segue.evaluation.model import TrainedModel, locate
+from segue.evaluation.reestimation import reestimate
+from segue.methods.teacher import NAMES_IN_METHOD
+from segue.models.batch_norms import AS_TRAINED, DOMAIN_SPECIFIC, KEPT, batch_norms
+from segue.models.tensor_files import read_state
+from segue.models.weights import MODEL_FILE
+
+Role = Literal["target", "source", "evaluation"]
+"""What a run's pair has pictures for."""
+
+
+def settings_of(model: TrainedModel) -> Experiment | None:
+    """The settings of the run that a model belongs to; None for a model folder by itself."""
+    return None if model.run is None else load(model.run / "experiment.yaml")
+
+
+def load_teacher(path: Path, device: torch.device | str | None = None, **changes: Any) -> TrainedModel:
+    """The teacher of a run: the model that it left behind, or else what the newest checkpoint holds.
+
+    Args:
+        path: As for :meth:`TrainedModel.load`, as are the others.
+
+    Raises:
+        FileNotFoundError: If there is no model.
+        ValueError: If there is no teacher of the student's kind.
+    """
+    run = locate(path)[1]
+    own = None if run is None else run / "teacher"
+    is_kept = own is not None and (own / MODEL_FILE).is_file()
+    model = TrainedModel.load(own if own is not None and is_kept else path, device, **changes)
+    model.role = "teacher"
+    if is_kept:
+        return model
+    step, state = _newest_state(run or path)
+    if step is None:
+        raise ValueError(
+            f"--teacher: {run or path} has no checkpoint, and only a run's checkpoint holds its teacher"
+        )
+    weights = {
+        name.removeprefix(NAMES_IN_METHOD): value
+        for name, value in state.items()
+        if name.startswith(NAMES_IN_METHOD)
+    }
+    if weights.keys() != model.network.state_dict().keys():
+        raise ValueError(f"--teacher: the method of {run or path} has no teacher of the student's kind")
+    model.network.load_state_dict(weights)
+    model.batch_statistics = model.batch_statistics and AS_TRAINED
+    return model
+
+
+def take_statistics(model: TrainedModel, wanted: Literal["trained", "target"] | None) -> None:
+    """Give a model the batch statistics that are wanted, if it has others; weights stay as they are.
+
+    Args:
+        model: Its network is changed in place.
+        wanted: "trained": those that training left; "target": those of the target's training pictures; None for
+            those saved, of a teacher those with which its run would score it.
+
+    Raises:
+        ValueError: If it belongs to no run, or the run keeps no checkpoint of these weights.
+    """
+    experiment = settings_of(model)
+    if wanted is None and model.role == "teacher" and experiment is not None:
+        wanted = "target" if experiment.network.statistics == "target" else None
+    are_as_trained = model.batch_statistics in (AS_TRAINED, DOMAIN_SPECIFIC)
+    if wanted is None or model.batch_statistics is None or are_as_trained == (wanted == "trained"):
+        return
+    if wanted == "trained":
+        _restore_statistics(model)
+    elif experiment is None:
+        raise ValueError(
+            "--statistics target: a model without a run comes with no target pictures: name its run folder"
+        )
+    else:
+        reestimate(model, open_domain(experiment.data, experiment.data.target, labelled=False))
+
+
+def run_pictures(model: TrainedModel, role: Role) -> tuple[Dataset, tuple[int, int] | None]:
+    """Pictures of the pair that a model was trained on, and the box that they are fitted into.
+
+    Args:
+        model: Of a run.
+        role: "target": without labels; "source": labelled, those to score on if there are any; "evaluation": the
+            labelled ones of the target.
+
+    Raises:
+        ValueError: If the model belongs to no run, or its pair has no such pictures.
+    """
+    experiment = settings_of(model)
+    if experiment is None:
+        raise ValueError("a model without a run comes with no pictures: name a folder with --data DIR")
+    data = experiment.data
+    domain = {
+        "target": data.target,
+        "source": data.source_evaluation or data.source,
+        "evaluation": data.evaluation,
+    }[role]
+    if domain is None:
+        raise ValueError("the run's pair has no labelled target pictures: name some with --data DIR")
+    pictures = open_domain(data, domain, labelled=role != "target")
+    pictures.check()
+    return pictures, domain.resize
+
+
+def labelled_pictures(
+    model: TrainedModel,
+    folder: Path | None = None,
+    *,
+    split: str | None = None,
+    label_classes: Path | None = None,
+    class_map: Mapping[str, str] | None = None,
+) -> Dataset:
+    """Labelled pictures in the model's classes, read as the model's own run reads them if it knows the folder.
+
+    Args:
+        model: Whose classes.
+        folder: With ``images`` and ``labels``, or a published data set of the run's pair; None for the pair's labelled
+            target pictures.
+        split: Which part of it.
+        label_classes: A class list file of the label values, for a folder without one; None for what the run says.
+        class_map: From own class names to the model's or "ignore"; None for what the run says.
+
+    Raises:
+        ValueError: If a class has no counterpart, the folder's own list says something else than the given one, or
+            there are no such pictures.
+    """
+    if folder is None:
+        if split or label_classes or class_map:
+            raise ValueError(
+                "--split, --classes and --map describe a folder of labelled pictures: name it with --data"
+            )
+        return run_pictures(model, "evaluation")[0]
+    experiment, own = settings_of(model), DomainSettings(root=folder.absolute())
+    if experiment is None:
+        data = DataSettings(classes=list(model.classes.names), source=own, target=own)
+    else:
+        data = experiment.data
+        own = _known_domain(data, folder) or own
+    given = {
+        "label_classes": None if label_classes is None else label_classes.absolute(),
+        "class_map": class_map,
+    }
+    changes = {name: value for name, value in given.items() if value is not None}
+    # Who names a folder means all of it, not the pictures of it that the run took.
+    domain = own.model_copy(update={"split": split, "include": [], "exclude": [], **changes})
+    pictures = open_domain(data, domain, labelled=True, map_place="the file of --map")
+    pictures.check()
+    return pictures
+
+
+def _known_domain(data: DataSettings, folder: Path) -> DomainSettings | None:
+    place = folder.expanduser().resolve()
+    domains = (data.evaluation, data.target, data.source_evaluation, data.source)
+    return next((d for d in domains if d and d.root and (data.root / d.root).resolve() == place), None)
+
+
+def _newest_state(run: Path | None) -> tuple[int | None, dict[str, Tensor]]:
+    """The step and the tensors of the newest checkpoint; no step if there is none."""
+    newest = [] if run is None else checkpoint.list_checkpoints(run / "checkpoints")[-1:]
+    return (int(newest[0].name), read_state(newest[0] / checkpoint.METHOD_FILE)) if newest else (None, {})
+
+
+def _restore_statistics(model: TrainedModel) -> None:
+    """Take them from the checkpoint of the last step, which is written before they are estimated again."""
+    step, state = _newest_state(model.run)
+    if step != model.card.step:
+        raise ValueError(
+            "--statistics trained: this model's were estimated again, and only the run's last checkpoint still holds"
+            f" them as trained, which is not there (step {model.card.step} of {model.run or 'no run'})"
+        )
+    prefix = NAMES_IN_METHOD if model.role == "teacher" else "student."
+    names = {norm: name for name, norm in model.network.named_modules()}
+    for norm in batch_norms(model.network):
+        for kept in KEPT:
+            getattr(norm, kept).copy_(state[f"{prefix}{names[norm]}.{kept}"])
+    model.batch_statistics = AS_TRAINED

@@ -1,0 +1,63 @@
+"""Scores of a finished run: its network on labelled pictures, with the protocol beside every number."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+
+from segue.data.dataset import Dataset
+from segue.engine.domains import open_domain
+from segue.engine.model_card import card_of, prediction_protocol
+from segue.engine.settings import Experiment
+from segue.evaluation.kept_pictures import PictureKeeper
+from segue.evaluation.model import TrainedModel
+from segue.evaluation.scoring import evaluate
+from segue.files import write_text
+from segue.methods.method import Method
+from segue.models.weights import Card
+
+
+def score_run(
+    experiment: Experiment, folder: Path, method: Method, card: Card, *, accelerator: Accelerator
+) -> dict[str, Any] | None:
+    """Score what training made on the pair's labelled pictures, and write ``scores.json``.
+
+    Args:
+        experiment: The run's settings.
+        folder: The run folder; pictures for the report go there too.
+        method: After training.
+        card: The student's.
+        accelerator: Device and processes; each picture is predicted by one of them.
+
+    Returns:
+        The target's scores, with the source's under ``source_evaluation`` if there are any, and those of every other
+        network that the method leaves behind under its folder's name; None without labelled target pictures.
+    """
+    data, device, role = experiment.data, accelerator.device, experiment.evaluation.network
+    network = method.scored(role)
+    if data.evaluation is None:
+        return None
+    dataset = open_domain(data, data.evaluation, labelled=True)
+    keeper = PictureKeeper(folder, classes=card.class_list, count=experiment.evaluation.pictures)
+
+    def score(model: TrainedModel, pictures: Dataset, watch: PictureKeeper | None = None) -> dict[str, Any]:
+        scores = evaluate(model, pictures, watch=watch)
+        return scores.over(experiment.evaluation.classes, experiment.evaluation.also).to_json()
+
+    scores = score(TrainedModel(network, card, device, role=role), dataset, keeper)
+    if data.source_evaluation is not None:
+        source = open_domain(data, data.source_evaluation, labelled=True)
+        protocol = prediction_protocol(experiment, data.source_evaluation)
+        with method.statistics_of("source"):
+            model = TrainedModel(network, card, device, protocol=protocol, role=role)
+            scores["source_evaluation"] = score(model, source)
+    for name, trained in method.trained().items():
+        if name != "model":
+            model = TrainedModel(trained.network, card_of(trained, card), device, role=trained.called)
+            scores[name] = score(model, dataset)
+    keeper.write()
+    if accelerator.is_main_process:
+        write_text(folder / "scores.json", json.dumps(scores, indent=2) + "\n")
+    accelerator.wait_for_everyone()
+    return scores

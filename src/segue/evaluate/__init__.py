@@ -1,1 +1,0 @@
-"""Predictors, metrics, and a predictor run over a data set."""

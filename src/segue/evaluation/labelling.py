@@ -1,0 +1,223 @@
+"""Offline labels: a predictor over a folder of pictures, by a rule, one PNG each, resumable and shareable.
+
+A folder of labels holds ``index/NAME.png`` (class ids, 255 where nothing is said), ``confidence/NAME.png`` (the
+probability of the predicted class, 255 is 1), with ``soft`` also ``soft/NAME.npz`` (all probabilities as bytes, at a
+quarter of the size; soft labels in full size), ``classes.json``, ``made.json`` (how), and, once every picture is
+labelled, ``statistics.json``.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
+
+from segue.classes import ClassList
+from segue.data.picture import read_label
+from segue.evaluation.model import Model
+from segue.evaluation.prediction_files import index_file, write_class_list, write_pictures
+from segue.evaluation.read_ahead import read_ahead
+from segue.evaluation.soft_labels import packed
+from segue.files import write_bytes, write_text
+from segue.ops.balance import balanced_label, regularised_soft_label
+from segue.ops.draw import grey
+from segue.types import IGNORE
+
+Rule: TypeAlias = Callable[[Tensor], "Labels"]
+"""From probabilities (K,H,W)."""
+
+Handle = TypeVar("Handle")
+"""What a picture is read by: a file, or its number in a data set."""
+
+
+class Labels(NamedTuple):
+    """What is said of a picture.
+
+    Attributes:
+        hard: Class ids, IGNORE where nothing is said.
+        soft: Probabilities that are to be learnt in their place; None for the ids.
+    """
+
+    hard: UInt8[Tensor, "h w"]
+    soft: Float[Tensor, "k h w"] | None = None
+
+
+def most_probable(threshold: float = 0.0) -> Rule:
+    """The class of highest probability, IGNORE where that is below a threshold."""
+
+    def rule(probability: Tensor) -> Labels:
+        sure, label = probability.max(0)
+        return Labels(label.to(torch.uint8).masked_fill(sure < threshold, IGNORE))
+
+    return rule
+
+
+def class_balanced(thresholds: Float[Tensor, " k"], *, alpha: float | None = None) -> Rule:
+    """CBST's rule, see :func:`segue.ops.balance.balanced_label`.
+
+    Args:
+        thresholds: Of each class.
+        alpha: For soft labels, see :func:`segue.ops.balance.regularised_soft_label`; None for hard ones.
+    """
+
+    def rule(probability: Tensor) -> Labels:
+        limits = thresholds.to(probability.device)
+        if alpha is None:
+            return Labels(balanced_label(probability[None], limits)[0])
+        soft, label = regularised_soft_label(probability[None], limits, alpha=alpha)
+        return Labels(label[0], soft[0])
+
+    return rule
+
+
+def label_pictures(
+    model: Model,
+    pictures: Mapping[str, Handle],
+    out: Path,
+    *,
+    rule: Rule,
+    read: Callable[[Handle], UInt8[Tensor, "3 h w"]],
+    soft: bool = False,
+    share: tuple[int, int] = (0, 1),
+    made: Mapping[str, Any] | None = None,
+    watch: Callable[[object], None] | None = None,
+) -> int:
+    """Label pictures that are not labelled yet.
+
+    Args:
+        model: Whoever predicts.
+        pictures: Files, or numbers, by name; slashes in a name become folders.
+        out: The folder of labels.
+        rule: From probabilities to labels; soft ones are stored beside the ids, in full size.
+        read: Opens one.
+        soft: Whether the probabilities are stored, small, where the rule makes no soft labels of them.
+        share: Which part of how many is to be labelled: one of several processes or machines.
+        made: See :func:`describe`.
+        watch: Called after every picture.
+
+    Returns:
+        How many pictures were labelled now.
+
+    Raises:
+        ValueError: If a picture cannot be read, or the folder holds labels of other classes or made otherwise.
+        OSError: If a file cannot be read or written; what was written stays.
+    """
+    describe(out, model.classes, made)
+    number, shares = share
+    # The index is written last: where it is, the rest is.
+    waiting = [name for name in list(pictures)[number::shares] if not index_file(out, name).is_file()]
+    for name, image in read_ahead(lambda name: read(pictures[name]), waiting):
+        probability = model.probabilities(image[None])[0]
+        label, sure = rule(probability), probability.amax(0)
+        if label.soft is not None:
+            write_bytes(out / "soft" / f"{name}.npz", packed(label.soft, shrink=1))
+        elif soft:
+            write_bytes(out / "soft" / f"{name}.npz", packed(probability))
+        write_pictures(out, name, {"confidence": grey(sure), "index": label.hard.cpu().numpy()})
+        if watch is not None:
+            watch(name)
+    if all(index_file(out, name).is_file() for name in pictures):
+        content = label_statistics(out, list(pictures), model.classes)
+        write_text(out / "statistics.json", json.dumps(content, indent=1) + "\n")
+    return len(waiting)
+
+
+def describe(out: Path, classes: ClassList, made: Mapping[str, Any] | None = None) -> None:
+    """Write ``classes.json`` and ``made.json``, or see that they say the same: labels of two kinds are never mixed.
+
+    Args:
+        out: The folder of labels.
+        classes: Its classes.
+        made: What decides what the labels are, as plain values; None if nobody else can write there.
+
+    Raises:
+        ValueError: If they say something else.
+    """
+    path = out / "classes.json"
+    if path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("classes") != list(classes.names):
+        raise ValueError(f"{out} holds labels of other classes: choose another --out")
+    if made is not None:
+        _same_making(out, made)
+        write_text(out / "made.json", json.dumps(made, indent=1) + "\n")
+    write_class_list(out, classes)
+
+
+def _same_making(out: Path, made: Mapping[str, Any]) -> None:
+    path = out / "made.json"
+    if not any((out / "index").rglob("*.png")):
+        return
+    if not path.is_file():
+        raise ValueError(f"{out} holds labels that somebody else made: choose another --out")
+    before: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    for name in made:
+        if before.get(name) != made[name]:
+            raise ValueError(
+                f"{out} holds labels made otherwise ({name} was {before.get(name)}, is {made[name]}): choose another"
+                " --out"
+            )
+
+
+def label_statistics(out: Path, names: Sequence[str], classes: ClassList) -> dict[str, Any]:
+    """What a folder of labels holds: pixels of each class, and how certain its model was of them.
+
+    Args:
+        out: The folder of labels.
+        names: Of its pictures.
+        classes: Its classes.
+
+    Returns:
+        By class the labelled pixels, and the mean confidence, None for a class without any; pixels without a label.
+    """
+    pixels = np.zeros(256, dtype=np.int64)
+    certainty = np.zeros(256)
+    for name in names:
+        label = read_label(index_file(out, name))
+        confidence = read_label(out / "confidence" / f"{name}.png")
+        pixels += np.bincount(label.ravel(), minlength=256)
+        certainty += np.bincount(label.ravel(), weights=confidence.ravel() / 255, minlength=256)
+    shown = {
+        name: {
+            "pixels": int(pixels[place]),
+            "certainty": float(certainty[place] / pixels[place]) if pixels[place] else None,
+        }
+        for place, name in enumerate(classes.names)
+    }
+    return {"pictures": len(names), "classes": shown, "unlabelled": int(pixels[IGNORE])}
+
+
+def confidences(
+    model: Model,
+    pictures: Mapping[str, Handle],
+    *,
+    read: Callable[[Handle], UInt8[Tensor, "3 h w"]],
+    every: int = 4,
+    watch: Callable[[object], None] | None = None,
+) -> tuple[list[Float[Tensor, " _"]], Int64[Tensor, " k"]]:
+    """What is predicted, over all pictures: how confidently, and how often.
+
+    Source: CBST and CRST, whose code takes every fourth pixel of a class, row by row, for the confidence.
+
+    Args:
+        model: Whoever predicts.
+        pictures: Files, or numbers, by name.
+        read: Opens one.
+        every: Pixels from one that counts to the next.
+        watch: Called after every picture.
+
+    Returns:
+        By class the confidence of every n-th pixel that is predicted as it, and the number of all these pixels.
+    """
+    sure_of: list[list[Tensor]] = [[] for _ in model.classes.names]
+    pixels = torch.zeros(len(sure_of), dtype=torch.int64)
+    for name, image in read_ahead(lambda name: read(pictures[name]), pictures):
+        sure, label = (part.flatten().cpu() for part in model.probabilities(image[None])[0].max(0))
+        pixels += torch.bincount(label, minlength=len(sure_of))
+        for place, values in enumerate(sure_of):
+            values.append(sure[label == place][::every])
+        if watch is not None:
+            watch(name)
+    return [torch.cat(values) if values else torch.zeros(0) for values in sure_of], pixels

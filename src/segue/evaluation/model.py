@@ -1,0 +1,240 @@
+"""Whatever predicts the classes of pictures: a trained model with its card and its way of predicting, or any other."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor, nn
+
+from segue.classes import ClassList
+from segue.data.folder_files import find_pictures
+from segue.data.picture import as_image, read_image
+from segue.evaluation.predictors import Predictor, predictor_of
+from segue.evaluation.read_ahead import read_ahead
+from segue.models.batch_norms import batch_norms
+from segue.models.segmenter import Segmenter
+from segue.models.weights import MODEL_FILE, Card, load_model
+from segue.ops.draw import Picture, colourise, overlay
+from segue.protocol import PredictionProtocol
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of a picture.
+
+    Attributes:
+        picture: RGB, upright.
+        index: The place of the most probable class in ``classes``.
+        confidence: Its probability.
+        classes: Their names and colours.
+        probabilities: Of every class (K,H,W), on the model's device; None unless asked for.
+    """
+
+    picture: Picture
+    index: UInt8[np.ndarray, "h w"]
+    confidence: Float[np.ndarray, "h w"]
+    classes: ClassList
+    probabilities: Float[Tensor, "k h w"] | None = None
+
+    @property
+    def colours(self) -> Picture:
+        """The classes as their colours."""
+        return colourise(torch.from_numpy(self.index), self.classes.colours)
+
+    @property
+    def overlay(self) -> Picture:
+        """The colours over the picture."""
+        return overlay(self.picture, self.colours)
+
+
+@dataclass(eq=False)
+class Model:
+    """Anything that predicts.
+
+    Attributes:
+        predictor: Probabilities of the classes.
+        classes: In training order.
+        mean: Grey levels that normalisation subtracts from red, green and blue.
+        std: Grey levels that normalisation divides by.
+        device: Where it predicts.
+    """
+
+    predictor: Predictor
+    classes: ClassList
+    mean: Sequence[float]
+    std: Sequence[float]
+    device: torch.device
+
+    def normalised(self, images: UInt8[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
+        """Pictures as its network takes them, on its device."""
+        mean, std = (
+            torch.tensor(levels, dtype=torch.float32, device=self.device) for levels in (self.mean, self.std)
+        )
+        return images.to(self.device).float().sub_(mean.view(3, 1, 1)).div_(std.view(3, 1, 1))
+
+    def probabilities(self, images: UInt8[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
+        """The probability of every class at every pixel, on the model's device.
+
+        Args:
+            images: RGB, 0 to 255, on any device.
+
+        Raises:
+            ValueError: If these are not as many classes as it is said to have.
+        """
+        probability = self.predictor(self.normalised(images))
+        if probability.shape[1] != len(self.classes):
+            raise ValueError(
+                f"the model predicts {probability.shape[1]} classes, but {len(self.classes)} are named"
+            )
+        return probability
+
+    def predict(
+        self, picture: Path | str | Image.Image | np.ndarray | Tensor, *, probabilities: bool = False
+    ) -> Prediction:
+        """The classes of one picture, at its size.
+
+        Args:
+            picture: A file, a Pillow image, bytes (H,W,3) in RGB, or a tensor of bytes (3,H,W).
+            probabilities: Whether the probabilities of all classes are wanted, too.
+
+        Raises:
+            ValueError: If it is no picture.
+            OSError: If the file cannot be read.
+        """
+        image = picture if isinstance(picture, Tensor) else as_image(picture)
+        probability = self.probabilities(image[None])[0]
+        highest = probability.max(dim=0)
+        return Prediction(
+            image.permute(1, 2, 0).cpu().numpy(),
+            highest.indices.to("cpu", torch.uint8).numpy(),
+            highest.values.cpu().numpy(),
+            self.classes,
+            probability if probabilities else None,
+        )
+
+    def predict_folder(
+        self, folder: Path | str, *, probabilities: bool = False
+    ) -> Iterator[tuple[str, Prediction]]:
+        """The classes of all pictures below a folder, one after the other; the next one is read meanwhile.
+
+        Yields:
+            The picture's name (its path below the folder, without extension), and what it shows.
+
+        Raises:
+            ValueError: If there is none, or, in its turn, one cannot be read.
+            FileNotFoundError: If there is no such folder.
+        """
+        pictures = find_pictures(Path(folder))
+        for name, image in read_ahead(lambda name: read_image(pictures[name]), pictures):
+            yield name, self.predict(image, probabilities=probabilities)
+
+    def described(self) -> Mapping[str, Any]:
+        """What belongs beside its scores: how it predicts, as plain values."""
+        return {}
+
+
+class TrainedModel(Model):
+    """A network with its card, which predicts as a protocol says.
+
+    Args:
+        network: Moved to the device.
+        card: What is known about it.
+        device: Where it is to predict.
+        protocol: How; None for the card's.
+        run: The folder of the run that it belongs to.
+        role: What scores call it.
+
+    Attributes:
+        batch_statistics: Whose its batch statistics are, as cards call it; None without batch norms.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        card: Card,
+        device: torch.device,
+        *,
+        protocol: PredictionProtocol | None = None,
+        run: Path | None = None,
+        role: str = "student",
+    ) -> None:
+        self.network = cast(Segmenter, network.to(device))
+        self.card = card
+        self.protocol = protocol or card.prediction
+        self.run = run
+        self.role = role
+        self.batch_statistics = card.batch_statistics if batch_norms(network) else None
+        predictor = predictor_of(self.network, self.protocol)
+        super().__init__(predictor, card.class_list, card.mean, card.std, device)
+
+    @classmethod
+    def load(cls, path: Path, device: torch.device | str | None = None, **changes: Any) -> "TrainedModel":
+        """The model of a run folder or of a model folder.
+
+        Args:
+            path: Either of them.
+            device: Where it is to predict, as for :func:`choose_device`.
+            changes: In what it is to predict otherwise than its card says.
+
+        Raises:
+            FileNotFoundError: If there is no model.
+            ValueError: If it is damaged, or a change is none or out of its range.
+        """
+        chosen = choose_device(device)
+        folder, run = locate(path)
+        network, card = load_model(folder)
+        protocol = replace(card.prediction, **changes)
+        if chosen.type != "cuda":
+            # Half precision is there to save a GPU's memory and time; on a processor it can be far slower.
+            protocol = replace(protocol, precision="float32")
+        return cls(network, card, chosen, protocol=protocol, run=run)
+
+    def described(self) -> Mapping[str, Any]:
+        """Network, batch statistics and protocol."""
+        return {
+            "network": self.role,
+            "batch_statistics": self.batch_statistics,
+            **self.protocol.to_json(),
+        }
+
+
+def locate(path: Path) -> tuple[Path, Path | None]:
+    """The model folder, and the run folder around it if there is one.
+
+    Raises:
+        FileNotFoundError: If there is no model.
+    """
+    if (path / MODEL_FILE).is_file():
+        run = path.resolve().parent if path.resolve().name in ("model", "teacher") else None
+        return path, run if run is not None and (run / "experiment.yaml").is_file() else None
+    is_run = (path / "experiment.yaml").is_file()
+    if (path / "model" / MODEL_FILE).is_file():
+        return path / "model", path if is_run else None
+    if is_run:
+        raise FileNotFoundError(f"{path}: this run has no model yet; let `segue train` finish it")
+    raise FileNotFoundError(f"{path}: neither a run folder nor a model folder: there is no {MODEL_FILE}")
+
+
+def choose_device(name: torch.device | str | None) -> torch.device:
+    """The device of that name; without one the first GPU, or else the processor.
+
+    Args:
+        name: "cpu", "cuda", "cuda:1", "mps".
+
+    Raises:
+        ValueError: If there is no such device.
+    """
+    if name is None:
+        if torch.cuda.is_available():
+            return torch.device("cuda", 0)
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        return torch.empty(1, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(f"device {name}: not usable here ({reason}); leave it out, or take cpu") from error

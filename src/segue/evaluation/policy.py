@@ -1,0 +1,100 @@
+"""Which member is believed for which class."""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import yaml
+
+from segue.classes import ClassList, nearest
+from segue.evaluation.members import Member
+from segue.ops.bytes import count_bytes
+from segue.ops.fusion import choose_members
+from segue.scores import Scores
+
+
+def from_file(path: Path, classes: ClassList, members: Sequence[str]) -> tuple[int, ...]:
+    """A policy from a YAML or JSON mapping of class to member; ``*`` stands for all other classes.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is something else, names an unknown class or member, or leaves a class out.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such policy file")
+    try:
+        content: object = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: a policy is a mapping of class to member, found {type(content).__name__}")
+    wanted = {str(name): str(member) for name, member in content.items()}
+    for name, member in wanted.items():
+        if name != "*" and name not in classes.names:
+            raise ValueError(f"{path}: unknown class {name!r}{nearest(name, classes.names)}")
+        if member not in members:
+            raise ValueError(
+                f"{path}: {name!r} believes {member!r}, which is no member{nearest(member, members)}"
+            )
+    rest = wanted.get("*")
+    lost = [name for name in classes.names if name not in wanted and rest is None]
+    if lost:
+        raise ValueError(
+            f"{path}: nobody is believed for {', '.join(lost)}; name a member, or add '*: MEMBER'"
+        )
+    return tuple(members.index(wanted.get(name, rest or "")) for name in classes.names)
+
+
+def at_random(classes: ClassList, members: Sequence[str], seed: int) -> tuple[int, ...]:
+    """A member drawn for every class."""
+    draw = random.Random(seed)
+    return tuple(draw.randrange(len(members)) for _ in classes.names)
+
+
+def by_truth(scores: Sequence[Scores], classes: ClassList) -> tuple[int, ...]:
+    """The member with the highest IoU of every class: an oracle.
+
+    Args:
+        scores: Of each member on labelled target pictures.
+        classes: The fused classes.
+    """
+    table = [[_or_nan(one.per_class_iou.get(name)) for name in classes.names] for one in scores]
+    return tuple(choose_members(torch.tensor(table, dtype=torch.float64)))
+
+
+def by_certainty(certainty: Sequence[Sequence[float | None]]) -> tuple[int, ...]:
+    """The member whose distilled student is most certain of each class.
+
+    Args:
+        certainty: Of each member's student for each class; None for a class that it never predicts.
+    """
+    table = [[_or_nan(value) for value in row] for row in certainty]
+    return tuple(choose_members(torch.tensor(table, dtype=torch.float64)))
+
+
+def precedence(names: Sequence[str], classes: ClassList) -> tuple[int, ...]:
+    """Classes by precedence: those named first, then the rest in their own order.
+
+    Raises:
+        ValueError: If a name is no class.
+    """
+    first = [classes.index(name.strip()) for name in names]
+    return (*first, *(place for place in range(len(classes)) if place not in first))
+
+
+def rarest_first(members: Sequence[Member], classes: ClassList, pictures: Sequence[str]) -> tuple[int, ...]:
+    """Classes by precedence: those first that all members together name least.
+
+    Source: ensemble distillation's pre-release resolves conflicts by such a list. A member that is wrongly believed
+    for a large class then takes no pixel from the small ones.
+    """
+    named = torch.zeros(256, dtype=torch.int64)
+    for name in pictures:
+        for member in members:
+            named += count_bytes(member.label(name))
+    return tuple(named[: len(classes)].sort(stable=True).indices.tolist())
+
+
+def _or_nan(value: float | None) -> float:
+    return float("nan") if value is None else value

@@ -1,0 +1,307 @@
+"""Predictors: functions from images to class probabilities, built from a network and from one another."""
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeAlias
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from segue.ops.resize import fitted, resize
+from segue.ops.windows import assemble, cut, taper, window_grid
+from segue.protocol import Blend, PredictionProtocol
+
+Predictor: TypeAlias = Callable[[Float[Tensor, "b 3 h w"]], Float[Tensor, "b k h w"]]
+"""Normalised images to the probability of every class at every pixel, in float32 and at the images' size."""
+
+WHOLE_UP_TO = 2
+"""How many training windows high or wide a picture may be to be predicted whole with "auto".
+
+DAFormer's protocol predicts pictures twice as wide as its crops whole; and four crops without gradients fit
+into memory wherever one fitted with them.
+"""
+
+SMALLEST = 32
+"""The smallest side that every encoder can take: its coarsest map has one cell for 32 pixels."""
+
+
+def predictor_of(model: nn.Module, protocol: PredictionProtocol) -> Predictor:
+    """The predictor that follows a protocol with a network, which is given as for :func:`whole`."""
+    predictor = padded(_pass(model, protocol), least=SMALLEST)
+    if protocol.scales != (1.0,):
+        predictor = scaled(predictor, protocol.scales)
+    if protocol.flip:
+        predictor = flipped(predictor)
+    box = protocol.resize
+    return predictor if box is None else resized(predictor, lambda size: fitted(size, box))
+
+
+def _pass(model: nn.Module, protocol: PredictionProtocol) -> Predictor:
+    dtype = None if protocol.precision == "float32" else getattr(torch, protocol.precision)
+    in_one = whole(model, dtype=dtype)
+    by_windows = sliding(
+        model, window=protocol.window, stride=protocol.stride, blend=protocol.blend, dtype=dtype
+    )
+    match protocol.mode:
+        case "whole":
+            return in_one
+        case "sliding":
+            return by_windows
+        case "auto":
+            height, width = protocol.window
+            return fitting(in_one, by_windows, largest=(height * WHOLE_UP_TO, width * WHOLE_UP_TO))
+
+
+def whole(model: nn.Module, *, dtype: torch.dtype | None = None) -> Predictor:
+    """Predict images as they are, in one pass.
+
+    Args:
+        model: Images to an ``Output``; put into evaluation mode for each prediction, then back as it was.
+        dtype: The network's precision under autocast; None for float32.
+
+    Returns:
+        A predictor.
+    """
+
+    def predict(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
+        with evaluating(model):
+            return _logits(model, image, dtype).softmax(dim=1)
+
+    return predict
+
+
+def sliding(
+    model: nn.Module,
+    *,
+    window: tuple[int, int],
+    stride: tuple[int, int],
+    blend: Blend = "taper",
+    at_once: int = 1,
+    dtype: torch.dtype | None = None,
+) -> Predictor:
+    """Predict window by window; where windows overlap, logits are averaged before the softmax.
+
+    Memory grows with the window, not with the image. An image smaller than the window is one window.
+
+    Args:
+        model: As in :func:`whole`.
+        window: Height and width of a window.
+        stride: Rows and columns from one window to the next, at most the window's.
+        blend: "taper" counts a window less towards its border, so that no seam shows; "mean" is the plain
+            mean of mmsegmentation and HRDA.
+        at_once: Windows in one pass of the network.
+        dtype: As in :func:`whole`.
+
+    Returns:
+        A predictor.
+
+    Raises:
+        ValueError: If the stride is not between 1 and the window, or ``at_once`` is below 1.
+    """
+    if not all(1 <= step <= side for side, step in zip(window, stride, strict=True)) or at_once < 1:
+        raise ValueError(
+            f"windows {window} every {stride}, {at_once} at once: stride must be 1 to the window's side"
+        )
+
+    def predict(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
+        size = (image.shape[-2], image.shape[-1])
+        windows = window_grid(size, window, stride=stride)
+        weight = _blending(size, window, stride, image.device) if blend == "taper" else None
+
+        def pieces() -> Iterator[Float[Tensor, "b k h2 w2"]]:
+            for start in range(0, len(windows), at_once):
+                part = cut(image, windows[start : start + at_once])
+                yield from _logits(model, part.flatten(0, 1), dtype).unflatten(0, part.shape[:2])
+
+        with evaluating(model):
+            merged = assemble(pieces(), windows, size=size, weight=weight)
+            # In strips and in place: this is where large pictures end up, and a second one may not fit.
+            for strip in merged.split(256, dim=2):
+                strip.copy_(strip.softmax(dim=1))
+            return merged
+
+    return predict
+
+
+def flipped(predictor: Predictor) -> Predictor:
+    """The mean of the predictions on an image and on its mirror image."""
+
+    def predict(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
+        return (predictor(image) + predictor(image.flip(-1)).flip(-1)) / 2
+
+    return predict
+
+
+def scaled(predictor: Predictor, scales: Sequence[float]) -> Predictor:
+    """The mean of the predictions on an image at several scales.
+
+    Args:
+        predictor: Predicts each of them.
+        scales: Factors on both sides; 1 is the image itself.
+
+    Returns:
+        A predictor.
+
+    Raises:
+        ValueError: If there is no scale, or one is not above 0.
+    """
+    if not scales or min(scales) <= 0:
+        raise ValueError(f"scales {list(scales)}: give at least one, each above 0")
+    return averaged([_at_scale(predictor, scale) for scale in scales])
+
+
+def averaged(predictors: Sequence[Predictor]) -> Predictor:
+    """The mean of several predictors' probabilities: an ensemble.
+
+    Args:
+        predictors: At least one, of the same classes.
+
+    Returns:
+        A predictor.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if not predictors:
+        raise ValueError("no predictors: there is nothing to average")
+
+    def predict(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
+        total = predictors[0](image)
+        for predictor in predictors[1:]:
+            total = total + predictor(image)
+        return total / len(predictors)
+
+    return predict
+
+
+def resized(predictor: Predictor, size_of: Callable[[tuple[int, int]], tuple[int, int]]) -> Predictor:
+    """Predict images at another size and bring the probabilities back to theirs.
+
+    Args:
+        predictor: Predicts the resized images.
+        size_of: An image's height and width to those at which it is predicted.
+
+    Returns:
+        A predictor.
+    """
+
+    def predict(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
+        size = (image.shape[-2], image.shape[-1])
+        other = size_of(size)
+        if other == size:
+            return predictor(image)
+        # As data sets resize pictures for training: when shrinking, every old pixel counts.
+        image = F.interpolate(image, size=other, mode="bilinear", align_corners=False, antialias=True)
+        return resize(predictor(image), size)
+
+    return predict
+
+
+def weighed(predictor: Predictor, maps: Float[Tensor, "k rows columns"]) -> Predictor:
+    """Probabilities times maps of the classes, which are enlarged to the images: a spatial prior.
+
+    The products are no probabilities any more; they are compared with one another and with thresholds alone.
+
+    Args:
+        predictor: Predicts the probabilities.
+        maps: In [0, 1], see :func:`segue.ops.prior.spatial_prior`.
+
+    Returns:
+        A predictor.
+    """
+
+    def predict(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
+        size = (image.shape[-2], image.shape[-1])
+        return predictor(image) * resize(maps[None].to(image.device), size)
+
+    return predict
+
+
+def fitting(small: Predictor, large: Predictor, *, largest: tuple[int, int]) -> Predictor:
+    """One predictor for images up to a size, another one for images that are higher or wider.
+
+    Args:
+        small: For images of at most that size.
+        large: For all others.
+        largest: Height and width.
+
+    Returns:
+        A predictor.
+    """
+
+    def predict(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
+        fits = image.shape[-2] <= largest[0] and image.shape[-1] <= largest[1]
+        return small(image) if fits else large(image)
+
+    return predict
+
+
+def padded(predictor: Predictor, *, least: int) -> Predictor:
+    """Predict images with a side below ``least`` pixels, too small for most networks, on a larger canvas.
+
+    Args:
+        predictor: Predicts the canvas.
+        least: The canvas's smallest side; larger images are not touched.
+
+    Returns:
+        A predictor.
+    """
+
+    def predict(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
+        height, width = image.shape[-2:]
+        below, right = max(least - height, 0), max(least - width, 0)
+        if below or right:
+            image = F.pad(image, (0, right, 0, below), mode="replicate")
+        return predictor(image)[..., :height, :width]
+
+    return predict
+
+
+def classify(probability: Float[Tensor, "b k h w"], size: tuple[int, int]) -> UInt8[Tensor, "b h2 w2"]:
+    """The most probable class at every pixel of a given size; it is probabilities that are resized."""
+    # On a CPU, along a strided axis, a maximum with its place is several times faster than argmax.
+    return resize(probability, size).max(dim=1).indices.to(torch.uint8)
+
+
+@contextmanager
+def in_evaluation_mode(model: nn.Module) -> Generator[None]:
+    """Evaluation mode; afterwards every module is in the mode it was in."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        # One by one: a part that was frozen in evaluation mode must not wake up with the rest.
+        for module, mode in modes:
+            module.training = mode
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Generator[None]:
+    """Evaluation mode without gradients, for results that no gradient will ever pass."""
+    with in_evaluation_mode(model), torch.inference_mode():
+        yield
+
+
+def _logits(
+    model: nn.Module, image: Float[Tensor, "b 3 h w"], dtype: torch.dtype | None
+) -> Float[Tensor, "b k h w"]:
+    with torch.autocast(image.device.type, dtype=dtype, enabled=dtype is not None):
+        logits: Tensor = model(image).logits
+    return resize(logits.float(), (image.shape[-2], image.shape[-1]))
+
+
+def _blending(
+    size: tuple[int, int], window: tuple[int, int], stride: tuple[int, int], device: torch.device
+) -> Float[Tensor, "h w"]:
+    height, width = (min(side, whole) for side, whole in zip(window, size, strict=True))
+    return taper((height, width), (min(stride[0], height), min(stride[1], width)), device=device)
+
+
+def _at_scale(predictor: Predictor, scale: float) -> Predictor:
+    def size_of(size: tuple[int, int]) -> tuple[int, int]:
+        return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+    return resized(predictor, size_of)

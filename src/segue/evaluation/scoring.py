@@ -1,0 +1,124 @@
+"""A model on labelled pictures: scores, with the protocol they were measured by."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from segue.classes import ClassList
+from segue.evaluation.metrics import count, empty_confusion, scores, total
+from segue.evaluation.model import Model
+from segue.evaluation.predictors import classify
+from segue.evaluation.read_ahead import read_ahead
+from segue.ranks import of_all_ranks, own_share
+from segue.scores import Scores
+from segue.types import IGNORE
+
+
+class Labelled(Protocol):
+    """Labelled pictures by index; every data set is this."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+        ...
+
+    def name(self, index: int) -> str:
+        """What a picture is called."""
+        ...
+
+    def image(self, index: int) -> UInt8[Tensor, "3 h w"]:
+        """RGB, 0 to 255."""
+        ...
+
+    def label(self, index: int) -> UInt8[Tensor, "h w"]:
+        """Training ids, IGNORE where unlabelled."""
+        ...
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One evaluated picture.
+
+    Attributes:
+        index: Its place in the data set.
+        total: How many pictures the data set has.
+        name: What it is called there.
+        image: RGB, 0 to 255.
+        label: Training ids, IGNORE where unlabelled.
+        prediction: Training ids, of the label's size.
+    """
+
+    index: int
+    total: int
+    name: str
+    image: UInt8[Tensor, "3 h w"]
+    label: UInt8[Tensor, "h2 w2"]
+    prediction: UInt8[Tensor, "h2 w2"]
+
+
+def evaluate(
+    model: Model,
+    dataset: Labelled,
+    *,
+    absent_counts: bool = False,
+    watch: Callable[[Compared], None] | None = None,
+) -> Scores:
+    """Score a model on all pictures of a data set at the size of their labels.
+
+    With several processes each picture is predicted by one of them, and all return the same scores.
+
+    Args:
+        model: Of the classes that the pictures are labelled with.
+        dataset: Labelled pictures.
+        absent_counts: Whether a class that is predicted but nowhere labelled counts as 0 in the mean.
+        watch: Called with every picture that this process has predicted.
+
+    Returns:
+        The scores over all pixels of all pictures, not the mean over pictures.
+
+    Raises:
+        ValueError: If a label has a value outside the class list, or no pixel is labelled.
+    """
+    classes, device = model.classes, model.device
+    # Counting needs the device only where processes talk to one another through it.
+    counting = device if device.type == "cuda" else torch.device("cpu")
+    confusion = empty_confusion(len(classes)).to(counting)
+
+    def read(index: int) -> tuple[str, Tensor, Tensor]:
+        return dataset.name(index), dataset.image(index), dataset.label(index)
+
+    sizes: set[tuple[int, int]] = set()
+    for index, (name, image, label) in read_ahead(read, own_share(len(dataset))):
+        _check_label(label, classes, name)
+        size = (label.shape[-2], label.shape[-1])
+        sizes.add(size)
+        prediction = classify(model.probabilities(image[None]), size)[0]
+        count(confusion, prediction.to(counting), label=label.to(counting))
+        if watch is not None:
+            watch(Compared(index, len(dataset), name, image, label, prediction.cpu()))
+    measured = {
+        **model.described(),
+        "classes": list(classes.names),
+        "ignored_label": IGNORE,
+        "absent_classes": "zero if predicted" if absent_counts else "left out",
+        "scored_at": "label size",
+        "label_size": _only(set().union(*of_all_ranks(sizes))),
+        "pictures": len(dataset),
+    }
+    return scores(total(confusion), classes.names, absent_counts=absent_counts, protocol=measured)
+
+
+def _only(sizes: set[tuple[int, int]]) -> list[int] | str:
+    return list(next(iter(sizes))) if len(sizes) == 1 else "several"
+
+
+def _check_label(label: UInt8[Tensor, "h w"], classes: ClassList, name: str) -> None:
+    wrong = label[(label >= len(classes)) & (label != IGNORE)]
+    if wrong.numel():
+        raise ValueError(
+            f"label of {name}: value {int(wrong[0])}, but the classes are 0 to {len(classes) - 1} and"
+            f" {IGNORE} is ignored; give a class map, or mend the labels"
+        )

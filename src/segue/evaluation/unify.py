@@ -1,0 +1,42 @@
+"""Unifying members' outputs: of each only the winning class of every pixel counts."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from segue.classes import ClassList
+from segue.evaluation.labelling import describe
+from segue.evaluation.members import Member
+from segue.evaluation.prediction_files import index_file, write_pictures
+
+
+def unify(
+    member: Member,
+    pictures: Sequence[str],
+    out: Path,
+    classes: ClassList,
+    *,
+    made: Mapping[str, Any],
+    share: tuple[int, int] = (0, 1),
+) -> None:
+    """Write a member's label of every picture that has none yet.
+
+    Source: ensemble distillation, section 3.1.
+
+    Args:
+        member: Whose.
+        pictures: Their names.
+        out: The folder of labels.
+        classes: The fused classes.
+        made: See :func:`segue.evaluation.labelling.describe`.
+        share: Which part of how many is to be written: one of several processes.
+
+    Raises:
+        ValueError: If a prediction is missing or damaged, or the folder holds labels made otherwise.
+        OSError: If a file cannot be written; what was written stays.
+    """
+    describe(out, classes, made)
+    number, shares = share
+    for name in pictures[number::shares]:
+        if not index_file(out, name).is_file():
+            write_pictures(out, name, {"index": member.label(name).numpy()})

@@ -1,0 +1,77 @@
+"""How a model predicts pictures, as plain values: what settings ask for, a model's card holds, and scores name."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+Mode = Literal["auto", "whole", "sliding"]
+Blend = Literal["taper", "mean"]
+Precision = Literal["float32", "bfloat16", "float16"]
+
+
+@dataclass(frozen=True)
+class PredictionProtocol:
+    """How pictures are predicted.
+
+    Attributes:
+        window: Height and width of the pieces the network was trained on, and of sliding windows.
+        mode: "whole" in one pass, "sliding" by overlapping windows, "auto" by the picture's size.
+        overlap: Share of a window that the next one covers too, in [0, 1).
+        blend: How overlapping windows are averaged, see :func:`segue.evaluation.predictors.sliding`.
+        flip: Whether the mirror image is predicted too.
+        scales: Factors on the picture's sides at which it is predicted.
+        resize: The box (height, width) that pictures are fitted into for the network; None keeps their size.
+        precision: The network's, under autocast.
+
+    Raises:
+        ValueError: If a value is outside its range.
+    """
+
+    window: tuple[int, int]
+    mode: Mode = "auto"
+    overlap: float = 0.5
+    blend: Blend = "taper"
+    flip: bool = False
+    scales: tuple[float, ...] = (1.0,)
+    resize: tuple[int, int] | None = None
+    precision: Precision = "float32"
+
+    def __post_init__(self) -> None:
+        for name, known in (("mode", Mode), ("blend", Blend), ("precision", Precision)):
+            if getattr(self, name) not in get_args(known):
+                raise ValueError(f"{name} {getattr(self, name)!r}: choose {', '.join(get_args(known))}")
+        if min(self.window) < 1 or not 0 <= self.overlap < 1:
+            raise ValueError(
+                f"windows {self.window}, overlap {self.overlap}: sides from 1, overlap from 0 to below 1"
+            )
+        if not self.scales or min(self.scales) <= 0:
+            raise ValueError(f"scales {list(self.scales)}: give at least one, each above 0")
+        if self.resize is not None and min(self.resize) < 1:
+            raise ValueError(f"resize {self.resize}: height and width are at least 1")
+
+    @property
+    def stride(self) -> tuple[int, int]:
+        """Rows and columns from one sliding window to the next."""
+        rows, columns = (max(1, round(side * (1 - self.overlap))) for side in self.window)
+        return rows, columns
+
+    def to_json(self) -> dict[str, Any]:
+        """What belongs beside every score: plain values."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "PredictionProtocol":
+        """What :meth:`to_json` wrote; what an earlier version did not write has its default.
+
+        Raises:
+            ValueError: If a value is missing, unknown or outside its range.
+        """
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in content.items()
+        }
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(f"not a way to predict: {error}") from error
