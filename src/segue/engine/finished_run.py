@@ -39,11 +39,11 @@ def load_teacher(path: Path, device: torch.device | str | None = None, **changes
         ValueError: If there is no teacher of the student's kind.
     """
     run = locate(path)[1]
-    own = None if run is None else run / "teacher"
-    is_kept = own is not None and (own / MODEL_FILE).is_file()
-    model = TrainedModel.load(own if own is not None and is_kept else path, device, **changes)
+    left_behind = None if run is None else run / "teacher"
+    is_left = left_behind is not None and (left_behind / MODEL_FILE).is_file()
+    model = TrainedModel.load(left_behind if left_behind and is_left else path, device, **changes)
     model.role = "teacher"
-    if is_kept:
+    if is_left:
         return model
     step, state = _newest_state(run or path)
     if step is None:
