@@ -1,4 +1,4 @@
-"""How this project times things: when devices are done, ours and a peer's in turns, in one process, medians."""
+"""How this project times things: once the device is done, in turns within one process, reported as medians."""
 
 import statistics
 import time
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def now(device: torch.device | None = None) -> float:
-    """Seconds on a clock that only runs forward, read when a device is done with its work; None for the usual one."""
+    """Seconds on a monotonic clock, read once a device has finished its work; None for the usual device."""
     kind = device.type if device is not None else "cuda" if torch.cuda.is_available() else "cpu"
     if kind == "cuda":
         torch.cuda.synchronize(device)
@@ -21,22 +21,22 @@ def now(device: torch.device | None = None) -> float:
 
 
 def in_turns(runs: Mapping[str, Callable[[], T]], *, repeats: int, warm_up: int = 1) -> dict[str, list[T]]:
-    """Call several functions in turns, so that a change of the machine's mood meets all of them.
+    """Call several functions in turns, so that a machine that slows down slows all of them.
 
     Args:
-        runs: What to call, by name.
+        runs: The functions by name.
         repeats: Calls of each whose results are kept.
         warm_up: Calls of each before those.
 
     Returns:
-        What the calls returned, by name; the same place in two lists is the same turn.
+        The results by name; the same place in two lists is the same turn.
     """
-    found: dict[str, list[T]] = {name: [] for name in runs}
+    results: dict[str, list[T]] = {name: [] for name in runs}
     for turn in range(warm_up + repeats):
-        # Every other turn runs backwards: nobody always comes after the same neighbour.
+        # The order alternates, so that no function always runs after the same neighbour.
         for name in list(runs) if turn % 2 else reversed(list(runs)):
-            found[name].append(runs[name]())
-    return {name: values[warm_up:] for name, values in found.items()}
+            results[name].append(runs[name]())
+    return {name: values[warm_up:] for name, values in results.items()}
 
 
 def times_ms(
@@ -46,7 +46,7 @@ def times_ms(
     warm_up: int = 1,
     device: torch.device | None = None,
 ) -> dict[str, list[float]]:
-    """The time of every call in milliseconds, by name, of functions called in turns; see ``in_turns``."""
+    """The milliseconds of every call, by name, of functions called by ``in_turns``."""
     timed = {name: lambda run=run: _time_ms(run, device) for name, run in runs.items()}
     return in_turns(timed, repeats=repeats, warm_up=warm_up)
 
@@ -58,7 +58,7 @@ def median_ms(
     warm_up: int = 1,
     device: torch.device | None = None,
 ) -> dict[str, float]:
-    """The median time of a call in milliseconds, by name, of functions called in turns; see ``in_turns``."""
+    """The median milliseconds of a call, by name, of functions called by ``in_turns``."""
     times = times_ms(runs, repeats=repeats, warm_up=warm_up, device=device)
     return {name: statistics.median(values) for name, values in times.items()}
 

@@ -9,7 +9,7 @@ TELLING = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16")
 
 
 def describe() -> str:
-    """The processor, its cores that this process may use, and the instruction sets that matter, in one line."""
+    """One line: the processor, how many of its cores this process may use, and the instruction sets that matter."""
     lines = _cpu_info()
     name = lines.get("model name") or platform.processor() or platform.machine()
     flags = set((lines.get("flags") or lines.get("Features") or "").split())
@@ -19,7 +19,7 @@ def describe() -> str:
 
 
 def _cpu_info() -> dict[str, str]:
-    """What Linux says of the first core; elsewhere nothing."""
+    """What Linux says of the first core; empty on other systems."""
     try:
         first = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0]
     except OSError:

@@ -1,7 +1,7 @@
-"""Processes that work together: who is who, what they share, and statistics that must be equal on all of them.
+"""Processes that work together: their numbers, what they exchange, and statistics that must be equal on all of them.
 
-All of it is Accelerate's. It is imported where it is used, as much else here needs torch alone; a process that works
-alone pays for one look-up a call, creates no state and waits for nobody.
+Everything goes through Accelerate, which is imported only where it is used because most callers need torch alone. A
+process that works alone pays for one look-up per call, creates no state and waits for nobody.
 """
 
 import sys
@@ -19,33 +19,33 @@ T = TypeVar("T")
 
 
 def several() -> bool:
-    """Whether processes have met that work together; a launch alone is no meeting."""
+    """Whether several processes work together and have met; being launched together is not enough."""
     return _state() is not None
 
 
 def mean_over_ranks(value: Tensor) -> Tensor:
-    """The mean of a floating-point statistic over all processes; the value itself when there is one process."""
-    return _reduced(value, "mean") if several() else value
+    """The mean of a floating-point statistic over all processes; the value itself if there is only one."""
+    return _reduced(value, "mean")
 
 
 def sum_over_ranks(value: Tensor) -> Tensor:
-    """The sum of what all processes counted; the value itself when there is one process."""
-    return _reduced(value, "sum") if several() else value
+    """The sum of what all processes counted; the value itself if there is only one."""
+    return _reduced(value, "sum")
 
 
 @torch.no_grad()
 def from_first_rank(value: Tensor) -> Tensor:
-    """The first process's value on all processes; the value itself when there is one process."""
+    """The first process's value, on all processes."""
     if not several():
         return value
     from accelerate.utils import broadcast
 
-    return cast(Tensor, broadcast(value.clone()))  # what is handed over is written to
+    return cast(Tensor, broadcast(value.clone()))  # broadcasting overwrites its argument
 
 
 @torch.no_grad()
 def share_largest(value: Tensor) -> None:
-    """Put the largest value of any process into the tensor on all processes."""
+    """Replace a tensor, on all processes, by its largest values on any of them."""
     if not several():
         return
     from accelerate.utils import gather
@@ -55,20 +55,20 @@ def share_largest(value: Tensor) -> None:
 
 
 def of_all_ranks(value: T) -> list[T]:
-    """What each process says, in their order: plain values, and only where waiting is no matter."""
+    """Each process's plain value, in the order of ranks; slow, so only for places where waiting does no harm."""
     if not several():
         return [value]
     from accelerate.utils import gather_object
 
-    return gather_object([value])  # it joins the processes' lists
+    return gather_object([value])  # Accelerate joins the lists of all processes
 
 
 @torch.no_grad()
 def average_over_ranks(tensors: Iterable[Tensor]) -> None:
-    """Put the mean over all processes into floating-point tensors, in one communication.
+    """Replace floating-point tensors by their means over all processes, in one communication.
 
-    Running statistics of batch norms are averaged so after each step: every process normalises by all
-    processes' pictures, and a checkpoint of the first one speaks for all.
+    The running statistics of batch norms are averaged this way after each step, so that every process normalises by
+    the pictures of all, and a checkpoint written by the first process holds for all.
     """
     if not several():
         return
@@ -82,11 +82,11 @@ def average_over_ranks(tensors: Iterable[Tensor]) -> None:
 
 
 def join(*, cpu: bool, timeout: timedelta) -> torch.device:
-    """Meet the other processes of a launch, if there are any, and say where this one works.
+    """Meet the other processes of the launch, if there are any, and return the device that this one works on.
 
     Args:
-        cpu: Whether to stay on the processor.
-        timeout: How long any process waits for another one.
+        cpu: Stay on the processor even if there is an accelerator.
+        timeout: How long a process waits for the others.
     """
     from accelerate import PartialState
 
@@ -94,48 +94,46 @@ def join(*, cpu: bool, timeout: timedelta) -> torch.device:
 
 
 def launched() -> tuple[int, int, int]:
-    """What the launcher says, without meeting anybody: this process, how many there are, its place on its machine."""
-    from accelerate.utils import (
-        get_cpu_distributed_information,  # it reads torchrun's variables and those of MPI
-    )
+    """This process's rank, the number of processes, and its rank on its machine; does not meet the others."""
+    from accelerate.utils import get_cpu_distributed_information
 
-    said = get_cpu_distributed_information()
-    return said.rank, max(1, said.world_size), said.local_rank
+    launch = get_cpu_distributed_information()  # reads the environment variables of torchrun and of MPI
+    return launch.rank, max(1, launch.world_size), launch.local_rank
 
 
 def rank() -> int:
-    """This process's number."""
+    """This process's number, from 0."""
     state = _state()
     return 0 if state is None else state.process_index
 
 
 def processes() -> int:
-    """How many work together."""
+    """How many processes work together."""
     state = _state()
     return 1 if state is None else state.num_processes
 
 
 def is_first_rank() -> bool:
-    """Whether this process is the one that writes and prints."""
+    """Whether this process writes and prints for all."""
     return rank() == 0
 
 
 def wait_for_all() -> None:
-    """Return when all processes have come here."""
+    """Return once all processes have called this."""
     state = _state()
     if state is not None:
         state.wait_for_everyone()
 
 
 def own_share(items: int) -> range:
-    """Which of so many items this process works on: every one belongs to exactly one process."""
+    """The places of the items that this process works on; each item belongs to exactly one process."""
     return range(rank(), items, processes())
 
 
 def _state() -> "PartialState | None":
     """Accelerate's state if several processes have met.
 
-    It is looked up, not constructed: the first construction would meet the others, and set the device.
+    It is looked up instead of constructed, because constructing it would make the processes meet and set the device.
     """
     accelerate = sys.modules.get("accelerate.state")
     if accelerate is None or accelerate.PartialState._shared_state.get("num_processes", 1) == 1:
@@ -144,7 +142,8 @@ def _state() -> "PartialState | None":
 
 
 def _reduced(value: Tensor, how: str) -> Tensor:
-    """A new tensor: Accelerate reduces a copy."""
+    if not several():
+        return value
     from accelerate.utils import reduce
 
     return cast(Tensor, reduce(value, how))

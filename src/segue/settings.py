@@ -16,13 +16,13 @@ Stage: TypeAlias = Annotated[int, Field(ge=1, le=4)]
 
 
 class Settings(BaseModel):
-    """A group of settings: unknown keys are errors, and nothing changes after reading."""
+    """A group of settings: unknown keys are errors, and nothing can be changed once it is read."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Margins(Settings):
-    """Borders of a picture that hold no content, as shares of its sides: a car's own bonnet, a rectified rim."""
+    """Borders without content, as shares of the picture's sides: the car's own bonnet, the rim of rectification."""
 
     top: Share = 0.0
     bottom: Share = 0.0
@@ -32,10 +32,10 @@ class Margins(Settings):
     @model_validator(mode="after")
     def _leave_something(self) -> "Margins":
         if self.top + self.bottom >= 1 or self.left + self.right >= 1:
-            raise ValueError("two opposite margins have to sum to less than 1")
+            raise ValueError("opposite margins must sum to less than 1")
         return self
 
 
 def one_of(table: Mapping[str, type[Settings]]) -> Any:
-    """The type of settings that are one entry of a table, told apart by their ``name``."""
+    """The type of settings that are any one entry of a table, chosen by their ``name``."""
     return Annotated[functools.reduce(operator.or_, table.values()), Field(discriminator="name")]

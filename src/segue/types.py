@@ -12,8 +12,8 @@ IGNORE = 255
 """The label value that no loss and no metric counts, in every file and tensor."""
 
 PixelLoss: TypeAlias = Callable[..., Tensor]
-"""``(logits (B,K,H,W), label (B,H,W)) -> loss (B,H,W)``, zero where the label is IGNORE; if a view has
-probabilities to learn, they are a third argument (B,K,H,W)."""
+"""``(logits (B,K,H,W), label (B,H,W)) -> loss (B,H,W)``, zero where the label is IGNORE; if a view has soft labels
+to learn, their probabilities (B,K,H,W) are the third argument."""
 
 MeanOver: TypeAlias = Literal["pixels", "labelled"]
 
@@ -31,7 +31,7 @@ class Sample:
         image: RGB, 0 to 255.
         label: Training class ids, IGNORE where unlabelled; None for target pictures.
         valid: False where the picture has no content; None where all of it has.
-        name: The picture's name relative to its data set, without extension.
+        name: Relative to the data set, without extension.
         soft: Probabilities as bytes, learnt instead of the label.
     """
 
@@ -57,8 +57,8 @@ class Target:
 
     Attributes:
         valid: False where a picture has no content; None where all of it has.
-        offline: Pseudo-labels made by an earlier stage; None in online methods.
-        soft: Their probabilities, if these are to be learnt.
+        offline: Pseudo-labels made beforehand; None in online methods.
+        soft: The probabilities behind them, if these are to be learnt.
     """
 
     image: Float[Tensor, "b 3 h w"]
@@ -81,10 +81,10 @@ class Batch:
 
 @dataclass
 class Supervised:
-    """One prediction that is trained.
+    """One prediction to which the segmentation loss applies.
 
     Attributes:
-        logits: Before softmax, on any grid; resized to the label for the loss.
+        logits: On any grid; resized to the label for the loss.
         window: The (rows, columns) of the label that the logits cover; None for all of it.
         share: The prediction's share of the view's segmentation loss.
     """
@@ -99,10 +99,9 @@ class Output:
     """What every segmenter returns.
 
     Attributes:
-        logits: The prediction, before softmax, at the head's own resolution.
-        features: Encoder maps, fine to coarse.
+        logits: The prediction at the head's own resolution.
+        features: The encoder's maps, fine to coarse.
         embedding: The head's map before its classifier.
-        supervised: The predictions that a segmentation loss applies to.
     """
 
     logits: Float[Tensor, "b k h w"]
@@ -113,20 +112,20 @@ class Output:
 
 @dataclass
 class View:
-    """One batch of pictures that the student is trained on, and what is known about it.
+    """A batch of pictures that the student is trained on, and what is known about it.
 
     Attributes:
         name: The view's role: "source", "target", "masked". Terms and logs use it.
         label: Ground truth or pseudo-labels; None if only terms train on this view.
-        weight: The weight of each pixel's loss, in [0, 1]; None for 1 everywhere.
-        teacher: The teacher's output on the unmixed target images.
+        weight: Of each pixel's loss, in [0, 1]; None for 1 everywhere.
+        teacher: Its output on the unmixed target images.
         mix_mask: True where a pixel was taken from the source picture.
         loss: The per-pixel loss; None for cross-entropy with the label, or with ``soft``.
-        trust: A weight per image that is known only after the student's pass.
-        soft: Probabilities that are learnt instead of the label wherever it is not IGNORE.
-        mean_over: What the segmentation loss is averaged over: all pixels, or only labelled ones.
-        moves_statistics: Whether the student's running batch statistics follow this view; it is normalised by its
-            own batch either way.
+        trust: Gives each image a weight, once the student's prediction is known.
+        soft: Probabilities that are learnt instead of the label wherever the label is not IGNORE.
+        mean_over: Which pixels the segmentation loss is averaged over: all of them, or only those with a label.
+        moves_statistics: Whether this view moves the student's running batch statistics; either way the view is
+            normalised by its own.
     """
 
     name: str
@@ -144,20 +143,20 @@ class View:
 
 @dataclass(frozen=True)
 class HybridRules:
-    """Who looks at whom where a source and a target picture share their attention.
+    """Which tokens attend to which where a source and a target picture share their attention.
 
     Attributes:
-        direction: "bidirectional": queries of both domains look at keys of both. "s2t": only the source's do,
-            the target's look at their own picture (the paper's equations 6 and 7); "t2s": the other way round;
-            "none": both look at their own picture.
-        inter_share: The weight of cross-domain keys against the own domain's, in (0, 1): one half leaves the
-            scores as they are, 0.9 multiplies the odds of the other domain by nine.
-        groups_itself: Whether a domain that looks only at its own picture does so within its group (as in the
+        direction: "bidirectional": queries of both domains attend to keys of both. "s2t": only the source's do,
+            the target's attend to their own picture (the paper's equations 6 and 7); "t2s": the other way round;
+            "none": each picture attends to itself.
+        inter_share: How much keys of the other domain count against those of the query's own, in (0, 1): 0.5
+            leaves the scores as they are, 0.9 multiplies the odds of the other domain by nine.
+        groups_itself: Whether a domain that attends only to its own picture does so within its group (as in the
             paper), or everywhere.
-        stages: The encoder's stages with hybrid attention, from 1; the others' is plain.
+        stages: The encoder's stages with hybrid attention, counted from 1; the others have plain attention.
 
     Raises:
-        ValueError: If the share is not between 0 and 1.
+        ValueError: If ``inter_share`` is not strictly between 0 and 1.
     """
 
     direction: Direction = "bidirectional"
@@ -173,24 +172,24 @@ class HybridRules:
 
     @property
     def is_hybrid(self) -> tuple[bool, bool]:
-        """Whether the source's and the target's queries look at the other domain."""
+        """Whether the source's queries attend to the target, and the target's to the source."""
         both = self.direction == "bidirectional"
         return both or self.direction == "s2t", both or self.direction == "t2s"
 
     @property
     def bias(self) -> float:
-        """What is added to the scores of cross-domain keys."""
+        """What is added to the scores of the other domain's keys: the log odds of ``inter_share``."""
         return math.log(self.inter_share / (1 - self.inter_share))
 
 
 @dataclass
 class Joint:
-    """Views that share one student pass, and which of their tokens may meet.
+    """Views that share one pass of the student, and which of their tokens may attend to each other.
 
     Attributes:
         views: The source's and the target's, in this order.
-        groups: (D,2,B,H,W) in {0, 1}: tokens meet within their group; one draw for all of the network's blocks,
-            one for each stage, or one for each block. None if all tokens may meet.
+        groups: (D,2,B,H,W) in {0, 1}: tokens attend within their group. D is one draw for all of the network's
+            blocks, one for each stage, or one for each block. None if all tokens may attend to each other.
     """
 
     views: list[View] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Adaptation methods: a batch in, views to train on out. Their settings by name."""
+"""Adaptation methods, which turn a batch into views to train on: their settings by name."""
 
 from segue.methods.method import MethodSettings
 from segue.methods.offline import OfflineSettings

@@ -1,4 +1,4 @@
-"""Weights of the classes of a batch, and how many of its pixels are learnt: for students of offline labels."""
+"""Class weights, and which pixels are learnt, for students of offline labels."""
 
 from typing import Annotated
 
@@ -11,30 +11,27 @@ from segue.ranks import mean_over_ranks
 from segue.settings import Positive, Settings, Share
 
 Percentile = Annotated[float, Field(ge=0.0, lt=100.0)]
-"""Of the loss, below which pixels are left out; 0 keeps all."""
+"""The percentile of the loss below which pixels are left out; 0 keeps all."""
 
 
 class ClassWeightSettings(Settings):
-    """Weights of small and seldom classes (the student of an ensemble)."""
+    """Weights of small classes and of classes seldom seen (the student of an ensemble)."""
 
-    weight: Positive = 7.0  # of a small class
-    small: Share = 1 / 32  # of a batch's pixels; 64 x 64 of 512 x 256
-    momentum: Share = 0.9  # of the factor for classes seldom seen; 1 leaves it out
+    weight: Positive = 7.0  # weight of a small class
+    small: Share = 1 / 32  # a class on fewer of the batch's pixels is small; 64 x 64 of 512 x 256
+    momentum: Share = 0.9  # momentum of the factor for classes seldom seen; 1 leaves it out
 
     def build(self, classes: int) -> "ClassWeights":
-        """For so many classes."""
+        """Build the weights of so many classes."""
         return ClassWeights(self, classes)
 
 
 class ClassWeights(nn.Module):
-    """Weights of the classes of a batch: more for those with few pixels, and more still for those seldom seen.
+    """Larger weights for the classes with few pixels in a batch, and larger still for those seldom seen at all.
 
-    Source: the code of ensemble distillation: a class with fewer than 64 x 64 pixels a picture of 512 x 256, or
-    without any, weighs seven times; a factor that follows, by a tenth a batch, 7 where the class is absent and 1
-    elsewhere is multiplied to it.
-
-    Args:
-        classes: How many there are.
+    Source: the code of ensemble distillation. A class with fewer than 64 x 64 pixels per picture of 512 x 256 weighs
+    7, any other 1. This is multiplied by a moving average, which follows by a tenth per batch, of 7 for batches
+    without the class and 1 for the others.
     """
 
     often: Tensor
@@ -46,7 +43,7 @@ class ClassWeights(nn.Module):
 
     @torch.no_grad()
     def forward(self, label: Tensor) -> Tensor:
-        """The weights of this batch (K,); the factor moves."""
+        """The weights of this batch's classes (K,); updates the moving average."""
         wanted = self.settings
         pixels = mean_over_ranks(present_pixels(label, len(self.often)).float())
         absent = torch.where(pixels == 0, wanted.weight, 1.0)

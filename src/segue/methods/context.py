@@ -1,4 +1,4 @@
-"""What a piece of a method may know of the run that it is built for, and what it may prepare before training."""
+"""What a piece of a method may know of its run, what it may use before training, and what it leaves behind."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from segue.models.settings import NetworkSettings
 from segue.models.weights import Card, build_student
 
 PAPER_STEPS = 40_000
-"""The length of the papers' runs, in which they state rates and intervals of steps."""
+"""The length of the papers' runs, which their rates per step and intervals refer to."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,10 @@ class Context:
     """The run that a piece is built for.
 
     Attributes:
-        recipe: Its recipe's name, for messages.
-        steps: Its length.
-        seed: Of everything random in it.
-        classes: What is told apart.
+        recipe: For messages.
         crop: Height and width of training crops.
-        network: The settings of the network that is trained.
-        student: That network with its starting weights.
+        network: The student's settings.
+        student: With its starting weights.
     """
 
     recipe: str
@@ -44,7 +41,7 @@ class Context:
 
     @property
     def colours(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-        """Mean and standard deviation by which the student's pictures are normalised, in grey levels."""
+        """Mean and standard deviation, in grey levels, by which the student's pictures are normalised."""
         return normalisation(self.network.encoder)
 
     @property
@@ -53,7 +50,7 @@ class Context:
         return self.network.weights is not None or self.network.start is not None
 
     def reference(self) -> nn.Module:
-        """The features that ``network.weights`` alone make: a network that ``network.start`` names has moved on."""
+        """A network of features that has ``network.weights`` alone, even where the student has ``network.start``'s."""
         if self.network.start is None:
             return self.student.feature_network()
         before = self.network.model_copy(update={"start": None})
@@ -63,7 +60,7 @@ class Context:
         """See that a trained model can teach the student.
 
         Raises:
-            ValueError: If it was trained on other classes, or takes colours differently.
+            ValueError: If it was trained on other classes, or normalises colours otherwise.
         """
         if list(card.classes) != list(self.classes.names):
             raise ValueError(
@@ -72,8 +69,8 @@ class Context:
             )
         if (tuple(card.mean), tuple(card.std)) != self.colours:
             raise ValueError(
-                f"{path}: the teacher's encoder takes colours differently from {self.network.encoder}; choose a student"
-                " encoder of the same family"
+                f"{path}: the teacher's encoder normalises colours otherwise than {self.network.encoder}; choose a"
+                " student encoder of the same family"
             )
 
 
@@ -82,11 +79,8 @@ class Preparation:
     """What a method may use before its first step.
 
     Attributes:
-        folder: The run folder.
-        source: Labelled pictures.
-        target: Unlabelled pictures; None for a method that looks at none.
-        resize: By domain, the box that its pictures are fitted into; None for their own size.
-        device: Where networks are to work.
+        target: None for a method that looks at no target pictures.
+        resize: By domain, the box (height, width) that its pictures are fitted into; None for their own size.
     """
 
     folder: Path
@@ -101,10 +95,9 @@ class Trained:
     """A network that a method leaves behind.
 
     Attributes:
-        network: As it is after the last step.
-        called: What scores call it.
-        arguments: Of ``build_segmenter``, where it is not built like the student.
-        sees_pictures: Whether pictures of the two domains moved its batch statistics.
+        called: Its name in scores.
+        arguments: Those of ``build_segmenter``; None if it is built like the student.
+        sees_pictures: Whether the run's pictures moved its batch statistics.
     """
 
     network: nn.Module
@@ -113,5 +106,5 @@ class Trained:
     sees_pictures: bool = True
 
     def statistics(self, of_student: str | None) -> str | None:
-        """What its batch statistics are called, given what the student's are called."""
+        """The name of its batch statistics, given that of the student's."""
         return AS_TRAINED if of_student == DOMAIN_SPECIFIC and not self.sees_pictures else of_student

@@ -1,4 +1,4 @@
-"""When to learn from the target: as far as student and teacher agree on a picture, and more with time."""
+"""STCT's coordination: how far a target picture is trusted depends on agreement with the teacher, and on time."""
 
 import math
 from typing import Literal
@@ -17,27 +17,24 @@ Mode = Literal["coordinated", "accuracy", "time", "threshold", "none"]
 class CoordinationSettings(Settings):
     """STCT: how far each target picture is trusted."""
 
-    # How fast trust grows with time: after one over alpha of 40 000 steps it has reached 0.63 of its end, and after the
-    # same share of a run of another length. With 0 it stays 0, and the source alone is learnt.
+    # How fast trust grows: after 1 / alpha steps of 40 000, or the same share of a run of another length, it has
+    # reached 63 % of its final value. With 0 the source alone is learnt.
     alpha: NotNegative = 2e-4
-    # "coordinated": the pseudo-accuracy times what time allows; "accuracy" and "time" are either of them; "threshold"
-    # trusts a picture wholly from a pseudo-accuracy on and not at all below; "none" trusts every picture.
+    # "coordinated": the pseudo-accuracy times the growth with time; "accuracy" or "time": one of the two alone;
+    # "threshold": trust a picture wholly or not at all, by its pseudo-accuracy; "none": trust every picture.
     mode: Mode = "coordinated"
-    threshold: Share = 0.5  # that pseudo-accuracy
+    threshold: Share = 0.5  # the pseudo-accuracy from which mode "threshold" trusts a picture
 
     def build(self, context: Context) -> "Coordination":
-        """With a ramp that takes the same share of a run of any length."""
+        """Build it so that trust grows over the same share of a run of any length."""
         return Coordination(self, steps=context.steps)
 
 
 class Coordination:
     """A weight for each target picture, known only after the student's pass.
 
-    Source: STCT + MHA, section 3.1: equation 1 and the loss stated below it, the threshold that it is set against, and
-    the ablation of figure 4.
-
-    Args:
-        steps: The length of the run.
+    Source: STCT + MHA, section 3.1: equation 1 and the loss below it, the threshold that it is compared with, and the
+    ablation of figure 4.
     """
 
     def __init__(self, settings: CoordinationSettings, *, steps: int) -> None:
@@ -45,7 +42,7 @@ class Coordination:
         self.alpha = settings.alpha * PAPER_STEPS / steps
 
     def at(self, step: int) -> Trust:
-        """The trust of a step: a function of the student's logits and the pseudo-label."""
+        """The trust at a step, as a function of the student's logits and the pseudo-label."""
         grown = 1.0 - math.exp(-self.alpha * step)
 
         def trust(logits: Tensor, label: Tensor) -> Tensor:

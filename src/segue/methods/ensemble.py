@@ -1,4 +1,4 @@
-"""Ensemble distillation: members, a policy, their labels fused class by class, one student."""
+"""Ensemble distillation: the labels of several members are fused class by class, and one student learns them."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -28,42 +28,43 @@ from segue.trees import merge
 
 
 class MemberStudentSettings(Settings):
-    """A member's own student, of whom nothing is wanted but how certain it is of each class."""
+    """The student of a single member, trained only to measure how certain it becomes of each class."""
 
-    share: Positive = 0.5  # of the run's steps; above 1 for more
-    start: Literal["start", "weights"] | Path = (
-        "start"  # network.start, network.weights alone, or another network
-    )
-    pictures: Literal["all", "halves"] = "all"  # halves: learns one half, says how certain it is of the other
-    # Both make a student learn the rare and the hard, and so less sure of all it names: off.
+    share: Positive = 0.5  # its length as a share of the run's steps; may be above 1
+    # What it starts from: network.start, network.weights alone, or a run or model folder.
+    start: Literal["start", "weights"] | Path = "start"
+    pictures: Literal["all", "halves"] = "all"  # halves: learn one half, measure certainty on the other
+    # Both are off: they stress rare classes and hard pixels, which makes a student less certain of everything else.
     weights: ClassWeightSettings | None = None
     percentile: Percentile = 0.0
 
     def origin(self, stages: Stages) -> Path | None:
-        """The network that students start from."""
+        """The run or model folder that students start from; None for none."""
         if isinstance(self.start, Path):
             return self.start
         return stages.start if self.start == "start" else None
 
 
 class EnsembleSettings(Settings):
-    """Ensemble distillation: members, a policy, fused labels, one student."""
+    """Ensemble distillation: which members there are, and how their labels are fused."""
 
-    # Run or model folders, .onnx files, folders of labels, by name; each gets a folder of that name.
+    # Run or model folders, .onnx files or folders of labels, by name; each gets a folder of that name.
     members: dict[Annotated[str, Field(pattern=r"^[^./\\][^/\\]*$")], Path] = Field(default={})
-    maps: dict[str, dict[str, str]] = {}  # class of a member -> class of the pair, or ignore; by member
+    maps: dict[str, dict[str, str]] = {}  # by member: its class -> the pair's class, or ignore
     kind: Kind = FusionRules.kind
-    policy: Literal["certainty", "random"] | Path = "certainty"  # or a YAML file of class: member
+    # Which member is believed for a class: the one whose student is most certain, a random one, or as a YAML file says
+    # (class: member).
+    policy: Literal["certainty", "random"] | Path = "certainty"
     conflict: Conflict = FusionRules.conflict
     unclaimed: Unclaimed = FusionRules.unclaimed
-    window: Count = FusionRules.window  # kappa
-    # Classes by precedence, the first one wins; or "rare" for those first that members name least.
+    window: Count = FusionRules.window  # kappa: side of the neighbourhood in pixels, an odd number
+    # Classes by precedence, the first one wins; "rare" puts those first that members predict least often.
     order: list[str] | Literal["rare"] | None = None
     threshold: Share = FusionRules.threshold  # certainty below which a label is dropped
-    students: MemberStudentSettings = MemberStudentSettings()  # one of each member; their certainty decides
+    students: MemberStudentSettings = MemberStudentSettings()  # one for each member, to measure certainty by
 
     def carry_out(self, stages: Stages) -> dict[str, Any] | None:
-        """Unify the members, ask a student of each how certain it is, fuse class by class, train one student.
+        """Unify the members, measure how certain a student of each is, fuse class by class, train one student.
 
         Source: ensemble distillation, sections 3.1 to 3.3.
         """
@@ -100,7 +101,7 @@ class EnsembleSettings(Settings):
         return scores
 
     def _rules(self, stages: Stages) -> FusionRules:
-        """All that can be said before anything is trained: a policy of certainty is still open."""
+        """The rules as far as they are known before anything is trained; a policy by certainty is still open."""
         names, classes = list(self.members), stages.classes
         chosen: tuple[int, ...] | None = None
         if self.kind == "channel" and self.policy == "random":
@@ -108,14 +109,14 @@ class EnsembleSettings(Settings):
         elif self.kind == "channel" and isinstance(self.policy, Path):
             chosen = policy.from_file(self.policy, classes, names)
         order = policy.precedence(self.order, classes) if isinstance(self.order, list) else None
-        if self.order == "rare":  # which classes are rare is seen once all members' labels are there
+        if self.order == "rare":  # a placeholder: which classes are rare shows once all members' labels exist
             order = tuple(range(len(classes)))
         return FusionRules(
             self.kind, chosen, self.conflict, self.unclaimed, self.window, order, self.threshold
         )
 
     def _unify(self, stages: Stages, members: OpenedMembers, name: str) -> dict[str, Path]:
-        """Every member's labels, in a folder of its own; each picture is predicted by one process."""
+        """Write every member's labels into a folder of its own; the processes share the pictures."""
         folders: dict[str, Path] = {}
         for member in members.members:
             stages.say(f"labels of member {member.name}" + (", to measure by" if name != "labels" else ""))
@@ -126,7 +127,7 @@ class EnsembleSettings(Settings):
         return folders
 
     def _certainty(self, stages: Stages, labels: Path) -> list[float | None]:
-        """How certain of each class a student is that knows one member's labels alone."""
+        """How certain of each class a student is that learnt the labels of one member only."""
         own, students = labels.parent, self.students
         stages.say(f"a student of member {own.name} says how certain it is")
         changes: dict[str, Any] = {
@@ -151,12 +152,13 @@ class EnsembleSettings(Settings):
         for name, path in self.members.items():
             if start is not None and path.is_dir() and model_folder(path) == model_folder(start):
                 stages.say(
-                    f"students start from member {name}: its own one has least to learn, and is surest; start them from"
-                    " a network that is no member, --set method.ensemble.students.start=weights or =RUN"
+                    f"students start from member {name}, whose own student has least to learn and so will be the most"
+                    " certain; start them from a network that is not a member: --set"
+                    " method.ensemble.students.start=weights or =RUN"
                 )
 
     def _compare(self, stages: Stages, rules: FusionRules) -> dict[str, Any] | None:
-        """What these rules are worth beside others on the pair's labelled pictures; nothing is decided by it."""
+        """Score these rules beside others on the pair's labelled target pictures; the run does not depend on it."""
         labelled = stages.open("evaluation")
         if labelled is None:
             stages.say(
@@ -166,7 +168,7 @@ class EnsembleSettings(Settings):
         silent = [name for name, path in self.members.items() if not predicts(path)]
         if silent:
             stages.say(
-                f"member {silent[0]} is a folder of labels, which has none of the labelled pictures: what this policy"
+                f"member {silent[0]} is a folder of labels and cannot predict the labelled pictures: what this policy"
                 " is worth is not known; `segue fuse --labels` compares folders"
             )
             return None

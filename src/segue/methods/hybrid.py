@@ -1,4 +1,4 @@
-"""How to align: source and target in one pass of the student, in which their tokens meet in groups."""
+"""Hybrid attention: source and target share a pass of the student, and their tokens attend to each other in groups."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -17,26 +17,27 @@ TargetMask = Literal["source", "pseudo", "mixed"]
 
 
 class HybridAttentionSettings(Settings):
-    """MHA: source and target in one pass, in which their tokens meet."""
+    """MHA: source and target in one pass, in which their tokens attend to each other."""
 
-    grouping: Grouping = "semantic"  # how tokens are divided (ops.groups); "none" lets all of them meet
-    scattered: Annotated[int, Field(ge=0)] = 0  # k: classes torn apart by semantic grouping
-    # What divides the target in semantic grouping: "source" copies the source's mask as in the paper, "pseudo" goes by
-    # the teacher's label, "mixed" by the label of what the student is shown.
+    grouping: Grouping = "semantic"  # how tokens are divided into groups (ops.groups); "none": not at all
+    # k: classes whose pixels semantic grouping puts into either group at random.
+    scattered: Annotated[int, Field(ge=0)] = 0
+    # How semantic grouping divides the target: "source" copies the source's mask as in the paper, "pseudo" goes by the
+    # teacher's label, "mixed" by the label of the picture that the student is shown.
     target_mask: TargetMask = "source"
-    direction: Direction = "bidirectional"
+    direction: Direction = "bidirectional"  # whose queries attend to the other domain: both, s2t, t2s or none
     inter_share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5  # rho: how much the other domain's keys count
-    groups_itself: bool = True  # a domain that does not look over still looks within its group
-    stages: list[Stage] = [1, 2, 3, 4]
-    resample: Literal["step", "stage", "block"] = "step"  # how often groups are drawn
+    groups_itself: bool = True  # a domain that attends only to itself still does so within its group
+    stages: list[Stage] = [1, 2, 3, 4]  # stages of the encoder with hybrid attention
+    resample: Literal["step", "stage", "block"] = "step"  # draw groups once a step, or for each of these
 
     def build(self, context: Context) -> "HybridPair":
-        """For the stages and blocks of the student's encoder."""
+        """Build it for the stages and blocks of the student's encoder."""
         return HybridPair(self, [len(names) for names in context.student.encoder.layers])
 
 
 class HybridPair:
-    """Yields source and target together, divided into groups of tokens that may meet.
+    """Joins source and target into one pass, and draws the groups within which their tokens attend to each other.
 
     Source: STCT + MHA, sections 3.2 and 3.3, table 2.
 
@@ -52,13 +53,7 @@ class HybridPair:
         )
 
     def __call__(self, source: View, target: View, shown: View) -> Joint:
-        """Source and what the student is shown of the target, as one pass.
-
-        Args:
-            source: The source view.
-            target: The target view with the teacher's label.
-            shown: The same after mixing and colour changes.
-        """
+        """One pass of the source and the ``shown`` view, which is the target after mixing and colour changes."""
         drawn: Tensor | None = None
         if self.settings.grouping != "none":
             drawn = torch.stack([self._draw(source, target, shown) for _ in range(self.draws)])

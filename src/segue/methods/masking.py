@@ -1,4 +1,4 @@
-"""What the student is shown with parts hidden, to name them all the same."""
+"""Masked consistency: blocks of a picture are hidden, and the student has to name them all the same."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -14,30 +14,27 @@ from segue.types import View
 class MaskSettings(Settings):
     """MIC's masked view."""
 
-    block: Positive = 1 / 16  # b: pixels from 1 on, below that a share of the crop's height
-    ratio: Share = 0.7  # r: share of the blocks that is hidden
+    block: Positive = 1 / 16  # b: side of a block, in pixels, or below 1 as a share of the crop's height
+    ratio: Share = 0.7  # r: share of the blocks that are hidden
     pictures: Literal["target", "both"] = "target"  # both: half a batch of each domain
-    augment: bool = True  # colour changes of its own
-    # Whether the student's running batch statistics follow the masked pictures. They do in the official code, so that
-    # the student is scored by statistics of pictures that are mostly hidden.
+    augment: bool = True  # change its colours, independently of the target view's
+    # Whether masked pictures move the student's running batch statistics. They do in the official code, which thus
+    # scores the student by statistics of mostly hidden pictures.
     moves_statistics: bool = False
 
     def build(self, augment: Callable[[Tensor], Tensor] | None) -> "MaskedConsistency":
-        """With the colour changes of the method, if there are any and they are wanted."""
+        """Build it with the method's colour changes, if there are any and they are wanted."""
         return MaskedConsistency(self, augment if self.augment else None)
 
 
 class MaskedConsistency:
-    """The masked view of MIC: what the teacher saw whole, the student has to name from what is left of it.
+    """MIC's masked view: the teacher saw the whole picture, the student names it from the blocks that are left.
 
-    Hidden pixels become 0 after normalisation, the mean colour.
+    Hidden pixels become 0 after normalisation, which is the mean colour.
 
-    Source: MIC (Hoyer et al., CVPR 2023), section 3.2, equations 5 to 8; https://arxiv.org/abs/2212.01322. The
-    official code masks the target with colours changed anew for synthetic sources (its "separatetrgaug"), and one
-    half source, one half target without a change of colours for sources that are photographs ("separate").
-
-    Args:
-        augment: Changes the colours before masking; None for no change.
+    Source: MIC (Hoyer et al., CVPR 2023), section 3.2, equations 5 to 8; https://arxiv.org/abs/2212.01322. For
+    synthetic sources the official code masks the target, with its colours changed once more ("separatetrgaug"); for
+    photographs it masks half a batch of each domain, with unchanged colours ("separate").
     """
 
     def __init__(self, settings: MaskSettings, augment: Callable[[Tensor], Tensor] | None) -> None:
@@ -45,7 +42,7 @@ class MaskedConsistency:
         self.augment = augment
 
     def __call__(self, source: View, target: View) -> View:
-        """The masked view of an unmixed target view, or of both."""
+        """The masked view of the unmixed target, or of half a batch of each domain."""
         wanted = self.settings
         seen = _half_of_each(source, target) if wanted.pictures == "both" else target
         image = seen.image if self.augment is None else self.augment(seen.image)

@@ -1,7 +1,7 @@
-"""The two nouns of every algorithm here: a method yields views, a term is one more loss on a view.
+"""What every algorithm is made of: a method, which yields views, and terms, which are further losses on a view.
 
-Each is built by settings of its own, which stand in its file: a method's are a :class:`MethodSettings`, a term's a
-:class:`TermSettings`. The engine asks these, and never knows a piece by its name.
+Each is built by settings in its own file, a :class:`MethodSettings` or a :class:`TermSettings`. The engine asks these,
+and knows no piece by its name.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,14 +23,12 @@ from segue.types import IGNORE, Batch, Joint, Output, View
 
 @dataclass(frozen=True)
 class Optimisation:
-    """Parameters that learn by an optimiser of their own, as a discriminator's do.
+    """Parameters that learn by an optimiser of their own, as a discriminator's do, instead of the student's.
 
     Attributes:
-        parameters: They leave the student's optimiser.
-        kind: "adam", "adamw" or "sgd".
-        lr: The full rate.
+        lr: The rate before the schedule's factor.
         options: Further arguments of torch's optimiser.
-        schedule: From the step and the length of the run to the factor on the rate; it stays full by default.
+        schedule: Turns the step and the length of the run into the factor on the rate; by default always 1.
     """
 
     parameters: Sequence[nn.Parameter]
@@ -43,11 +41,10 @@ class Optimisation:
 class Term(nn.Module):
     """An additional loss on a picture that the student has just seen.
 
-    Subclasses say in ``view_names`` on which views they are called.
-
     Attributes:
+        view_names: The views that it is called on.
         step: Updates so far.
-        compares_embeddings: Whether the embeddings of student and teacher have to be of the same width.
+        compares_embeddings: Whether the embeddings of student and teacher must be equally wide.
         calibrates: Whether it corrects pseudo-labels, see :meth:`calibrated`.
     """
 
@@ -57,24 +54,18 @@ class Term(nn.Module):
     calibrates: ClassVar[bool] = False
 
     def forward(self, network: nn.Module, view: View, output: Output) -> dict[str, Tensor]:
-        """Named scalar losses, already multiplied by their share.
-
-        Args:
-            network: The student.
-            view: What the student saw.
-            output: What the student made of it.
-        """
+        """Named scalar losses, already multiplied by their share, on the output of ``network``, the student."""
         raise NotImplementedError
 
     def after_step(self, batch: Batch, step: int) -> None:
         """Called once after the optimiser's update; most terms have nothing to do."""
 
     def calibrated(self, taught: Output, label: Tensor) -> Tensor:
-        """A better pseudo-label (B,H,W), given the teacher's output and its own; the same from most terms."""
+        """The pseudo-label (B,H,W), corrected by what else the teacher's output says; most terms leave it alone."""
         return label
 
     def optimisations(self) -> dict[str, Optimisation]:
-        """By name, what of the term does not learn by the student's optimiser; most terms have nothing of their own."""
+        """By name, the parameters of the term that do not learn by the student's optimiser; most terms have none."""
         return {}
 
 
@@ -82,14 +73,10 @@ class TermSettings(Settings):
     """The settings of a term, and how it is built."""
 
     def check(self, method: "MethodSettings") -> None:
-        """See that the term goes with a method.
-
-        Raises:
-            ValueError: If it does not.
-        """
+        """Raise ``ValueError`` if the term does not go with the method."""
 
     def build(self, context: Context) -> Term:
-        """The term.
+        """Build the term.
 
         Raises:
             ValueError: If it does not fit the run.
@@ -99,19 +86,18 @@ class TermSettings(Settings):
 
 
 class Method(nn.Module):
-    """An adaptation algorithm: one batch in, a sequence of views to train the student on out.
+    """An adaptation algorithm, which turns a batch into a sequence of views to train the student on.
 
-    Teacher, banks and discriminators are submodules and buffers, so that a state dict holds everything that
+    Teachers, banks and discriminators are submodules and buffers, so that a state dict holds everything that
     training changes.
 
     Args:
-        student: The network that is trained.
         terms: Additional losses by name.
         view_names: The views that it yields, in their order.
 
     Attributes:
-        held: 1 from the first step on in which something was not finite, and nobody may follow the student; a
-            scalar of the engine's. None if nobody watches.
+        held: The engine's scalar flag: 1 from the first step on in which something was not finite, and then nothing
+            may follow the student. None without an engine.
 
     Raises:
         ValueError: If a term asks for a view that the method never yields.
@@ -140,19 +126,14 @@ class Method(nn.Module):
                 )
 
     def views(self, batch: Batch, step: int) -> Iterator[View | Joint]:
-        """The paper's algorithm, top to bottom. Code after a ``yield`` runs after that view's backward pass.
+        """The paper's algorithm, top to bottom; ``step`` counts the updates so far.
 
-        Args:
-            batch: Labelled source and unlabelled target pictures.
-            step: The number of optimiser updates so far.
-
-        Yields:
-            What the student is to be trained on next.
+        The student is trained on each view as it is yielded: code after a ``yield`` runs after that view's backward.
         """
         raise NotImplementedError
 
     def begin(self, step: int) -> None:
-        """Called once before the views of a step: terms are told which it is."""
+        """Called once before the views of a step, to tell the terms which step it is."""
         for term in self._own_terms():
             term.step = step
 
@@ -162,10 +143,10 @@ class Method(nn.Module):
             term.after_step(batch, step)
 
     def forward(self, seen: View | Joint) -> dict[str, Tensor]:
-        """Train the student on what was yielded: one pass, the supervised losses, the terms of these views.
+        """Show the student what was yielded, in one pass, and compute the losses of each view and its terms.
 
         Returns:
-            Losses named ``view/loss``, already weighted: their sum is what to minimise.
+            Losses named ``view/loss``, already weighted: their sum is to be minimised.
 
         Raises:
             ValueError: If a view has neither a label nor a term, so that nothing would be learnt from it.
@@ -174,20 +155,20 @@ class Method(nn.Module):
         outputs = self._see(seen)
         losses: dict[str, Tensor] = {}
         for view in views:
-            # Terms may decode the view once more, so they are in it, too.
+            # Terms belong inside, too: they may decode the view once more and so move the head's statistics.
             with self._moving(view):
                 output = next(outputs)
                 _settle_trust(view, output)
-                found = self._losses(view, output)
-            if not found:
+                own = self._losses(view, output)
+            if not own:
                 raise ValueError(
                     f"view {view.name!r} has neither a label nor a term: nothing can be learnt from it"
                 )
-            losses |= {f"{view.name}/{name}": loss for name, loss in found.items()}
+            losses |= {f"{view.name}/{name}": loss for name, loss in own.items()}
         return losses
 
     def optimisations(self) -> dict[str, Optimisation]:
-        """By name, what does not learn by the student's optimiser: what the terms have, unless a method has more."""
+        """By name, the parameters that do not learn by the student's optimiser: those of terms, unless overridden."""
         return {
             f"{name}.{own}": one
             for name, term in self.terms.named_children()
@@ -195,14 +176,14 @@ class Method(nn.Module):
         }
 
     def prepare(self, preparation: Preparation) -> None:
-        """Called once before the first step, also of a run that is taken up; most methods have nothing to prepare."""
+        """Called once before the first step, and again when a run is resumed; most methods have nothing to prepare."""
 
     def trained(self) -> dict[str, Trained]:
-        """The networks that are left behind, by the folder that each is saved in; "model" is the run's result."""
+        """The networks to save after training, by folder; "model" is the run's result."""
         return {"model": Trained(self.student)}
 
     def scored(self, network: Literal["student", "teacher"]) -> nn.Module:
-        """The network that is reported.
+        """The network that is scored.
 
         Raises:
             ValueError: If there is no such network.
@@ -212,7 +193,7 @@ class Method(nn.Module):
         raise ValueError("evaluation.network=teacher: this recipe has no teacher that learns; use student")
 
     def separate_statistics(self) -> None:
-        """From now on source views move running batch statistics of their own: the student's are the target's alone.
+        """Give source views running batch statistics of their own, so that the student's are the target's alone.
 
         Source: domain-specific batch normalisation (Chang et al., CVPR 2019), section 3.2, with one scale and shift for
         both domains.
@@ -220,7 +201,7 @@ class Method(nn.Module):
         self.source_statistics = RunningStatistics(self._norms)
 
     def statistics_of(self, domain: Literal["source", "target"]) -> AbstractContextManager[None]:
-        """Within, the student uses and moves the running batch statistics of a domain, where it has its own."""
+        """A context in which the student uses and moves the running batch statistics of a domain, if it has its own."""
         if domain == "target" or self.source_statistics is None:
             return nullcontext()
         return self.source_statistics.lent_to(self._norms)
@@ -231,7 +212,7 @@ class Method(nn.Module):
         return self.statistics_of("source" if view.name == "source" else "target")
 
     def _see(self, seen: View | Joint) -> Iterator[Output]:
-        """The output of each view in turn, made when it is asked for."""
+        """The output of each view in turn; each is computed only when it is asked for."""
         if isinstance(seen, Joint):
             together = cast(Callable[..., Iterator[Output]], self.student.together)
             yield from together([view.image for view in seen.views], seen.groups, seen.rules)
@@ -253,16 +234,16 @@ class Method(nn.Module):
 
 @dataclass(frozen=True)
 class Reading:
-    """What a method wants to be read of the two domains.
+    """What a method wants to be read from the two domains.
 
     Attributes:
         target: Whether it looks at target pictures.
-        labels: The folder of offline labels of the target's pictures; None for none.
-        soft: Whether the probabilities that are stored beside those labels are learnt.
-        source_share: The share of the source's pictures that come in common batches with the target's; None for
-            batches of their own.
+        labels: The folder of the target's offline labels; None for none.
+        soft: Whether the probabilities stored beside those labels are learnt.
+        source_share: The share of the source's pictures that are learnt in common batches with the target's; None if
+            each domain has batches of its own.
         mined: Classes around whose offline labels target crops are cut.
-        mine_chance: How often they are.
+        mine_chance: How often a target crop is cut around one.
     """
 
     target: bool = True
@@ -277,27 +258,27 @@ class MethodSettings(Settings):
     """The settings of a method, how it is built, and what it needs of a run."""
 
     name: Any
-    """What settings files call it: a literal of each method's own."""
+    """The method's name in settings files: each subclass narrows it to a literal of its own."""
     has_teacher: ClassVar[bool] = False
-    """Whether the target's view carries what a teacher says of it."""
+    """Whether the target's view carries a teacher's output."""
     shows_domains_apart: ClassVar[bool] = True
-    """Whether each of its views shows one domain, so that batch statistics of either can be kept."""
+    """Whether each view shows one domain only, so that batch statistics can be kept for each."""
 
     @property
     def deals_source(self) -> bool:
-        """Whether each picture of a part of the source is learnt equally often, here or in one of the stages."""
+        """Whether a share of the source is learnt with every picture equally often, here or in one of the stages."""
         return False
 
     def reading(self, recipe: str) -> Reading:
         """What is to be read beside the source's pictures and labels.
 
         Raises:
-            ValueError: If the settings do not say where it is.
+            ValueError: If the settings do not say where to find it.
         """
         return Reading()
 
     def build(self, context: Context, terms: Mapping[str, Term]) -> Method:
-        """The method around the context's student.
+        """Build the method around the context's student.
 
         Raises:
             ValueError: If it does not fit the run.
@@ -306,16 +287,12 @@ class MethodSettings(Settings):
         raise NotImplementedError
 
     def carry_out(self, stages: Stages) -> dict[str, Any] | None:
-        """The whole run: one training, unless the method is made of several.
-
-        Returns:
-            The scores of what the run made; None without labelled pictures.
-        """
+        """Carry out the whole run, by default one training; returns its scores, or None without labelled pictures."""
         return stages.train()
 
 
 def _settle_trust(view: View, output: Output) -> None:
-    """Multiply the trust per image, known only now, into the weight that every loss and term sees."""
+    """Multiply the trust in each image, which is known only now, into the weight that every loss and term sees."""
     if view.trust is None or view.label is None:
         return
     with torch.no_grad():

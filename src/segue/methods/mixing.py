@@ -1,4 +1,4 @@
-"""How a target picture is changed before the student sees it: classes pasted over it, colours jittered."""
+"""How a target picture is changed before the student sees it: classes pasted in, colours jittered."""
 
 from typing import Literal
 
@@ -15,9 +15,7 @@ class ClassMix:
     """Paste half of the source's classes, with their labels, over the target.
 
     Source: ClassMix (Olsson et al., WACV 2021) across domains, as in DACS (Tranheden et al., WACV 2021), section 3.1.
-
-    Args:
-        pool: Where classes are drawn from, see :func:`segue.ops.mixing.draw_classes`.
+    :func:`segue.ops.mixing.draw_classes` explains ``pool``.
     """
 
     def __init__(self, pool: Literal["batch", "image"]) -> None:
@@ -41,31 +39,28 @@ class ClassMix:
 
 
 class AugmentSettings(Settings):
-    """Colour changes of what the student sees of the target (DACS, DAFormer)."""
+    """Colour changes of the target pictures that the student sees (DACS, DAFormer)."""
 
     strength: Share = 0.2  # s: largest change of brightness, contrast, saturation and hue
     jitter_probability: Share = 0.8  # how often colours are jittered
     blur_probability: Share = 0.5
-    sigma: tuple[Positive, Positive] = (0.15, 1.15)  # of the blur, in pixels
+    sigma: tuple[Positive, Positive] = (0.15, 1.15)  # smallest and largest sigma of the blur, in pixels
 
     def build(self, context: Context) -> "StrongAugment":
-        """For pictures that are normalised as the student wants them."""
+        """Build it for pictures that are normalised as the student expects."""
         return StrongAugment(self, *context.colours)
 
 
 class StrongAugment:
-    """Colour jitter and blur of what the student sees of the target.
+    """Colour jitter and blur of the target pictures that the student sees.
 
-    Source: the strong augmentation of DACS and DAFormer. Whether to jitter and whether to blur is drawn once a
-    step for the whole batch, the strengths for each picture.
-
-    Note:
-        The official code also draws the order of the four jitters anew for each picture; here it is drawn
-        once a batch, so that the batch is changed in one call.
+    Source: the strong augmentation of DACS and DAFormer. Whether to jitter and whether to blur is drawn once for the
+    whole batch, the strengths for each picture. The official code also draws the order of the four jitters for each
+    picture; here it is drawn once a batch, so that the batch is changed in one call.
 
     Args:
-        mean: Grey levels subtracted by normalisation, red, green, blue.
-        std: Grey levels divided by.
+        mean: Grey levels that normalisation subtracts: red, green, blue.
+        std: Grey levels that it divides by.
     """
 
     def __init__(
@@ -79,10 +74,10 @@ class StrongAugment:
         self.std = torch.tensor(std).view(3, 1, 1)
 
     def __call__(self, image: Tensor) -> Tensor:
-        """Normalised images (B,3,H,W) changed at random; the random numbers that decide stay on the host."""
+        """Change normalised images (B,3,H,W) at random."""
         wanted = self.settings
         often = torch.tensor([wanted.jitter_probability, wanted.blur_probability])
-        jitters, blurs = (torch.rand(2) < often).tolist()
+        jitters, blurs = (torch.rand(2) < often).tolist()  # on the host: nothing waits for the device
         if not (jitters or blurs):
             return image
         mean, std = self.mean.to(image.device), self.std.to(image.device)

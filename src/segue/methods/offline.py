@@ -1,4 +1,4 @@
-"""Training on pseudo-labels that were made beforehand: CBST's rounds, the student of an ensemble."""
+"""Training on pseudo-labels that were made beforehand: by CBST's rounds, or by an ensemble."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,26 +21,27 @@ from segue.settings import Settings, Share
 from segue.types import IGNORE, Batch, Joint, PixelLoss, Source, View
 
 BATCH_NORM = nn.modules.batchnorm._BatchNorm  # pyright: ignore[reportPrivateUsage]
-"""Every norm that keeps statistics of batches."""
+"""The base class of all norms that keep batch statistics."""
 
 
 class MiningSettings(Settings):
-    """Pieces of target pictures are cut around pixels with an offline label of these classes."""
+    """Target pictures are cropped around pixels whose offline label is one of these classes."""
 
     classes: Annotated[list[str], Field(min_length=1)]
-    chance: Share = 0.8
+    chance: Share = 0.8  # how often a crop is cut so
 
 
 class OfflineSettings(MethodSettings):
-    """Training on labels of the target that were made beforehand, or by its own earlier stages."""
+    """Training on labels of the target that were made beforehand, or by earlier stages of the run."""
 
     name: Literal["offline"] = "offline"
     shows_domains_apart: ClassVar[bool] = False
     labels: Path | None = None  # folder of label PNGs by picture name, with classes.json
     soft: bool = False  # learn the probabilities that are stored beside the labels
-    source_share: Share | None = None  # of the source's pictures, in common batches; None: the target alone
+    # The share of the source's pictures that are learnt in common batches with the target's; None: the target alone.
+    source_share: Share | None = None
     mining: MiningSettings | None = None
-    frozen_statistics: bool = False  # batch norms keep the statistics of the network that is started from
+    frozen_statistics: bool = False  # batch norms keep the statistics that training starts with
     weights: ClassWeightSettings | None = None
     percentile: Percentile = 0.0
     rounds: RoundSettings | None = None
@@ -60,11 +61,11 @@ class OfflineSettings(MethodSettings):
 
     @property
     def deals_source(self) -> bool:
-        """Rounds do, and whoever learns a share of the source."""
+        """True of rounds, and wherever a share of the source is learnt."""
         return self.rounds is not None or self.source_share is not None
 
     def reading(self, recipe: str) -> Reading:
-        """The target with its labels, and perhaps some of the source in the same batches."""
+        """Read the target with its labels, and perhaps some of the source in the same batches."""
         if self.labels is None:
             raise ValueError(
                 f"recipe {recipe} trains on labels made beforehand: name their folder with --set method.labels=DIR"
@@ -79,11 +80,11 @@ class OfflineSettings(MethodSettings):
         )
 
     def build(self, context: Context, terms: Mapping[str, Term]) -> "OfflineTraining":
-        """Around the student."""
+        """Build the method around the student."""
         return OfflineTraining(self, context, terms)
 
     def carry_out(self, stages: Stages) -> dict[str, Any] | None:
-        """One training on given labels, or the stages that make them."""
+        """Train on given labels, or carry out the stages that make them."""
         staged = self.rounds or self.ensemble
         return stages.train() if staged is None else staged.carry_out(stages)
 
@@ -91,9 +92,9 @@ class OfflineSettings(MethodSettings):
 class OfflineTraining(Method):
     """The student learns the target's offline labels, alone or in common batches with the source.
 
-    Source: CBST (Zou et al., ECCV 2018) and CRST (Zou et al., ICCV 2019) learn both, with one mean over the
-    labelled pixels of both, and leave the statistics of batch norms as they were; ensemble distillation learns
-    the target alone, with class weights and the hardest fifth of the pixels.
+    Source: CBST (Zou et al., ECCV 2018) and CRST (Zou et al., ICCV 2019) learn both domains, average the loss over the
+    labelled pixels of both, and leave batch statistics as they were; ensemble distillation learns the target alone,
+    with class weights and the hardest fifth of the pixels.
     """
 
     def __init__(self, settings: OfflineSettings, context: Context, terms: Mapping[str, Term]) -> None:
@@ -102,11 +103,7 @@ class OfflineTraining(Method):
         self.weights = None if settings.weights is None else settings.weights.build(len(context.classes))
 
     def views(self, batch: Batch, step: int) -> Iterator[View | Joint]:
-        """One step of the algorithm.
-
-        Yields:
-            The target's pictures with their offline label, and among them those of the source.
-        """
+        """Yield the target's pictures with their offline labels, preceded by the source's in a common batch."""
         view = _target(batch)
         if self.settings.source_share is not None:
             view = _together(batch.source, view)
@@ -115,7 +112,7 @@ class OfflineTraining(Method):
         yield view
 
     def train(self, mode: bool = True) -> "OfflineTraining":
-        """As everywhere; batch norms whose statistics are frozen stay in evaluation mode."""
+        """Set the mode as usual, but keep batch norms with frozen statistics in evaluation mode."""
         super().train(mode)
         if self.settings.frozen_statistics:
             for module in self.student.modules():
@@ -131,7 +128,7 @@ class OfflineTraining(Method):
 
 
 def _target(batch: Batch) -> View:
-    """The target's pictures with what an earlier stage said of them, where they have content."""
+    """The target's pictures with their offline labels, ignored where a picture has no content."""
     target = batch.target
     assert target is not None and target.offline is not None, "the engine gives offline labels"
     label = target.offline if target.valid is None else target.offline.masked_fill(~target.valid, IGNORE)
@@ -139,7 +136,7 @@ def _target(batch: Batch) -> View:
 
 
 def _together(source: Source, target: View) -> View:
-    """Pictures of both domains in one batch; the mix mask tells them apart."""
+    """The pictures of both domains in one view; the mix mask is true for the source's."""
     assert target.label is not None
     label = torch.cat([source.label, target.label])
     is_source = torch.arange(len(label), device=label.device) < len(source.label)
@@ -156,7 +153,7 @@ def _together(source: Source, target: View) -> View:
 def labelled_loss(
     logits: Tensor, label: Tensor, weights: Tensor | None, percentile: float, soft: Tensor | None = None
 ) -> Tensor:
-    """Cross-entropy whose mean over all pixels is the weighted mean over those that are labelled and hard.
+    """Cross-entropy (B,H,W) whose mean over all pixels is the weighted mean over those that are labelled and hard.
 
     Source: the code of CRST and of ensemble distillation; a batch without a labelled pixel costs 0 (in CRST's
     code it is NaN).
@@ -164,12 +161,9 @@ def labelled_loss(
     Args:
         logits: (B,K,H,W).
         label: (B,H,W).
-        weights: Of each class; None for one.
-        percentile: As :func:`segue.ops.balance.hardest`, of the weighted loss.
-        soft: Probabilities (B,K,H,W) that are learnt in the label's place; None for the label.
-
-    Returns:
-        (B,H,W).
+        weights: Of the classes (K,); None for 1.
+        percentile: Of the weighted loss, as in :func:`segue.ops.balance.hardest`.
+        soft: Probabilities (B,K,H,W) that are learnt instead of the label.
     """
     loss = cross_entropy(logits, label) if soft is None else soft_cross_entropy(logits, label, soft)
     counted = torch.ones_like(loss) if weights is None else weights[label.clamp(max=len(weights) - 1)]

@@ -1,4 +1,4 @@
-"""CBST and CRST: label what the model is surest of, class by class, fine-tune it on that, and label again."""
+"""CBST and CRST: label what the model is most confident of, class by class, fine-tune it on that, and repeat."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -26,28 +26,29 @@ from segue.settings import Count, Positive, Settings, Share
 from segue.trees import Tree, merge
 
 BALANCE = "balance.json"
-"""In a round's folder of labels: what was predicted, and from which confidence on it counts."""
+"""The file in a round's folder of labels that holds its :class:`Balance`."""
 
 
 class RoundSettings(Settings):
-    """CBST and CRST: label, fine-tune, label again."""
+    """CBST and CRST: label, fine-tune, and repeat."""
 
-    count: Count = 3
-    portion: Share = 0.2  # p_0: of each class's pixels that are labelled in the first round
-    step: Share = 0.05  # more in each further round
-    most: Share = 0.5
-    every: Count = 4  # pixels from one that thresholds are found by to the next
-    flip: bool = True  # labels come from the mean over the mirror image
+    count: Count = 3  # how many rounds
+    portion: Share = 0.2  # p_0: share of each class's pixels that the first round labels
+    step: Share = 0.05  # how much larger that share is in each further round
+    most: Share = 0.5  # its largest value
+    every: Count = 4  # thresholds are found from every n-th pixel
+    flip: bool = True  # labels are averaged over the picture and its mirror image
     scales: Annotated[list[Positive], Field(min_length=1)] = [0.9]  # and over these sizes
-    alpha: Positive | None = None  # of LRENT's soft labels; None for hard ones
-    prior: Share | None = None  # CBST-SP: side of the smoothing, of the height; None expects classes anywhere
-    source_portion: Share = 0.03  # of the source's pictures that are learnt with the target's
-    source_step: Share = 0.0025  # more in each further round
-    source_most: Share = 0.06
-    epochs: Count | None = 2  # how often a round learns each picture; None: it takes the run's steps
-    rate: Positive = 0.2  # of optim.lr, by which the source was learnt; held, as there is no warm-up or decay
-    rare: Share = 1e-3  # of all pixels: classes predicted on fewer are mined
-    mine: Share = 0.8  # how often a target picture is cut around one of them
+    alpha: Positive | None = None  # alpha of LRENT's soft labels; None for hard labels
+    # CBST-SP: size of the Gaussian that smooths the prior, as a share of the height; None for no prior.
+    prior: Share | None = None
+    source_portion: Share = 0.03  # share of the source's pictures that the first round learns, too
+    source_step: Share = 0.0025  # how much larger that share is in each further round
+    source_most: Share = 0.06  # its largest value
+    epochs: Count | None = 2  # how often a round learns each picture; None: a round takes the run's steps
+    rate: Positive = 0.2  # learning rate as a share of optim.lr; held, without warm-up or decay
+    rare: Share = 1e-3  # classes predicted on a smaller share of all pixels are mined
+    mine: Share = 0.8  # how often a target picture is cropped around a mined class
 
     def labelled_share(self, number: int) -> float:
         """The share of every class's pixels that a round labels; rounds count from 0."""
@@ -58,7 +59,7 @@ class RoundSettings(Settings):
         return min(self.source_most, self.source_portion + number * self.source_step)
 
     def carry_out(self, stages: Stages) -> dict[str, Any] | None:
-        """Label with the last model what it is surest of, class by class, fine-tune it on that, and again.
+        """Label with the last model what it is most confident of, class by class, fine-tune it on that, and repeat.
 
         Source: CBST (Zou et al., ECCV 2018), algorithm 1; CRST (Zou et al., ICCV 2019) with soft labels or the
         confidence regulariser; lengths, rates and shares as in the code of CRST.
@@ -90,28 +91,28 @@ class RoundSettings(Settings):
 
 @dataclass(frozen=True)
 class Balance:
-    """What a model predicts of the target.
+    """What a model predicts of the target, by class.
 
     Attributes:
-        thresholds: By class, the confidence from which it is labelled.
-        predicted: By class, how many pixels of all pictures are predicted as it.
+        thresholds: The confidence from which pixels are labelled.
+        predicted: How many pixels of all pictures are predicted as the class.
     """
 
     thresholds: dict[str, float]
     predicted: dict[str, int]
 
     def rule(self, alpha: float | None) -> Rule:
-        """From probabilities to labels; soft ones with an ``alpha``."""
+        """How probabilities become labels: hard ones, or with an ``alpha`` soft ones."""
         return class_balanced(torch.tensor(list(self.thresholds.values())), alpha=alpha)
 
     def rare(self, below: float) -> list[str]:
-        """The classes that are predicted on less than a share of all pixels, the rarest first."""
+        """The classes predicted on less than a share of all pixels, the rarest first."""
         names = list(self.predicted)
         return [names[place] for place in rare_classes(torch.tensor(list(self.predicted.values())), below)]
 
 
 def round_model(path: Path, settings: RoundSettings, prior: Tensor | None, device: torch.device) -> Model:
-    """A model that predicts as rounds want it: in a scale and mirrored, expecting classes at their places."""
+    """A model that predicts as the settings of rounds say, weighed by the prior if there is one."""
     model = TrainedModel.load(path, device, flip=settings.flip, scales=tuple(settings.scales))
     if prior is not None:
         model.predictor = weighed(model.predictor, prior)
@@ -121,11 +122,11 @@ def round_model(path: Path, settings: RoundSettings, prior: Tensor | None, devic
 def measure(
     model: Model, pictures: Mapping[str, Any], *, read: Callable[[Any], Tensor], every: int, portion: float
 ) -> Balance:
-    """Look at all pictures once and find from which confidence a share of each class's pixels on is labelled."""
-    sure, pixels = confidences(model, pictures, read=read, every=every)
+    """Predict all pictures once; thresholds are such that they label a ``portion`` of each class's pixels."""
+    confidence, pixels = confidences(model, pictures, read=read, every=every)
     names = model.classes.names
     return Balance(
-        dict(zip(names, class_thresholds(sure, portion).tolist(), strict=True)),
+        dict(zip(names, class_thresholds(confidence, portion).tolist(), strict=True)),
         dict(zip(names, pixels.tolist(), strict=True)),
     )
 
@@ -137,7 +138,7 @@ def keep(balance: Balance, labels: Path) -> None:
 
 
 def kept(labels: Path) -> Balance | None:
-    """What :func:`keep` wrote; None if it did not yet."""
+    """What :func:`keep` wrote; None if it has not written yet."""
     path = labels / BALANCE
     return Balance(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
 
@@ -145,14 +146,12 @@ def kept(labels: Path) -> Balance | None:
 def fine_tuning(
     stages: Stages, settings: RoundSettings, number: int, balance: Balance, *, source_pictures: int
 ) -> Tree:
-    """What the run that learns a round's labels has different from the whole: its data, its length, its rate.
+    """How the settings of a round differ from the whole run's: its data, its length and its rate.
 
     Args:
-        stages: The whole.
-        settings: Of its rounds.
-        number: Which round, from 0.
-        balance: What was measured before labelling.
-        source_pictures: How many the source has.
+        number: Of the round, from 0.
+        balance: As measured before labelling.
+        source_pictures: How many pictures the source has.
     """
     share = settings.source_share(number)
     rare = balance.rare(settings.rare) if settings.mine > 0 else []
@@ -173,7 +172,7 @@ def fine_tuning(
 
 
 def _prior(stages: Stages, source: Dataset, side: float) -> Tensor:
-    """Where the source has its classes; its labels are read once, by the first process."""
+    """Where in its pictures the source has each class; the first process reads its labels, once."""
     path = stages.folder / "prior.safetensors"
     if is_first_rank() and not path.is_file():
         stages.say("counting where the source has its classes")
@@ -185,8 +184,12 @@ def _prior(stages: Stages, source: Dataset, side: float) -> Tensor:
 def _label(
     stages: Stages, settings: RoundSettings, path: Path, out: Path, number: int, prior: Tensor | None
 ) -> Balance:
-    """What the first process measured decides for all, and for whoever goes on after an interruption."""
-    is_labelled = (out / "statistics.json").is_file()  # before anybody can have written it
+    """Label the target's pictures, and return what the thresholds follow from.
+
+    The first process measures for all, and its result is kept, so that a resumed run labels by the same thresholds.
+    """
+    # Asked before the processes meet below: afterwards a faster one may already have written the file.
+    is_labelled = (out / "statistics.json").is_file()
     target, pictures = stages.target, pictures_by_name(stages.target)
     model = round_model(path, settings, prior, stages.device)
     if is_first_rank() and kept(out) is None:
@@ -204,5 +207,5 @@ def _label(
 
 
 def round_seed(seed: int, number: int) -> int:
-    """Every round draws other pictures and pieces, and no round of one seed those of another seed's."""
+    """A seed of a round's own, so that rounds draw other pictures and crops, and so do runs of other seeds."""
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0] >> 1)

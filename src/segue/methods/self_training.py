@@ -1,4 +1,4 @@
-"""Self-training with a teacher, from DACS to STCT: the teacher labels the target, the student learns it altered."""
+"""Self-training, from DACS to STCT: a teacher labels the target, and the student learns an altered view of it."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -22,7 +22,7 @@ from segue.ops import quality
 from segue.ops.resize import resize
 from segue.ranks import mean_over_ranks
 from segue.settings import Margins, Share, one_of
-from segue.types import Batch, Joint, Output, View
+from segue.types import Batch, Joint, MeanOver, Output, View
 
 if TYPE_CHECKING:
     AnyTeacher: TypeAlias = TeacherSettings
@@ -36,7 +36,7 @@ MOVED = {
     "teacher_model": "teacher.model",
     "collaborate": "teacher, whose name is collaborative",
 }
-"""What is called otherwise since teachers have settings of their own."""
+"""Where former keys of the method are found now that teachers have settings of their own."""
 
 
 class SelfTrainingSettings(MethodSettings):
@@ -46,22 +46,21 @@ class SelfTrainingSettings(MethodSettings):
     has_teacher: ClassVar[bool] = True
     teacher: AnyTeacher = AverageSettings()  # who labels the target
     soft: bool = False  # learn the teacher's probabilities instead of its label
-    source_mean: Literal["pixels", "labelled"] = "pixels"  # what the source's loss is averaged over
-    threshold: Share | None = (
-        0.968  # tau: confidence that counts towards quality; None trusts the teacher wholly
-    )
-    mix: Literal["class_mix"] | None = "class_mix"
-    class_pool: Literal["batch", "image"] = "batch"
+    source_mean: MeanOver = "pixels"  # average the source's loss over all pixels or over labelled ones
+    # tau: the target is weighed by the share of pixels of at least this confidence; None: always by 1.
+    threshold: Share | None = 0.968
+    mix: Literal["class_mix"] | None = "class_mix"  # how source and target pictures are mixed
+    class_pool: Literal["batch", "image"] = "batch"  # draw a picture's classes from the batch or itself
     augment: AugmentSettings | None = AugmentSettings()
     coordinate: CoordinationSettings | None = None
     pair: HybridAttentionSettings | None = None
     mask: MaskSettings | None = None
-    margins: Margins | None = None  # of the crop
+    margins: Margins | None = None  # borders of the crop in which the teacher is not trusted
 
     @model_validator(mode="before")
     @classmethod
     def _teachers_have_settings_of_their_own(cls, value: Any) -> Any:
-        """Runs that are older are read as what they were; of a single old key the new one is named."""
+        """Translate the settings of older runs; reject a single old key and name the new one."""
         if not isinstance(value, Mapping):
             return value
         tree = cast(Mapping[str, Any], value)
@@ -79,12 +78,12 @@ class SelfTrainingSettings(MethodSettings):
         return self
 
     def build(self, context: Context, terms: Mapping[str, Term]) -> "SelfTraining":
-        """Around the student, with its teacher and what it is shown."""
+        """Build the method around the student, with its teacher."""
         return SelfTraining(self, context, terms)
 
 
 def _teacher_of_old(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """A teacher's settings from when they stood among the method's."""
+    """The teacher's settings in a tree from when they stood among the method's."""
     shared = tree.get("collaborate")
     name = tree["teacher"] if shared is None else "collaborative"
     if name not in TEACHERS:
@@ -94,17 +93,17 @@ def _teacher_of_old(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class SelfTraining(Method):
-    """The student learns the source, and the target as its teacher sees it.
+    """The student learns the source, and the target as its teacher labels it.
 
     Source: DACS (Tranheden et al., WACV 2021), algorithm 1; DAFormer (Hoyer et al., CVPR 2022), section 3.1; MIC
-    (Hoyer et al., CVPR 2023), section 3.2; STCT + MHA, section 3. With different arguments this is any of them.
+    (Hoyer et al., CVPR 2023), section 3.2; STCT + MHA, section 3. Which of them it is depends on the settings.
 
     Attributes:
         mix: Makes one view of a source and a target view; None to show the target as it is.
-        augment: Changes the colours of what the student sees of the target; None for no change.
-        calibrate: Corrects the pseudo-label by something else that the teacher's output says; None leaves it.
+        augment: Changes the colours of the target that the student sees; None for no change.
+        calibrate: Corrects the pseudo-label by what else the teacher's output says; None leaves it alone.
         coordinate: How far each target picture is trusted, known after the student's pass; None for no such weight.
-        pair: Makes one pass of the source, the target and the shown target view; None for two passes.
+        pair: Joins the source view and the target view as shown into one pass; None for two passes.
         mask: Makes the masked view of a source and an unmixed target view; None for no such view.
     """
 
@@ -128,11 +127,7 @@ class SelfTraining(Method):
         self.margins = settings.margins or Margins()
 
     def views(self, batch: Batch, step: int) -> Iterator[View | Joint]:
-        """One step of the algorithm.
-
-        Yields:
-            The source view and the target view, or both together, and the masked view if there is one.
-        """
+        """Yield the source and the target view, or both in one pass, then the masked view if there is one."""
         assert batch.target is not None, "the engine gives self-training a target loader"
 
         # 1. The student learns the source; with a pair, in one pass with the target.
@@ -156,7 +151,7 @@ class SelfTraining(Method):
             shown.trust = self.coordinate.at(step)
         yield shown if self.pair is None else self.pair(source, target, shown)
 
-        # 4. It learns to name what is hidden, too.
+        # 4. It learns to name what is hidden from it, too.
         if self.mask is not None:
             yield self.mask(source, target)
 
@@ -166,7 +161,7 @@ class SelfTraining(Method):
         self.teacher.follow(self.student, batch, step, self.held)
 
     def prepare(self, preparation: Preparation) -> None:
-        """A large teacher's layers may have to be measured."""
+        """Let the teacher prepare: a large one may have to measure its layers."""
         self.teacher.prepare(preparation)
 
     def trained(self) -> dict[str, Trained]:
@@ -186,7 +181,7 @@ class SelfTraining(Method):
         return label, confidence, logits.softmax(1) if self.settings.soft else None
 
     def _quality(self, confidence: Tensor) -> Tensor:
-        """How far the teacher is trusted at every pixel: one share for the batch, or everywhere."""
+        """How far the teacher is trusted at every pixel (B,H,W): one value for the batch of all processes."""
         threshold = self.settings.threshold
         if threshold is None:
             return torch.ones_like(confidence)

@@ -1,4 +1,4 @@
-"""Ensemble distillation on soft outputs: EnD learns the members' mean, EnD² their distribution."""
+"""Ensemble distillation by probabilities: EnD learns the members' mean, EnD² their distribution."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,21 +19,22 @@ from segue.settings import Positive
 from segue.types import Batch, Joint, Output, PixelLoss, View
 
 SMOOTHING = 1e-3
-"""The share of the uniform distribution in a member's, so that no logarithm is without a bound."""
+"""The share of the uniform distribution that is mixed into each member's, so that its logarithm is bounded."""
 
 
 class EnsembleDistillationSettings(MethodSettings):
-    """EnD and EnD²: a student of what several models say of the target, softly."""
+    """EnD and EnD²: a student that learns the probabilities of several models on the target."""
 
     name: Literal["ensemble_distillation"] = "ensemble_distillation"
     members: dict[str, Path] = Field(default={})  # run or model folders of the pair's classes, by name
-    # "mean": the divergence from the members' mean probability; "distribution": a Dirichlet distribution over theirs.
+    # "mean" (EnD): learn the mean of the members' probabilities; "distribution" (EnD²): fit a Dirichlet distribution
+    # to them.
     kind: Literal["mean", "distribution"] = "mean"
-    # Of EnD² at the start; it is held for a quarter of the run and falls to 1 at three quarters.
+    # EnD²'s temperature at the start; held for a quarter of the run, it falls to 1 at three quarters.
     temperature: Positive = 2.5
 
     def build(self, context: Context, terms: Mapping[str, Term]) -> "EnsembleDistillation":
-        """Around the student, with its members, which are checked."""
+        """Build the method around the student, with its members, which are checked."""
         if not self.members:
             raise ValueError(
                 f"recipe {context.recipe} distils models: --set method.members='{{a: RUN, b: RUN}}'"
@@ -51,13 +52,10 @@ class EnsembleDistillationSettings(MethodSettings):
 
 
 class EnsembleDistillation(Method):
-    """The student learns what several frozen members say of the target, without source and without labels.
+    """The student learns the target from the outputs of several frozen members; the source is not used.
 
-    Source: EnD (Hinton et al., 2015, for ensembles) and EnD² (Malinin et al., ICLR 2020), section 3, as the
-    follow-up code of ensemble distillation uses them as baselines.
-
-    Args:
-        members: Networks of the student's classes.
+    Source: EnD (Hinton et al., 2015, for ensembles) and EnD² (Malinin et al., ICLR 2020), section 3, the baselines in
+    the follow-up code of ensemble distillation.
     """
 
     def __init__(
@@ -73,11 +71,7 @@ class EnsembleDistillation(Method):
         self.steps = context.steps
 
     def views(self, batch: Batch, step: int) -> Iterator[View | Joint]:
-        """One step of the algorithm.
-
-        Yields:
-            The target view with the members' loss.
-        """
+        """Yield the target view, whose loss compares student and members."""
         assert batch.target is not None, "the engine gives distillation a target loader"
         image = batch.target.image
         logits = torch.stack([self._logits(member, image) for member in self.members])
@@ -99,22 +93,17 @@ class EnsembleDistillation(Method):
 
 
 def annealed(start: float, done: float) -> float:
-    """A temperature that is held for the first quarter of a run and falls to 1 until the last."""
+    """A temperature that is held for the first quarter of a run and has fallen to 1 at three quarters."""
     return start + (1.0 - start) * min(max((done - 0.25) / 0.5, 0.0), 1.0)
 
 
 def smoothed_log_mean(logits: Tensor, temperature: float) -> Tensor:
-    """The mean over the members of the log of their probability, mixed with a little of the uniform one.
+    """The members' mean log probability (B,K,H,W), each mixed with a little of the uniform distribution.
 
-    Args:
-        logits: (T,B,K,H,W).
-        temperature: The logits are divided by.
-
-    Returns:
-        (B,K,H,W), in float64 as :func:`segue.ops.losses.dirichlet_nll` needs it.
+    It is in float64 for :func:`segue.ops.losses.dirichlet_nll`. Logits (T,B,K,H,W) are divided by the temperature.
     """
     total = torch.zeros_like(logits[0], dtype=torch.float64)
-    for member in logits:  # one after the other, to hold the larger numbers of one alone
+    for member in logits:  # one by one, as float64 takes twice the memory
         probability = (member.double() / temperature).softmax(1)
         total += ((1 - SMOOTHING) * probability + SMOOTHING / member.shape[1]).log()
     return total / len(logits)

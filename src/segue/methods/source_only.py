@@ -1,4 +1,4 @@
-"""The lower bound: train on the source, look at nothing else."""
+"""The lower bound: training on the source alone."""
 
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal
@@ -17,27 +17,20 @@ class SourceOnlySettings(MethodSettings):
     shows_domains_apart: ClassVar[bool] = False
 
     def reading(self, recipe: str) -> Reading:
-        """The source alone."""
+        """Read the source alone."""
         return Reading(target=False)
 
     def build(self, context: Context, terms: Mapping[str, Term]) -> "SourceOnly":
-        """Around the student."""
+        """Build the method around the student."""
         return SourceOnly(context.student, terms)
 
 
 class SourceOnly(Method):
-    """Supervised training on whatever plays the source.
-
-    With the labelled target as its source this is the target-supervised oracle.
-    """
+    """Supervised training on the source; the oracle puts the labelled target in the source's place."""
 
     def __init__(self, student: nn.Module, terms: Mapping[str, Term] | None = None) -> None:
         super().__init__(student, terms, view_names=("source",))
 
     def views(self, batch: Batch, step: int) -> Iterator[View]:
-        """The labelled pictures.
-
-        Yields:
-            The source view.
-        """
+        """Yield the source view."""
         yield View("source", batch.source.image, batch.source.label)

@@ -1,4 +1,4 @@
-"""What a method of several trainings asks of the engine: trainings, labels, and who writes."""
+"""What a method that consists of several trainings asks of the engine."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,19 +12,15 @@ from segue.trees import Tree
 
 
 class Stages(Protocol):
-    """A run that is made of several trainings, each in a folder of its own inside the run's.
+    """A run made of several trainings, each in a folder of its own inside the run folder.
 
-    Every stage goes on where it stood, and knows nothing of the others.
+    An interrupted stage resumes where it stopped; stages know nothing of each other.
 
     Attributes:
-        recipe: The recipe's name, for messages.
-        folder: The run folder.
-        classes: What is told apart.
-        seed: Of the run.
-        steps: The length that the settings name.
+        steps: The run's length in the settings.
         rate: The encoder's learning rate.
-        start: The run or model folder that training starts from; None for none.
-        counted: The classes that scores are a mean over; None for all.
+        start: The run or model folder that training starts from; None for no such model.
+        counted: The classes that the mean score is taken over; None for all.
     """
 
     recipe: str
@@ -38,45 +34,39 @@ class Stages(Protocol):
 
     @property
     def together(self) -> int:
-        """Pictures of each domain that all processes learn in a step."""
+        """How many pictures of each domain are learnt in a step, by all processes together."""
         ...
 
     @property
     def target(self) -> Dataset:
-        """The target's pictures."""
+        """The target's pictures, without labels."""
         ...
 
     @property
     def device(self) -> torch.device:
-        """Where networks are to work."""
+        """The device that networks work on."""
         ...
 
     def train(self) -> dict[str, Any] | None:
-        """One training of the whole, without stages; its scores, or None without labelled pictures."""
+        """Train once, without stages; returns the scores, or None without labelled pictures."""
         ...
 
     def train_stage(
         self, folder: Path, *, start: Path | None, changes: Mapping[str, Any]
     ) -> dict[str, Any] | None:
-        """Train one stage.
-
-        Args:
-            folder: The stage's folder.
-            start: What it starts from.
-            changes: What differs from the run's settings.
-        """
+        """Train a stage in its folder, with settings that differ from the run's by ``changes``."""
         ...
 
     def open(self, domain: Literal["source", "evaluation"]) -> Dataset | None:
-        """Labelled pictures of the pair; None if it names none."""
+        """The pair's labelled pictures of a domain; None if it names none."""
         ...
 
     def shared(self, task: Callable[[tuple[int, int]], object]) -> None:
-        """Let every process do its part of how many; then the first one looks again at the whole."""
+        """Call ``task((part, parts))`` on every process, then ``task((0, 1))`` on the first one to check the whole."""
         ...
 
     def begin(self) -> None:
-        """Write the run's settings: from now on the folder is this run's."""
+        """Write the run's settings, so that no other run can use the folder from now on."""
         ...
 
     def keep(self, stage: Path) -> None:
@@ -84,15 +74,15 @@ class Stages(Protocol):
         ...
 
     def say(self, text: str) -> None:
-        """Tell the user, once."""
+        """Print a line once, however many processes there are."""
         ...
 
 
 def learning(labels: Path) -> Tree:
-    """What makes a stage of the settings of a whole: it learns a folder of labels, and has no stages itself."""
+    """The changes that make a stage of a whole run's settings: it learns a folder of labels and has no stages."""
     return {"method": {"labels": str(labels), "rounds": None, "ensemble": None}}
 
 
 def pictures_by_name(dataset: Dataset) -> dict[str, int]:
-    """The place of every picture by its name."""
+    """The place of every picture in the data set, by its name."""
     return {dataset.name(index): index for index in range(len(dataset))}

@@ -13,24 +13,24 @@ from segue.settings import Settings
 from segue.types import Batch
 
 NAMES_IN_METHOD = "teacher.network."
-"""What the names of a teacher that learns begin with in its method's state, and so in checkpoints."""
+"""The prefix of a learning teacher's tensors in its method's state, and so in checkpoints."""
 
 
 class Teacher(nn.Module):
-    """Whoever labels the target: from images (B,3,H,W) to an output, without gradient."""
+    """Labels the target: turns images (B,3,H,W) into an output, without gradient."""
 
     def learner(self) -> nn.Module | None:
-        """The network that may be reported in the student's place; None if it never learns."""
+        """The network that may be scored in the student's place; None if it never learns."""
         return None
 
     def prepare(self, preparation: Preparation) -> None:
         """Called once before the first step; most teachers have nothing to prepare."""
 
     def follow(self, student: nn.Module, batch: Batch, step: int, held: Tensor | None = None) -> None:
-        """Learn from the student after the update of this step; no parameter moves while ``held`` is 1."""
+        """Follow the student after this step's update; no parameter moves while ``held`` is 1."""
 
     def trained(self) -> Trained | None:
-        """What it leaves behind; None if nobody asks for it after training."""
+        """The network that it leaves behind; None if none is of use after training."""
         return None
 
 
@@ -38,14 +38,10 @@ class TeacherSettings(Settings):
     """The settings of a teacher, and how it is built."""
 
     name: Any
-    """What settings files call it: a literal of each teacher's own."""
+    """The teacher's name in settings files: each subclass narrows it to a literal of its own."""
 
     def build(self, context: Context, terms: Mapping[str, Term]) -> Teacher:
-        """The teacher of the context's student, checked before anything is written.
-
-        Args:
-            context: The run.
-            terms: The additional losses, which may compare student and teacher.
+        """Build the teacher of the context's student; ``terms`` may compare the two.
 
         Raises:
             ValueError: If it does not fit the run.
@@ -55,15 +51,14 @@ class TeacherSettings(Settings):
 
 
 class Frozen(Teacher):
-    """A network that never changes: outside ``parameters()`` and ``state_dict()``, so no checkpoint holds it.
+    """A copy of a network that never changes.
 
-    Args:
-        network: Copied, set to evaluation mode and cut off from gradients.
+    It is in evaluation mode and outside ``parameters()`` and ``state_dict()``, so that no checkpoint holds it.
     """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        # A tuple hides the network from nn.Module's registration of submodules.
+        # In a tuple, nn.Module does not register the network as a submodule.
         self._held = (copy.deepcopy(network).eval().requires_grad_(False),)
 
     @torch.no_grad()
@@ -80,14 +75,14 @@ class Frozen(Teacher):
 def move_towards(own: list[Tensor], others: list[Tensor], share: float, held: Tensor | None = None) -> None:
     """Move parameters a share of the way to others, in place; not at all while a flag on the device is 1.
 
-    It is one step of gradient descent on half the squared distance, because that kernel knows such a flag, as no
-    ``lerp`` does: own - share * (own - others), with ``maximize`` for the sign of the others.
+    This is what ``lerp`` does, written as a step of SGD, because the fused kernel of SGD takes such a flag and ``lerp``
+    does not. Weight decay of 1 gives ``own``, ``maximize`` turns the sign of ``others``: own - share * (own - others).
 
     Args:
         own: Float tensors that move.
-        others: Where to, of the same shapes.
-        share: Of the way, in [0, 1].
-        held: 0 or 1, a scalar; None for 0.
+        others: Tensors of the same shapes, as gradients.
+        share: In [0, 1].
+        held: The flag, a scalar of 0 or 1; None for 0.
     """
     torch._fused_sgd_(  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
         own,

@@ -1,4 +1,7 @@
-"""Additional losses on a picture that the student has just seen: their settings by name, in the order of building."""
+"""Additional losses on a picture that the student has just seen: their settings by name, in the order of building.
+
+The order also decides in which order they draw random starting weights, so new terms go to the end.
+"""
 
 from segue.methods.method import TermSettings
 from segue.methods.terms.confidence import ConfidenceSettings

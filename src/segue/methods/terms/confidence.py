@@ -1,4 +1,4 @@
-"""CRST's regulariser: pseudo-labels are learnt, but not to certainty."""
+"""CRST's regulariser, which keeps the student from becoming certain of pseudo-labels."""
 
 import math
 from typing import Literal
@@ -16,26 +16,23 @@ Kind = Literal["divergence", "entropy", "squares"]
 
 
 class ConfidenceSettings(TermSettings):
-    """CRST: pseudo-labels are not learnt to certainty."""
+    """CRST's regulariser of pseudo-labelled pixels."""
 
     share: NotNegative = 0.1  # lambda
-    # Divergence of the prediction from the uniform one, the mean over the classes of the negative log probability
-    # (MRKLD); its negative entropy (MRENT); the sum of its squares (MRL2).
+    # What is minimised: the prediction's divergence from the uniform one (MRKLD), its negative entropy (MRENT) or the
+    # sum of its squares (MRL2).
     kind: Kind = "divergence"
 
     def build(self, context: Context) -> "ConfidenceRegularizer":
-        """The term."""
+        """Build the term."""
         return ConfidenceRegularizer(self)
 
 
 class ConfidenceRegularizer(Term):
-    """How far the prediction is from certain of nothing, on pseudo-labelled pixels of the target.
+    """How far predictions on pseudo-labelled target pixels are from uniform ones, which cost 0.
 
-    Source: CRST (Zou et al., ICCV 2019), section 4.2; constants are such that a uniform prediction
-    costs 0.
-
-    Note:
-        The released script multiplies by the share twice (0.01 for 0.1); here it is multiplied once, as published.
+    Source: CRST (Zou et al., ICCV 2019), section 4.2. The released script multiplies by the share twice (0.01 for
+    0.1); here it is multiplied once, as published.
     """
 
     view_names = ("target",)
@@ -45,7 +42,7 @@ class ConfidenceRegularizer(Term):
         self.settings = settings
 
     def forward(self, network: nn.Module, view: View, output: Output) -> dict[str, Tensor]:
-        """The mean over the labelled pixels; 0 without any."""
+        """The mean over the pseudo-labelled pixels; 0 without any."""
         assert view.label is not None
         logits = resize(output.logits.float(), (view.label.shape[-2], view.label.shape[-1]))
         counts = view.label != IGNORE
@@ -57,7 +54,7 @@ class ConfidenceRegularizer(Term):
 
 
 def _certainty(log_probability: Tensor, kind: Kind) -> Tensor:
-    """Of each pixel (B,H,W), from log probabilities (B,K,H,W); 0 for a uniform prediction."""
+    """Each pixel's certainty (B,H,W) from log probabilities (B,K,H,W); 0 for a uniform prediction."""
     classes = log_probability.shape[1]
     match kind:
         case "divergence":

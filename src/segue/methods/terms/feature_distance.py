@@ -1,4 +1,4 @@
-"""Keep the features of things close to those of the pretrained weights that training started from."""
+"""DAFormer's feature distance, which keeps features of things close to those of the pretrained weights."""
 
 import logging
 from collections.abc import Sequence
@@ -19,14 +19,14 @@ logger = logging.getLogger(__name__)
 
 
 class FeatureDistanceSettings(TermSettings):
-    """DAFormer's distance to the features that training started from."""
+    """DAFormer's distance to the features of the pretrained weights."""
 
-    classes: list[str] | None = None  # None: Cityscapes' things that the class list has, or all classes
+    classes: list[str] | None = None  # None: Cityscapes' things among the pair's classes, or all classes
     share: NotNegative = 0.005  # lambda
-    min_share: Share = 0.75  # r: part of a feature cell that one class must cover for the cell to count
+    min_share: Share = 0.75  # r: share of a feature cell that one class must cover for the cell to count
 
     def build(self, context: Context) -> "FeatureDistance":
-        """The distance to what ``network.weights`` alone make of a picture."""
+        """Build the term, whose reference is a network with ``network.weights`` alone."""
         if context.network.weights is None:
             logger.warning(
                 "feature distance to random features: network.weights is not set, so the reference has learnt nothing;"
@@ -44,9 +44,8 @@ class FeatureDistance(Term):
     Source: DAFormer (Hoyer et al., CVPR 2022), section 3.2, equations 8 to 11.
 
     Args:
-        reference: From an image to its features as ``network.weights`` make them, usually ImageNet's, and never as a
-            model does that was trained on the source.
-        classes: Training ids of the classes to look at; None for all.
+        reference: Turns an image into features; its weights, usually ImageNet's, must not have seen the source.
+        classes: Training ids of the classes that count; None for all.
     """
 
     view_names: tuple[str, ...] = ("source",)
@@ -69,7 +68,7 @@ class FeatureDistance(Term):
         self.register_buffer("wanted", wanted, persistent=False)
 
     def forward(self, network: nn.Module, view: View, output: Output) -> dict[str, Tensor]:
-        """The mean distance over the cells that one of the classes covers; 0 if there is none."""
+        """The mean distance over the feature cells that one of the classes covers; 0 if there is none."""
         assert view.label is not None
         features = output.features[-1]
         reference: Tensor = self.reference(view.image)[-1]

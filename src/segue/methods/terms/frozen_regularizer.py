@@ -1,4 +1,4 @@
-"""Train the student on a second decoding, of features that have looked at those of a frozen encoder."""
+"""SSR's regulariser: the student also learns from a second decoding, of features that attend to a frozen encoder's."""
 
 import contextlib
 import logging
@@ -23,22 +23,27 @@ logger = logging.getLogger(__name__)
 
 
 class FrozenRegularizerSettings(TermSettings):
-    """SSR: a second decoding, of features that have looked at those of a frozen encoder."""
+    """SSR: a second decoding, of features that attend to those of a frozen encoder."""
 
     encoder: str = "sam_vit_b"  # sam_vit_b, _l, _h, or any encoder of a network: dinov2_base, vit_tiny, ...
-    weights: Path | None = None  # its file or Hugging Face folder; None: random, for tests alone
-    # The longer side of what it sees, in pixels; None for its own: 1024 x 1024 for SAM, else the picture as it is.
+    weights: Path | None = None  # the encoder's file or Hugging Face folder; None: random, for tests only
+    # The longer side of the pictures that it sees, in pixels; None: 1024 x 1024 for SAM, else the picture's own size.
     image_size: Count | None = None
-    stages: list[Stage] = [1, 2, 3, 4]  # whose maps look at its map (S0 to S3); the others pass unchanged
-    share: NotNegative = 1.0  # of the second decoding's loss
-    zero_init: bool = False  # start with features that SAM's do not change (off in the official code)
-    # Whether the decoder's running statistics also see the changed features, as in the official code, or only those
-    # that inference uses.
+    stages: list[Stage] = [
+        1,
+        2,
+        3,
+        4,
+    ]  # stages whose maps attend to its map (S0 to S3); others stay unchanged
+    share: NotNegative = 1.0  # weight of the second decoding's loss
+    zero_init: bool = False  # start from attention that changes nothing (off in the official code)
+    # Which features move the decoder's running statistics: the changed ones, too, as in the official code, or only the
+    # plain ones that inference uses.
     bn_update: Literal["both", "plain_only"] = "both"
     mask_branch: bool = False  # decode MIC's masked view twice, too
 
     def build(self, context: Context) -> "FrozenRegularizer":
-        """The term with its frozen encoder."""
+        """Build the term with its frozen encoder."""
         if self.weights is None:
             logger.warning(
                 "features of a random %s: terms.frozen_regularizer.weights is not set, so it has learnt nothing",
@@ -55,16 +60,15 @@ class FrozenRegularizerSettings(TermSettings):
 class FrozenRegularizer(Term):
     """Cross-attention from the student's features to frozen ones, decoded and supervised like the plain features.
 
-    Nothing of it is left after training: the student alone is saved. Under two resolutions it is the context's
-    features that look at the frozen ones, and the context's prediction that is supervised.
+    Only training needs it: the student is saved without it. With two resolutions, the context's features attend to the
+    frozen ones, and the context's prediction is supervised.
 
     Source: SSR (paper and official code), whose frozen encoder is SAM's: four linear projections of its tokens, four
     cross-attentions without norm, dropout or positions, both predictions supervised with weight 1. Parameter names are
     the official ones.
 
     Args:
-        frozen: From an image as the student sees it to a map of features; held outside parameters and state.
-        frozen_channels: Of that map.
+        frozen: Turns an image as the student sees it into a map of features; held outside parameters and state.
         channels: Of the student's four maps.
         heads: Of the four cross-attentions.
     """
@@ -93,7 +97,7 @@ class FrozenRegularizer(Term):
                 nn.init.zeros_(projection.bias)
 
     def forward(self, network: nn.Module, view: View, output: Output) -> dict[str, Tensor]:
-        """The segmentation loss of what the head makes of the changed features."""
+        """The segmentation loss of the head's prediction from the changed features."""
         seen = self.fused(output.features, cast(Tensor, self.frozen(view.image)))
         head = cast(nn.Module, network.head)
         with (
@@ -106,12 +110,7 @@ class FrozenRegularizer(Term):
         return {"frozen_regularizer": self.settings.share * segmentation_loss(regularised, view)}
 
     def fused(self, features: Sequence[Tensor], frozen: Float[Tensor, "b d h w"]) -> list[Tensor]:
-        """The four maps after looking at the frozen one; those of other stages are the same tensors.
-
-        Args:
-            features: Fine to coarse, (B,C,H,W).
-            frozen: The frozen encoder's map of the same pictures.
-        """
+        """The student's four maps, after those of the chosen stages have attended to the frozen map."""
         tokens = frozen.flatten(2).transpose(1, 2)
         seen = list(features)
         for stage in self.settings.stages:
@@ -121,19 +120,19 @@ class FrozenRegularizer(Term):
 
 
 class TokenProjection(nn.Module):
-    """The frozen tokens as wide as a stage; a module of its own for its official name."""
+    """Projects frozen tokens to the width of a stage; a module of its own so that parameters keep official names."""
 
     def __init__(self, frozen_channels: int, channels: int) -> None:
         super().__init__()
         self.proj = nn.Linear(frozen_channels, channels)
 
     def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b n c"]:
-        """Tokens of the stage's width."""
+        """Project the tokens."""
         return self.proj(tokens)
 
 
 class CrossAttention(nn.Module):
-    """Cells of a map look at tokens, and what they find is added to them."""
+    """Cells of a map attend to tokens, and the result is added to them."""
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
@@ -145,12 +144,12 @@ class CrossAttention(nn.Module):
     def forward(
         self, maps: Float[Tensor, "b c h w"], tokens: Float[Tensor, "b n c"]
     ) -> Float[Tensor, "b c h w"]:
-        """A map of the same size."""
+        """The changed map."""
         cells = maps.permute(0, 2, 3, 1)
         query = self._split(self.q(cells.flatten(1, 2)))
         key, value = (self._split(part) for part in self.kv(tokens).chunk(2, dim=-1))
-        found = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).reshape(cells.shape)
-        return maps + self.proj(found).permute(0, 3, 1, 2)
+        attended = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).reshape(cells.shape)
+        return maps + self.proj(attended).permute(0, 3, 1, 2)
 
     def _split(self, tokens: Tensor) -> Tensor:
         return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)

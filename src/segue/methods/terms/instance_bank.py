@@ -1,4 +1,4 @@
-"""Two views of a pixel must agree on which labelled instances it is similar to."""
+"""DIDA's instance bank: two views of a pixel must agree on which labelled instances it is similar to."""
 
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -17,46 +17,48 @@ from segue.settings import Count, NotNegative, Share
 from segue.types import Batch, Output, View
 
 PIXELS_AT_ONCE = 8192
+"""How many pixels are compared with the bank at once, which bounds memory."""
 
 SOFT = 0.1
-"""The student's temperature where the teacher's is 0, of which a loss has no gradient: the recipe's own."""
+"""The student's temperature where the teacher's is 0: a student's argmax would have no gradient."""
 
 INSERTS = 5
 """The most rows that "fifo" replaces in one update."""
 
 FROM_ONE_PICTURE = 4
-"""The most rows of a class that are filled from one picture: a quota is to be more than one thing seen once."""
-
+"""The most rows of a class that one picture fills, so that a class is not a single object seen once."""
 
 BANK_UPDATES = 769
 """How often DIDA's bank is updated in a run of 40 000 steps: every 50 steps after a warm-up of 1500."""
 
 WARMUP = 1500 / PAPER_STEPS
-"""The share of the papers' runs in which the rate warms up."""
+"""The share of a run in which the papers' learning rate warms up."""
 
 
 class InstanceBankSettings(TermSettings):
     """DIDA: teacher and student agree on which labelled instances a pixel is similar to."""
 
-    size: Count = 250  # K: instances in all
-    temperature: NotNegative = 0.1  # tau; 0: the teacher's nearest instance alone, as in the supplement
+    size: Count = 250  # K: how many instances the bank holds
+    temperature: NotNegative = 0.1  # tau; 0: the teacher's nearest instance only, as in the supplement
     share: NotNegative = 1.0  # lambda
-    beta: Share = 1.0  # how far the pseudo-label stays the class prediction; 1: instances do not correct it
+    beta: Share = 1.0  # share of the class prediction in the pseudo-label, the rest comes from instances
     similarity: instances.Similarity = "cosine"
     # What weighs similarities: the teacher's probabilities, the student's raw logits, or nothing.
     scatter: Literal["teacher", "student_logits", "off"] = "teacher"
-    # How the bank follows: by class means of a picture, by boundary pixels, by both, by replacing the oldest, or not.
+    # What rows follow: a picture's class means, its boundary pixels, or the mean of both; "fifo" replaces the oldest
+    # rows, "frozen" leaves all as they are.
     update: Literal["ema", "ema_boundary", "ema_boundary_center", "fifo", "frozen"] = "ema"
-    interval: Count = 50  # steps of 40 000 from one update to the next; keeps its share of another run
-    momentum: Share = 0.999  # mu of 769 updates; what they leave of a row is left by however many a run has
-    # Where the loss counts: target pixels that were not pasted over; those as far as the teacher is trusted; all
-    # pixels, as released; confident target pixels.
+    interval: Count = 50  # steps between updates in a run of 40 000, scaled to the length of other runs
+    # mu in a run of 40 000 steps, which has 769 updates; scaled so that other runs leave as much of a row unchanged.
+    momentum: Share = 0.999
+    # Where the loss counts: on target pixels that were not pasted over; on those, weighed by trust in the teacher; on
+    # all pixels, as released; on confident target pixels.
     region: Literal["target", "trusted", "all", "confident"] = "target"
-    # Share of the steps before the bank is filled; None: 1500 / 40 000 from pretrained weights, or else a half.
+    # Share of the steps before the bank is filled; None: 1500 / 40 000 from pretrained weights, otherwise a half.
     warmup: Share | None = None
 
     def check(self, method: MethodSettings) -> None:
-        """The bank compares the student with a teacher, and corrects hard labels."""
+        """Raise ``ValueError`` if the method has no teacher to compare with, or no hard labels to correct."""
         if not method.has_teacher:
             raise ValueError(
                 f"terms.instance_bank compares a student with its teacher, and method {method.name} has none"
@@ -67,27 +69,24 @@ class InstanceBankSettings(TermSettings):
             )
 
     def build(self, context: Context) -> "InstanceBank":
-        """An empty bank that is filled and updated at the pace of the run."""
+        """Build an empty bank that is filled and updated at the pace of the run."""
         pace = self.pace(context.steps, is_pretrained=context.is_pretrained)
         channels = context.student.embedding_channels
         return InstanceBank(self, pace, classes=len(context.classes), channels=channels, seed=context.seed)
 
     def pace(self, steps: int, *, is_pretrained: bool) -> "Pace":
-        """When the bank is filled, and how it follows, such that as much of it is old at the end as in the papers' run.
+        """When the bank is filled and updated in a run of so many steps, and how fast its rows move.
 
-        DIDA is handed a bank that a trained network has filled. From pretrained weights the optimiser's own warm-up is
-        enough. From random numbers it is half of the run, whatever its length: the loss, which unlike the target's own
-        no quality weighs, would otherwise be at its full strength long before there is something to agree on.
+        DIDA starts with a bank that a trained network has filled. Here training fills it, after a warm-up: from
+        pretrained weights the optimiser's own warm-up is enough, from random weights it is half of the run. Unlike the
+        target's segmentation loss this one is not weighed by quality, so that it would otherwise act at full strength
+        long before the features mean anything.
 
-        In the papers' run a row of a class that is in every picture is updated 769 times by 0.999, so that 46 % of it
-        is what it was filled with. In a run of another length the interval keeps its share of the steps, and where
-        that, the warm-up or a wish changes the number of updates, the momentum makes up for it.
+        In the papers' run a row whose class is in every picture is updated 769 times with a momentum of 0.999, which
+        leaves 46 % of what it was filled with. For runs of other lengths the interval scales with the steps, and the
+        momentum is chosen so that the same 46 % are left, however many updates there are.
 
-        Source: DIDA's released code for both values; the scaling is ours.
-
-        Args:
-            steps: The length of the run.
-            is_pretrained: Whether the student starts from anything but random numbers.
+        Source: DIDA's released code for interval and momentum; the scaling is ours.
         """
         share = (WARMUP if is_pretrained else 0.5) if self.warmup is None else self.warmup
         warmup = round(share * steps)
@@ -100,13 +99,13 @@ class InstanceBankSettings(TermSettings):
 
 @dataclass(frozen=True)
 class Pace:
-    """When a bank is filled, and how it follows.
+    """When a bank is filled and updated, and how fast its rows move.
 
     Attributes:
         warmup: Steps before it is filled; classes are counted until then, and in the first picture after it.
         interval: Steps from one update to the next.
-        momentum: What an update leaves of a row.
-        patience: Steps after the warm-up from which the loss does not wait for a full bank any longer.
+        momentum: The share of a row that an update leaves.
+        patience: Steps after the warm-up during which the loss waits for the bank to be full.
     """
 
     warmup: int
@@ -116,23 +115,23 @@ class Pace:
 
 
 class InstanceBank(Term):
-    """A bank of labelled source features; teacher and student must see target pixels alike in its light.
+    """A bank of labelled source features, to which teacher and student must find target pixels equally similar.
 
-    The bank is filled from source pictures once the warm-up is over, a quota for each class that was seen by then.
-    The loss begins when it is full, or when it was waited for long enough; rows of classes that did not come again
-    are left out until they do. The classes that the teacher believes in weigh its similarities (scatter), and with
-    ``beta`` below 1 its similarities correct the pseudo-label (gather, see :meth:`calibrated`).
+    The bank is filled from source pictures once the warm-up is over, with a quota for each class seen by then. The
+    loss begins when the bank is full, or when it has waited long enough; rows of classes that did not appear again
+    are left out until they do. The teacher's class probabilities weigh its similarities (scatter), and with ``beta``
+    below 1 its similarities correct the pseudo-label (gather, see :meth:`calibrated`).
 
     Source: DIDA (supplement and abstract; equations rebuilt from the released code and from SimMatch).
 
     Note:
         The released code has no norm, temperature or softmax, weighs by raw student logits, lets rows of absent
-        classes decay, and mixes up positions of two pictures; ``similarity="linear"`` with
+        classes decay, and confuses positions of two pictures; ``similarity="linear"`` with
         ``scatter="student_logits"`` reproduces the first two, the others are not reproduced.
 
     Args:
         channels: Of the embedding.
-        seed: Of the bank's own draws; nobody else's random numbers depend on them.
+        seed: Of the bank's own random numbers.
 
     Raises:
         ValueError: If there are more classes than instances.
@@ -165,7 +164,7 @@ class InstanceBank(Term):
         self._full: bool | None = None
 
     def forward(self, network: nn.Module, view: View, output: Output) -> dict[str, Tensor]:
-        """Remember the source; compare the two views of the target once the bank is ready."""
+        """Update the bank by a source view; compare the two views of the target once the bank is ready."""
         if view.name == "source":
             self._remember(output.embedding.detach(), cast(Tensor, view.label))
             return {}
@@ -175,15 +174,15 @@ class InstanceBank(Term):
 
     @torch.no_grad()
     def after_step(self, batch: Batch, step: int) -> None:
-        """Whether the bank is full is looked up when it may have changed."""
+        """Forget whether the bank is full, if that may have changed."""
         may_have_filled = not self._is_full() and step >= self.pace.warmup
-        # The host asks in every step while the loss waits for the answer, and seldom afterwards.
+        # Asking waits for the device: in every step only while the loss waits for a full bank, and seldom afterwards.
         if may_have_filled and (not self._is_ready() or step % self.pace.interval == 0):
             self._full = None
 
     @torch.no_grad()
     def calibrated(self, taught: Output, label: Int64[Tensor, "b h w"]) -> Int64[Tensor, "b h w"]:
-        """The pseudo-label after instances have had their say; unchanged with beta 1 or before the bank is ready."""
+        """The pseudo-label, corrected by instances; unchanged if beta is 1 or the bank is not ready yet."""
         if self.settings.beta == 1 or not self._is_ready():
             return label
         grid = (taught.embedding.shape[-2], taught.embedding.shape[-1])
@@ -192,8 +191,8 @@ class InstanceBank(Term):
         for embedding, own in zip(
             _pixels(taught.embedding).split(PIXELS_AT_ONCE), probability.split(PIXELS_AT_ONCE), strict=True
         ):
-            said = instances.gathered(self._taught_similarity(embedding), self.labels, self.classes)
-            parts.append(self.settings.beta * own + (1 - self.settings.beta) * said)
+            gathered = instances.gathered(self._taught_similarity(embedding), self.labels, self.classes)
+            parts.append(self.settings.beta * own + (1 - self.settings.beta) * gathered)
         mixed = torch.cat(parts).view(len(label), *grid, self.classes).permute(0, 3, 1, 2)
         return resize(mixed, (label.shape[-2], label.shape[-1])).max(dim=1).indices
 
@@ -207,7 +206,7 @@ class InstanceBank(Term):
         )
 
     def _taught_similarity(self, embedding: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:
-        """What the teacher says of instances."""
+        """The teacher's distribution over instances."""
         similarity = self._log_similarity(embedding).exp()
         return similarity if self.settings.temperature else instances.nearest_only(similarity)
 
@@ -228,7 +227,7 @@ class InstanceBank(Term):
         total = strong.new_zeros((), dtype=torch.float32)
         for at in range(0, len(strong), PIXELS_AT_ONCE):
             part = slice(at, at + PIXELS_AT_ONCE)
-            # Computed again for the gradient: nothing of pixels times instances is kept.
+            # Recomputed in the backward pass, so that no tensor of pixels times instances is kept.
             total = total + cast(
                 Tensor,
                 checkpoint(
@@ -238,7 +237,7 @@ class InstanceBank(Term):
         return total / counted.sum().clamp(min=1)
 
     def _part(self, strong: Tensor, weak: Tensor, score: Tensor, weight: Tensor) -> Tensor:
-        """The loss of some pixels: the student's distribution against the teacher's, weighed by classes."""
+        """The loss of some pixels: the student's distribution over instances against the teacher's."""
         with torch.no_grad():
             target = self._taught_similarity(weak)
             if self.settings.scatter != "off":
@@ -252,15 +251,13 @@ class InstanceBank(Term):
         if view.mix_mask is not None:
             pasted = resize_nearest(view.mix_mask[:, None].float(), grid)[:, 0].flatten() > 0
             counted &= ~pasted
-        return (
-            counted & (probability.max(dim=1).values >= 0.968)
-            if self.settings.region == "confident"
-            else counted
-        )
+        if self.settings.region == "confident":
+            counted &= probability.max(dim=1).values >= 0.968
+        return counted
 
     @torch.no_grad()
     def _remember(self, embedding: Float[Tensor, "b d h w"], label: Int64[Tensor, "b h w"]) -> None:
-        """Fill or update the bank from the first picture of the first process, so that all processes agree."""
+        """Fill or update the bank from the first process's first picture, so that all processes have the same bank."""
         step, full = self.step, self._is_full()
         grid = (embedding.shape[-2], embedding.shape[-1])
         seen = resize_nearest(label[:1, None].float(), grid)[0, 0].long()
@@ -284,10 +281,10 @@ class InstanceBank(Term):
                 return
             self.labels.copy_(quotas(self.counts, self.settings.size))
             self.ages.copy_(torch.arange(1, self.settings.size + 1))
-        place, found = instances.distinct_pixels(
+        place, is_drawn = instances.distinct_pixels(
             label, self.labels, ~self.filled, self.classes, most=FROM_ONE_PICTURE, generator=self._dice(label)
         )
-        rows, new = from_first_rank(pixels[place].float()), from_first_rank(found.float()) > 0
+        rows, new = from_first_rank(pixels[place].float()), from_first_rank(is_drawn.float()) > 0
         self.features.copy_(torch.where(new[:, None], rows, self.features))
         self.filled |= new
 
@@ -300,24 +297,25 @@ class InstanceBank(Term):
         if self.settings.update != "ema":
             every = torch.arange(self.classes, device=flat.device)
             edge = torch.where(instances.boundary(label).flatten(), flat, torch.full_like(flat, self.classes))
-            place, found = instances.draw_pixels(edge, every, self.classes, self._dice(edge))
+            place, has_edge = instances.draw_pixels(edge, every, self.classes, self._dice(edge))
             on_edge = pixels[place].float()
             if self.settings.update == "ema_boundary_center":
                 on_edge = (on_edge + means) / 2
-            means = torch.where(found[:, None], on_edge, means)
+            means = torch.where(has_edge[:, None], on_edge, means)
         means, present = from_first_rank(means), from_first_rank(present.float()) > 0
         moved = torch.lerp(means[self.labels], self.features, self.pace.momentum)
         moves = present[self.labels] & self.filled
         self.features.copy_(torch.where(moves[:, None], moved, self.features))
 
     def _replace_oldest(self, pixels: Tensor, label: Tensor) -> None:
-        """A new instance for a few of the classes that are there, in the place of their oldest."""
+        """Replace the oldest instance of a few of the classes that are present."""
         every = torch.arange(self.classes, device=label.device)
         dice = self._dice(label)
-        place, found = instances.draw_pixels(label, every, self.classes, dice)
-        rows, found = from_first_rank(pixels[place].float()), from_first_rank(found.float()) > 0
-        keys = torch.where(found, torch.rand(self.classes, device=label.device, generator=dice), 2.0)
-        chosen = found & (from_first_rank(keys).argsort().argsort() < INSERTS)
+        place, present = instances.draw_pixels(label, every, self.classes, dice)
+        rows, present = from_first_rank(pixels[place].float()), from_first_rank(present.float()) > 0
+        # Absent classes sort last, as random keys are below 1; the double argsort gives each class its rank.
+        keys = torch.where(present, torch.rand(self.classes, device=label.device, generator=dice), 2.0)
+        chosen = present & (from_first_rank(keys).argsort().argsort() < INSERTS)
         oldest = torch.full((self.classes,), torch.iinfo(torch.int64).max, device=label.device)
         oldest.scatter_reduce_(0, self.labels, self.ages, "amin")
         replaced = chosen[self.labels] & (self.ages == oldest[self.labels]) & self.filled
@@ -325,11 +323,11 @@ class InstanceBank(Term):
         self.ages.copy_(torch.where(replaced, self.ages.max() + 1 + self.labels, self.ages))
 
     def _dice(self, like: Tensor) -> torch.Generator:
-        """Random numbers of this step's own: with a weight of 0 a run is the run without a bank."""
+        """Random numbers of this step's own, so that a bank draws none from torch and changes nobody else's."""
         return torch.Generator(like.device).manual_seed(1_000_003 * self.seed + self.step)
 
     def _is_full(self) -> bool:
-        """As it was when it was last looked up; the device is waited for only then."""
+        """Whether the bank is full; the answer is kept, as asking the device means waiting for it."""
         if self._full is None:
             self._full = bool(self.filled.all())
         return self._full
@@ -339,14 +337,9 @@ class InstanceBank(Term):
 
 
 def quotas(counts: Float[Tensor, " c"], size: int) -> Int64[Tensor, " k"]:
-    """A class for every row of a bank: as many rows for each class that was seen, what is left for the rarest.
+    """The class of each of a bank's rows, rarest first: equal numbers for all classes seen, the remainder for the rarest.
 
-    Args:
-        counts: Pixels of each class, of one at least.
-        size: Rows in all.
-
-    Returns:
-        Classes, the rarest first.
+    At least one class has to have a pixel in ``counts``.
     """
     order = torch.where(counts > 0, counts, torch.inf).argsort()
     present = int((counts > 0).sum())
