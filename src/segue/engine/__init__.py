@@ -1,1 +1,1 @@
-"""Experiments: configuration, building, the training loop, checkpoints, logs."""
+"""Experiments: settings, building, the training loop, checkpoints and logs."""

@@ -1,4 +1,4 @@
-"""Whose batch statistics the networks of a finished run keep, and what is said of them beside every score."""
+"""Decides which batch statistics the networks of a finished run keep, and their name beside every score."""
 
 import torch
 
@@ -16,17 +16,11 @@ def settle_statistics(
 ) -> str | None:
     """Give all networks that are saved or scored the batch statistics that the experiment asks for.
 
-    The checkpoint of the last step was written before, so that it holds them as trained, and a finished run that is
-    taken up again comes to the same ones.
-
-    Args:
-        experiment: The run's settings.
-        method: After training.
-        card: What is known about its networks.
-        device: Where its networks are.
+    The checkpoint of the last step, written before, still holds them as trained, so that a finished run that is
+    scored again arrives at the same ones.
 
     Returns:
-        What cards and protocols call them; None if no network has batch norms.
+        Their name in cards and protocols; None if no network has batch norms.
     """
     left = [trained.network for trained in method.trained().values()]
     networks = [*left, method.scored(experiment.evaluation.network)]

@@ -1,4 +1,4 @@
-"""From settings to objects: the student, its method, the loader."""
+"""Builds the student, its method and the loader from their settings."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +29,7 @@ def build_student(experiment: Experiment) -> Segmenter:
 
 
 def build_method(experiment: Experiment, student: Segmenter) -> Method:
-    """The recipe's method and its terms around a student.
+    """The recipe's method, with its terms, around a student.
 
     Raises:
         ValueError: If a piece does not fit the run.
@@ -65,17 +65,12 @@ def build_loader(
     """The endless loader over both domains.
 
     Args:
-        experiment: The run.
-        source: Labelled pictures.
-        target: Unlabelled pictures; None for supervised recipes.
-        statistics_cache: Where the source's class statistics are kept.
-        device: Where batches are wanted.
-        reading: What the method wants to be read.
-        rank: This process.
-        world: How many there are.
+        target: None for supervised recipes.
+        statistics_cache: The file in which the source's class statistics are kept.
+        world: How many processes there are.
 
     Raises:
-        ValueError: If a source label is wrong: all of them are read for the statistics, once.
+        ValueError: If a source label is wrong; all of them are read once, for the statistics.
     """
     offline, soft = _offline_labels(experiment, reading, target)
     source_crop, target_crop = _crops(experiment, reading)
@@ -101,7 +96,7 @@ def build_loader(
 
 
 def _crops(experiment: Experiment, reading: Reading) -> tuple[RandomCrop, RandomCrop]:
-    """What is cut from pictures of the source and of the target."""
+    """How the pictures of the source and of the target are cropped."""
     data, rare = experiment.data, experiment.data.rare_classes
     fill, _ = normalisation(experiment.network.encoder)
     source = RandomCrop(
@@ -128,11 +123,11 @@ def _crops(experiment: Experiment, reading: Reading) -> tuple[RandomCrop, Random
 
 
 def _sampler(experiment: Experiment, source: Dataset, cache: Path) -> Sampler:
-    """Which source picture comes next."""
+    """Decides which source picture comes next."""
     data, rare = experiment.data, experiment.data.rare_classes
     if rare is None and data.source.dataset == "street_scenes":
         return UniformSampler(len(source))
-    # Counting reads every label: bad ones are found here, also by who draws all pictures alike.
+    # Counting reads every label and so finds bad ones, which is why uniform sampling of real data counts, too.
     statistics = class_statistics(source, cache=cache)
     if rare is None:
         return UniformSampler(len(source))
@@ -142,7 +137,7 @@ def _sampler(experiment: Experiment, source: Dataset, cache: Path) -> Sampler:
 def _offline_labels(
     experiment: Experiment, reading: Reading, target: Dataset | None
 ) -> tuple[Callable[[str], Tensor] | None, ...]:
-    """The target's labels and their probabilities, as far as they are learnt."""
+    """The target's offline labels and their probabilities, each None unless it is learnt."""
     if reading.labels is None or target is None:
         return None, None
     labels = open_offline(experiment.data, reading.labels, target)

@@ -7,8 +7,8 @@ A checkpoint is a folder ``checkpoints/STEP`` with
   their own, ``optimizer.NAME.safetensors``;
 - ``state.json``: the step (updates so far) and, in fp16, the gradient scaler.
 
-Random numbers and the loader's position follow from (seed, step, rank) and need no place in it. The folder is
-written under another name, forced to disk and renamed, so that one with a number for a name is whole.
+Random numbers and the loader's position follow from (seed, step, rank) and need not be stored. The folder is written
+under another name, forced to disk and renamed, so that a folder whose name is a number is complete.
 """
 
 import json
@@ -30,12 +30,7 @@ STATE_FILE = "state.json"
 
 @dataclass
 class State:
-    """The few numbers that are not tensors.
-
-    Attributes:
-        step: Optimiser updates so far.
-        scaler: State of the fp16 gradient scaler; empty otherwise.
-    """
+    """What a checkpoint holds beside tensors: the updates so far, and in fp16 the gradient scaler's state."""
 
     step: int
     scaler: dict[str, Any] = field(default_factory=dict)
@@ -52,7 +47,7 @@ def save(
     """Write a checkpoint under ``folder`` and delete all but the newest ``keep``.
 
     Raises:
-        OSError: If it cannot be written (a full disk); the checkpoints that were there stay.
+        OSError: If it cannot be written (a full disk, for example); earlier checkpoints stay.
     """
     final = folder / f"{state.step:07d}"
     beside = folder / f".{final.name}.part"
@@ -78,14 +73,14 @@ def save(
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """The whole checkpoints under a folder, oldest first."""
+    """The complete checkpoints under a folder, oldest first."""
     if not folder.is_dir():
         return []
     return sorted((p for p in folder.iterdir() if p.is_dir() and p.name.isdigit()), key=lambda p: int(p.name))
 
 
 def load(path: Path, method: nn.Module, optimizers: Mapping[str, torch.optim.Optimizer]) -> State:
-    """Bring a method and its optimisers to where they were.
+    """Restore a method and its optimisers in place, and return the rest of the checkpoint.
 
     Raises:
         ValueError: If a file is missing or damaged, or belongs to another experiment; nothing is changed then.

@@ -1,4 +1,4 @@
-"""The data sets and labels that an experiment names."""
+"""Opens the data sets and labels that an experiment names."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,19 +16,17 @@ from segue.engine.settings import DataSettings, DomainSettings
 
 
 def training_classes(data: DataSettings) -> ClassList:
-    """The classes that the network tells apart."""
+    """The classes that the network predicts, with their colours."""
     return class_list(data.classes, data.colours)
 
 
 def open_domain(
     data: DataSettings, domain: DomainSettings, *, labelled: bool, map_place: str | None = None
 ) -> Dataset:
-    """The data set of one domain.
+    """The data set of a domain.
 
     Args:
-        data: The pair's settings.
-        domain: Which of its domains.
-        labelled: Whether labels may be read; without it no label file is looked for.
+        labelled: Whether labels may be read; otherwise label files are not even looked for.
         map_place: Where the domain's class map is written, for messages; None for the pair's settings.
 
     Raises:
@@ -41,13 +39,14 @@ def open_domain(
     classes = training_classes(data)
     patterns = NamePatterns(tuple(domain.include), tuple(domain.exclude))
     if domain.dataset == "street_scenes":
-        from segue.data.streets import dataset as streets  # its six files are of no use to real data
+        from segue.data.streets import dataset as streets  # which real data need not import
 
         if domain.domain is None:
             raise ValueError("street scenes need `domain: source` or `domain: target`")
         if domain.include or domain.exclude:
             raise ValueError(
-                "street scenes are no files: leave out include and exclude; pictures=N counts them"
+                "street scenes are generated, not read from files: leave out include and exclude; pictures=N says how"
+                " many there are"
             )
         return streets.StreetScenes(
             domain.domain,
@@ -91,9 +90,9 @@ def open_domain(
 
 
 def _role(data: DataSettings, domain: DomainSettings) -> str:
-    """What a domain is called in the settings."""
+    """The key of a domain in the settings."""
     if domain == data.target and domain is not data.evaluation:
-        return "target"  # which the oracle puts in the source's place
+        return "target"  # compared by value, as the oracle puts it in the source's place
     roles = ("source", "evaluation", "source_evaluation")
     return next((role for role in roles if getattr(data, role) is domain), "source")
 
@@ -102,9 +101,8 @@ def open_offline(data: DataSettings, folder: Path, target: Dataset) -> Callable[
     """The labels of a folder in training classes, by the names of target pictures.
 
     Args:
-        data: The pair's settings.
-        folder: Label PNGs (in ``index/`` or as they are) and ``classes.json``.
-        target: The pictures; each has to have a label.
+        folder: Holds label PNGs (in ``index/`` or directly) and ``classes.json``.
+        target: Each of its pictures needs a label.
 
     Raises:
         FileNotFoundError: If the folder holds no labels or no class list.
@@ -120,5 +118,5 @@ def open_offline(data: DataSettings, folder: Path, target: Dataset) -> Callable[
     names = [target.name(index) for index in range(len(target))]
     lost = [name for name in names if name not in labels.files]
     if lost:
-        raise ValueError(f"{folder}: no label of {len(lost)} target pictures, as {lost[0]!r}")
+        raise ValueError(f"{folder}: no label of {len(lost)} target pictures, for example {lost[0]!r}")
     return labels

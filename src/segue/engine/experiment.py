@@ -1,4 +1,4 @@
-"""Reading, merging, changing and writing experiments, with errors that say what to do."""
+"""Reading, merging, changing and writing experiments; errors say what to do."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ RENAMED = {
     "terms.sam_regularizer": "terms.frozen_regularizer now, as any transformer may be frozen; SAM's encoders are called"
     " sam_vit_b, sam_vit_l and sam_vit_h there",
 }
-"""Keys of earlier versions, and what they are called."""
+"""Keys of earlier versions, and what they are called now."""
 
 
 def revise(experiment: Experiment, *changes: Mapping[str, Any]) -> Experiment:
@@ -30,11 +30,7 @@ def revise(experiment: Experiment, *changes: Mapping[str, Any]) -> Experiment:
 
 
 def parse(tree: Mapping[str, Any], *, origin: str = "configuration") -> Experiment:
-    """An experiment from a nested mapping.
-
-    Args:
-        tree: Nested mapping of plain values.
-        origin: What to call it in an error: a file's name, for example.
+    """An experiment from a nested mapping of plain values; errors call the mapping by its ``origin``.
 
     Raises:
         ValueError: In one line: the first wrong key or value, and the nearest known key.
@@ -71,7 +67,7 @@ def to_yaml(experiment: Experiment) -> str:
 
 
 def save(experiment: Experiment, path: Path) -> None:
-    """Write the whole tree to a YAML file, beside it first and then renamed."""
+    """Write the whole tree to a YAML file."""
     write_text(path, to_yaml(experiment))
 
 
@@ -86,17 +82,13 @@ def load(path: Path) -> Experiment:
 
 
 def differences(one: Experiment, other: Experiment) -> list[str]:
-    """The dotted keys in which two experiments differ, without what changes only records and speed."""
+    """The dotted keys in which two experiments differ, without those that affect only records and speed."""
     left, right = (flatten(e.model_dump(mode="json")) for e in (one, other))
     return [key for key in sorted(left | right) if left.get(key) != right.get(key) and not _only_records(key)]
 
 
 def check_key(key: str) -> None:
-    """See that a dotted key names a setting, of any method.
-
-    Raises:
-        ValueError: If it names none; the message names the nearest one.
-    """
+    """Raise ``ValueError``, with the nearest known key, unless a dotted key names a setting of any method."""
     path = key.split(".")
     models: list[type[BaseModel]] = [Experiment]
     for place, part in enumerate(path):
@@ -123,14 +115,14 @@ def _explain(error: ValidationError) -> str:
 
 
 def _without_former(tree: Mapping[str, Any]) -> Tree:
-    """The tree less keys of earlier versions that are null: whole trees of theirs hold them."""
-    left = dict(tree)
+    """The tree without those keys of earlier versions that are null, as they are in files of whole trees."""
+    kept = dict(tree)
     for key in RENAMED:
         group, _, name = key.partition(".")
-        inner = left.get(group)
+        inner = kept.get(group)
         if isinstance(inner, Mapping) and name in inner and inner[name] is None:
-            left[group] = {other: value for other, value in inner.items() if other != name}
-    return left
+            kept[group] = {other: value for other, value in inner.items() if other != name}
+    return kept
 
 
 def _unknown(key: str, known: Sequence[str]) -> str:
@@ -140,9 +132,9 @@ def _unknown(key: str, known: Sequence[str]) -> str:
 
 
 def _place(location: Sequence[str | int]) -> tuple[list[str], list[type[BaseModel]]]:
-    """The keys that lead to a place in a file, and the settings that its last key stands among.
+    """The keys that lead to a place in a file, and the settings among which the last key stands.
 
-    Names of pieces stand in a location, but not in a file.
+    Pydantic's location also names the pieces on the way (a method, a teacher), which are no keys in a file.
     """
     path: list[str] = []
     models: list[type[BaseModel]] = [Experiment]

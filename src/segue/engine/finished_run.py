@@ -1,4 +1,4 @@
-"""What a model's run folder knows beyond the card: settings, the pair's pictures, and what checkpoints still hold."""
+"""What a model's run folder knows beyond its card: settings, the pair's pictures, and what checkpoints still hold."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +20,7 @@ from segue.models.tensor_files import read_state
 from segue.models.weights import MODEL_FILE
 
 Role = Literal["target", "source", "evaluation"]
-"""What a run's pair has pictures for."""
+"""The roles in which a run's pair has pictures."""
 
 
 def settings_of(model: TrainedModel) -> Experiment | None:
@@ -29,10 +29,9 @@ def settings_of(model: TrainedModel) -> Experiment | None:
 
 
 def load_teacher(path: Path, device: torch.device | str | None = None, **changes: Any) -> TrainedModel:
-    """The teacher of a run: the model that it left behind, or else what the newest checkpoint holds.
+    """The teacher of a run: the model that it left behind, or else the one in the newest checkpoint.
 
-    Args:
-        path: As for :meth:`TrainedModel.load`, as are the others.
+    Arguments are those of :meth:`TrainedModel.load`.
 
     Raises:
         FileNotFoundError: If there is no model.
@@ -63,12 +62,11 @@ def load_teacher(path: Path, device: torch.device | str | None = None, **changes
 
 
 def take_statistics(model: TrainedModel, wanted: Literal["trained", "target"] | None) -> None:
-    """Give a model the batch statistics that are wanted, if it has others; weights stay as they are.
+    """Give a model, in place, the batch statistics that are wanted, if it has others; weights stay as they are.
 
     Args:
-        model: Its network is changed in place.
-        wanted: "trained": those that training left; "target": those of the target's training pictures; None for
-            those saved, of a teacher those with which its run would score it.
+        wanted: "trained": those that training left; "target": those of the target's training pictures; None: those
+            that were saved, but for a teacher those by which its run would score it.
 
     Raises:
         ValueError: If it belongs to no run, or the run keeps no checkpoint of these weights.
@@ -90,12 +88,11 @@ def take_statistics(model: TrainedModel, wanted: Literal["trained", "target"] | 
 
 
 def run_pictures(model: TrainedModel, role: Role) -> tuple[Dataset, tuple[int, int] | None]:
-    """Pictures of the pair that a model was trained on, and the box that they are fitted into.
+    """Pictures of the pair that a model was trained on, and the box (height, width) that they are fitted into.
 
     Args:
-        model: Of a run.
-        role: "target": without labels; "source": labelled, those to score on if there are any; "evaluation": the
-            labelled ones of the target.
+        role: "target": the unlabelled target; "source": the labelled source, preferably pictures to score on;
+            "evaluation": the labelled target.
 
     Raises:
         ValueError: If the model belongs to no run, or its pair has no such pictures.
@@ -127,12 +124,10 @@ def labelled_pictures(
     """Labelled pictures in the model's classes, read as the model's own run reads them if it knows the folder.
 
     Args:
-        model: Whose classes.
         folder: With ``images`` and ``labels``, or a published data set of the run's pair; None for the pair's labelled
             target pictures.
-        split: Which part of it.
-        label_classes: A class list file of the label values, for a folder without one; None for what the run says.
-        class_map: From own class names to the model's or "ignore"; None for what the run says.
+        label_classes: A class list file for a folder without one; None for what the run says.
+        class_map: From the folder's class names to the model's or "ignore"; None for what the run says.
 
     Raises:
         ValueError: If a class has no counterpart, the folder's own list says something else than the given one, or

@@ -1,4 +1,4 @@
-"""A step in which something was not finite is not learnt from: watched on the device, asked for now and then."""
+"""Nothing is learnt from a step with a value that is not finite: the device notices it, the host asks now and then."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ from segue.ranks import of_all_ranks, share_largest
 from segue.types import Batch
 
 GRADIENT = "gradient"
-"""What the gradient is called among the losses."""
+"""The gradient's name among those of losses."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Fault:
 
     Attributes:
         step: Updates before it.
-        wrong: What was not finite, ``view/term`` or "gradient", for every process.
+        wrong: For every process, what was not finite: ``view/term`` or "gradient".
     """
 
     step: int
@@ -31,35 +31,35 @@ class Fault:
 
     @property
     def processes(self) -> list[int]:
-        """Where something was not finite; at least one."""
+        """The processes in which something was not finite, at least one."""
         return [rank for rank, names in enumerate(self.wrong) if names]
 
     def __str__(self) -> str:
         names = sorted({name for own in self.wrong for name in own})
-        said = ", ".join(_in_words(name) for name in names)
-        where, count = ", ".join(map(str, self.processes)), len(self.wrong)
-        some = f" on process {where} of {count}" if len(self.processes) < count else ""
-        return f"step {self.step}: not finite{some}: {said}"
+        what = ", ".join(_in_words(name) for name in names)
+        numbers, count = ", ".join(map(str, self.processes)), len(self.wrong)
+        where = f" on process {numbers} of {count}" if len(self.processes) < count else ""
+        return f"step {self.step}: not finite{where}: {what}"
 
 
 class Guard:
-    """Holds a run where it last was well; nothing waits for the device until :meth:`fault` is asked.
+    """Holds a run in its last good state; nothing waits for the device until :meth:`fault` is called.
 
-    From the first step on in which a loss or the gradient is not finite, in any process, ``held`` is 1. Optimiser and
-    teacher then stay where they are; what a pass changes by itself (running statistics, banks) is remembered from
-    before that step, and put back by :meth:`undo`.
+    From the first step on in which a loss or the gradient is not finite, in any process, ``held`` is 1. Optimisers and
+    teacher then stay as they are. What a pass itself changes (running statistics, banks) is remembered from before
+    that step, and put back by :meth:`undo`.
 
     Args:
-        buffers: What passes change: in place, never replaced.
-        device: Where they are.
+        buffers: Tensors that passes change; they must be changed in place, never replaced.
+        device: Where the buffers are.
 
     Attributes:
-        held: 0 or 1, a scalar on the device, equal in all processes.
+        held: A scalar of 0 or 1 on the device, equal in all processes.
     """
 
     def __init__(self, buffers: Iterable[Tensor], device: torch.device) -> None:
         self.held = torch.zeros((), device=device)
-        # As bytes all of them are of one kind: a step costs one copy, not one for each.
+        # As bytes all of them have one type, so that a step costs one copy instead of one for each.
         self._buffers = [buffer.detach().view(-1).view(torch.uint8) for buffer in buffers if buffer.numel()]
         self._before: Tensor | None = None
         self._one = torch.ones((), device=device)
@@ -73,21 +73,21 @@ class Guard:
 
     @torch.no_grad()
     def settle(self, step: int, losses: list[tuple[str, Tensor]], gradients: list[Tensor]) -> None:
-        """Hold everybody from this step on if anything is not finite; all processes meet here.
+        """Hold the run from this step on if anything is not finite; all processes have to call this.
 
         Args:
             step: Updates so far.
-            losses: Scalars by name, which may come several times; cut off from their graph.
+            losses: Detached scalars with their names, each of which may appear several times.
             gradients: Of the parameters.
         """
         values = [loss.float() for _, loss in losses]
-        # The kernel of gradient scaling: it multiplies, here by 1, and sets a flag that it never resets.
+        # The kernel of gradient scaling: it multiplies, here by 1, and sets a flag that it never clears.
         torch._amp_foreach_non_finite_check_and_unscale_([*values, *gradients], self.held, self._one)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
         share_largest(self.held)
         self._steps.append((step, self.held.clone(), losses))
 
     def fault(self) -> Fault | None:
-        """What was not finite since the last call, if anything was: the device is waited for, then the others."""
+        """What has not been finite since the last call, if anything; waits for the device, then for other processes."""
         if not bool(self.held):
             self._steps.clear()
             return None
@@ -96,7 +96,7 @@ class Guard:
         return Fault(step, wrong if any(wrong) else [[GRADIENT]] * len(wrong))
 
     def undo(self) -> None:
-        """Put the buffers back to where they were before the first step that is not learnt from."""
+        """Put the buffers back to their state before the first step that is not learnt from."""
         if self._before is not None:
             pieces = self._before.split([len(buffer) for buffer in self._buffers])
             for buffer, piece in zip(self._buffers, pieces, strict=True):
@@ -104,18 +104,15 @@ class Guard:
 
 
 def kept_batches(folder: Path, step: int, process: int) -> Path:
-    """Where a run folder keeps what a process had in a step."""
+    """The file in which a run folder keeps what a process was given in a step."""
     return folder / "not_finite" / f"step_{step:07d}_process_{process}.safetensors"
 
 
 def write_batches(path: Path, batches: Sequence[Batch], *, facts: Mapping[str, object]) -> None:
-    """Keep the batches of a step for inspection.
+    """Keep the batches of a step for inspection, in a safetensors file.
 
-    Args:
-        path: A safetensors file: ``source_image`` (normalised), ``source_label``, ``target_image`` and what else the
-            target has; from the second batch of a step on with a number before. Names and facts are its metadata.
-        batches: As the method got them.
-        facts: What else to say.
+    It holds ``source_image`` (normalised), ``source_label``, ``target_image`` and what else the target has; names of
+    later batches of the step begin with a number. The pictures' names and the facts are its metadata.
     """
     named: dict[str, object] = {}
     for number, batch in enumerate(batches):

@@ -1,4 +1,4 @@
-"""What a run records while it trains: two files of JSON lines, and a line or a bar for the person watching."""
+"""What a run records while it trains: two files of JSON lines, and lines or a bar on the console."""
 
 import json
 import time
@@ -14,7 +14,7 @@ from segue.memory import highest_mib
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a JSON-lines file; a last line cut in half by a kill is left out."""
+    """The rows of a JSON-lines file, up to a line that a killed run left unfinished."""
     if not path.is_file():
         return []
     rows: list[dict[str, Any]] = []
@@ -27,12 +27,12 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def seconds_trained(folder: Path) -> float:
-    """How long a run folder's training took, summed over its resumes; 0 if nothing is known."""
+    """How long a run folder's training took, summed over interruptions; 0 if nothing is known."""
     return elapsed(row["seconds"] for row in read_lines(folder / "timing.jsonl"))
 
 
 def elapsed(seconds: Iterable[float]) -> float:
-    """The sum of what each stretch of a log took: its clock starts again with every resume."""
+    """The total time in a log whose clock starts again at 0 whenever the run is resumed."""
     total = before = 0.0
     for now in seconds:
         total += now - before if now >= before else now
@@ -47,8 +47,8 @@ class RunLog:
         folder: The run folder.
         steps: Updates in all.
         start: Updates already made; later lines of an interrupted run are removed.
-        console: Where to show progress; a bar on a terminal, plain lines elsewhere.
-        title: What to call the run there.
+        console: Shows progress: a bar on a terminal, plain lines elsewhere.
+        title: The run's name there.
     """
 
     def __init__(self, folder: Path, *, steps: int, start: int, console: Console, title: str) -> None:
@@ -115,7 +115,7 @@ class RunLog:
 
 
 def _reopened(path: Path, start: int):
-    """Open for appending after the rows before ``start``."""
+    """Open a file of rows for appending, without its rows from step ``start`` on."""
     rows = [row for row in read_lines(path) if row["step"] < start]
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("w", encoding="utf-8")

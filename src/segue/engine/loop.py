@@ -1,4 +1,4 @@
-"""The training loop: whatever the method yields is seen once and learnt from at once."""
+"""The training loop: every view that the method yields gets one pass and one backward at once."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -23,13 +23,10 @@ from segue.types import Batch, Joint, View
 
 
 class Trainer:
-    """A method, its optimiser, and how many updates they have behind them.
+    """Trains a method, from its starting weights or from the run folder's newest checkpoint.
 
-    Args:
-        experiment: The run's settings.
-        folder: The run folder; its newest checkpoint is taken up.
-        method: The algorithm with its starting weights.
-        accelerator: Devices, precision and processes.
+    Attributes:
+        step: Updates so far.
 
     Raises:
         ValueError: If the newest checkpoint is damaged or belongs to another experiment.
@@ -43,8 +40,8 @@ class Trainer:
         self.accelerator = accelerator
         self.method = method.to(accelerator.device)
         self.optimisers = Optimisers(method, experiment.optim, steps=experiment.steps)
-        self.step = self._take_up()
-        # The whole method is prepared, not the student: the layers of its terms are reduced over ranks too.
+        self.step = self._resume()
+        # The whole method is prepared, not only the student, so that its terms' gradients are reduced over ranks, too.
         self.module, *self.prepared = accelerator.prepare(self.method, *self.optimisers.by_name.values())
         self.learnt = self.optimisers.parameters()
         self.buffers = list(self.method.buffers())
@@ -58,12 +55,12 @@ class Trainer:
         """Train from here to the end.
 
         Args:
-            read: The batches from one number to before another; each step takes ``optim.accumulate`` of them.
-            painter: Draws what the student sees when a picture is due.
+            read: Reads the batches from one number to before another; a step takes ``optim.accumulate`` of them.
+            painter: Draws what the student sees, every ``run.draw_every`` steps.
             console: Where the first process shows progress.
 
         Raises:
-            ValueError: If a loss or the gradient was not finite. The newest checkpoint is then of the state before
+            ValueError: If a loss or the gradient was not finite. The newest checkpoint then holds the state before
                 that step.
         """
         steps, every = self.experiment.steps, self.experiment.run
@@ -90,7 +87,7 @@ class Trainer:
     def update(
         self, batches: Iterator[Batch], step: int, painter: ViewPainter | None = None
     ) -> dict[str, Tensor | float]:
-        """One update: a pass and a backward for every view, then the optimiser, then whoever follows."""
+        """One update: a pass and a backward for every view, then the optimisers, then what follows the student."""
         settings = self.experiment.optim
         values: dict[str, Tensor | float] = {"lr": self.optimisers.set_rates(step)}
         self.method.train()
@@ -102,14 +99,14 @@ class Trainer:
             for seen in self._yielded(self.method.views(batch, step)):
                 losses: dict[str, Tensor] = self.module(seen)
                 self.accelerator.backward(torch.stack(list(losses.values())).sum() / settings.accumulate)
-                found = {name: loss.detach() for name, loss in losses.items()}
-                watched += found.items()
-                values |= found | _mean_weights(seen)
+                detached = {name: loss.detach() for name, loss in losses.items()}
+                watched += detached.items()
+                values |= detached | _mean_weights(seen)
                 if painter is not None:
                     painter.add(seen, self.method.student)
             if painter is not None:
                 painter.save(step)
-                painter = None
+                painter = None  # one batch of a step is enough
         if batch is None:
             raise RuntimeError(f"the loader ended before step {step}")
         self.guard.settle(step, watched, self._gradients())
@@ -125,13 +122,13 @@ class Trainer:
     def _gradients(self) -> list[Tensor]:
         """The gradients that have to be finite.
 
-        None have to in fp16: scaled ones overflow now and then, and the scaler leaves such a step out by itself.
+        In fp16 none have to be: scaled gradients overflow now and then, and the scaler skips such a step by itself.
         """
         learnt = [] if self.accelerator.scaler is not None else self.learnt
         return [gradient for parameter in learnt if (gradient := parameter.grad) is not None]
 
     def _require_finite(self, read: Callable[[int, int], Iterator[Batch]]) -> None:
-        """Stop all processes where the run last was well, if anything was not finite since."""
+        """Stop all processes in the last good state, if anything has not been finite since."""
         fault = self.guard.fault()
         if fault is None:
             return
@@ -151,7 +148,7 @@ class Trainer:
         raise ValueError(f"{fault}; {self._advice(kept)}")
 
     def save(self) -> None:
-        """Write a checkpoint; all processes meet here."""
+        """Write a checkpoint; all processes have to call this."""
         if self.accelerator.is_main_process:
             scaler = self.accelerator.scaler
             state = checkpoint.State(self.step, {} if scaler is None else scaler.state_dict())
@@ -160,7 +157,7 @@ class Trainer:
         self.accelerator.wait_for_everyone()
 
     def _log(self, stack: ExitStack, console: Console) -> RunLog | None:
-        """The first process writes the log; the others have none."""
+        """The log, which only the first process writes; None on the others."""
         if not self.accelerator.is_main_process:
             return None
         steps, title = self.experiment.steps, self.experiment.recipe
@@ -169,15 +166,16 @@ class Trainer:
         )
 
     def _advice(self, kept: Path) -> str:
-        """What to do about a value that is not finite."""
+        """What the user can do about a value that is not finite."""
         precision = {"fp16": "run.precision=bf16 or fp32, ", "bf16": "run.precision=fp32, "}
         return (
-            f"the pictures are in {kept}, and {self.step} good steps are kept: mend what is wrong with the pictures and"
-            " give the same command again, or start another run with a lower optim.lr,"
+            f"the pictures are in {kept}, and {self.step} good steps are kept: correct the pictures and give the same"
+            " command again, or start another run with a lower optim.lr,"
             f" {precision.get(self.experiment.run.precision, '')}or optim.clip"
         )
 
-    def _take_up(self) -> int:
+    def _resume(self) -> int:
+        """Load the newest checkpoint, if there is one; returns the updates so far."""
         newest = checkpoint.list_checkpoints(self.folder / "checkpoints")[-1:]
         if not newest:
             return 0
@@ -187,7 +185,7 @@ class Trainer:
         return state.step
 
     def _yielded(self, views: Iterator[View | Joint]) -> Iterator[View | Joint]:
-        """The views, with the code between two yields (the teacher's pass) in the run's precision."""
+        """The views; the code between two yields, such as the teacher's pass, runs in the run's precision."""
         while True:
             with self.accelerator.autocast():
                 seen = next(views, None)
@@ -197,7 +195,7 @@ class Trainer:
 
 
 def seed_step(seed: int, step: int, rank: int) -> None:
-    """Seed everything random in a step by where it is, so that resume needs no generator's state."""
+    """Seed everything random in a step by its place, so that resuming needs no generator's state."""
     words = np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)
     torch.manual_seed(int(words[0] >> np.uint64(1)))
 
@@ -208,17 +206,17 @@ def _mean_weights(seen: View | Joint) -> dict[str, Tensor]:
 
 
 def _numbers(values: dict[str, Tensor | float]) -> dict[str, float]:
-    """Losses as numbers, their sum first: the one copy to the host, made only when a line is written."""
+    """Losses as numbers, their sum first; this copies them to the host, so only when a line is written."""
     numbers = {name: float(value) for name, value in values.items()}
     losses = [value for name, value in numbers.items() if "/" in name and not name.endswith("/weight")]
     return {"loss": sum(losses), **numbers}
 
 
 def _scaler_tensors(accelerator: Accelerator) -> list[Tensor]:
-    """The factor of fp16's gradient scaler and its count of good steps: both move in every step."""
+    """The factor of fp16's gradient scaler and its count of good steps, which every step changes."""
     scaler = accelerator.scaler
     if scaler is None:
         return []
-    scaler.scale(torch.zeros((), device=accelerator.device))  # it makes them when it first scales something
-    found = (getattr(scaler, name) for name in ("_scale", "_growth_tracker"))
-    return [tensor for tensor in found if isinstance(tensor, Tensor)]
+    scaler.scale(torch.zeros((), device=accelerator.device))  # it creates them when it first scales something
+    state = (getattr(scaler, name) for name in ("_scale", "_growth_tracker"))
+    return [tensor for tensor in state if isinstance(tensor, Tensor)]

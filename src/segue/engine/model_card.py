@@ -1,4 +1,4 @@
-"""What is written beside a run's model, and how its pictures are predicted."""
+"""The card that is written beside a run's model, and the protocol by which its pictures are predicted."""
 
 import platform
 from dataclasses import replace
@@ -19,12 +19,11 @@ PRECISIONS: dict[str, Precision] = {"fp32": "float32", "bf16": "bfloat16", "fp16
 
 
 def model_card(experiment: Experiment, *, step: int, batch_statistics: str | None = AS_TRAINED) -> Card:
-    """The card of a run's student after a step.
+    """The card of a run's student after so many steps.
 
     Args:
-        experiment: The run's settings.
         step: Updates so far.
-        batch_statistics: Whose they are, as :mod:`segue.models.batch_norms` calls it; None without batch norms.
+        batch_statistics: Their name in :mod:`segue.models.batch_norms`; None without batch norms.
     """
     data = experiment.data
     mean, std = normalisation(experiment.network.encoder)
@@ -44,7 +43,7 @@ def model_card(experiment: Experiment, *, step: int, batch_statistics: str | Non
 
 
 def card_of(trained: Trained, student: Card) -> Card:
-    """The card of any network that a method leaves behind, given the student's."""
+    """The card of a network that a method leaves behind, given the student's."""
     return replace(
         student,
         network=trained.arguments or student.network,
@@ -68,7 +67,7 @@ def prediction_protocol(experiment: Experiment, domain: DomainSettings) -> Predi
 
 
 def versions() -> dict[str, str]:
-    """What a result may depend on besides its settings."""
+    """The versions of the software that a result may depend on."""
     return {
         "segue": __version__,
         "torch": torch.__version__,

@@ -1,4 +1,4 @@
-"""Optimisers: parameter groups, rates, and their schedule: linear warm-up, polynomial decay."""
+"""Optimisers: parameter groups, rates and their schedule of linear warm-up and polynomial decay."""
 
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -20,22 +20,19 @@ def parameter_groups(
     weight_decay: float,
     without: Collection[int] = (),
 ) -> list[dict[str, Any]]:
-    """Three groups: the heads at their own rate, all other parameters, and the norms of those without decay.
+    """Three groups for an optimiser: heads at a rate of their own, all else, and the norms of all else without decay.
 
-    A module with ``learns_like_a_head`` is a head with all that is in it: heads, and new layers of an encoder. Layers
-    of a term learn like the encoder.
-
-    As in the official codes, a norm inside a head keeps its weight decay.
+    A module with ``learns_like_a_head`` counts as a head with all that it contains: a head, or new layers of an
+    encoder. Layers of a term learn like the encoder. As in the official codes, norms inside a head keep their decay.
 
     Args:
-        module: A method; parameters without gradient (a teacher's) are left out.
+        module: A method; parameters without gradient, such as a teacher's, are left out.
         lr: The encoder's learning rate.
-        head_factor: How much faster heads learn.
-        weight_decay: AdamW's.
-        without: Ids of parameters that learn otherwise.
+        head_factor: How many times as fast heads learn.
+        without: Ids of parameters that another optimiser trains.
 
     Returns:
-        Groups for an optimiser, each with the extra key ``base_lr``; empty groups are left out.
+        The groups that are not empty, each with the extra key ``base_lr``.
     """
     norms = {id(p) for m in module.modules() if isinstance(m, NORMS) for p in m.parameters(recurse=False)}
     heads = {
@@ -61,13 +58,13 @@ def parameter_groups(
 def schedule(step: int, steps: int, *, warmup: int, start: float = 1e-6, power: float = 1.0) -> float:
     """The factor on every learning rate at a step: linear warm-up times polynomial decay.
 
-    The usual values (poly 1.0, 1500 of 40 000 steps of warm-up from a factor of 1e-6) are those of the official codes.
+    The usual values (power 1.0, 1500 of 40 000 steps of warm-up from a factor of 1e-6) are those of the official codes.
 
     Args:
         step: Updates so far, 0 to steps - 1.
         steps: Updates in all.
-        warmup: Updates of warm-up.
-        start: The warm-up's first factor.
+        warmup: Updates during warm-up.
+        start: The first factor of the warm-up.
         power: Of the decay.
     """
     decay = (1.0 - step / steps) ** power
@@ -77,7 +74,7 @@ def schedule(step: int, steps: int, *, warmup: int, start: float = 1e-6, power: 
 
 
 def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
-    """Multiply the factor into every group's base rate."""
+    """Set every group's rate to the factor times its base rate."""
     for group in optimizer.param_groups:
         group["lr"] = group["base_lr"] * factor
 
@@ -95,7 +92,7 @@ class _Held(torch.optim.Optimizer):
         """One update, or none."""
         if self.held is None:
             return super().step(closure)
-        # The fused kernels take such a flag from gradient scaling, which may have set its own for this update.
+        # Fused kernels skip an update if the flag of gradient scaling is set; the scaler may have set its own.
         overflow: Tensor | None = getattr(self, "found_inf", None)
         self.found_inf = self.held if overflow is None else torch.maximum(self.held, overflow)
         try:
@@ -121,20 +118,19 @@ KINDS: dict[str, type[_Held]] = {"adam": HeldAdam, "adamw": HeldAdamW, "sgd": He
 
 
 def adamw(groups: Iterable[dict[str, Any]], *, betas: tuple[float, float]) -> HeldAdamW:
-    """AdamW over parameter groups, its update fused into one kernel a group."""
+    """AdamW over parameter groups; its update is fused into one kernel a group."""
     return HeldAdamW(list(groups), betas=betas, fused=True)
 
 
 class Optimisers:
-    """The student's optimiser and those that terms or methods have beside it, as one.
+    """The student's optimiser, and those that the method and its terms have beside it.
 
     Args:
-        method: Whose parameters learn; those of its further optimisers leave the student's.
-        settings: The student's optimiser.
+        settings: Of the student's optimiser.
         steps: The length of the run.
 
     Attributes:
-        by_name: All of them; the student's is called "optimizer", as its file in a checkpoint.
+        by_name: All of them; the student's is called "optimizer", like its file in a checkpoint.
     """
 
     def __init__(self, method: Method, settings: OptimSettings, *, steps: int) -> None:
@@ -159,12 +155,12 @@ class Optimisers:
         return [p for one in self.by_name.values() for group in one.param_groups for p in group["params"]]
 
     def hold(self, held: Tensor) -> None:
-        """Let all of them stand still while a flag is 1."""
+        """Make all of them stand still while a flag is 1."""
         for one in self.by_name.values():
             one.held = held
 
     def set_rates(self, step: int) -> float:
-        """Set every rate for a step; returns the encoder's."""
+        """Set every rate for a step, and return the encoder's."""
         settings = self.settings
         warmup = round(settings.warmup * self.steps)
         factor = schedule(step, self.steps, warmup=warmup, start=settings.warmup_start, power=settings.power)

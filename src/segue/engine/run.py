@@ -1,4 +1,4 @@
-"""One training run from settings to a folder: open, check, train, score, keep the model."""
+"""One training from settings to a run folder: open and check the data, build, train, save the model, score it."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -27,27 +27,21 @@ from segue.models.build import normalisation
 from segue.models.weights import save_model
 
 DISTRIBUTED = DistributedDataParallelKwargs(
-    find_unused_parameters=True,  # a view does not use the layers of every term
+    find_unused_parameters=True,  # not every view uses the layers of every term
     broadcast_buffers=False,  # the loop averages them instead
 )
 
 PATIENCE = timedelta(hours=6)
-"""How long processes wait for one that measures, labels or fuses what the others have no part in."""
+"""How long processes wait for one that measures, labels or fuses alone."""
 
 
 def train(
     experiment: Experiment, folder: Path, *, console: Console, cpu: bool = False
 ) -> dict[str, Any] | None:
-    """Train, or go on training, into a run folder.
+    """Train in a run folder, or resume there; ``cpu`` ignores accelerators.
 
-    A folder that holds a checkpoint of the same experiment is taken up exactly where it stands; a finished one is
-    only scored again. Everything that can be wrong with the data is found before the folder is touched.
-
-    Args:
-        experiment: The whole settings.
-        folder: The run folder.
-        console: Where progress is shown.
-        cpu: Stay on the processor even if there is an accelerator.
+    A folder with a checkpoint of the same experiment is resumed exactly where it stopped; a finished run is only
+    scored again. Everything that can be wrong with the data is found before the folder is touched.
 
     Returns:
         What ``scores.json`` holds, or None if the pair has no labelled pictures to score on.
@@ -61,7 +55,7 @@ def train(
         console = Console(quiet=True)
     if experiment.reads_target_labels:
         console.print(
-            "This recipe trains on target labels: it is the oracle, for measuring what they would be worth.",
+            "This recipe trains on target labels: it is the oracle, which shows what they would be worth.",
             style="bold yellow",
         )
     same_experiment(folder, experiment)
@@ -69,7 +63,7 @@ def train(
 
     torch.manual_seed(experiment.seed)
     method = build_method(experiment, build_student(experiment))
-    method.scored(experiment.evaluation.network)  # whether there is one is not found out after training
+    method.scored(experiment.evaluation.network)  # fails now, not after training, if there is no such network
     loader = build_loader(
         experiment,
         source,
@@ -86,7 +80,7 @@ def train(
     if accelerator.is_main_process:
         experiments.save(experiment, folder / "experiment.yaml")
     if trainer.step:
-        console.print(f"going on from step {trainer.step} of {experiment.steps} in {folder}", markup=False)
+        console.print(f"resuming at step {trainer.step} of {experiment.steps} in {folder}", markup=False)
     if trainer.step < experiment.steps:
         mean, std = normalisation(experiment.network.encoder)
         painter = ViewPainter(folder, classes=training_classes(experiment.data), mean=mean, std=std)
@@ -97,13 +91,13 @@ def train(
     if accelerator.is_main_process:
         for name, trained in method.trained().items():
             save_model(folder / name, trained.network, card_of(trained, card))
-    accelerator.wait_for_everyone()  # whoever goes on may read the model
+    accelerator.wait_for_everyone()  # from here on every process may read the model
     seed_step(experiment.seed, experiment.steps, accelerator.process_index)
     return score_run(experiment, folder, method, card, accelerator=accelerator)
 
 
 def _open(experiment: Experiment) -> tuple[Dataset, Dataset | None]:
-    """The source's pictures, and the target's if the method learns from them; all that the run uses are checked."""
+    """The source's pictures, and the target's if the method learns from them; checks all that the run will use."""
     data = experiment.data
     source = open_domain(data, data.source, labelled=True)
     learnt = _reading(experiment).target
@@ -134,7 +128,7 @@ def _accelerator(experiment: Experiment, *, cpu: bool, console: Console) -> Acce
             " faster here",
             style="yellow",
         )
-    # Accelerate keeps one state a process; the demo and the tests train several runs in one.
+    # Accelerate keeps one state per process, but the demo and the tests train several runs in one process.
     AcceleratorState._reset_state()  # pyright: ignore[reportPrivateUsage]
     return Accelerator(
         mixed_precision=precision,
@@ -148,11 +142,7 @@ def _has_bf16() -> bool:
 
 
 def same_experiment(folder: Path, experiment: Experiment) -> None:
-    """See that a folder holds no other experiment.
-
-    Raises:
-        ValueError: If it does; the message says in what it differs.
-    """
+    """Raise ``ValueError``, with the keys that differ, if a folder holds another experiment."""
     path = folder / "experiment.yaml"
     if not path.is_file():
         return

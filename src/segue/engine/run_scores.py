@@ -1,4 +1,4 @@
-"""Scores of a finished run: its network on labelled pictures, with the protocol beside every number."""
+"""Scores of a finished run: its networks on labelled pictures, with the protocol beside every number."""
 
 import json
 from pathlib import Path
@@ -21,14 +21,12 @@ from segue.models.weights import Card
 def score_run(
     experiment: Experiment, folder: Path, method: Method, card: Card, *, accelerator: Accelerator
 ) -> dict[str, Any] | None:
-    """Score what training made on the pair's labelled pictures, and write ``scores.json``.
+    """Score the networks of a trained method on the pair's labelled pictures, and write ``scores.json``.
+
+    The processes share the pictures; some are kept in the run folder for the report.
 
     Args:
-        experiment: The run's settings.
-        folder: The run folder; pictures for the report go there too.
-        method: After training.
         card: The student's.
-        accelerator: Device and processes; each picture is predicted by one of them.
 
     Returns:
         The target's scores, with the source's under ``source_evaluation`` if there are any, and those of every other

@@ -1,4 +1,4 @@
-"""The tree of settings that describes one training run; strict, frozen, written to YAML and read back."""
+"""The tree of settings that describes a run: strict, frozen, written to YAML and read back."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
@@ -12,7 +12,7 @@ from segue.methods.method import MethodSettings, TermSettings
 from segue.methods.terms import TERMS
 from segue.models.settings import NetworkSettings
 from segue.protocol import Blend, Mode, PredictionProtocol
-from segue.settings import Count, Margins, Positive, Settings, Share, one_of
+from segue.settings import Count, Margins, NotNegative, Positive, Settings, Share, one_of
 
 if TYPE_CHECKING:
     AnyMethod: TypeAlias = MethodSettings
@@ -26,30 +26,27 @@ else:
     )
 
 Side: TypeAlias = Annotated[int, Field(ge=32)]
-"""Pixels: an encoder's coarsest cell is 32 of them wide."""
+"""A side in pixels, at least as long as a cell of an encoder's coarsest map."""
 
 
 class DomainSettings(Settings):
-    """Where one domain's pictures are, and what its own classes mean in training classes."""
+    """Where a domain's pictures are, and which training classes its own classes are."""
 
     dataset: DatasetName = "folder"
     root: Path | None = None  # relative to data.root
     split: str | None = None
-    include: list[
-        str
-    ] = []  # patterns of picture names, without extension: 0001TP*, night/*; none: all of them
-    exclude: list[str] = []  # the same, of pictures to leave out
-    label_classes: Path | list[str] | None = None  # of a folder without classes.json or .yaml of its own
+    # Patterns of the names of pictures to take, without extension: 0001TP*, night/*; empty: all of them.
+    include: list[str] = []
+    exclude: list[str] = []  # patterns of the names of pictures to leave out
+    label_classes: Path | list[str] | None = None  # for a folder without classes.json or .yaml of its own
     class_map: dict[str, str] = {}  # own class -> training class or "ignore"; "*" for the rest
-    domain: Literal["source", "target"] | None = None  # of generated pictures, as are the next three
+    domain: Literal["source", "target"] | None = None  # for street scenes, as are the next three
     pictures: Count | None = None  # how many to generate
-    size: tuple[Count, Count] | None = None  # height, width to render at; None: 128 x 256
+    size: tuple[Count, Count] | None = None  # height and width to render at; None: 128 x 256
     seed: int = 0
-    resize: tuple[Count, Count] | None = None  # height, width before cropping and for evaluation
-    margins: Margins | None = None  # marked as not valid before cropping
-    part: tuple[Annotated[int, Field(ge=0)], Count] | None = (
-        None  # [0, 2]: every second picture from the first
-    )
+    resize: tuple[Count, Count] | None = None  # height and width before cropping and for evaluation
+    margins: Margins | None = None  # borders to mark as not valid before cropping
+    part: tuple[Annotated[int, Field(ge=0)], Count] | None = None  # [0, 2]: the first of each two pictures
 
     @model_validator(mode="after")
     def _the_part_is_one_of_them(self) -> "DomainSettings":
@@ -61,13 +58,13 @@ class DomainSettings(Settings):
 class RareClassSettings(Settings):
     """Rare class sampling of the source."""
 
-    temperature: Positive = 0.01  # T
-    min_share: Share = 3000 / (1914 * 1052)  # 3000 pixels of the papers' pictures
-    min_crop_ratio: Positive = 0.5  # of those pixels must be left in the crop
+    temperature: Positive = 0.01  # T: the smaller, the more often rare classes are drawn
+    min_share: Share = 3000 / (1914 * 1052)  # that a class covers of a picture drawn for it; 3000 pixels
+    min_crop_ratio: Positive = 0.5  # of that share must be left in the crop
 
 
 class DataSettings(Settings):
-    """The pair, and how batches are cut from it."""
+    """The pair of domains, and how batches are cut from it."""
 
     pair: str = "folders"
     root: Path = Path()
@@ -75,17 +72,16 @@ class DataSettings(Settings):
     colours: list[Colour] | None = None
     source: DomainSettings
     target: DomainSettings
-    source_evaluation: DomainSettings | None = None  # labelled; scored after training
-    evaluation: DomainSettings | None = (
-        None  # labelled target pictures; scored after training, never trained on
-    )
+    source_evaluation: DomainSettings | None = None  # labelled source pictures to score on after training
+    # Labelled target pictures to score on after training; never trained on.
+    evaluation: DomainSettings | None = None
     crop: tuple[Side, Side] = (512, 512)  # height, width
-    scale: tuple[Positive, Positive] = (1.0, 1.0)  # random enlargement before cropping
-    flip: Share = 0.5
+    scale: tuple[Positive, Positive] = (1.0, 1.0)  # range of the random factor on size before cropping
+    flip: Share = 0.5  # how often a crop is mirrored
     max_share: Share = 0.75  # of a source crop that one class may cover
     rare_classes: RareClassSettings | None = None
-    batch: Count = 2  # of each domain, on each process
-    workers: Annotated[int, Field(ge=0)] = 2
+    batch: Count = 2  # pictures of each domain, on each process
+    workers: Annotated[int, Field(ge=0)] = 2  # processes that read pictures
 
     @model_validator(mode="after")
     def _as_many_colours_as_classes(self) -> "DataSettings":
@@ -97,39 +93,39 @@ class DataSettings(Settings):
 class OptimSettings(Settings):
     """AdamW, linear warm-up, polynomial decay."""
 
-    lr: Positive = 6e-5  # of the encoder
-    head_factor: Positive = 10.0  # the head learns this much faster
-    weight_decay: Annotated[float, Field(ge=0.0)] = 0.01  # none on norms
+    lr: Positive = 6e-5  # the encoder's learning rate
+    head_factor: Positive = 10.0  # how many times as fast heads learn
+    weight_decay: NotNegative = 0.01  # not on norms of an encoder
     betas: tuple[Share, Share] = (0.9, 0.999)
     warmup: Share = 1500 / 40000  # share of the steps
-    warmup_start: Share = 1e-6  # first factor
-    power: Annotated[float, Field(ge=0.0)] = 1.0  # 0 holds the rate
-    clip: Positive | None = None  # largest gradient norm
-    accumulate: Count = 1  # batches a step
+    warmup_start: Share = 1e-6  # factor on the rate at the first step
+    power: NotNegative = 1.0  # of the polynomial decay; 0 holds the rate
+    clip: Positive | None = None  # largest norm of the gradient; None: not clipped
+    accumulate: Count = 1  # batches per step
 
 
 class RunSettings(Settings):
-    """How the run is carried out; changes speed and records, not what is learnt."""
+    """How the run is carried out: speed and records."""
 
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    log_every: Count = 50
-    draw_every: Annotated[int, Field(ge=0)] = 1000  # 0: never
-    save_every: Count = 1000
-    keep: Count = 2  # checkpoints: the newest, and one before it should that turn out to be a bad place
+    log_every: Count = 50  # steps between lines of the log
+    draw_every: Annotated[int, Field(ge=0)] = 1000  # steps between pictures of the views; 0: none
+    save_every: Count = 1000  # steps between checkpoints
+    keep: Count = 2  # how many checkpoints are kept, so that one is left if the newest is damaged
 
 
 class EvaluationSettings(Settings):
-    """The protocol of scores and of the predictions in the report."""
+    """How pictures are predicted for scores and for the report, and what scores are taken over."""
 
     mode: Mode = PredictionProtocol.mode
     overlap: Annotated[float, Field(ge=0.0, lt=1.0)] = PredictionProtocol.overlap  # of sliding windows
     blend: Blend = PredictionProtocol.blend  # how overlapping windows are averaged
-    flip: bool = PredictionProtocol.flip
+    flip: bool = PredictionProtocol.flip  # average over the picture and its mirror image
     scales: Annotated[list[Positive], Field(min_length=1)] = list(PredictionProtocol.scales)
-    network: Literal["student", "teacher"] = "student"
-    classes: list[str] | None = None  # that the mean is over; None for all that are labelled
-    also: dict[str, list[str]] = {}  # further means by name, over these classes
-    pictures: Annotated[int, Field(ge=0)] = 8  # kept for the report
+    network: Literal["student", "teacher"] = "student"  # which network is scored
+    classes: list[str] | None = None  # classes that the mean is taken over; None for all that are labelled
+    also: dict[str, list[str]] = {}  # further means by name, each over its classes
+    pictures: Annotated[int, Field(ge=0)] = 8  # how many predictions to keep for the report
 
 
 class Terms(_EveryTerm):
@@ -141,13 +137,13 @@ class Terms(_EveryTerm):
         return {name: {} for name in value} if isinstance(value, list) else value
 
     def used(self) -> dict[str, TermSettings]:
-        """Those that are not left out, in the order of their building."""
-        found = {name: getattr(self, name) for name in TERMS}
-        return {name: settings for name, settings in found.items() if settings is not None}
+        """The settings of the terms in use, in the order of building."""
+        every = {name: getattr(self, name) for name in TERMS}
+        return {name: settings for name, settings in every.items() if settings is not None}
 
 
 class Experiment(Settings):
-    """One run: recipe x pair x network x budget."""
+    """A run: recipe x pair x network x budget."""
 
     recipe: str
     seed: int = 0
@@ -159,7 +155,7 @@ class Experiment(Settings):
     optim: OptimSettings = OptimSettings()
     run: RunSettings = RunSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
-    reads_target_labels: bool = False  # true for the oracle alone
+    reads_target_labels: bool = False  # true only for the oracle, which trains on target labels
 
     @model_validator(mode="after")
     def _counted_classes_exist(self) -> "Experiment":
@@ -176,13 +172,13 @@ class Experiment(Settings):
             term.check(self.method)
         if self.method.deals_source and self.data.rare_classes is not None:
             raise ValueError(
-                "data.rare_classes draws the source's pictures, and this method learns each of a share of them alike:"
-                " set data.rare_classes=null"
+                "data.rare_classes draws the source's pictures unevenly, but this method learns each of a share of them"
+                " equally often: set data.rare_classes=null"
             )
         if self.network.statistics == "domain" and not self.method.shows_domains_apart:
             raise ValueError(
-                f"network.statistics=domain: no view of method {self.method.name} shows the target alone while it"
-                " trains; choose target"
+                f"network.statistics=domain: method {self.method.name} has no view that shows the target alone; choose"
+                " network.statistics=target"
             )
         return self
 

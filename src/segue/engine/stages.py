@@ -1,7 +1,7 @@
-"""A run of any recipe: one training, or the several that its method is made of.
+"""A run of any recipe: one training, or the several that its method consists of.
 
-A run folder of stages holds a folder for each stage, every one of which goes on where it stood; what the last one
-made is the run's own model, scores and logs.
+The run folder then holds a folder for each stage, which resumes where it stopped; the results of the last stage become
+the run's own model, scores and logs.
 """
 
 import shutil
@@ -26,13 +26,7 @@ RESULTS = ("model", "scores.json", "metrics.jsonl", "timing.jsonl", "pictures", 
 def train(
     experiment: Experiment, folder: Path, *, console: Console, cpu: bool = False
 ) -> dict[str, Any] | None:
-    """A run of any recipe: one training, or the stages that the recipe is made of.
-
-    Args:
-        experiment: The whole settings.
-        folder: The run folder.
-        console: Where progress is shown.
-        cpu: Stay on the processor even if there is an accelerator.
+    """Carry out a run of any recipe in its folder; ``cpu`` ignores accelerators.
 
     Returns:
         What ``scores.json`` holds, or None if the pair has no labelled pictures to score on.
@@ -46,14 +40,7 @@ def train(
 
 
 class RunStages:
-    """The stages of a run, see :class:`segue.methods.stages.Stages`.
-
-    Args:
-        experiment: The whole settings.
-        folder: The run folder.
-        console: Where progress is shown.
-        cpu: Stay on the processor.
-    """
+    """The stages of a run, see :class:`segue.methods.stages.Stages`."""
 
     def __init__(self, experiment: Experiment, folder: Path, console: Console, cpu: bool) -> None:
         self.experiment = experiment
@@ -70,40 +57,39 @@ class RunStages:
 
     @property
     def device(self) -> torch.device:
-        """Where networks are to work; asking for it makes processes meet, so nobody does who has no stages."""
+        """The device that networks work on; asking for it makes the processes meet, so a plain training does not."""
         return join(cpu=self.cpu, timeout=run.PATIENCE)
 
     @property
     def together(self) -> int:
-        """Pictures of each domain that all processes learn in a step."""
-        experiment = self.experiment
-        return experiment.data.batch * processes() * experiment.optim.accumulate
+        """How many pictures of each domain are learnt in a step, by all processes together."""
+        return self.experiment.data.batch * processes() * self.experiment.optim.accumulate
 
     @property
     def target(self) -> Dataset:
-        """The target's pictures."""
+        """The target's pictures, without labels."""
         return open_domain(self.experiment.data, self.experiment.data.target, labelled=False)
 
     def train(self) -> dict[str, Any] | None:
-        """One training of the whole, without stages."""
+        """Train once, without stages."""
         return run.train(self.experiment, self.folder, console=self.console, cpu=self.cpu)
 
     def train_stage(
         self, folder: Path, *, start: Path | None, changes: Mapping[str, Any]
     ) -> dict[str, Any] | None:
-        """Train one stage."""
+        """Train a stage in its folder."""
         origin = {"network": {"start": None if start is None else str(start)}}
         stage = experiments.revise(self.experiment, origin, changes)
         return run.train(stage, folder, console=self.console, cpu=self.cpu)
 
     def open(self, domain: Literal["source", "evaluation"]) -> Dataset | None:
-        """Labelled pictures of the pair; None if it names none."""
+        """The pair's labelled pictures of a domain; None if it names none."""
         data = self.experiment.data
         wanted = data.source if domain == "source" else data.evaluation
         return None if wanted is None else open_domain(data, wanted, labelled=True)
 
     def shared(self, task: Callable[[tuple[int, int]], object]) -> None:
-        """Every process does its part; then the first one looks again at the whole, which nobody else could."""
+        """Let every process do its part; then the first one checks the whole, which no process has seen."""
         task((rank(), processes()))
         wait_for_all()
         if is_first_rank() and processes() > 1:
@@ -111,7 +97,7 @@ class RunStages:
         wait_for_all()
 
     def begin(self) -> None:
-        """Write the run's settings: from now on the folder is this run's."""
+        """Write the run's settings, so that no other run can use the folder from now on."""
         run.same_experiment(self.folder, self.experiment)
         join(cpu=self.cpu, timeout=run.PATIENCE)
         if is_first_rank():
@@ -126,7 +112,7 @@ class RunStages:
         wait_for_all()
 
     def say(self, text: str) -> None:
-        """Tell the user, once."""
+        """Print a line once, however many processes there are."""
         if is_first_rank():
             self.console.print(text, highlight=False)
 

@@ -1,4 +1,4 @@
-"""Pictures of what the student sees, drawn by the engine so that no method contains drawing."""
+"""Pictures of what the student sees, drawn by the engine so that methods need not draw."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,10 +14,9 @@ from segue.types import Joint, View
 
 
 class ViewPainter:
-    """Collects the views of one step and writes them to ``pictures/views/STEP.png``.
+    """Collects the views of a step and writes them to ``pictures/views/STEP.png`` in the run folder.
 
     Args:
-        folder: The run folder.
         classes: For their colours.
         mean: Grey levels that normalisation subtracts.
         std: Grey levels that it divides by.
@@ -34,7 +33,7 @@ class ViewPainter:
 
     @torch.no_grad()
     def add(self, seen: View | Joint, student: nn.Module) -> None:
-        """Draw a view with a fresh prediction of the student in evaluation mode; random numbers stay untouched."""
+        """Draw a view with a prediction of the student in evaluation mode; draws no random numbers."""
         modes = [(module, module.training) for module in student.modules()]
         student.eval()
         for view in seen.views if isinstance(seen, Joint) else [seen]:
@@ -42,11 +41,12 @@ class ViewPainter:
             prediction = resize(student(view.image).logits.float(), size).argmax(1)
             sheet = draw_view(view, prediction, palette=self.classes.colours, mean=self.mean, std=self.std)
             self.sheets.append(Image.fromarray(sheet))
-        for module, mode in modes:  # one by one: what a method keeps in evaluation mode must not wake up
+        # One by one, as ``train()`` would also switch the modules that a method keeps in evaluation mode.
+        for module, mode in modes:
             module.training = mode
 
     def save(self, step: int) -> None:
-        """Write what was collected, one sheet below the other."""
+        """Write the collected sheets, one below the other, and start anew."""
         width = max(sheet.width for sheet in self.sheets)
         page = Image.new("RGB", (width, sum(sheet.height for sheet in self.sheets)), "white")
         top = 0

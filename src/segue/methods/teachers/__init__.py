@@ -1,4 +1,4 @@
-"""Who labels the target in self-training: teachers' settings by name."""
+"""Teachers, which label the target in self-training: their settings by name."""
 
 from segue.methods.teacher import TeacherSettings
 from segue.methods.teachers.average import AverageSettings

@@ -1,4 +1,4 @@
-"""The blocks of two encoders: which may be exchanged, which of them follow, and what their attention makes."""
+"""The blocks of two encoders: which of them fit each other, which follow, and what their attention computes."""
 
 import random
 from collections.abc import Sequence
@@ -17,18 +17,9 @@ Captured = Literal["projected", "before_projection"]
 def draw_layers(
     non_salient: Sequence[str], *, share: float, seed: int, stages: Sequence[Sequence[str]]
 ) -> list[str]:
-    """A random share of the non-salient blocks, at least one if there is any.
+    """A random share of the non-salient blocks in some stages, at least one if there is any; the order is kept.
 
     Source: CLDA, section 5: 30 % of them are updated.
-
-    Args:
-        non_salient: Names of blocks.
-        share: How many of them.
-        seed: Two equal seeds draw the same.
-        stages: The stages in which blocks may be drawn.
-
-    Returns:
-        Their names, in the order given.
     """
     allowed = [name for name in non_salient if any(name in stage for stage in stages)]
     wanted = min(len(allowed), max(1, round(share * len(allowed))))
@@ -37,20 +28,12 @@ def draw_layers(
 
 
 def exchangeable(teacher: Segmenter, student: Segmenter, layers: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """The student's blocks of the same stage for each of the teacher's.
-
-    Args:
-        teacher: The large network.
-        student: The small one.
-        layers: Blocks of the teacher's encoder.
-
-    Returns:
-        Names of the student's blocks, by the teacher's.
+    """For each of some of the teacher's blocks, the names of the student's blocks of the same stage.
 
     Raises:
         ValueError: If an encoder has no blocks to exchange, or shapes differ; the blocks are listed.
     """
-    found: dict[str, tuple[str, ...]] = {}
+    candidates: dict[str, tuple[str, ...]] = {}
     unfit: list[str] = []
     for name in layers:
         stage = next((s for s, names in enumerate(teacher.encoder.layers) if name in names), None)
@@ -60,8 +43,8 @@ def exchangeable(teacher: Segmenter, student: Segmenter, layers: Sequence[str]) 
                 " `segue saliency`; mit, vit and dino encoders have blocks to exchange"
             )
         others = student.encoder.layers[stage : stage + 1]
-        found[name] = others[0] if others else ()
-        if not found[name] or _shapes(teacher, name) != _shapes(student, found[name][0]):
+        candidates[name] = others[0] if others else ()
+        if not candidates[name] or _shapes(teacher, name) != _shapes(student, candidates[name][0]):
             unfit.append(name)
     if unfit:
         raise ValueError(
@@ -69,46 +52,39 @@ def exchangeable(teacher: Segmenter, student: Segmenter, layers: Sequence[str]) 
             f" {', '.join(unfit)}; choose encoders of the same widths, as mit_b5 and mit_b3 or vit_tiny and"
             " vit_tiny_6, or plain distillation (recipe kd)"
         )
-    return found
+    return candidates
 
 
 @torch.no_grad()
 def attention_maps(
     network: Segmenter, image: Tensor, layers: Sequence[str], captured: Captured
 ) -> dict[str, Tensor]:
-    """What the attention of some blocks adds to the cells of its input, in evaluation mode.
+    """By block, what its attention computes from normalised images (B,3,H,W), as (cells of all pictures, channels).
 
-    Args:
-        network: Its mode is the same afterwards.
-        image: Normalised images (B,3,H,W).
-        layers: Names of the encoder's blocks.
-        captured: After the output projection, or what enters it.
-
-    Returns:
-        By block, cells of all pictures by channels.
+    It is taken after the output projection or before it; the network is in evaluation mode meanwhile.
     """
-    found: dict[str, Tensor] = {}
-    handles = [_watch(network.encoder, name, found, captured) for name in layers]
+    maps: dict[str, Tensor] = {}
+    handles = [_watch(network.encoder, name, maps, captured) for name in layers]
     try:
         with in_evaluation_mode(network):
             network.feature_network()(image)
     finally:
         for handle in handles:
             handle.remove()
-    return found
+    return maps
 
 
 def _watch(
-    encoder: Encoder, name: str, found: dict[str, Tensor], captured: Captured
+    encoder: Encoder, name: str, maps: dict[str, Tensor], captured: Captured
 ) -> torch.utils.hooks.RemovableHandle:
     attention = encoder.get_submodule(f"{name}.{encoder.attention}")
 
     def after(module: nn.Module, given: tuple[Tensor, ...], result: Tensor | tuple[Tensor, ...]) -> None:
         tokens = result if isinstance(result, Tensor) else result[0]
-        found[name] = tokens[:, encoder.prefix :].flatten(0, -2)
+        maps[name] = tokens[:, encoder.prefix :].flatten(0, -2)
 
     def before(module: nn.Module, given: tuple[Tensor, ...]) -> None:
-        found[name] = given[0][:, encoder.prefix :].flatten(0, -2)
+        maps[name] = given[0][:, encoder.prefix :].flatten(0, -2)
 
     if captured == "projected":
         return attention.register_forward_hook(after)
@@ -116,7 +92,7 @@ def _watch(
 
 
 def same_depth(name: str, stages: Sequence[Sequence[str]], depth: int) -> int:
-    """The place, among ``depth`` blocks, at the relative depth of a block in its own stage."""
+    """The place among ``depth`` blocks that is as deep, relatively, as a block lies in its own stage."""
     stage = next(names for names in stages if name in names)
     return round(stage.index(name) / max(len(stage) - 1, 1) * (depth - 1))
 

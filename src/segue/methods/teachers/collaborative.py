@@ -1,14 +1,14 @@
-"""CLDA's teacher: a large trained network, of whose blocks the useless ones learn from the small student."""
+"""CLDA's teacher: a large trained network whose least useful blocks learn from the small student."""
 
 import json
 import logging
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import model_validator
 from torch import Tensor, nn
 
 from segue.evaluation.model import TrainedModel
@@ -23,41 +23,41 @@ from segue.models.segmenter import Segmenter
 from segue.models.weights import Card, weights_digest
 from segue.ops.likeness import Likeness, likeness
 from segue.ranks import is_first_rank
-from segue.settings import Count, NotNegative, Share, Stage
+from segue.settings import Count, NotNegative, Positive, Share, Stage
 from segue.types import Batch, Output
 
 logger = logging.getLogger(__name__)
 
 LAYERS_FILE = "teacher_layers.json"
-"""What the run went by when it chose the layers that follow."""
+"""The file of a run folder that holds the measured saliency of the teacher's layers."""
 
 COMPARED = ("channel", "token", "both")
-"""Ways of matching that look at attention."""
+"""The ways of matching that compare attention."""
 
 
 class CollaborativeSettings(TeacherSettings):
-    """CLDA: the teacher's non-salient blocks follow the student's that attend as they do."""
+    """CLDA: the teacher's non-salient blocks follow those of the student whose attention is most alike."""
 
     name: Literal["collaborative"] = "collaborative"
-    model: Path | None = None  # its run or model folder
-    saliency: Path | None = None  # what `segue saliency` wrote; None measures it before training
-    against: Literal["agreement", "source"] = "agreement"  # what it is measured against then
-    pictures: Count = 500  # that it is measured on then
-    threshold: NotNegative = 0.1  # points of mean IoU that make a block salient
-    least: Share = 0.5  # of the blocks, that are taken as non-salient by agreement
-    tolerance: Annotated[float, Field(gt=0.0)] = 5.0  # points of agreement that make any block salient
+    model: Path | None = None  # the teacher's run or model folder
+    saliency: Path | None = None  # the file that `segue saliency` wrote; None: measure it before training
+    against: Literal["agreement", "source"] = "agreement"  # measure it by agreement or on the source's labels
+    pictures: Count = 500  # how many pictures to measure it on
+    threshold: NotNegative = 0.1  # a block that changes mean IoU by so many points is salient
+    least: Share = 0.5  # share of the blocks that are non-salient when measured by agreement
+    tolerance: Positive = 5.0  # a block that costs so many points of agreement is salient in any case
     signed: bool = False  # a block without which the teacher is better is non-salient, too
-    fraction: Share = 0.3  # of the non-salient blocks that follow
-    # How the match of a block is found: by the likeness of attention maps over channels, tokens or both, or else at
-    # random, or at the same relative depth ("index"); always within a stage.
+    fraction: Share = 0.3  # share of the non-salient blocks that follow the student
+    # How a block's match of the same stage is found: by the likeness of attention maps over channels, tokens or both,
+    # at random, or at the same relative depth ("index").
     match: Literal["channel", "token", "both", "random", "index"] = "channel"
-    captured: Captured = "projected"  # attention is compared after its output projection or before
-    update: Literal["block", "attention"] = "block"  # what of a block follows its match
-    stages: list[Stage] = [1, 2, 3, 4]
-    match_from: Share = 0.1  # T2, of the steps
-    match_until: Share = 0.125  # T3; blocks follow after it
-    every: Count = 10  # steps from one comparison to the next
-    momentum: Share = 0.999  # alpha
+    captured: Captured = "projected"  # compare attention after its output projection or before it
+    update: Literal["block", "attention"] = "block"  # what follows the match: the block or its attention
+    stages: list[Stage] = [1, 2, 3, 4]  # stages whose blocks may follow
+    match_from: Share = 0.1  # T2: when attention is first compared, as a share of the steps
+    match_until: Share = 0.125  # T3: when it is last compared; blocks follow from then on
+    every: Count = 10  # steps between comparisons
+    momentum: Share = 0.999  # alpha: share of a block that an update leaves
 
     @model_validator(mode="after")
     def _compares_for_a_while(self) -> "CollaborativeSettings":
@@ -66,13 +66,13 @@ class CollaborativeSettings(TeacherSettings):
         return self
 
     def build(self, context: Context, terms: Mapping[str, Term]) -> "LearningTeacher":
-        """The trained model, whose layers are measured before the first step."""
+        """Build the teacher from its trained model; its layers are measured before the first step."""
         network, card, folder = open_teacher(self.model, context, terms)
         _check_layers(network, context.student, self, card, folder)
         return LearningTeacher(self, network, context, card, weights_digest(folder))
 
     def non_salient(self, saliency: Saliency, seed: int) -> list[str]:
-        """The teacher's blocks that follow the student, drawn from those that matter least."""
+        """The teacher's blocks that are to follow the student, drawn from those that matter least."""
         layers = draw_layers(
             saliency.non_salient(
                 threshold=self.threshold, share=self.least, tolerance=self.tolerance, signed=self.signed
@@ -87,23 +87,22 @@ class CollaborativeSettings(TeacherSettings):
 
 
 class CollaborativeTeacher(Teacher):
-    """Labels the target, and takes over blocks of its student in the place of its own non-salient ones.
+    """Labels the target, while its own non-salient blocks follow blocks of the student.
 
-    From ``match_from`` to ``match_until`` it is watched which of the student's blocks attends most as each chosen
-    block of the teacher does; after that, each chosen block follows its match. Nothing is learnt by gradient.
+    From ``match_from`` to ``match_until`` the attention of each chosen block is compared with that of the student's
+    blocks; after that, each chosen block follows the most similar one. Nothing is learnt by gradient.
 
     Source: CLDA, section 4, algorithm 1 and equations 5 to 8. The paper leaves the two times and the momentum
-    open. Under several resolutions the context's pass is compared.
+    open. With several resolutions, attention is compared in the context's pass.
 
     Args:
-        network: The trained teacher; it is changed.
-        student: The network that is trained; its encoder has blocks of the same shapes.
-        layers: The chosen blocks of the teacher's encoder; they may be chosen later.
+        network: The trained teacher, which is changed in place.
+        layers: The chosen blocks of its encoder; :meth:`choose` may follow later.
         steps: The length of the run.
         seed: Of random matches.
 
     Raises:
-        ValueError: If blocks of the student's do not fit in the place of the chosen ones.
+        ValueError: If the student's blocks have other shapes than the chosen ones.
     """
 
     scores: Tensor
@@ -131,7 +130,7 @@ class CollaborativeTeacher(Teacher):
         """Say which blocks follow the student, before the first step.
 
         Raises:
-            ValueError: If blocks of the student's do not fit in their place.
+            ValueError: If the student's blocks have other shapes.
         """
         self.candidates = exchangeable(self.network, student, layers)
         self.layers = tuple(layers)
@@ -144,7 +143,7 @@ class CollaborativeTeacher(Teacher):
         return self.network
 
     def train(self, mode: bool = True) -> "CollaborativeTeacher":
-        """The teacher is always in evaluation mode."""
+        """Stay in evaluation mode."""
         return super().train(False)
 
     @torch.no_grad()
@@ -154,7 +153,7 @@ class CollaborativeTeacher(Teacher):
 
     @torch.no_grad()
     def follow(self, student: nn.Module, batch: Batch, step: int, held: Tensor | None = None) -> None:
-        """Compare attention while it is time for that, and move the chosen blocks afterwards."""
+        """Compare attention while it is time for that; afterwards move the chosen blocks towards their matches."""
         assert isinstance(student, Segmenter) and batch.target is not None
         if self.match_from <= step <= self.match_until:
             self._matches = None
@@ -166,7 +165,7 @@ class CollaborativeTeacher(Teacher):
             move_towards(own, others, 1.0 - self.settings.momentum, held)
 
     def matches(self) -> list[str]:
-        """The student's block that each chosen block follows, as far as attention was compared."""
+        """The student's block that each chosen block follows, by the attention compared so far."""
         if self._matches is None:
             self._matches = [
                 self.candidates[name][place] for name, place in zip(self.layers, self._places(), strict=True)
@@ -184,21 +183,19 @@ class CollaborativeTeacher(Teacher):
                     same_depth(name, self.network.encoder.layers, depth)
                     for name, depth in zip(self.layers, depths, strict=True)
                 ]
-            case _:
+            case _:  # rows are as wide as the most candidates that any block has
                 rows = self.scores.tolist()
-                return [
-                    max(range(depth), key=row.__getitem__) for row, depth in zip(rows, depths, strict=True)
-                ]
+                return [row.index(max(row[:depth])) for row, depth in zip(rows, depths, strict=True)]
 
     def _compare(self, student: Segmenter, image: Tensor, kind: Likeness) -> None:
-        """Equation 6, added to what was found on earlier batches."""
+        """Add this batch's likeness (equation 6) to that of earlier ones."""
         wanted = {name for names in self.candidates.values() for name in names}
         own = attention_maps(self.network, image, self.layers, self.settings.captured)
         others = attention_maps(student, image, sorted(wanted), self.settings.captured)
         for row, name in enumerate(self.layers):
             candidates = self.candidates[name]
-            found = torch.stack([likeness(own[name], others[other], kind) for other in candidates])
-            self.scores[row, : len(candidates)] += found
+            alike = torch.stack([likeness(own[name], others[other], kind) for other in candidates])
+            self.scores[row, : len(candidates)] += alike
 
     def _values(self, network: Segmenter, layers: Sequence[str]) -> list[Tensor]:
         encoder = network.encoder
@@ -208,13 +205,12 @@ class CollaborativeTeacher(Teacher):
 
 
 class LearningTeacher(CollaborativeTeacher):
-    """A large teacher whose useless layers are measured before training, and follow the student afterwards.
+    """A collaborative teacher that measures before training which of its layers are to follow the student.
 
     Args:
         network: On the processor.
-        context: The run.
-        card: What its folder says about it.
-        weights: The weights_digest of its weights.
+        card: Of the network.
+        weights: The digest of the network's weights, which a kept measurement must match.
     """
 
     def __init__(
@@ -222,12 +218,12 @@ class LearningTeacher(CollaborativeTeacher):
     ) -> None:
         super().__init__(settings, network, context.student, steps=context.steps, seed=context.seed)
         self.card = card
-        self._student = (context.student,)  # a tuple hides it from nn.Module: it is the method's
+        self._student = (context.student,)  # in a tuple, nn.Module does not register it: it is the method's
         self._given = settings.saliency and read_saliency(settings.saliency, network)
         self._made = {"teacher": weights, "against": settings.against, "pictures": settings.pictures}
 
     def prepare(self, preparation: Preparation) -> None:
-        """Measure what its layers are worth, unless that is known, and choose those that follow."""
+        """Measure what its layers are worth, unless that is known, and choose those that follow the student."""
         path = preparation.folder / LAYERS_FILE
         saliency = self._given or _kept(path, self._made) or self._measured(preparation)
         if is_first_rank():
@@ -236,7 +232,7 @@ class LearningTeacher(CollaborativeTeacher):
         self.choose(self._student[0], self.settings.non_salient(saliency, self.seed))
 
     def trained(self) -> Trained:
-        """The large network, which learnt from its student; pictures of neither domain moved its statistics."""
+        """The large network, which learnt from its student; the run's pictures did not move its batch statistics."""
         return Trained(self.network, called="large teacher", arguments=self.card.network, sees_pictures=False)
 
     def _measured(self, preparation: Preparation) -> Saliency:
@@ -255,7 +251,7 @@ class LearningTeacher(CollaborativeTeacher):
 
 
 def read_saliency(path: Path, network: Segmenter) -> Saliency:
-    """What `segue saliency` or a run wrote of a network.
+    """The saliency of a network's layers, as `segue saliency` or a run wrote it.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -270,7 +266,7 @@ def read_saliency(path: Path, network: Segmenter) -> Saliency:
     if saliency.stages != [list(stage) for stage in network.encoder.layers]:
         raise ValueError(f"{path}: measured on another encoder than the teacher's; measure it again")
     if saliency.against == "truth":
-        logger.warning("%s was measured with target labels: what comes of it is an oracle", path)
+        logger.warning("%s was measured with target labels: a run that uses it is an oracle", path)
     return saliency
 
 
@@ -292,7 +288,7 @@ def _check_layers(
 
 
 def _kept(path: Path, made: Mapping[str, object]) -> Saliency | None:
-    """What an earlier start of the same run measured."""
+    """What an earlier start of the same run measured; None if there is none, or of another teacher or settings."""
     if not path.is_file():
         return None
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

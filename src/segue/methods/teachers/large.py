@@ -1,4 +1,4 @@
-"""A trained network as the teacher, which stays as it is."""
+"""A trained network as a teacher that never changes."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,25 +15,20 @@ class LargeSettings(TeacherSettings):
     """A trained model, usually a larger one than the student."""
 
     name: Literal["large"] = "large"
-    model: Path | None = None  # its run or model folder
+    model: Path | None = None  # the teacher's run or model folder
 
     def build(self, context: Context, terms: Mapping[str, Term]) -> Frozen:
-        """The model as it is."""
+        """Build the teacher from its trained model."""
         return Frozen(open_teacher(self.model, context, terms)[0])
 
 
 def open_teacher(
     model: Path | None, context: Context, terms: Mapping[str, Term]
 ) -> tuple[Segmenter, Card, Path]:
-    """A trained model that fits the student, the classes and the terms.
-
-    Args:
-        model: Its run or model folder.
-        context: The run.
-        terms: Some may compare its embedding with the student's.
+    """Load a trained model from its run or model folder, and see that it fits the student, the classes and the terms.
 
     Returns:
-        The network on the processor, what its folder says of it, and that folder.
+        The network on the processor, its card, and the model folder.
 
     Raises:
         FileNotFoundError: If there is no such model.

@@ -29,12 +29,7 @@ class FrozenRegularizerSettings(TermSettings):
     weights: Path | None = None  # the encoder's file or Hugging Face folder; None: random, for tests only
     # The longer side of the pictures that it sees, in pixels; None: 1024 x 1024 for SAM, else the picture's own size.
     image_size: Count | None = None
-    stages: list[Stage] = [
-        1,
-        2,
-        3,
-        4,
-    ]  # stages whose maps attend to its map (S0 to S3); others stay unchanged
+    stages: list[Stage] = [1, 2, 3, 4]  # stages whose maps attend to its map (S0 to S3)
     share: NotNegative = 1.0  # weight of the second decoding's loss
     zero_init: bool = False  # start from attention that changes nothing (off in the official code)
     # Which features move the decoder's running statistics: the changed ones, too, as in the official code, or only the

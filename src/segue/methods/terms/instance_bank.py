@@ -337,9 +337,9 @@ class InstanceBank(Term):
 
 
 def quotas(counts: Float[Tensor, " c"], size: int) -> Int64[Tensor, " k"]:
-    """The class of each of a bank's rows, rarest first: equal numbers for all classes seen, the remainder for the rarest.
+    """The class of each row, rarest first: as many rows for each class seen, and the remainder for the rarest ones.
 
-    At least one class has to have a pixel in ``counts``.
+    ``counts`` holds the pixels of each class; at least one class must have some.
     """
     order = torch.where(counts > 0, counts, torch.inf).argsort()
     present = int((counts > 0).sum())
