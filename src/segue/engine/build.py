@@ -1,6 +1,7 @@
 """Builds the student, its method and the loader from their settings."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -29,12 +30,7 @@ def build_student(experiment: Experiment) -> Segmenter:
 
 
 def build_method(experiment: Experiment, student: Segmenter) -> Method:
-    """The recipe's method, with its terms, around a student.
-
-    Raises:
-        ValueError: If a piece does not fit the run.
-        OSError: If a file that a piece needs is missing.
-    """
+    """The recipe's method, with its terms, around a student; raises as the method's ``build``."""
     context = Context(
         recipe=experiment.recipe,
         steps=experiment.steps,
@@ -75,6 +71,9 @@ def build_loader(
     offline, soft = _offline_labels(experiment, reading, target)
     source_crop, target_crop = _crops(experiment, reading)
     mean, std = normalisation(experiment.network.encoder)
+    deck = None
+    if reading.source_share is not None and target is not None:
+        deck = Deck(len(source), len(target), share=reading.source_share, seed=experiment.seed)
     return Loader(
         source,
         target,
@@ -91,7 +90,7 @@ def build_loader(
         world=world,
         offline=offline,
         soft=soft,
-        deck=_deck(experiment, reading, source, target),
+        deck=deck,
     )
 
 
@@ -99,22 +98,15 @@ def _crops(experiment: Experiment, reading: Reading) -> tuple[RandomCrop, Random
     """How the pictures of the source and of the target are cropped."""
     data, rare = experiment.data, experiment.data.rare_classes
     fill, _ = normalisation(experiment.network.encoder)
-    source = RandomCrop(
-        data.crop,
-        fill=fill,
+    crop = partial(RandomCrop, data.crop, fill=fill, scale=data.scale, flip=data.flip)
+    source = crop(
         resize=data.source.resize,
-        scale=data.scale,
-        flip=data.flip,
         max_share=data.max_share,
         min_share=rare.min_share if rare else 0.0,
         min_crop_ratio=rare.min_crop_ratio if rare else 0.0,
     )
-    target = RandomCrop(
-        data.crop,
-        fill=fill,
+    target = crop(
         resize=data.target.resize,
-        scale=data.scale,
-        flip=data.flip,
         margins=data.target.margins,
         mined=[training_classes(data).index(name) for name in reading.mined],
         mine_chance=reading.mine_chance,
@@ -125,13 +117,12 @@ def _crops(experiment: Experiment, reading: Reading) -> tuple[RandomCrop, Random
 def _sampler(experiment: Experiment, source: Dataset, cache: Path) -> Sampler:
     """Decides which source picture comes next."""
     data, rare = experiment.data, experiment.data.rare_classes
-    if rare is None and data.source.dataset == "street_scenes":
-        return UniformSampler(len(source))
-    # Counting reads every label and so finds bad ones, which is why uniform sampling of real data counts, too.
-    statistics = class_statistics(source, cache=cache)
-    if rare is None:
-        return UniformSampler(len(source))
-    return RareClassSampler(statistics, temperature=rare.temperature, min_share=rare.min_share)
+    if rare is not None:
+        statistics = class_statistics(source, cache=cache)
+        return RareClassSampler(statistics, temperature=rare.temperature, min_share=rare.min_share)
+    if data.source.dataset != "street_scenes":
+        class_statistics(source, cache=cache)  # reads every label once, and so finds bad ones before training
+    return UniformSampler(len(source))
 
 
 def _offline_labels(
@@ -143,9 +134,3 @@ def _offline_labels(
     labels = open_offline(experiment.data, reading.labels, target)
     soft = open_soft_labels(reading.labels, training_classes(experiment.data)) if reading.soft else None
     return labels, soft
-
-
-def _deck(experiment: Experiment, reading: Reading, source: Dataset, target: Dataset | None) -> Deck | None:
-    if reading.source_share is None or target is None:
-        return None
-    return Deck(len(source), len(target), share=reading.source_share, seed=experiment.seed)

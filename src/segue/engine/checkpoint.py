@@ -46,8 +46,7 @@ def save(
 ) -> Path:
     """Write a checkpoint under ``folder`` and delete all but the newest ``keep``.
 
-    Raises:
-        OSError: If it cannot be written (a full disk, for example); earlier checkpoints stay.
+    If the disk is full, for example, ``OSError`` is raised and earlier checkpoints stay.
     """
     final = folder / f"{state.step:07d}"
     beside = folder / f".{final.name}.part"

@@ -21,11 +21,7 @@ RENAMED = {
 
 
 def revise(experiment: Experiment, *changes: Mapping[str, Any]) -> Experiment:
-    """The experiment with changes merged in and checked again.
-
-    Raises:
-        ValueError: If a key is unknown or a value is out of range.
-    """
+    """The experiment with changes merged in, checked again as :func:`parse` does."""
     return parse(merge(experiment.model_dump(mode="json"), *changes))
 
 
@@ -72,12 +68,7 @@ def save(experiment: Experiment, path: Path) -> None:
 
 
 def load(path: Path) -> Experiment:
-    """Read what :func:`save` wrote.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged or of another version.
-    """
+    """Read what :func:`save` wrote; ``FileNotFoundError`` if there is none, ``ValueError`` if it does not parse."""
     return parse(read_yaml(path), origin=str(path))
 
 

@@ -38,11 +38,10 @@ def load_teacher(path: Path, device: torch.device | str | None = None, **changes
         ValueError: If there is no teacher of the student's kind.
     """
     run = locate(path)[1]
-    left_behind = None if run is None else run / "teacher"
-    is_left = left_behind is not None and (left_behind / MODEL_FILE).is_file()
-    model = TrainedModel.load(left_behind if left_behind and is_left else path, device, **changes)
+    is_left_behind = run is not None and (run / "teacher" / MODEL_FILE).is_file()
+    model = TrainedModel.load(run / "teacher" if run and is_left_behind else path, device, **changes)
     model.role = "teacher"
-    if is_left:
+    if is_left_behind:
         return model
     step, state = _newest_state(run or path)
     if step is None:

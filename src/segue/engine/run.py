@@ -22,7 +22,6 @@ from segue.engine.run_scores import score_run
 from segue.engine.settings import Experiment
 from segue.engine.view_painter import ViewPainter
 from segue.methods.context import Preparation
-from segue.methods.method import Reading
 from segue.models.build import normalisation
 from segue.models.weights import save_model
 
@@ -59,7 +58,8 @@ def train(
             style="bold yellow",
         )
     same_experiment(folder, experiment)
-    source, target = _open(experiment)
+    reading = experiment.method.reading(experiment.recipe)
+    source, target = _open(experiment, learns_target=reading.target)
 
     torch.manual_seed(experiment.seed)
     method = build_method(experiment, build_student(experiment))
@@ -72,7 +72,7 @@ def train(
         device=accelerator.device,
         rank=accelerator.process_index,
         world=accelerator.num_processes,
-        reading=_reading(experiment),
+        reading=reading,
     )
     boxes = {"source": experiment.data.source.resize, "target": experiment.data.target.resize}
     method.prepare(Preparation(folder, source, target, boxes, accelerator.device))
@@ -96,12 +96,11 @@ def train(
     return score_run(experiment, folder, method, card, accelerator=accelerator)
 
 
-def _open(experiment: Experiment) -> tuple[Dataset, Dataset | None]:
+def _open(experiment: Experiment, *, learns_target: bool) -> tuple[Dataset, Dataset | None]:
     """The source's pictures, and the target's if the method learns from them; checks all that the run will use."""
     data = experiment.data
     source = open_domain(data, data.source, labelled=True)
-    learnt = _reading(experiment).target
-    looked_at = learnt or experiment.network.statistics == "target"
+    looked_at = learns_target or experiment.network.statistics == "target"
     target = open_domain(data, data.target, labelled=False) if looked_at else None
     scored_on = [
         open_domain(data, domain, labelled=True)
@@ -111,11 +110,7 @@ def _open(experiment: Experiment) -> tuple[Dataset, Dataset | None]:
     for dataset in (source, target, *scored_on):
         if dataset is not None:
             dataset.check()
-    return source, target if learnt else None
-
-
-def _reading(experiment: Experiment) -> Reading:
-    return experiment.method.reading(experiment.recipe)
+    return source, target if learns_target else None
 
 
 def _accelerator(experiment: Experiment, *, cpu: bool, console: Console) -> Accelerator:

@@ -28,13 +28,7 @@ def train(
 ) -> dict[str, Any] | None:
     """Carry out a run of any recipe in its folder; ``cpu`` ignores accelerators.
 
-    Returns:
-        What ``scores.json`` holds, or None if the pair has no labelled pictures to score on.
-
-    Raises:
-        ValueError: If settings, data, weights, members or a checkpoint are wrong, or the folder holds another
-            experiment.
-        OSError: If a file is missing or cannot be written.
+    Returns and raises as :func:`segue.engine.run.train`; members that are wrong are a ``ValueError``, too.
     """
     return experiment.method.carry_out(RunStages(experiment, folder, console, cpu))
 

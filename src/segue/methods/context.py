@@ -57,11 +57,7 @@ class Context:
         return build_student(before, classes=len(self.classes), crop=self.crop).feature_network()
 
     def check_model(self, card: Card, path: Path) -> None:
-        """See that a trained model can teach the student.
-
-        Raises:
-            ValueError: If it was trained on other classes, or normalises colours otherwise.
-        """
+        """Raise ``ValueError`` if a trained model cannot teach the student: its classes or its colours differ."""
         if list(card.classes) != list(self.classes.names):
             raise ValueError(
                 f"{path}: the teacher was trained on other classes ({', '.join(card.classes)}) than this pair has"

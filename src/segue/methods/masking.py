@@ -1,6 +1,7 @@
 """Masked consistency: blocks of a picture are hidden, and the student has to name them all the same."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -27,6 +28,7 @@ class MaskSettings(Settings):
         return MaskedConsistency(self, augment if self.augment else None)
 
 
+@dataclass(frozen=True)
 class MaskedConsistency:
     """MIC's masked view: the teacher saw the whole picture, the student names it from the blocks that are left.
 
@@ -37,9 +39,8 @@ class MaskedConsistency:
     photographs it masks half a batch of each domain, with unchanged colours ("separate").
     """
 
-    def __init__(self, settings: MaskSettings, augment: Callable[[Tensor], Tensor] | None) -> None:
-        self.settings = settings
-        self.augment = augment
+    settings: MaskSettings
+    augment: Callable[[Tensor], Tensor] | None
 
     def __call__(self, source: View, target: View) -> View:
         """The masked view of the unmixed target, or of half a batch of each domain."""

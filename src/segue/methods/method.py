@@ -76,12 +76,7 @@ class TermSettings(Settings):
         """Raise ``ValueError`` if the term does not go with the method."""
 
     def build(self, context: Context) -> Term:
-        """Build the term.
-
-        Raises:
-            ValueError: If it does not fit the run.
-            OSError: If a file that it needs is missing.
-        """
+        """Build the term; raises as a method's ``build``."""
         raise NotImplementedError
 
 
@@ -143,10 +138,7 @@ class Method(nn.Module):
             term.after_step(batch, step)
 
     def forward(self, seen: View | Joint) -> dict[str, Tensor]:
-        """Show the student what was yielded, in one pass, and compute the losses of each view and its terms.
-
-        Returns:
-            Losses named ``view/loss``, already weighted: their sum is to be minimised.
+        """The losses of what was yielded, after one pass of the student: named ``view/loss``, their sum is minimised.
 
         Raises:
             ValueError: If a view has neither a label nor a term, so that nothing would be learnt from it.
@@ -183,11 +175,7 @@ class Method(nn.Module):
         return {"model": Trained(self.student)}
 
     def scored(self, network: Literal["student", "teacher"]) -> nn.Module:
-        """The network that is scored.
-
-        Raises:
-            ValueError: If there is no such network.
-        """
+        """The network that is scored; ``ValueError`` if there is no such network."""
         if network == "student":
             return self.student
         raise ValueError("evaluation.network=teacher: this recipe has no teacher that learns; use student")
@@ -270,11 +258,7 @@ class MethodSettings(Settings):
         return False
 
     def reading(self, recipe: str) -> Reading:
-        """What is to be read beside the source's pictures and labels.
-
-        Raises:
-            ValueError: If the settings do not say where to find it.
-        """
+        """What to read beside the source's pictures and labels; ``ValueError`` if settings do not say where it is."""
         return Reading()
 
     def build(self, context: Context, terms: Mapping[str, Term]) -> Method:

@@ -1,5 +1,6 @@
 """How a target picture is changed before the student sees it: classes pasted in, colours jittered."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -11,6 +12,7 @@ from segue.settings import Positive, Settings, Share
 from segue.types import View
 
 
+@dataclass(frozen=True)
 class ClassMix:
     """Paste half of the source's classes, with their labels, over the target.
 
@@ -18,8 +20,7 @@ class ClassMix:
     :func:`segue.ops.mixing.draw_classes` explains ``pool``.
     """
 
-    def __init__(self, pool: Literal["batch", "image"]) -> None:
-        self.pool: Literal["batch", "image"] = pool
+    pool: Literal["batch", "image"]
 
     def __call__(self, source: View, target: View) -> View:
         """The target view with source pixels pasted in: image, label, and a weight of 1 on pasted pixels."""

@@ -127,11 +127,7 @@ class CollaborativeTeacher(Teacher):
         self.train()
 
     def choose(self, student: Segmenter, layers: Sequence[str]) -> None:
-        """Say which blocks follow the student, before the first step.
-
-        Raises:
-            ValueError: If the student's blocks have other shapes.
-        """
+        """Say, before the first step, which blocks follow; ``ValueError`` if the student's have other shapes."""
         self.candidates = exchangeable(self.network, student, layers)
         self.layers = tuple(layers)
         self._matches: list[str] | None = None
