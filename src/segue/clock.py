@@ -23,13 +23,8 @@ def now(device: torch.device | None = None) -> float:
 def in_turns(runs: Mapping[str, Callable[[], T]], *, repeats: int, warm_up: int = 1) -> dict[str, list[T]]:
     """Call several functions in turns, so that a machine that slows down slows all of them.
 
-    Args:
-        runs: The functions by name.
-        repeats: Calls of each whose results are kept.
-        warm_up: Calls of each before those.
-
-    Returns:
-        The results by name; the same place in two lists is the same turn.
+    The results of ``repeats`` calls, made after ``warm_up`` others, are returned by name; the same place in two lists
+    is the same turn.
     """
     results: dict[str, list[T]] = {name: [] for name in runs}
     for turn in range(warm_up + repeats):

@@ -84,9 +84,7 @@ def average_over_ranks(tensors: Iterable[Tensor]) -> None:
 def join(*, cpu: bool, timeout: timedelta) -> torch.device:
     """Meet the other processes of the launch, if there are any, and return the device that this one works on.
 
-    Args:
-        cpu: Stay on the processor even if there is an accelerator.
-        timeout: How long a process waits for the others.
+    ``cpu`` ignores accelerators; ``timeout`` is how long a process waits for the others.
     """
     from accelerate import PartialState
 

@@ -30,7 +30,7 @@ def build_student(experiment: Experiment) -> Segmenter:
 
 
 def build_method(experiment: Experiment, student: Segmenter) -> Method:
-    """The recipe's method, with its terms, around a student; raises as the method's ``build``."""
+    """The recipe's method, with its terms, around a student; it may raise what ``MethodSettings.build`` raises."""
     context = Context(
         recipe=experiment.recipe,
         steps=experiment.steps,
@@ -58,15 +58,12 @@ def build_loader(
     rank: int = 0,
     world: int = 1,
 ) -> Loader:
-    """The endless loader over both domains.
+    """The endless loader over both domains, for one of ``world`` processes.
 
-    Args:
-        target: None for supervised recipes.
-        statistics_cache: The file in which the source's class statistics are kept.
-        world: How many processes there are.
+    The source's labels are read once, and their statistics kept in a file.
 
     Raises:
-        ValueError: If a source label is wrong; all of them are read once, for the statistics.
+        ValueError: If a source label is wrong.
     """
     offline, soft = _offline_labels(experiment, reading, target)
     source_crop, target_crop = _crops(experiment, reading)

@@ -53,7 +53,8 @@ def save(
     shutil.rmtree(beside, ignore_errors=True)
     try:
         beside.mkdir(parents=True)
-        save_file(_contiguous(method.state_dict()), beside / METHOD_FILE)
+        tensors = {name: value.detach().contiguous() for name, value in method.state_dict().items()}
+        save_file(tensors, beside / METHOD_FILE)
         for name, optimizer in optimizers.items():
             save_file(_optimizer_tensors(optimizer), beside / f"{name}.safetensors")
         (beside / STATE_FILE).write_text(json.dumps({"step": state.step, "scaler": state.scaler}))
@@ -100,10 +101,6 @@ def load(path: Path, method: nn.Module, optimizers: Mapping[str, torch.optim.Opt
     for name, optimizer in optimizers.items():
         _load_optimizer(optimizer, moments[name])
     return state
-
-
-def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.detach().contiguous() for name, value in tensors.items()}
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

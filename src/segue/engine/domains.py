@@ -39,7 +39,7 @@ def open_domain(
     classes = training_classes(data)
     patterns = NamePatterns(tuple(domain.include), tuple(domain.exclude))
     if domain.dataset == "street_scenes":
-        from segue.data.streets import dataset as streets  # which real data need not import
+        from segue.data.streets import dataset as streets  # here, as real data do not need it
 
         if domain.domain is None:
             raise ValueError("street scenes need `domain: source` or `domain: target`")

@@ -144,12 +144,9 @@ def labelled_pictures(
     else:
         data = experiment.data
         own = _known_domain(data, folder) or own
-    given = {
-        "label_classes": None if label_classes is None else label_classes.absolute(),
-        "class_map": class_map,
-    }
+    given = {"label_classes": label_classes and label_classes.absolute(), "class_map": class_map}
     changes = {name: value for name, value in given.items() if value is not None}
-    # Who names a folder means all of it, not the pictures of it that the run took.
+    # A folder that is named means all of its pictures, not those that the run took from it.
     domain = own.model_copy(update={"split": split, "include": [], "exclude": [], **changes})
     pictures = open_domain(data, domain, labelled=True, map_place="the file of --map")
     pictures.check()
@@ -169,7 +166,7 @@ def _newest_state(run: Path | None) -> tuple[int | None, dict[str, Tensor]]:
 
 
 def _restore_statistics(model: TrainedModel) -> None:
-    """Take them from the checkpoint of the last step, which is written before they are estimated again."""
+    """Take statistics from the last step's checkpoint, which was written before they were estimated again."""
     step, state = _newest_state(model.run)
     if step != model.card.step:
         raise ValueError(

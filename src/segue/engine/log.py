@@ -43,12 +43,8 @@ def elapsed(seconds: Iterable[float]) -> float:
 class RunLog:
     """Writes ``metrics.jsonl`` (what was computed, equal on every repetition) and ``timing.jsonl``.
 
-    Args:
-        folder: The run folder.
-        steps: Updates in all.
-        start: Updates already made; later lines of an interrupted run are removed.
-        console: Shows progress: a bar on a terminal, plain lines elsewhere.
-        title: The run's name there.
+    It also shows progress, by a bar on a terminal and by plain lines elsewhere. Lines of an interrupted run from step
+    ``start`` on are removed.
     """
 
     def __init__(self, folder: Path, *, steps: int, start: int, console: Console, title: str) -> None:

@@ -25,9 +25,6 @@ from segue.types import Batch, Joint, View
 class Trainer:
     """Trains a method, from its starting weights or from the run folder's newest checkpoint.
 
-    Attributes:
-        step: Updates so far.
-
     Raises:
         ValueError: If the newest checkpoint is damaged or belongs to another experiment.
     """
@@ -56,8 +53,6 @@ class Trainer:
 
         Args:
             read: Reads the batches from one number to before another; a step takes ``optim.accumulate`` of them.
-            painter: Draws what the student sees, every ``run.draw_every`` steps.
-            console: Where the first process shows progress.
 
         Raises:
             ValueError: If a loss or the gradient was not finite. The newest checkpoint then holds the state before

@@ -10,7 +10,7 @@ from segue import __version__
 from segue.engine.domains import training_classes
 from segue.engine.settings import DomainSettings, Experiment
 from segue.methods.context import Trained
-from segue.models.batch_norms import AS_TRAINED
+from segue.models.batch_norms import AS_TRAINED, DOMAIN_SPECIFIC
 from segue.models.build import normalisation
 from segue.models.weights import Card
 from segue.protocol import Precision, PredictionProtocol
@@ -19,12 +19,7 @@ PRECISIONS: dict[str, Precision] = {"fp32": "float32", "bf16": "bfloat16", "fp16
 
 
 def model_card(experiment: Experiment, *, step: int, batch_statistics: str | None = AS_TRAINED) -> Card:
-    """The card of a run's student after so many steps.
-
-    Args:
-        step: Updates so far.
-        batch_statistics: Their name in :mod:`segue.models.batch_norms`; None without batch norms.
-    """
+    """The card of a run's student after ``step`` updates; :mod:`segue.models.batch_norms` names batch statistics."""
     data = experiment.data
     mean, std = normalisation(experiment.network.encoder)
     classes = training_classes(data)
@@ -44,11 +39,10 @@ def model_card(experiment: Experiment, *, step: int, batch_statistics: str | Non
 
 def card_of(trained: Trained, student: Card) -> Card:
     """The card of a network that a method leaves behind, given the student's."""
-    return replace(
-        student,
-        network=trained.arguments or student.network,
-        batch_statistics=trained.statistics(student.batch_statistics),
-    )
+    statistics = student.batch_statistics
+    if statistics == DOMAIN_SPECIFIC and not trained.sees_pictures:
+        statistics = AS_TRAINED
+    return replace(student, network=trained.arguments or student.network, batch_statistics=statistics)
 
 
 def prediction_protocol(experiment: Experiment, domain: DomainSettings) -> PredictionProtocol:

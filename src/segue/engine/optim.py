@@ -27,8 +27,7 @@ def parameter_groups(
 
     Args:
         module: A method; parameters without gradient, such as a teacher's, are left out.
-        lr: The encoder's learning rate.
-        head_factor: How many times as fast heads learn.
+        lr: The encoder's.
         without: Ids of parameters that another optimiser trains.
 
     Returns:
@@ -62,7 +61,6 @@ def schedule(step: int, steps: int, *, warmup: int, start: float = 1e-6, power: 
 
     Args:
         step: Updates so far, 0 to steps - 1.
-        steps: Updates in all.
         warmup: Updates during warm-up.
         start: The first factor of the warm-up.
         power: Of the decay.
@@ -124,10 +122,6 @@ def adamw(groups: Iterable[dict[str, Any]], *, betas: tuple[float, float]) -> He
 
 class Optimisers:
     """The student's optimiser, and those that the method and its terms have beside it.
-
-    Args:
-        settings: Of the student's optimiser.
-        steps: The length of the run.
 
     Attributes:
         by_name: All of them; the student's is called "optimizer", like its file in a checkpoint.

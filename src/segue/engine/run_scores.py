@@ -23,10 +23,7 @@ def score_run(
 ) -> dict[str, Any] | None:
     """Score the networks of a trained method on the pair's labelled pictures, and write ``scores.json``.
 
-    The processes share the pictures; some are kept in the run folder for the report.
-
-    Args:
-        card: The student's.
+    The processes share the pictures; some are kept in the run folder for the report. The card is the student's.
 
     Returns:
         The target's scores, with the source's under ``source_evaluation`` if there are any, and those of every other

@@ -46,7 +46,7 @@ class DomainSettings(Settings):
     seed: int = 0
     resize: tuple[Count, Count] | None = None  # height and width before cropping and for evaluation
     margins: Margins | None = None  # borders to mark as not valid before cropping
-    part: tuple[Annotated[int, Field(ge=0)], Count] | None = None  # [0, 2]: the first of each two pictures
+    part: tuple[Annotated[int, Field(ge=0)], Count] | None = None  # [0, 2]: every second one, from the first
 
     @model_validator(mode="after")
     def _the_part_is_one_of_them(self) -> "DomainSettings":
@@ -58,9 +58,10 @@ class DomainSettings(Settings):
 class RareClassSettings(Settings):
     """Rare class sampling of the source."""
 
-    temperature: Positive = 0.01  # T: the smaller, the more often rare classes are drawn
-    min_share: Share = 3000 / (1914 * 1052)  # that a class covers of a picture drawn for it; 3000 pixels
-    min_crop_ratio: Positive = 0.5  # of that share must be left in the crop
+    temperature: Positive = 0.01  # T: the smaller it is, the more often rare classes are drawn
+    # The share of a picture that a class must cover for the picture to be drawn for it: 3000 of the papers' pixels.
+    min_share: Share = 3000 / (1914 * 1052)
+    min_crop_ratio: Positive = 0.5  # how much of that share must be left in the crop
 
 
 class DataSettings(Settings):
@@ -78,7 +79,7 @@ class DataSettings(Settings):
     crop: tuple[Side, Side] = (512, 512)  # height, width
     scale: tuple[Positive, Positive] = (1.0, 1.0)  # range of the random factor on size before cropping
     flip: Share = 0.5  # how often a crop is mirrored
-    max_share: Share = 0.75  # of a source crop that one class may cover
+    max_share: Share = 0.75  # share of a source crop that one class may cover at most
     rare_classes: RareClassSettings | None = None
     batch: Count = 2  # pictures of each domain, on each process
     workers: Annotated[int, Field(ge=0)] = 2  # processes that read pictures
@@ -99,7 +100,7 @@ class OptimSettings(Settings):
     betas: tuple[Share, Share] = (0.9, 0.999)
     warmup: Share = 1500 / 40000  # share of the steps
     warmup_start: Share = 1e-6  # factor on the rate at the first step
-    power: NotNegative = 1.0  # of the polynomial decay; 0 holds the rate
+    power: NotNegative = 1.0  # power of the polynomial decay; 0 holds the rate
     clip: Positive | None = None  # largest norm of the gradient; None: not clipped
     accumulate: Count = 1  # batches per step
 

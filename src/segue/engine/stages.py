@@ -28,13 +28,13 @@ def train(
 ) -> dict[str, Any] | None:
     """Carry out a run of any recipe in its folder; ``cpu`` ignores accelerators.
 
-    Returns and raises as :func:`segue.engine.run.train`; members that are wrong are a ``ValueError``, too.
+    It returns and raises what :func:`segue.engine.run.train` does; wrong members raise ``ValueError``, too.
     """
-    return experiment.method.carry_out(RunStages(experiment, folder, console, cpu))
+    return experiment.method.carry_out(_RunStages(experiment, folder, console, cpu))
 
 
-class RunStages:
-    """The stages of a run, see :class:`segue.methods.stages.Stages`."""
+class _RunStages:
+    """What :class:`segue.methods.stages.Stages` says."""
 
     def __init__(self, experiment: Experiment, folder: Path, console: Console, cpu: bool) -> None:
         self.experiment = experiment
@@ -51,47 +51,41 @@ class RunStages:
 
     @property
     def device(self) -> torch.device:
-        """The device that networks work on; asking for it makes the processes meet, so a plain training does not."""
+        # A property, as joining makes the processes meet, which a plain training leaves to its Accelerator.
         return join(cpu=self.cpu, timeout=run.PATIENCE)
 
     @property
     def together(self) -> int:
-        """How many pictures of each domain are learnt in a step, by all processes together."""
         return self.experiment.data.batch * processes() * self.experiment.optim.accumulate
 
     @property
     def target(self) -> Dataset:
-        """The target's pictures, without labels."""
         return open_domain(self.experiment.data, self.experiment.data.target, labelled=False)
 
     def train(self) -> dict[str, Any] | None:
-        """Train once, without stages."""
         return run.train(self.experiment, self.folder, console=self.console, cpu=self.cpu)
 
     def train_stage(
         self, folder: Path, *, start: Path | None, changes: Mapping[str, Any]
     ) -> dict[str, Any] | None:
-        """Train a stage in its folder."""
         origin = {"network": {"start": None if start is None else str(start)}}
         stage = experiments.revise(self.experiment, origin, changes)
         return run.train(stage, folder, console=self.console, cpu=self.cpu)
 
     def open(self, domain: Literal["source", "evaluation"]) -> Dataset | None:
-        """The pair's labelled pictures of a domain; None if it names none."""
         data = self.experiment.data
         wanted = data.source if domain == "source" else data.evaluation
         return None if wanted is None else open_domain(data, wanted, labelled=True)
 
     def shared(self, task: Callable[[tuple[int, int]], object]) -> None:
-        """Let every process do its part; then the first one checks the whole, which no process has seen."""
         task((rank(), processes()))
         wait_for_all()
+        # Now the first process goes over all pictures once more, as no process has seen more than its part.
         if is_first_rank() and processes() > 1:
             task((0, 1))
         wait_for_all()
 
     def begin(self) -> None:
-        """Write the run's settings, so that no other run can use the folder from now on."""
         run.same_experiment(self.folder, self.experiment)
         join(cpu=self.cpu, timeout=run.PATIENCE)
         if is_first_rank():
@@ -99,14 +93,12 @@ class RunStages:
         wait_for_all()
 
     def keep(self, stage: Path) -> None:
-        """Make the last stage's results the run's own."""
         if is_first_rank():
             for name in RESULTS:
                 _replace(stage / name, self.folder / name)
         wait_for_all()
 
     def say(self, text: str) -> None:
-        """Print a line once, however many processes there are."""
         if is_first_rank():
             self.console.print(text, highlight=False)
 

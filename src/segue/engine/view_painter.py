@@ -16,10 +16,7 @@ from segue.types import Joint, View
 class ViewPainter:
     """Collects the views of a step and writes them to ``pictures/views/STEP.png`` in the run folder.
 
-    Args:
-        classes: For their colours.
-        mean: Grey levels that normalisation subtracts.
-        std: Grey levels that it divides by.
+    ``mean`` and ``std`` are those of normalisation, in grey levels.
     """
 
     def __init__(

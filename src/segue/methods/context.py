@@ -10,7 +10,6 @@ from torch import nn
 
 from segue.classes import ClassList
 from segue.data.dataset import Dataset
-from segue.models.batch_norms import AS_TRAINED, DOMAIN_SPECIFIC
 from segue.models.build import normalisation
 from segue.models.segmenter import Segmenter
 from segue.models.settings import NetworkSettings
@@ -50,7 +49,7 @@ class Context:
         return self.network.weights is not None or self.network.start is not None
 
     def reference(self) -> nn.Module:
-        """A network of features that has ``network.weights`` alone, even where the student has ``network.start``'s."""
+        """The feature network with ``network.weights`` alone, also where the student starts from ``network.start``."""
         if self.network.start is None:
             return self.student.feature_network()
         before = self.network.model_copy(update={"start": None})
@@ -100,7 +99,3 @@ class Trained:
     called: str = "student"
     arguments: Mapping[str, Any] | None = None
     sees_pictures: bool = True
-
-    def statistics(self, of_student: str | None) -> str | None:
-        """The name of its batch statistics, given that of the student's."""
-        return AS_TRAINED if of_student == DOMAIN_SPECIFIC and not self.sees_pictures else of_student

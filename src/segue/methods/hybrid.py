@@ -39,10 +39,7 @@ class HybridAttentionSettings(Settings):
 class HybridPair:
     """Joins source and target into one pass, and draws the groups within which their tokens attend to each other.
 
-    Source: STCT + MHA, sections 3.2 and 3.3, table 2.
-
-    Args:
-        depths: Blocks in each stage of the student's encoder.
+    Source: STCT + MHA, sections 3.2 and 3.3, table 2. ``depths`` counts the blocks in each stage of the encoder.
     """
 
     def __init__(self, settings: HybridAttentionSettings, depths: Sequence[int]) -> None:

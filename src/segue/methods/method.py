@@ -76,7 +76,7 @@ class TermSettings(Settings):
         """Raise ``ValueError`` if the term does not go with the method."""
 
     def build(self, context: Context) -> Term:
-        """Build the term; raises as a method's ``build``."""
+        """Build the term; it may raise what ``MethodSettings.build`` raises."""
         raise NotImplementedError
 
 
@@ -86,9 +86,6 @@ class Method(nn.Module):
     Teachers, banks and discriminators are submodules and buffers, so that a state dict holds everything that
     training changes.
 
-    Args:
-        terms: Additional losses by name.
-        view_names: The views that it yields, in their order.
 
     Attributes:
         held: The engine's scalar flag: 1 from the first step on in which something was not finite, and then nothing
@@ -138,7 +135,7 @@ class Method(nn.Module):
             term.after_step(batch, step)
 
     def forward(self, seen: View | Joint) -> dict[str, Tensor]:
-        """The losses of what was yielded, after one pass of the student: named ``view/loss``, their sum is minimised.
+        """Show the student what was yielded; returns weighted losses named ``view/loss``, whose sum is minimised.
 
         Raises:
             ValueError: If a view has neither a label nor a term, so that nothing would be learnt from it.

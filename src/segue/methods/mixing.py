@@ -59,9 +59,7 @@ class StrongAugment:
     whole batch, the strengths for each picture. The official code also draws the order of the four jitters for each
     picture; here it is drawn once a batch, so that the batch is changed in one call.
 
-    Args:
-        mean: Grey levels that normalisation subtracts: red, green, blue.
-        std: Grey levels that it divides by.
+    ``mean`` and ``std`` (red, green, blue) are those of normalisation, in grey levels.
     """
 
     def __init__(

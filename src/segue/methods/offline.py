@@ -153,14 +153,12 @@ def _together(source: Source, target: View) -> View:
 def labelled_loss(
     logits: Tensor, label: Tensor, weights: Tensor | None, percentile: float, soft: Tensor | None = None
 ) -> Tensor:
-    """Cross-entropy (B,H,W) whose mean over all pixels is the weighted mean over those that are labelled and hard.
+    """Cross-entropy (B,H,W) of logits (B,K,H,W), whose mean is the weighted mean over labelled pixels that are hard.
 
     Source: the code of CRST and of ensemble distillation; a batch without a labelled pixel costs 0 (in CRST's
     code it is NaN).
 
     Args:
-        logits: (B,K,H,W).
-        label: (B,H,W).
         weights: Of the classes (K,); None for 1.
         percentile: Of the weighted loss, as in :func:`segue.ops.balance.hardest`.
         soft: Probabilities (B,K,H,W) that are learnt instead of the label.

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -133,8 +133,7 @@ def measure(
 
 def keep(balance: Balance, labels: Path) -> None:
     """Write what was measured beside the labels."""
-    content = {"thresholds": balance.thresholds, "predicted": balance.predicted}
-    write_text(labels / BALANCE, json.dumps(content, indent=1) + "\n")
+    write_text(labels / BALANCE, json.dumps(asdict(balance), indent=1) + "\n")
 
 
 def kept(labels: Path) -> Balance | None:
@@ -146,13 +145,7 @@ def kept(labels: Path) -> Balance | None:
 def fine_tuning(
     stages: Stages, settings: RoundSettings, number: int, balance: Balance, *, source_pictures: int
 ) -> Tree:
-    """How the settings of a round differ from the whole run's: its data, its length and its rate.
-
-    Args:
-        number: Of the round, from 0.
-        balance: As measured before labelling.
-        source_pictures: How many pictures the source has.
-    """
+    """How the settings of a round, counted from 0, differ from the whole run's: its data, its length and its rate."""
     share = settings.source_share(number)
     rare = balance.rare(settings.rare) if settings.mine > 0 else []
     changes: Tree = {

@@ -41,7 +41,7 @@ class TeacherSettings(Settings):
     """The teacher's name in settings files: each subclass narrows it to a literal of its own."""
 
     def build(self, context: Context, terms: Mapping[str, Term]) -> Teacher:
-        """Build the teacher of the context's student; ``terms`` may compare the two. Raises as a method's ``build``."""
+        """Build the teacher of the context's student; it may raise what ``MethodSettings.build`` raises."""
         raise NotImplementedError
 
 

@@ -95,11 +95,7 @@ class CollaborativeTeacher(Teacher):
     Source: CLDA, section 4, algorithm 1 and equations 5 to 8. The paper leaves the two times and the momentum
     open. With several resolutions, attention is compared in the context's pass.
 
-    Args:
-        network: The trained teacher, which is changed in place.
-        layers: The chosen blocks of its encoder; :meth:`choose` may follow later.
-        steps: The length of the run.
-        seed: Of random matches.
+    The trained ``network`` is changed in place; its blocks, ``layers``, may be chosen later by :meth:`choose`.
 
     Raises:
         ValueError: If the student's blocks have other shapes than the chosen ones.
@@ -203,10 +199,7 @@ class CollaborativeTeacher(Teacher):
 class LearningTeacher(CollaborativeTeacher):
     """A collaborative teacher that measures before training which of its layers are to follow the student.
 
-    Args:
-        network: On the processor.
-        card: Of the network.
-        weights: The digest of the network's weights, which a kept measurement must match.
+    A measurement is kept in the run folder, with the digest of the ``weights`` that it belongs to.
     """
 
     def __init__(

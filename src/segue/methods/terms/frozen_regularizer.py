@@ -62,10 +62,8 @@ class FrozenRegularizer(Term):
     cross-attentions without norm, dropout or positions, both predictions supervised with weight 1. Parameter names are
     the official ones.
 
-    Args:
-        frozen: Turns an image as the student sees it into a map of features; held outside parameters and state.
-        channels: Of the student's four maps.
-        heads: Of the four cross-attentions.
+    ``frozen`` turns an image as the student sees it into a map of features; ``channels`` are those of the student's
+    four maps, ``heads`` those of the four cross-attentions.
     """
 
     def __init__(

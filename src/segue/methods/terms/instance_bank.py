@@ -122,16 +122,10 @@ class InstanceBank(Term):
     are left out until they do. The teacher's class probabilities weigh its similarities (scatter), and with ``beta``
     below 1 its similarities correct the pseudo-label (gather, see :meth:`calibrated`).
 
-    Source: DIDA (supplement and abstract; equations rebuilt from the released code and from SimMatch).
-
-    Note:
-        The released code has no norm, temperature or softmax, weighs by raw student logits, lets rows of absent
-        classes decay, and confuses positions of two pictures; ``similarity="linear"`` with
-        ``scatter="student_logits"`` reproduces the first two, the others are not reproduced.
-
-    Args:
-        channels: Of the embedding.
-        seed: Of the bank's own random numbers.
+    Source: DIDA (supplement and abstract; equations rebuilt from the released code and from SimMatch). The released
+    code has no norm, temperature or softmax, weighs by raw student logits, lets rows of absent classes decay, and
+    confuses positions of two pictures; ``similarity="linear"`` with ``scatter="student_logits"`` reproduces the first
+    two, the others are not reproduced.
 
     Raises:
         ValueError: If there are more classes than instances.
