@@ -6,17 +6,22 @@ import pytest
 import torch
 from torch import Tensor
 
+from segue.evaluation.model import TrainedModel
 from segue.evaluation.network_comparison import layer_outputs
 from segue.evaluation.saliency import by_agreement, measure
 from segue.methods.teachers.blocks import attention_maps, exchangeable
 from segue.methods.teachers.collaborative import CollaborativeSettings, CollaborativeTeacher
 from segue.models.build import build_segmenter
 from segue.models.segmenter import Segmenter
+from segue.models.weights import Card
+from segue.protocol import PredictionProtocol
 from segue.types import Batch, Source, Target
 
 SLOW = pytest.mark.slow  # importing the library takes seconds
 FAMILIES = ["vit_nano", pytest.param("dinov2_tiny", marks=SLOW), pytest.param("dinov3_tiny", marks=SLOW)]
 LAYERS = ("vit.blocks.1", "vit.blocks.6")
+WHOLE = PredictionProtocol(window=(64, 96), mode="whole")
+CARD = Card(["a", "b", "c", "d"], [[0, 0, 0]] * 4, [120.0] * 3, [60.0] * 3, {}, WHOLE, "source_only", 1)
 
 
 def network(encoder: str, seed: int) -> Segmenter:
@@ -105,13 +110,10 @@ def test_saliency_and_layers_of_a_transformer_over_patches(encoder: str) -> None
         for name, value in idle.named_parameters():
             if any(part in name for part in ("proj.", "o_proj", "fc2", "down_proj", "lambda")):
                 value.zero_()
-    found = measure(
-        one, Noise(), against="agreement", reference=by_agreement(), classes=4, mean=(120.0,) * 3, std=(60.0,) * 3,
-        device=torch.device("cpu"),
-    )  # fmt: skip
-    assert (
-        list(found.losses) == names and found.losses[names[1]] == 0 and found.stages == [[n] for n in names]
-    )
+    model = TrainedModel(one, CARD, torch.device("cpu"))
+    measured = measure(model, Noise(), against="agreement", reference=by_agreement())
+    assert list(measured.losses) == names and measured.losses[names[1]] == 0
+    assert measured.stages == [[name] for name in names]
     outputs = layer_outputs(one, [(torch.randn(1, 3, 64, 96), (2, 3))], cells=4)
     assert {name: tuple(value.shape) for name, value in outputs.items()} == {name: (4, 32) for name in names}
     assert torch.equal(outputs[names[0]], outputs[names[1]])

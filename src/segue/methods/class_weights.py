@@ -44,8 +44,8 @@ class ClassWeights(nn.Module):
     @torch.no_grad()
     def forward(self, label: Tensor) -> Tensor:
         """The weights of this batch's classes (K,); updates the moving average."""
-        wanted = self.settings
+        settings = self.settings
         pixels = mean_over_ranks(present_pixels(label, len(self.often)).float())
-        absent = torch.where(pixels == 0, wanted.weight, 1.0)
-        self.often.lerp_(absent, 1.0 - wanted.momentum)
-        return torch.where(pixels < wanted.small * label.numel(), wanted.weight, 1.0) * self.often
+        absent = torch.where(pixels == 0, settings.weight, 1.0)
+        self.often.lerp_(absent, 1.0 - settings.momentum)
+        return torch.where(pixels < settings.small * label.numel(), settings.weight, 1.0) * self.often

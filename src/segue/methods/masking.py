@@ -44,19 +44,19 @@ class MaskedConsistency:
 
     def __call__(self, source: View, target: View) -> View:
         """The masked view of the unmixed target, or of half a batch of each domain."""
-        wanted = self.settings
-        seen = _half_of_each(source, target) if wanted.pictures == "both" else target
+        settings = self.settings
+        seen = _half_of_each(source, target) if settings.pictures == "both" else target
         image = seen.image if self.augment is None else self.augment(seen.image)
         count, _, height, width = image.shape
-        block = wanted.block if wanted.block >= 1 else wanted.block * height
-        visible = keep_mask((count, height, width), block, wanted.ratio, device=image.device)
+        block = settings.block if settings.block >= 1 else settings.block * height
+        visible = keep_mask((count, height, width), block, settings.ratio, device=image.device)
         return View(
             "masked",
             image * visible[:, None],
             seen.label,
             seen.weight,
             soft=seen.soft,
-            moves_statistics=wanted.moves_statistics,
+            moves_statistics=settings.moves_statistics,
         )
 
 

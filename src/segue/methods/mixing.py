@@ -74,8 +74,8 @@ class StrongAugment:
 
     def __call__(self, image: Tensor) -> Tensor:
         """Change normalised images (B,3,H,W) at random."""
-        wanted = self.settings
-        often = torch.tensor([wanted.jitter_probability, wanted.blur_probability])
+        settings = self.settings
+        often = torch.tensor([settings.jitter_probability, settings.blur_probability])
         jitters, blurs = (torch.rand(2) < often).tolist()  # on the host: nothing waits for the device
         if not (jitters or blurs):
             return image
@@ -83,10 +83,10 @@ class StrongAugment:
         with torch.autocast(image.device.type, enabled=False):
             picture = augment.denormalise(image.float(), mean, std).clamp(0.0, 1.0)
             if jitters:
-                factors = augment.draw_jitter(len(image), wanted.strength, device=image.device)
+                factors = augment.draw_jitter(len(image), settings.strength, device=image.device)
                 picture = augment.jitter(picture, factors, tuple(torch.randperm(4).tolist()))
             if blurs:
-                low, high = wanted.sigma
+                low, high = settings.sigma
                 sigma = low + (high - low) * torch.rand(len(image), device=image.device)
                 picture = augment.blur(picture, sigma, largest_sigma=high)
             return augment.normalise(picture, mean, std)

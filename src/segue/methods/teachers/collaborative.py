@@ -260,7 +260,7 @@ def read_saliency(path: Path, network: Segmenter) -> Saliency:
 
 
 def _check_layers(
-    network: Segmenter, student: Segmenter, wanted: CollaborativeSettings, card: Card, path: Path
+    network: Segmenter, student: Segmenter, settings: CollaborativeSettings, card: Card, path: Path
 ) -> None:
     stages = network.encoder.layers
     if not stages:
@@ -268,8 +268,8 @@ def _check_layers(
             f"{path}: a {card.network['encoder']} has no layers that could follow the student; choose a mit, vit or"
             " dino encoder, or plain distillation (recipe kd)"
         )
-    exchangeable(network, student, [name for stage in wanted.stages for name in stages[stage - 1]])
-    if wanted.match in COMPARED and network.shrinks != student.shrinks:
+    exchangeable(network, student, [name for stage in settings.stages for name in stages[stage - 1]])
+    if settings.match in COMPARED and network.shrinks != student.shrinks:
         raise ValueError(
             f"{path} sees pictures shrunk by {network.shrinks}, the student by {student.shrinks}: their attention"
             " cannot be compared; choose a teacher of the same recipe, or method.teacher.match=index"
