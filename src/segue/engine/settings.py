@@ -178,8 +178,8 @@ class Experiment(Settings):
             )
         if self.network.statistics == "domain" and not self.method.shows_domains_apart:
             raise ValueError(
-                f"network.statistics=domain: method {self.method.name} has no view that shows the target alone; choose"
-                " network.statistics=target"
+                f"network.statistics=domain: method {self.method.name} has no view that shows the target alone;"
+                " choose target"
             )
         return self
 
