@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
     from segue.engine.settings import Experiment
     from segue.evaluation.model import Model, TrainedModel
-    from segue.evaluation.prediction_files import Outcome
-    from segue.evaluation.scoring import Compared, Labelled
+    from segue.evaluation.pictures import LabelledPictures
+    from segue.evaluation.prediction_files import Written
+    from segue.evaluation.scoring import Compared
 
 
 AnyModel = TypeVar("AnyModel", bound="Model")
@@ -99,7 +100,7 @@ def load(
 
 def evaluate(
     model: "TrainedModel | Path | str",
-    data: "Labelled | Path | str | None" = None,
+    data: "LabelledPictures | Path | str | None" = None,
     *,
     split: str | None = None,
     label_classes: Path | None = None,
@@ -138,7 +139,7 @@ def predict(
     out: Path | str,
     *,
     progress: Callable[[str], None] | None = None,
-) -> "Outcome":
+) -> "Written":
     """Predict pictures of any sizes and write classes, colours, overlay and confidence of each, as PNGs.
 
     Args:
