@@ -1,4 +1,4 @@
-"""``segue bench``: speed against a peer, as ratios measured in one process."""
+"""``segue bench``: speed compared with other implementations, as ratios measured in one process."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -53,7 +53,7 @@ def _memory(recipe: str) -> "list[Benchmark]":
     from segue.bench import bank, windows
 
     if recipe not in ("dida", "hrda", "mic"):
-        raise ValueError(f"--recipe {recipe!r}: the memory of dida, hrda and mic is compared with something")
+        raise ValueError(f"--recipe {recipe}: bench memory measures dida, hrda or mic")
     return bank.rows() if recipe == "dida" else windows.rows(recipe)
 
 
@@ -71,19 +71,22 @@ FAMILIES: "Mapping[str, Callable[[str], list[Benchmark]]]" = {
     "memory": _memory,
     "fuse": _fuse,
 }
-"""What can be measured, by name; each imports what it needs only when it runs."""
+"""What can be measured, by name; each imports what it needs only when it runs, so that `segue --help` is fast."""
 
 
 def bench(
     name: Annotated[str, typer.Argument(help=f"What to measure: {', '.join(FAMILIES)}.")],
     recipe: Annotated[
-        str, typer.Option(help="Whose step (daformer, hrda, mic, ssr, clda) or memory (dida, hrda, mic).")
+        str,
+        typer.Option(
+            help="The recipe: for step any, such as daformer or clda; for memory dida, hrda or mic."
+        ),
     ] = "daformer",
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Also write the rows to this file.")
+        Path | None, typer.Option("--json", help="Also write the results to this JSON file.")
     ] = None,
 ) -> None:
-    """Measure speed against a peer; a ratio below 1 means that Segue is faster."""
+    """Compare speed or memory with another implementation; a ratio below 1 means that Segue takes less."""
     from segue.files import write_text
 
     if name not in FAMILIES:
