@@ -21,7 +21,7 @@ def compare(
     one: ModelPath,
     other: Annotated[Path, typer.Argument(help="The model to compare it with.", metavar="MODEL")],
     data: Annotated[
-        Path | None, typer.Option(help="Folder of pictures. [default: the target pictures of the first run]")
+        Path | None, typer.Option(help="Folder of pictures; by default the target pictures of the first run.")
     ] = None,
     pictures: Annotated[int, typer.Option(min=1, help="Use at most this many pictures.")] = 64,
     out: Annotated[Path, typer.Option(help="Folder for compare.json and layers.png.")] = Path("compare"),

@@ -24,7 +24,7 @@ def make_sample(
     folder: Annotated[Path, typer.Argument(help="A new or empty folder.", metavar="DIR")],
     pictures: Annotated[int, typer.Option(min=1, help="Pictures in each split.")] = 4,
     size: Annotated[
-        str | None, typer.Option(help="HEIGHTxWIDTH. [default: an eighth of the data set's sides]")
+        str | None, typer.Option(help="HEIGHTxWIDTH; by default an eighth of the data set's sides.")
     ] = None,
 ) -> None:
     """Write a tiny stand-in for a data set: street scenes in its folders, with its file names and label ids."""

@@ -14,7 +14,7 @@ def evaluate(
     model: ModelPath,
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder with images/ and labels/. [default: the run's evaluation pictures]"),
+        typer.Option(help="Folder with images/ and labels/; by default the run's evaluation pictures."),
     ] = None,
     split: Annotated[str | None, typer.Option(help="A part of the data: test, val, ...")] = None,
     classes: Annotated[
@@ -28,8 +28,8 @@ def evaluate(
     statistics: Annotated[
         Literal["trained", "target"] | None,
         typer.Option(
-            help="Batch statistics: those that training left, or those of the target's training pictures."
-            " [default: those saved with the model]"
+            help="Batch statistics: those that training left, or those of the target's training pictures;"
+            " by default those saved with the model."
         ),
     ] = None,
     mode: ModeChoice = None,

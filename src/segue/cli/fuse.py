@@ -28,7 +28,7 @@ Members: TypeAlias = Annotated[
 ]
 Out: TypeAlias = Annotated[Path, typer.Option(help="Folder of fused labels; those already there are kept.")]
 Classes: TypeAlias = Annotated[
-    Path | None, typer.Option(help="Class list of the result. [default: the first member's]")
+    Path | None, typer.Option(help="Class list of the result; by default the first member's.")
 ]
 Pictures: TypeAlias = Annotated[
     Path | None, typer.Option(help="Folder of pictures, for members that are models.")
@@ -36,7 +36,8 @@ Pictures: TypeAlias = Annotated[
 Maps: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
-        "--map", help="NAME=FILE: a YAML file of the member's class: class of the result, or ignore."
+        "--map",
+        help="NAME=FILE: a YAML file that maps the member's classes to those of the result, or to ignore.",
     ),
 ]
 Way: TypeAlias = Annotated[
@@ -49,7 +50,7 @@ Way: TypeAlias = Annotated[
 Policy: TypeAlias = Annotated[
     str,
     typer.Option(
-        help="Whom channel believes: certainty (needs --student), a YAML file of class: member, uniform:NAME,"
+        help="Whom channel believes: certainty (needs --student), a YAML file that maps class to member, uniform:NAME,"
         " random:SEED, or truth (an oracle; needs --labels)."
     ),
 ]
@@ -65,7 +66,8 @@ Labels: TypeAlias = Annotated[
     typer.Option(help="True labels of these pictures, only to compare this policy with others."),
 ]
 LabelsMap: TypeAlias = Annotated[
-    Path | None, typer.Option(help="YAML file of class in --labels: class of the result, or ignore.")
+    Path | None,
+    typer.Option(help="YAML file that maps the classes of --labels to those of the result, or to ignore."),
 ]
 Competing: TypeAlias = Annotated[Conflict, typer.Option(help="How to resolve competing claims.")]
 Missing: TypeAlias = Annotated[Unclaimed, typer.Option(help="What becomes of pixels that no member claims.")]

@@ -27,7 +27,7 @@ PROTOCOLS = {
 
 def import_(
     file: Annotated[Path, typer.Argument(help="A .pth or .safetensors file, or a Hugging Face folder.")],
-    out: Annotated[Path | None, typer.Option(help="A new folder. [default: the name of the file]")] = None,
+    out: Annotated[Path | None, typer.Option(help="A new folder; by default the name of the file.")] = None,
     part: Annotated[
         Literal["student", "teacher"],
         typer.Option(help="Which network to take from a checkpoint that has both."),

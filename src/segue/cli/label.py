@@ -19,7 +19,9 @@ def label(
     portion: Annotated[
         float | None,
         typer.Option(
-            min=0.0, max=1.0, help="Label this share of every class, the surest pixels (CBST), instead."
+            min=0.0,
+            max=1.0,
+            help="Instead of --threshold: label the surest pixels, this share of every class (CBST).",
         ),
     ] = None,
     soft: Annotated[

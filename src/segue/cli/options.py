@@ -11,7 +11,7 @@ ModelPath: TypeAlias = Annotated[
     Path, typer.Argument(help="A run folder or a model folder.", metavar="MODEL")
 ]
 Device: TypeAlias = Annotated[
-    str | None, typer.Option(help="cpu, cuda, cuda:1, mps. [default: a GPU if there is one]")
+    str | None, typer.Option(help="cpu, cuda, cuda:1, mps; by default a GPU if there is one.")
 ]
 ModeChoice: TypeAlias = Annotated[
     Mode | None,
@@ -27,7 +27,7 @@ Scales: TypeAlias = Annotated[
 ]
 ClassMap: TypeAlias = Annotated[
     Path | None,
-    typer.Option("--map", help="YAML file of class in the labels: class of the model, or ignore."),
+    typer.Option("--map", help="YAML file that maps the labels' classes to the model's, or to ignore."),
 ]
 
 

@@ -16,7 +16,7 @@ def report(
     ],
     out: Annotated[
         Path | None,
-        typer.Option(help="The HTML file. [default: report.html in the last run folder]"),
+        typer.Option(help="The HTML file; by default report.html in the last run folder."),
     ] = None,
     panels: Annotated[
         Path | None,
@@ -24,7 +24,7 @@ def report(
             help="Also draw a figure of pictures and predictions, as papers do: a PNG or JPEG file."
         ),
     ] = None,
-    title: Annotated[str | None, typer.Option(help="The page's heading. [default: the runs' names]")] = None,
+    title: Annotated[str | None, typer.Option(help="The page's heading; by default the runs' names.")] = None,
 ) -> None:
     """Write one HTML page about one or more runs: verdict, classes, pictures, curves, configuration."""
     from segue.report.page import write_report

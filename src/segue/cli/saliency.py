@@ -30,12 +30,12 @@ def saliency(
         Path | None, typer.Option(help="The other model, for --against pseudo.", metavar="MODEL")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Folder of pictures. [default: those of the run's pair]")
+        Path | None, typer.Option(help="Folder of pictures; by default those of the run's pair.")
     ] = None,
     class_map: ClassMap = None,
     pictures: Annotated[int, typer.Option(min=1, help="Use at most this many pictures.")] = 500,
     out: Annotated[
-        Path | None, typer.Option(help="The JSON file. [default: saliency.json in the folder of MODEL]")
+        Path | None, typer.Option(help="The JSON file; by default saliency.json in the folder of MODEL.")
     ] = None,
     device: Device = None,
 ) -> None:

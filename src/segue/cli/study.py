@@ -21,12 +21,12 @@ def study(
     seeds: Annotated[str, typer.Option(help="Random seeds, separated by commas.")] = "0,1,2",
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps of each run.")] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the study. [default: runs/studies/NAME]")
+        Path | None, typer.Option(help="Folder of the study; by default runs/studies/NAME.")
     ] = None,
     only: Annotated[list[str] | None, typer.Option(help="Run only this variant; repeatable.")] = None,
     jobs: Annotated[
         int | None,
-        typer.Option(min=1, help="Runs at the same time. [default: 1 on a GPU, 2 on a processor]"),
+        typer.Option(min=1, help="Runs at the same time; by default 1 on a GPU, 2 on a processor."),
     ] = None,
     cpu: Annotated[bool, typer.Option("--cpu", help="Use no GPU.")] = False,
     assignments: Annotated[

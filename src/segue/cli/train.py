@@ -19,15 +19,15 @@ def train(
     classes: Annotated[
         Path | None,
         typer.Option(
-            help="YAML or JSON list of the classes to train. What label values mean is said by a folder's own list,"
-            " if it has one."
+            help="YAML or JSON list of the classes to train; if a folder has its own list, that one says what its label"
+            " values mean."
         ),
     ] = None,
     evaluation: Annotated[
         Path | None, typer.Option(help="Folder of labelled target pictures, for scores after training.")
     ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of settings to change.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The run folder. [default: runs/RECIPE]")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder; by default runs/RECIPE.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps.")] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
     assignments: Annotated[
