@@ -26,7 +26,6 @@ class TrainedRun:
     """What a training left behind.
 
     Attributes:
-        folder: The run folder.
         record: The content of ``scores.json``: the scores on the target, on the source and of further networks; None
             without labelled pictures.
     """
@@ -73,7 +72,6 @@ def load(
     :class:`segue.protocol.PredictionProtocol`.
 
     Args:
-        path: The run folder or the model folder.
         device: "cpu", "cuda", "cuda:1", "mps"; None for the first GPU, or else the processor.
         teacher: Load the run's teacher instead of its student.
         statistics: Batch statistics that training left ("trained") or that are estimated on the target's training
@@ -236,7 +234,6 @@ def train(
         out: The run folder; ``runs/RECIPE`` by default.
         baseline: Another run folder, which the report compares this run with.
         cpu: Use no GPU.
-        quiet: Print nothing.
         wishes: See :class:`Wishes`.
 
     Raises:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,10 +16,9 @@ if TYPE_CHECKING:
     from segue.bench.measure import Benchmark
 
 
-def _encoder(recipe: str) -> "list[Benchmark]":
-    from segue.bench import encoder
-
-    return encoder.rows()
+def _rows_of(module: str) -> "Callable[[str], list[Benchmark]]":
+    """The rows of a module of ``segue.bench``, whatever the recipe; it is imported when they are measured."""
+    return lambda recipe: import_module(f"segue.bench.{module}").rows()
 
 
 def _head(recipe: str) -> "list[Benchmark]":
@@ -43,12 +43,6 @@ def _step(recipe: str) -> "list[Benchmark]":
             return step.rows(recipe)
 
 
-def _attention(recipe: str) -> "list[Benchmark]":
-    from segue.bench import attention
-
-    return attention.rows()
-
-
 def _memory(recipe: str) -> "list[Benchmark]":
     from segue.bench import bank, windows
 
@@ -57,19 +51,13 @@ def _memory(recipe: str) -> "list[Benchmark]":
     return bank.rows() if recipe == "dida" else windows.rows(recipe)
 
 
-def _fuse(recipe: str) -> "list[Benchmark]":
-    from segue.bench import fusion
-
-    return fusion.rows()
-
-
 FAMILIES: "Mapping[str, Callable[[str], list[Benchmark]]]" = {
-    "encoder": _encoder,
-    "attention": _attention,
+    "encoder": _rows_of("encoder"),
+    "attention": _rows_of("attention"),
     "head": _head,
     "step": _step,
     "memory": _memory,
-    "fuse": _fuse,
+    "fuse": _rows_of("fusion"),
 }
 """What can be measured, by name; each imports what it needs only when it runs, so that `segue --help` is fast."""
 

@@ -29,7 +29,6 @@ class Fusion:
 
     Attributes:
         members: At least one.
-        classes: The fused classes.
         made: What the labels depend on besides the rules; see :func:`segue.evaluation.labelling.describe`.
         counts: Those of all pictures fused so far.
     """

@@ -32,7 +32,6 @@ class Comparison:
     """Mean IoU of fused labels, before any threshold; fractions in [0, 1].
 
     Attributes:
-        pictures: The number of labelled pictures.
         classes: The number of classes that the means are over.
         used: The rules in use.
         members: Each member alone, by name.
@@ -124,7 +123,6 @@ def compare(
     Args:
         rules: Those in use; their threshold is left out, since it says what to keep and not whom to believe.
         alone: The members' own scores on these pictures, from :func:`score_members`.
-        counted: As there.
 
     Raises:
         ValueError: If a prediction or a label is missing or damaged.

@@ -17,8 +17,6 @@ class FusionCounts:
     """Counts of pixels over the fused pictures.
 
     Attributes:
-        pictures: The number of fused pictures.
-        pixels: All pixels.
         disputed: Pixels claimed more than once.
         unclaimed: Pixels claimed by nobody.
         ignored: Pixels left without a label.

@@ -117,7 +117,6 @@ class OpenedMembers:
 
     Attributes:
         members: In the order given.
-        classes: The fused classes.
         names: The pictures, which all of them have.
     """
 

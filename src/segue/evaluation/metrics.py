@@ -22,7 +22,6 @@ def empty_confusion(classes: int, *, over_ranks: bool = True) -> MulticlassConfu
     """A confusion matrix of zeros on the processor, filled by :func:`count` and read by :func:`total`.
 
     Args:
-        classes: The number of classes.
         over_ranks: Whether the total is over all processes, which then all have to ask for it.
     """
     # Inputs are checked where they are read: doing it here would wait for the device at every picture.
@@ -108,7 +107,6 @@ def scores(
         confusion: Rows by label, columns by prediction.
         names: The classes in training order.
         absent_counts: As in :func:`iou_per_class`.
-        protocol: How the scores were measured.
 
     Raises:
         ValueError: If names and matrix differ in size, or not a single pixel was labelled.

@@ -172,7 +172,6 @@ class TrainedModel(Model):
         """The model of a run folder or of a model folder.
 
         Args:
-            path: Either of them.
             device: As for :func:`choose_device`.
             changes: Values of the protocol that replace the card's.
 

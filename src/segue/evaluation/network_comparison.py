@@ -35,7 +35,6 @@ def layer_outputs(
     even those of networks that see pictures at different sizes.
 
     Args:
-        network: The network whose encoder is looked at.
         images: Normalised pictures, each with its cells; see :func:`cells_of`.
         cells: How many are drawn from each picture.
         seed: Equal seeds draw equal cells.

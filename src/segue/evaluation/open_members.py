@@ -37,8 +37,6 @@ def open_members(
         paths: Run or model folders, ONNX files or folders of PNGs, by member.
         pictures: Files, or indices in a data set, by name, for members that predict; ``read`` opens one.
         classes: The fused classes; None for the first member's.
-        maps: Class maps by member.
-        device: Where models predict.
 
     Raises:
         ValueError: If a path is not a member, a member has other pictures than the others, or a class has no
@@ -55,14 +53,15 @@ def open_members(
         origin, own_map = f"member {name}", maps.get(name, {})
         own = own_classes(path, origin) if model is None else model.classes
         fused = fused or own
-        table = own_table(own, fused, own_map, origin)
         if model is None:
             soft = path / "soft" if (path / "soft").is_dir() else None
             labels = open_named_labels(path, fused, own_map, origin=origin)
+            table = own_table(own, fused, own_map, origin)
             members.append(FolderMember(name, labels, soft, table, len(fused)))
         elif not pictures:
             raise ValueError(f"member {name} predicts: name the folder of pictures with --pictures DIR")
         else:
+            table = own_table(own, fused, own_map, origin)
             members.append(ModelMember(name, model, pictures, read, table, len(fused)))
     assert fused is not None, "there is a member"
     return OpenedMembers(members, fused, _common(members, pictures))
@@ -103,7 +102,6 @@ def open_truth(folder: Path, classes: ClassList, class_map: Mapping[str, str] | 
 
     Args:
         folder: Label PNGs; without a class list, their values are places in the fused classes.
-        classes: The fused classes.
         class_map: From the labels' own class names to the fused ones or "ignore".
 
     Raises:

@@ -136,7 +136,13 @@ def scaled(predictor: Predictor, scales: Sequence[float]) -> Predictor:
     """
     if not scales or min(scales) <= 0:
         raise ValueError(f"scales {list(scales)}: give at least one, each above 0")
-    return averaged([_at_scale(predictor, scale) for scale in scales])
+
+    def at(scale: float) -> Predictor:
+        return resized(
+            predictor, lambda size: (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
+        )
+
+    return averaged([at(scale) for scale in scales])
 
 
 def averaged(predictors: Sequence[Predictor]) -> Predictor:
@@ -157,7 +163,6 @@ def resized(predictor: Predictor, size_of: Callable[[tuple[int, int]], tuple[int
     """Predict images at another size and resize the probabilities back.
 
     Args:
-        predictor: Predicts the resized images.
         size_of: From an image's height and width to those at which it is predicted.
     """
 
@@ -179,7 +184,6 @@ def weighed(predictor: Predictor, maps: Float[Tensor, "k rows columns"]) -> Pred
     The products are no longer probabilities: they may only be compared with one another and with thresholds.
 
     Args:
-        predictor: Predicts the probabilities.
         maps: In [0, 1], see :func:`segue.ops.prior.spatial_prior`.
     """
 
@@ -252,10 +256,3 @@ def _blending(
 ) -> Float[Tensor, "h w"]:
     height, width = (min(side, whole) for side, whole in zip(window, size, strict=True))
     return taper((height, width), (min(stride[0], height), min(stride[1], width)), device=device)
-
-
-def _at_scale(predictor: Predictor, scale: float) -> Predictor:
-    def size_of(size: tuple[int, int]) -> tuple[int, int]:
-        return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-
-    return resized(predictor, size_of)

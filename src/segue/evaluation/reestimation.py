@@ -46,7 +46,6 @@ def reestimate(
 
     Args:
         model: The statistics of its batch norms change, and so does ``batch_statistics``.
-        pictures: They need no labels.
         at_once: Pictures in one pass, as long as neighbours have the same size.
         most: The largest number of pictures, taken evenly.
 

@@ -42,7 +42,6 @@ class Saliency:
         mean_iou: That of the whole network, a fraction.
         losses: By layer, the points of mean IoU that are lost without it; negative where leaving it out helps.
         stages: The layers' names, stage by stage.
-        pictures: The number of pictures predicted.
     """
 
     against: Against
@@ -112,10 +111,7 @@ def measure(
     Source: CLDA, section 4.1, equation 3.
 
     Args:
-        model: Whose layers are left out.
         pictures: Those of the target, or labelled ones of the source.
-        against: The name of the reference.
-        reference: What predictions are compared with.
         resize: The box that pictures are fitted into; None keeps their size.
         most: The largest number of pictures, taken evenly.
         over_ranks: Whether the processes divide the pictures; all of them then have to call this.

@@ -51,7 +51,6 @@ def evaluate(
 
     Args:
         model: Its classes are those of the labels.
-        dataset: The pictures to score it on.
         absent_counts: Whether a class that is predicted but nowhere labelled counts as 0 in the mean.
         watch: Called with every picture that this process has predicted.
 

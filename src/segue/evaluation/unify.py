@@ -24,10 +24,6 @@ def unify(
     Source: ensemble distillation, section 3.1.
 
     Args:
-        member: It predicts the labels, or has them.
-        pictures: Their names.
-        out: The folder of labels.
-        classes: The fused classes.
         made: See :func:`segue.evaluation.labelling.describe`.
         share: (i, n) writes only part i of n, for several processes.
 

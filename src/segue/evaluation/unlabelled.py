@@ -26,7 +26,6 @@ class Unlabelled:
         entropy: The mean entropy of a pixel's probabilities; 0 is sure, 1 is a guess among all classes.
         steadiness: The mean IoU, a fraction, of its prediction with that on the picture at three quarters of its size.
         agreement: The mean IoU with another model's prediction; None without one.
-        pictures: The number of pictures predicted.
     """
 
     entropy: float
@@ -45,10 +44,7 @@ def look(
     """Predict at most ``most`` pictures, taken evenly, as they are and smaller.
 
     Args:
-        model: The model that is measured.
-        pictures: They need no labels.
         other: A model of the same classes to agree with, such as a teacher.
-        most: The largest number of pictures.
     """
     smaller, classes = scaled(model.predictor, (SMALLER,)), len(model.classes)
     own, others = (empty_confusion(classes, over_ranks=False) for _ in range(2))

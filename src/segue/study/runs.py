@@ -53,7 +53,6 @@ def plan_jobs(
 
     Args:
         experiments: By label, one for each seed.
-        folder: The study's folder.
         needs: By label, the labels whose runs with the same seed have to be finished before.
 
     Raises:
@@ -93,10 +92,8 @@ def run(jobs: Sequence[Job], *, workers: int, console: Console, cpu: bool = Fals
     A run that fails, or whose process dies, is reported, and only the runs that need it are left out.
 
     Args:
-        jobs: From :func:`plan_jobs`.
         workers: The number of runs at a time, each in a process of its own and, without a GPU, on cores of its own.
         console: Finished runs are reported there, with an estimate of the time left.
-        cpu: Use no GPU.
 
     Returns:
         The errors, by run folder.
@@ -123,11 +120,7 @@ def train_alone(
     """Train one run in this process and return its mean IoU on the target.
 
     Args:
-        experiment: All settings of the run.
-        folder: The run folder.
         threads: The number of torch's threads; None leaves it as it is.
-        cpu: Use no GPU.
-        quiet: Print nothing.
 
     Raises:
         ValueError: If the pair has no labelled target pictures to score on.

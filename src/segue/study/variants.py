@@ -52,7 +52,6 @@ class Bed:
 
         Args:
             name: The study's name, or its file.
-            study: Its rows.
             seeds: The seeds asked for; those in the study's folder are added.
             failures: Errors, by run folder.
             also: Labels of rows that are listed even without a score.
