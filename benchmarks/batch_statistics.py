@@ -1,10 +1,10 @@
-"""Batch statistics as trained against those of the target, on finished runs: scores, and measures without labels.
+"""Batch statistics left by training compared with those of the target, on finished runs.
 
     python benchmarks/batch_statistics.py runs/studies/daformer_family/*/seed*
 
-Every run is scored twice with the same weights. Beside the score stand measures that need no label, taken on the
-target's training pictures; the last lines say how often each of them prefers the statistics that score better. Labels
-are read for the score alone. A run needs its last checkpoint if its model was saved with statistics of the target.
+Every run is scored twice with the same weights. Beside the scores stand measures on the target's training pictures,
+without labels; the last lines say how often each measure prefers the statistics that score better. A run whose model
+was saved with the target's statistics needs its last checkpoint.
 """
 
 import argparse
@@ -27,7 +27,7 @@ BOTH: tuple[Literal["trained", "target"], ...] = ("trained", "target")
 
 @dataclass(frozen=True)
 class Measured:
-    """A run with one kind of statistics."""
+    """A run's results with one kind of statistics."""
 
     mean_iou: float
     seen: Unlabelled
@@ -38,15 +38,11 @@ MEASURES = {
     "steady when smaller": lambda measured: measured.seen.steadiness,
     "agrees with teacher": lambda measured: measured.seen.agreement,
 }
-"""What is better the higher it is, without labels; None where a run has no teacher."""
+"""Measures without labels, higher is better; None where a run has no teacher."""
 
 
 def measure(run: Path, *, device: str | None, pictures: int) -> dict[str, Measured]:
-    """Both kinds of statistics on one run.
-
-    Raises:
-        ValueError: If the run has no labelled target pictures, or no batch norms.
-    """
+    """One run with either kind of statistics; a ValueError without labelled target pictures or batch norms."""
     return {kind: _measured(run, kind, device=device, pictures=pictures) for kind in BOTH}
 
 
@@ -62,7 +58,7 @@ def _measured(
 
 
 def _teacher(run: Path, device: str | None) -> TrainedModel | None:
-    """The run's own teacher as its training left it; None if there is none."""
+    """The run's teacher as training left it; None if there is none."""
     try:
         return api.load(run, device, teacher=True, statistics="trained")
     except ValueError:
@@ -70,7 +66,7 @@ def _teacher(run: Path, device: str | None) -> TrainedModel | None:
 
 
 def prefers_better(runs: Sequence[dict[str, Measured]], name: str) -> tuple[int, int]:
-    """How often a measure prefers what scores better, and how often it was taken."""
+    """In how many runs a measure prefers what scores better, and how many runs have the measure."""
     right = counted = 0
     for one in runs:
         trained, target = (MEASURES[name](one[kind]) for kind in BOTH)
@@ -82,7 +78,7 @@ def prefers_better(runs: Sequence[dict[str, Measured]], name: str) -> tuple[int,
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure the runs that are named and print a table."""
+    """Measure the named runs and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("runs", nargs="+", type=Path, help="run folders")
     parser.add_argument("--device", help="cpu, cuda, cuda:1; a GPU if there is one")

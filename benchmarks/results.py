@@ -1,10 +1,10 @@
 """Fill the tables of docs/results.md from the committed records of studies.
 
     python benchmarks/results.py            # rewrite the file
-    python benchmarks/results.py --check    # only say whether it is up to date
+    python benchmarks/results.py --check    # only check that it is up to date
 
-A record is the ``study.json`` that ``segue study`` writes, kept in benchmarks/studies. In the document a table stands
-between two comments, the first of which names its record; with labels behind a colon it is a table of classes:
+A record is a ``study.json`` that ``segue study`` wrote, kept in benchmarks/studies. In the document a table stands
+between two comments, the first of which names its record; if labels follow a colon, it is a table of classes:
 
     <!-- study: campaign_dusk -->
     <!-- study: campaign_dusk: source only, daformer, oracle -->
@@ -25,17 +25,17 @@ BLOCK = re.compile(r"(<!-- study: (?P<name>\w+)(?:: (?P<labels>[^\n]+?))? -->\n)
 
 
 def filled(text: str) -> str:
-    """The document with every table made anew."""
+    """The document with every table written again."""
 
-    def block(found: re.Match[str]) -> str:
-        one = record.read(RECORDS / f"{found['name']}.json")
-        labels = found["labels"]
+    def block(match: re.Match[str]) -> str:
+        one = record.read(RECORDS / f"{match['name']}.json")
+        labels = match["labels"]
         table = (
             tables.classes_markdown(one, labels.split(", "))
             if labels
             else tables.markdown(one, commands=False)
         )
-        return f"{found[1]}\n{table.strip()}\n\n{found[4]}"
+        return f"{match[1]}\n{table.strip()}\n\n{match[4]}"
 
     return BLOCK.sub(block, text)
 

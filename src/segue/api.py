@@ -1,4 +1,4 @@
-"""What ``import segue`` offers: train a model, load one, score it, let it predict; verbs call the same functions."""
+"""The functions of ``import segue``: train, load, evaluate and predict; the verbs call the same ones."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
     from segue.engine.settings import Experiment
     from segue.evaluation.model import Model, TrainedModel
-    from segue.evaluation.prediction_files import Outcome
-    from segue.evaluation.scoring import Compared, Labelled
+    from segue.evaluation.pictures import LabelledPictures
+    from segue.evaluation.prediction_files import Written
+    from segue.evaluation.scoring import Compared
 
 
 AnyModel = TypeVar("AnyModel", bound="Model")
@@ -25,10 +26,8 @@ class TrainedRun:
     """What a training left behind.
 
     Attributes:
-        folder: The run folder.
-        settings: All of its settings.
-        record: What ``scores.json`` holds: the target's scores, the source's beside them, those of further networks;
-            None without labelled pictures.
+        record: The content of ``scores.json``: the scores on the target, on the source and of further networks; None
+            without labelled pictures.
     """
 
     folder: Path
@@ -37,7 +36,7 @@ class TrainedRun:
 
     @property
     def scores(self) -> Scores | None:
-        """Those on the target's labelled pictures; None if there are none."""
+        """The scores on the target's labelled pictures; None if there are none."""
         return None if self.record is None else Scores.from_json(self.record, self.folder / "scores.json")
 
     @property
@@ -52,7 +51,7 @@ class TrainedRun:
 
     @property
     def fusion_report(self) -> Path | None:
-        """The page about fused labels, of a run that fused its members."""
+        """The HTML page about the fused labels; None if the run fused nothing."""
         page = self.folder / "fused" / "report.html"
         return page if page.is_file() else None
 
@@ -67,17 +66,19 @@ def load(
     flip: bool | None = None,
     scales: tuple[float, ...] | None = None,
 ) -> "TrainedModel":
-    """The model of a run folder or of a model folder, ready to predict as its card says.
+    """The model of a run folder or of a model folder, ready to predict.
+
+    It predicts as its card says, except where ``mode``, ``flip`` or ``scales`` say otherwise; see
+    :class:`segue.protocol.PredictionProtocol`.
 
     Args:
-        path: Either of them.
         device: "cpu", "cuda", "cuda:1", "mps"; None for the first GPU, or else the processor.
-        teacher: Take the run's teacher instead of its student.
-        statistics: Batch statistics as training left them, or estimated on the target's training pictures; None for
-            those saved, of a teacher those with which its run would score it.
-        mode: How to predict pictures that are larger than training crops, if not as the card says.
-        flip: Whether to average with the mirror image's prediction, if not as the card says.
-        scales: Factors on a picture's sides to average over, if not as the card says.
+        teacher: Load the run's teacher instead of its student.
+        statistics: Batch statistics that training left ("trained") or that are estimated on the target's training
+            pictures ("target"); None for those saved, or for a teacher those with which its run would score it.
+        mode: How to predict pictures that are larger than training crops.
+        flip: Whether to average with the prediction on the mirror image.
+        scales: Factors on a picture's sides to average over.
 
     Raises:
         FileNotFoundError: If there is no model.
@@ -89,7 +90,7 @@ def load(
     changes = {name: value for name, value in given.items() if value is not None}
     if not teacher and statistics is None:
         return TrainedModel.load(Path(path), device, **changes)
-    # The engine takes seconds to import; whoever wants no more than a model does without it.
+    # The engine takes seconds to import, and a plain model does not need it.
     from segue.engine.finished_run import load_teacher, take_statistics
 
     model = (load_teacher if teacher else TrainedModel.load)(Path(path), device, **changes)
@@ -99,7 +100,7 @@ def load(
 
 def evaluate(
     model: "TrainedModel | Path | str",
-    data: "Labelled | Path | str | None" = None,
+    data: "LabelledPictures | Path | str | None" = None,
     *,
     split: str | None = None,
     label_classes: Path | None = None,
@@ -112,10 +113,10 @@ def evaluate(
         model: From :func:`load`, or the folder of one.
         data: A folder with ``images/`` and ``labels/``, or a data set in the model's classes; None for the labelled
             target pictures of the model's own run.
-        split: Which part of the folder: test, val, ...
-        label_classes: The class list file of a folder that has none of its own.
+        split: A part of the folder: test, val, ...
+        label_classes: The class list file for a folder that has none.
         class_map: From the labels' class names to the model's or "ignore".
-        watch: Called with every picture that was predicted.
+        watch: Called with every predicted picture.
 
     Raises:
         ValueError: If there are no labelled pictures, or they do not fit the model.
@@ -138,17 +139,14 @@ def predict(
     out: Path | str,
     *,
     progress: Callable[[str], None] | None = None,
-) -> "Outcome":
-    """Predict pictures of any sizes and write classes, colours, overlay and confidence of each, as PNGs.
+) -> "Written":
+    """Predict pictures of any sizes and write class ids, colours, overlay and confidence of each, as PNGs.
 
     Args:
         model: From :func:`load`, or the folder of one.
         pictures: A folder, one picture, or files by name.
-        out: Where ``index/``, ``colour/``, ``overlay/`` and ``confidence/`` go.
-        progress: Called with the name of every picture that is done with.
-
-    Returns:
-        How many were predicted, and what was wrong with the others.
+        out: The folder for ``index/``, ``colour/``, ``overlay/`` and ``confidence/``.
+        progress: Called with each picture's name once it is predicted or has failed.
 
     Raises:
         ValueError: If there is no picture.
@@ -163,17 +161,17 @@ def predict(
 
 
 class Wishes(TypedDict, total=False):
-    """What a run is to have different from its recipe and pair; what is None is left as it is.
+    """What a run changes of its recipe, and the two folders that may stand in place of a pair; None changes nothing.
 
     Attributes:
-        source: Folder with ``images`` and ``labels``, in place of a pair.
-        target: Folder of pictures, in place of a pair; labels are never read.
-        classes: YAML or JSON list of the classes to train, for two folders.
-        evaluation: Labelled target pictures to score on, for two folders.
-        config: A YAML file of settings.
+        source: A folder with ``images`` and ``labels``, in place of a pair.
+        target: A folder of pictures, in place of a pair; labels are never read.
+        classes: A YAML or JSON list of the classes to train, with ``source`` and ``target``.
+        evaluation: A folder of labelled target pictures to score on, with ``source`` and ``target``.
+        config: A YAML file of settings, which override the recipe's and the pair's.
         steps: Optimiser updates.
-        seed: Of everything random.
-        settings: Any settings by name, dotted ("optim.lr") or nested; later beats earlier, and these come last.
+        seed: The seed of everything random.
+        settings: Any settings by name, dotted ("optim.lr") or nested, which override all others.
     """
 
     source: Path | None
@@ -187,10 +185,10 @@ class Wishes(TypedDict, total=False):
 
 
 def configure(recipe: str, pair: str | None = None, **wishes: Unpack[Wishes]) -> "Experiment":
-    """The whole settings of a run, see :func:`train`.
+    """All settings of a run, see :func:`train`.
 
     Raises:
-        ValueError: If something is unknown, out of its range or missing.
+        ValueError: If a setting is unknown, out of its range or missing.
         OSError: If a file is missing.
     """
     from segue.recipes import pairs
@@ -231,12 +229,11 @@ def train(
     """Train a recipe on a pair of domains, score the model and write a report; an interrupted run goes on.
 
     Args:
-        recipe: A name that ``segue recipes`` lists; or the whole settings, without anything of pair and wishes.
+        recipe: A name that ``segue recipes`` lists; or all settings, and then neither a pair nor wishes.
         pair: A built-in pair or a YAML file; None for two folders, ``source`` and ``target``.
         out: The run folder; ``runs/RECIPE`` by default.
-        baseline: A run folder to compare with in the report.
-        cpu: Stay on the processor.
-        quiet: Print nothing.
+        baseline: Another run folder, which the report compares this run with.
+        cpu: Use no GPU.
         wishes: See :class:`Wishes`.
 
     Raises:

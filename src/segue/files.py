@@ -1,4 +1,4 @@
-"""Writing files so that no other process ever sees half of one."""
+"""Writing files so that no process ever sees an incomplete one."""
 
 import os
 from pathlib import Path
@@ -8,8 +8,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write a file beside its place, force it to disk, then rename it.
 
     Raises:
-        OSError: If the disk is full or the folder cannot be written; the message names the file, and an older file
-            is untouched.
+        OSError: If the file cannot be written; the message names it, and an older file stays untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")

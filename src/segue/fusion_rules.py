@@ -1,4 +1,4 @@
-"""How predictions of several members become one: plain values, for settings, the command line and fusing."""
+"""How the predictions of several members become one, as plain values for settings, command line and fusing."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -10,20 +10,20 @@ Unclaimed = Literal["neighbourhood", "majority", "ignore"]
 
 @dataclass(frozen=True)
 class FusionRules:
-    """How members become one.
+    """How members' predictions become one.
 
     Attributes:
-        kind: "channel": class by class from whom the policy believes; "pixel": the majority; "average": the
-            highest mean probability, without unification.
-        policy: For every class the believed member; of "channel" alone.
+        kind: "channel" takes each class from the member that the policy believes; "pixel" takes the majority;
+            "average" takes the highest mean probability, without unification.
+        policy: The place of the member believed for each class; used by "channel".
         conflict: How to resolve competing claims; see :func:`segue.ops.fusion.channel_wise`.
-        unclaimed: What becomes of pixels that nobody claims.
-        window: Side of the neighbourhood.
+        unclaimed: What becomes of pixels that no member claims.
+        window: Side of the neighbourhood in pixels, an odd number.
         order: Classes by precedence; None for the order of their numbers.
-        threshold: Certainty below which a label is dropped; of "channel" and "average".
+        threshold: Certainty below which a label is dropped; used by "channel" and "average".
 
     Raises:
-        ValueError: If a rule is missing, or one is given that the kind makes no use of.
+        ValueError: If a rule is missing or out of its range, or the kind has no use for one that is given.
     """
 
     kind: Kind = "channel"

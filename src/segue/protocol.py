@@ -1,4 +1,4 @@
-"""How a model predicts pictures, as plain values: what settings ask for, a model's card holds, and scores name."""
+"""How a model predicts pictures, as plain values that settings ask for, a model's card keeps and scores state."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -14,14 +14,14 @@ class PredictionProtocol:
     """How pictures are predicted.
 
     Attributes:
-        window: Height and width of the pieces the network was trained on, and of sliding windows.
-        mode: "whole" in one pass, "sliding" by overlapping windows, "auto" by the picture's size.
-        overlap: Share of a window that the next one covers too, in [0, 1).
+        window: Height and width of the training crops, and of sliding windows.
+        mode: "whole" in one pass, "sliding" by overlapping windows, "auto" by what the picture's size needs.
+        overlap: The share of a window that the next one covers too, in [0, 1).
         blend: How overlapping windows are averaged, see :func:`segue.evaluation.predictors.sliding`.
-        flip: Whether the mirror image is predicted too.
-        scales: Factors on the picture's sides at which it is predicted.
-        resize: The box (height, width) that pictures are fitted into for the network; None keeps their size.
-        precision: The network's, under autocast.
+        flip: Whether to average with the prediction on the mirror image.
+        scales: Factors on the picture's sides, over which predictions are averaged.
+        resize: The box (height, width) that pictures are fitted into before prediction; None keeps their size.
+        precision: That of the network, under autocast.
 
     Raises:
         ValueError: If a value is outside its range.
@@ -56,17 +56,16 @@ class PredictionProtocol:
         return rows, columns
 
     def to_json(self) -> dict[str, Any]:
-        """What belongs beside every score: plain values."""
+        """Plain values, for cards and beside every score."""
         return {
             name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()
         }
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "PredictionProtocol":
-        """What :meth:`to_json` wrote; what an earlier version did not write has its default.
+        """What :meth:`to_json` wrote; a ValueError if a value is missing, unknown or outside its range.
 
-        Raises:
-            ValueError: If a value is missing, unknown or outside its range.
+        Values that earlier versions did not write get their defaults.
         """
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in content.items()

@@ -1,4 +1,4 @@
-"""The result of an evaluation: computed by ``evaluate``, kept in ``scores.json``, read by the report."""
+"""The result of an evaluation, which is kept in ``scores.json`` and read by the report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,10 +15,10 @@ class Scores:
     Attributes:
         mean_iou: The mean over the counted classes that have an IoU.
         per_class_iou: By class name, in training order; None where the class was nowhere labelled.
-        pixels: The number of labelled pixels that were compared.
+        pixels: The number of labelled pixels.
         accuracy: The share of them that is right.
-        protocol: How it was measured; plain values for JSON.
-        counted: The classes that the mean is over, if not all.
+        protocol: How they were measured, as plain values.
+        counted: The classes that the mean is over; None for all.
         means: Means over other sets of classes, by the name of the set; None where no class has an IoU.
     """
 
@@ -63,7 +63,7 @@ class Scores:
         return self.mean_over(names) if has_iou or not set(names) <= set(self.per_class_iou) else None
 
     def mean_over(self, names: Sequence[str]) -> float:
-        """The mean IoU over some of the classes, such as SYNTHIA's 16 or 13 of Cityscapes' 19.
+        """The mean IoU over some classes, such as SYNTHIA's 16 or 13 of Cityscapes' 19.
 
         Raises:
             ValueError: If a class is unknown or none of them has an IoU.
@@ -93,7 +93,7 @@ class Scores:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], origin: Path | str) -> "Scores":
-        """Read back what :meth:`to_json` wrote; other keys are ignored, and an error names the origin.
+        """What :meth:`to_json` wrote; other keys are ignored, and an error names the origin.
 
         Raises:
             ValueError: If something is missing or not a fraction.
@@ -133,10 +133,7 @@ def _fractions(content: object) -> dict[str, float | None]:
 
 
 def protocol_line(protocol: Mapping[str, Any]) -> str:
-    """How a score was measured, in one line: classes, labels, resolution, windows, averaging, network, pictures.
-
-    Whatever the protocol lacks is left out.
-    """
+    """How a score was measured, in one line, as far as the protocol says it."""
     classes, over = protocol.get("classes"), protocol.get("mean_over")
     words: list[str] = []
     if classes:
@@ -158,7 +155,7 @@ def protocol_line(protocol: Mapping[str, Any]) -> str:
 
 
 def _seen_at(protocol: Mapping[str, Any]) -> list[str]:
-    """The size at which pictures were predicted, and the windows."""
+    """The size at which pictures were predicted, and how they were cut into windows."""
     box, window = protocol.get("resize"), protocol.get("window")
     words = [f"fitted to {_size(box)}" if box else "own size"] if "resize" in protocol else []
     mode = protocol.get("mode")

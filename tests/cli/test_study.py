@@ -288,13 +288,13 @@ def test_a_study_of_one_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         baseline: start
         rows:
           - {label: start, recipe: source_only}
-          - {label: more, recipe: daformer, needs: {network.start: start}, changes: {method: {momentum: 0.5}}}
+          - {label: more, recipe: daformer, needs: {network.start: start}, changes: {optim: {lr: 0.5}}}
         """
     path.write_text(text)
     study(str(path), pair="tiny", seeds="3", out=tmp_path / "out", cpu=True)
     record = read(tmp_path / "out" / "study.json")
     assert record.study == record.question == "mine" and record.seeds == [3]
-    assert record.variants["more"].changes == {"method": {"momentum": 0.5}}
+    assert record.variants["more"].changes == {"optim": {"lr": 0.5}}
     for right, wrong, message in (
         ("baseline: start", "baseline: strat", "mine.yaml: baseline: no row 'strat'; did you mean 'start'"),
         ("recipe: daformer", "recipe: daforma", "unknown recipe 'daforma'"),

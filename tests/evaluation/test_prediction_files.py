@@ -13,7 +13,7 @@ from segue.classes import class_list
 from segue.data.folder_files import find_files
 from segue.evaluation import prediction_files
 from segue.evaluation.model import Model
-from segue.evaluation.prediction_files import KINDS, Outcome, write_predictions
+from segue.evaluation.prediction_files import KINDS, Written, write_predictions
 from segue.evaluation.predictors import predictor_of
 from segue.protocol import PredictionProtocol
 
@@ -29,7 +29,7 @@ def model(predictor=brightest) -> Model:
     return Model(predictor, CLASSES, (0, 0, 0), (255, 255, 255), torch.device("cpu"))
 
 
-def predict(folder: Path, out: Path, predictor=brightest, **options) -> Outcome:
+def predict(folder: Path, out: Path, predictor=brightest, **options) -> Written:
     return write_predictions(model(predictor), find_files(folder), out, **options)
 
 
@@ -61,7 +61,7 @@ def photos(tmp_path: Path) -> Path:
 def test_four_pictures_for_each_and_the_class_list(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     done: list[str] = []
-    assert predict(photos, out, progress=done.append) == Outcome(2, {})
+    assert predict(photos, out, progress=done.append) == Written(2, {})
     assert done == ["a", "night/deep/b"]
     assert open_ids(out / "index/a.png") == [[0, 1], [2, 0]]
     assert open_ids(out / "index/night/deep/b.png") == [[2] * 7] * 3

@@ -1,7 +1,8 @@
-"""``segue bench``: speed against a peer, as ratios measured in one process."""
+"""``segue bench``: speed compared with other implementations, as ratios measured in one process."""
 
 import json
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,10 +16,9 @@ if TYPE_CHECKING:
     from segue.bench.measure import Benchmark
 
 
-def _encoder(recipe: str) -> "list[Benchmark]":
-    from segue.bench import encoder
-
-    return encoder.rows()
+def _rows_of(module: str) -> "Callable[[str], list[Benchmark]]":
+    """The rows of a module of ``segue.bench``, whatever the recipe; it is imported when they are measured."""
+    return lambda recipe: import_module(f"segue.bench.{module}").rows()
 
 
 def _head(recipe: str) -> "list[Benchmark]":
@@ -43,47 +43,38 @@ def _step(recipe: str) -> "list[Benchmark]":
             return step.rows(recipe)
 
 
-def _attention(recipe: str) -> "list[Benchmark]":
-    from segue.bench import attention
-
-    return attention.rows()
-
-
 def _memory(recipe: str) -> "list[Benchmark]":
     from segue.bench import bank, windows
 
     if recipe not in ("dida", "hrda", "mic"):
-        raise ValueError(f"--recipe {recipe!r}: the memory of dida, hrda and mic is compared with something")
+        raise ValueError(f"--recipe {recipe}: bench memory measures dida, hrda or mic")
     return bank.rows() if recipe == "dida" else windows.rows(recipe)
 
 
-def _fuse(recipe: str) -> "list[Benchmark]":
-    from segue.bench import fusion
-
-    return fusion.rows()
-
-
 FAMILIES: "Mapping[str, Callable[[str], list[Benchmark]]]" = {
-    "encoder": _encoder,
-    "attention": _attention,
+    "encoder": _rows_of("encoder"),
+    "attention": _rows_of("attention"),
     "head": _head,
     "step": _step,
     "memory": _memory,
-    "fuse": _fuse,
+    "fuse": _rows_of("fusion"),
 }
-"""What can be measured, by name; each imports what it needs only when it runs."""
+"""What can be measured, by name; each imports what it needs only when it runs, so that `segue --help` is fast."""
 
 
 def bench(
     name: Annotated[str, typer.Argument(help=f"What to measure: {', '.join(FAMILIES)}.")],
     recipe: Annotated[
-        str, typer.Option(help="Whose step (daformer, hrda, mic, ssr, clda) or memory (dida, hrda, mic).")
+        str,
+        typer.Option(
+            help="The recipe: for step any, such as daformer or clda; for memory dida, hrda or mic."
+        ),
     ] = "daformer",
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Also write the rows to this file.")
+        Path | None, typer.Option("--json", help="Also write the results to this JSON file.")
     ] = None,
 ) -> None:
-    """Measure speed against a peer; a ratio below 1 means that Segue is faster."""
+    """Compare speed or memory with another implementation; a ratio below 1 means that Segue takes less."""
     from segue.files import write_text
 
     if name not in FAMILIES:

@@ -1,4 +1,4 @@
-"""``segue compare``: two models side by side: size, speed, whose layers see alike, what moved."""
+"""``segue compare``: two models side by side: size, speed, similarity of layers, change of parameters."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 def compare(
     one: ModelPath,
-    other: Annotated[Path, typer.Argument(help="Another one.", metavar="MODEL")],
+    other: Annotated[Path, typer.Argument(help="The model to compare it with.", metavar="MODEL")],
     data: Annotated[
-        Path | None, typer.Option(help="Folder of pictures; without it the target of the first run's pair.")
+        Path | None, typer.Option(help="Folder of pictures; by default the target pictures of the first run.")
     ] = None,
-    pictures: Annotated[int, typer.Option(min=1, help="How many are enough.")] = 64,
-    out: Annotated[Path, typer.Option(help="Folder for compare.json and the heat map.")] = Path("compare"),
+    pictures: Annotated[int, typer.Option(min=1, help="Use at most this many pictures.")] = 64,
+    out: Annotated[Path, typer.Option(help="Folder for compare.json and layers.png.")] = Path("compare"),
     device: Device = None,
 ) -> None:
-    """Compare two models: parameters, time a picture, likeness of layers (CKA), and how far parameters moved."""
+    """Compare two models: size, speed, similarity of layers (CKA), and how far parameters moved."""
     from segue.cli.progress import counting
     from segue.evaluation.model import TrainedModel
     from segue.evaluation.network_comparison import alignment, layer_outputs, milliseconds, variation
@@ -74,7 +74,7 @@ def _lines(record: Mapping[str, Any], device: str) -> Iterator[str]:
     for path, count, cost in zip(
         *(record[key] for key in ("models", "parameters", "milliseconds")), strict=True
     ):
-        yield f"{path}: {count / 1e6:.2f} M parameters, {cost:.1f} ms a picture"
+        yield f"{path}: {count / 1e6:.2f} M parameters, {cost:.1f} ms per picture"
     height, width = record["picture"]
     yield f"({width} x {height} pixels on {device})"
     rows, columns = record["layers"]
@@ -99,7 +99,7 @@ def _pictures(model: "TrainedModel", data: Path | None) -> "Dataset":
 def _images(
     model: "TrainedModel", reference: "TrainedModel", dataset: "Dataset", chosen: Sequence[int]
 ) -> "Iterator[tuple[Tensor, tuple[int, int]]]":
-    """Pictures as a model sees them, with the cells of what the reference sees."""
+    """Pictures as a model sees them, with the cells of the size at which the reference sees them."""
     from segue.evaluation.network_comparison import cells_of
     from segue.evaluation.saliency import fitted_image, fitted_size
 

@@ -1,4 +1,4 @@
-"""``segue data``: what has to do with data sets and no model."""
+"""``segue data``: work on data sets that needs no model."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,26 +8,26 @@ import typer
 if TYPE_CHECKING:
     from segue.data.stand_ins import SampleSet
 
-data = typer.Typer(help="Data sets: samples to try recipes on.", no_args_is_help=True)
+data = typer.Typer(no_args_is_help=True)
 
 
 @data.callback()
 def options() -> None:
-    """Data sets: samples to try recipes on."""
+    """Make sample data sets to try recipes on."""
 
 
 @data.command()
 def make_sample(
     name: Annotated[
-        str, typer.Argument(help="A data set (gta5, cityscapes, ...) or a built-in pair of them.")
+        str, typer.Argument(help="A data set (gta5, cityscapes, ...) or a built-in pair of data sets.")
     ],
-    folder: Annotated[Path, typer.Argument(help="A new folder.", metavar="DIR")],
-    pictures: Annotated[int, typer.Option(min=1, help="Pictures of each split.")] = 4,
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder.", metavar="DIR")],
+    pictures: Annotated[int, typer.Option(min=1, help="Pictures in each split.")] = 4,
     size: Annotated[
-        str | None, typer.Option(help="HEIGHTxWIDTH; an eighth of the data set's own by default.")
+        str | None, typer.Option(help="HEIGHTxWIDTH; by default an eighth of the data set's sides.")
     ] = None,
 ) -> None:
-    """Write a tiny stand-in for a data set: its folders, names and label ids, with street scenes inside."""
+    """Write a tiny stand-in for a data set: street scenes in its folders, with its file names and label ids."""
     from segue.classes import nearest
     from segue.data.published_layouts import LAYOUTS
     from segue.data.stand_ins import write_sample
@@ -44,11 +44,11 @@ def make_sample(
     if name in PAIRS:
         typer.echo(f"{folder}: now segue train RECIPE --pair {name} --set data.root={folder}")
     else:
-        typer.echo(f"{folder}: {name}, {pictures} pictures of each split")
+        typer.echo(f"{folder}: {name}, {pictures} pictures in each split")
 
 
 def _alone(name: str) -> "SampleSet":
-    """A data set with all of its splits; a part of a split, such as one weather's, is in there anyway."""
+    """A data set with all of its splits; a part of a split, such as one weather's, is contained in it."""
     from segue.data.published_layouts import LAYOUTS
     from segue.data.stand_ins import SampleSet
 

@@ -1,4 +1,4 @@
-"""``segue demo``: the whole story on the built-in street scenes, on a processor, in minutes."""
+"""``segue demo``: adaptation from start to report on the built-in street scenes, on a processor, in minutes."""
 
 import json
 import shutil
@@ -15,24 +15,25 @@ if TYPE_CHECKING:
     from segue.engine.settings import Experiment
 
 RUNS = {"source_only": "source_only", "adapted": "daformer", "oracle": "target_supervised"}
-"""The three runs of the story and their recipes: same network, same steps, same seed."""
+"""The three runs and their recipes; network, steps and seed are the same."""
 
 MARK = ".demo"
-"""The file that says whose runs these are: somebody else's are never removed."""
+"""The file that marks a folder as the demo's: other runs are never removed."""
 
 LONGEST_FIRST = ("adapted", "source_only", "oracle")
-"""Two runs go on at once, so the one that takes longest begins."""
+"""Two runs share the time, so the longest one starts first."""
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Where the three runs and the report go.")] = Path("runs/demo"),
-    steps: Annotated[int | None, typer.Option(min=1, help="Optimiser updates of each run.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for the three runs and the report.")] = Path("runs/demo"),
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps of each run.")] = None,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     assignments: Annotated[
-        list[str] | None, typer.Option("--set", help="Any setting of all three runs: key.sub=value.")
+        list[str] | None,
+        typer.Option("--set", help="Change a setting of all three runs: key.sub=value; repeatable."),
     ] = None,
 ) -> None:
-    """See a model fail on another domain, adapt to it, and compare it with one that was given the labels."""
+    """Train three models: without adaptation, with it, and with the target's labels; then compare them in a report."""
     from segue.engine.experiment import parse_assignments
     from segue.files import write_text
     from segue.recipes import pairs
@@ -79,7 +80,7 @@ def demo(
 
 
 def _make_way(folder: Path, wanted: "Experiment") -> None:
-    """Remove an earlier demo's run; one that was interrupted stays, and goes on."""
+    """Remove an earlier demo's run, unless it is an interrupted one that can go on."""
     from segue.engine.checkpoint import list_checkpoints
     from segue.engine.experiment import differences, load
 

@@ -14,28 +14,33 @@ def evaluate(
     model: ModelPath,
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder with images/ and labels/; without it the run's own evaluation pictures."),
+        typer.Option(help="Folder with images/ and labels/; by default the run's evaluation pictures."),
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Which part of the data: test, val, ...")] = None,
+    split: Annotated[str | None, typer.Option(help="A part of the data: test, val, ...")] = None,
     classes: Annotated[
         Path | None,
-        typer.Option(help="Class list of the labels, if the data has no classes.json of its own."),
+        typer.Option(help="Class list of the labels, if --data has no classes.json."),
     ] = None,
     class_map: ClassMap = None,
-    teacher: Annotated[bool, typer.Option("--teacher", help="The run's teacher, not its student.")] = False,
+    teacher: Annotated[
+        bool, typer.Option("--teacher", help="Score the run's teacher, not its student.")
+    ] = False,
     statistics: Annotated[
         Literal["trained", "target"] | None,
         typer.Option(
-            help="Batch statistics as training left them, or of the target's training pictures; by default those saved."
+            help="Batch statistics: those that training left, or those of the target's training pictures;"
+            " by default those saved with the model."
         ),
     ] = None,
     mode: ModeChoice = None,
     flip: Flip = None,
     scales: Scales = None,
     device: Device = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the scores here.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Also write the scores to this JSON file.")
+    ] = None,
 ) -> None:
-    """Score a model on labelled pictures: IoU of every class, their mean, and how it was measured."""
+    """Score a model on labelled pictures: the IoU of every class, their mean, and how they were measured."""
     from segue import api
     from segue.cli.progress import counting
     from segue.cli.tables import scores_table

@@ -1,4 +1,4 @@
-"""``segue fuse``: many members' predictions, one label for every picture."""
+"""``segue fuse``: the predictions of several members become one label for each picture."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,56 +19,69 @@ if TYPE_CHECKING:
     from segue.evaluation.members import OpenedMembers
     from segue.scores import Scores
 
-MODEL_HINT = "a run or model folder, an .onnx file, or a folder of PNGs with class numbers"
-
 Members: TypeAlias = Annotated[
-    list[str], typer.Argument(help=f"NAME=PATH each: {MODEL_HINT}.", metavar="NAME=PATH")
+    list[str],
+    typer.Argument(
+        help="Members: PATH is a run or model folder, an .onnx file, or a folder of PNGs with class numbers.",
+        metavar="NAME=PATH",
+    ),
 ]
-Out: TypeAlias = Annotated[
-    Path, typer.Option(help="The folder of fused labels; what is there already is kept.")
-]
+Out: TypeAlias = Annotated[Path, typer.Option(help="Folder of fused labels; those already there are kept.")]
 Classes: TypeAlias = Annotated[
-    Path | None, typer.Option(help="Class list of the result; that of the first member by default.")
+    Path | None, typer.Option(help="Class list of the result; by default the first member's.")
 ]
 Pictures: TypeAlias = Annotated[
-    Path | None, typer.Option(help="Folder of pictures, for members that predict.")
+    Path | None, typer.Option(help="Folder of pictures, for members that are models.")
 ]
 Maps: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option("--map", help="NAME=FILE: YAML, class of the member -> class of the result, or ignore."),
+    typer.Option(
+        "--map",
+        help="NAME=FILE: a YAML file that maps the member's classes to those of the result, or to ignore.",
+    ),
 ]
 Way: TypeAlias = Annotated[
-    Kind, typer.Option(help="Class by class by a policy, the majority, or the highest mean probability.")
+    Kind,
+    typer.Option(
+        help="Believe one member for each class (channel), take the majority (pixel), or the highest mean probability"
+        " (average)."
+    ),
 ]
 Policy: TypeAlias = Annotated[
     str,
     typer.Option(
-        help="certainty (needs --student), a YAML file of class: member, uniform:NAME, random:SEED, or truth"
-        " (an oracle; needs --labels)."
+        help="Whom channel believes: certainty (needs --student), a YAML file that maps class to member, uniform:NAME,"
+        " random:SEED, or truth (an oracle; needs --labels)."
     ),
 ]
 Students: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
-        "--student", help="NAME=FOLDER: what the member's distilled student labelled with `segue label`."
+        "--student",
+        help="NAME=FOLDER: what `segue label` wrote for the student trained on the member's labels.",
     ),
 ]
 Labels: TypeAlias = Annotated[
     Path | None,
-    typer.Option(help="Labels of these pictures, to measure by: other policies beside this one."),
+    typer.Option(help="True labels of these pictures, only to compare this policy with others."),
 ]
 LabelsMap: TypeAlias = Annotated[
-    Path | None, typer.Option(help="YAML: class of --labels -> class of the result, or ignore.")
+    Path | None,
+    typer.Option(help="YAML file that maps the classes of --labels to those of the result, or to ignore."),
 ]
 Competing: TypeAlias = Annotated[Conflict, typer.Option(help="How to resolve competing claims.")]
-Missing: TypeAlias = Annotated[Unclaimed, typer.Option(help="What pixels become that nobody claims.")]
-Window: TypeAlias = Annotated[int, typer.Option(min=1, help="Side of the neighbourhood in pixels.")]
+Missing: TypeAlias = Annotated[Unclaimed, typer.Option(help="What becomes of pixels that no member claims.")]
+Window: TypeAlias = Annotated[
+    int, typer.Option(min=1, help="Side of the neighbourhood in pixels, an odd number.")
+]
 Order: TypeAlias = Annotated[
     str | None,
-    typer.Option(help="Classes with commas in between, of which the first one wins a conflict; or rare."),
+    typer.Option(
+        help="For --conflict order: classes, the first wins, as in pole,road; or rare (rarest first)."
+    ),
 ]
 Threshold: TypeAlias = Annotated[
-    float, typer.Option(min=0.0, max=1.0, help="Certainty below which a label is dropped.")
+    float, typer.Option(min=0.0, max=1.0, help="Drop labels whose certainty is below this.")
 ]
 
 
@@ -90,7 +103,7 @@ def fuse(
     threshold: Threshold = FusionRules.threshold,
     device: Device = None,
 ) -> None:
-    """Fuse predictions into one label for every picture, and say who was believed; goes on where it stopped."""
+    """Fuse predictions into one label for each picture; repeat an interrupted command and it goes on."""
     from segue.cli.progress import counting
     from segue.data.folder_files import find_pictures
     from segue.evaluation.fusing import Fusion, check_members
@@ -100,7 +113,9 @@ def fuse(
 
     keep_memory()
     paths, by_student = _named_paths(members, "member"), _named_paths(students or [], "--student")
-    _keep_apart(out, [*paths.values(), *by_student.values(), *([] if labels is None else [labels])])
+    inputs = [*paths.values(), *by_student.values(), *([] if labels is None else [labels])]
+    if out.resolve() in [path.resolve() for path in inputs]:
+        raise ValueError(f"--out {out}: this folder is read from; choose another one")
     files = {} if pictures is None else find_pictures(pictures, out)
     own_maps = {name: read_yaml(path) for name, path in _named_paths(maps or [], "--map").items()}
     opened = _open(paths, files, classes, own_maps, device)
@@ -118,23 +133,18 @@ def fuse(
     }  # fmt: skip
     run = Fusion(opened.members, opened.classes, rules, out, made)
     with counting("fusing", len(opened.names)) as watch:
-        count = run.run(opened.names, watch=watch)
+        fused = run.run(opened.names, watch=watch)
     console, used = Console(soft_wrap=True), policy if fusion == "channel" else fusion
-    worth, compared = _worth(opened, rules, truth, scores, used)
+    worth, comparison = _compared(opened, rules, truth, scores, used)
     console.print(worth, highlight=False, markup=False)
-    run.write_record({"policy_from": policy if fusion == "channel" else None, **about, **compared})
+    run.write_record({"policy_from": policy if fusion == "channel" else None, **about, **comparison})
     page = write_fusion_report(out, pictures=files.get)
     if rules.policy is not None:
         console.print(_table(rules.policy, opened.classes.names, list(paths)))
     console.print(
-        f"{count} pictures fused now, of {len(opened.names)}; {_shares(run.counts)}", highlight=False
+        f"{fused} pictures fused now, of {len(opened.names)}; {_shares(run.counts)}", highlight=False
     )
     console.print(f"labels  {out / 'index'}\nreport  {page}", highlight=False)
-
-
-def _keep_apart(out: Path, read: Sequence[Path]) -> None:
-    if out.resolve() in [path.resolve() for path in read]:
-        raise ValueError(f"--out {out}: this folder is read from; choose another one")
 
 
 def _open(
@@ -158,7 +168,7 @@ def _open(
 def _measured(
     opened: "OpenedMembers", labels: Path | None, labels_map: Path | None
 ) -> "tuple[Truth, list[Scores]] | tuple[None, None]":
-    """Labels to measure by, and what each member scores on them."""
+    """The true labels, and each member's scores on them."""
     from segue.evaluation.fusion_comparison import score_members
     from segue.evaluation.open_members import open_truth
     from segue.trees import read_yaml
@@ -170,14 +180,14 @@ def _measured(
     return truth, score_members(opened, truth)
 
 
-def _worth(
+def _compared(
     opened: "OpenedMembers",
     rules: FusionRules,
     truth: "Truth | None",
     scores: "Sequence[Scores] | None",
     used: str,
 ) -> tuple[str, dict[str, Any]]:
-    """What these rules are worth beside others, in words and for the record."""
+    """The comparison of these rules with others, in words and for the record."""
     from segue.evaluation.fusion_comparison import compare
 
     if truth is None or scores is None:
@@ -250,11 +260,7 @@ def _table(policy: Sequence[int], names: Sequence[str], members: Sequence[str]) 
 
 
 def _named_paths(given: Sequence[str], what: str) -> dict[str, Path]:
-    """``["a=b", ...]`` as paths by name.
-
-    Raises:
-        ValueError: If one is not of this form, or a name comes twice.
-    """
+    """``["a=b", ...]`` as paths by name; a ValueError if one has another form, or a name comes twice."""
     paths: dict[str, Path] = {}
     for text in given:
         name, separator, path = text.partition("=")

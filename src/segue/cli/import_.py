@@ -1,4 +1,4 @@
-"""``segue import``: the official implementations' checkpoints, as models of ours."""
+"""``segue import``: checkpoints of official implementations become models that every verb takes."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -22,29 +22,29 @@ PROTOCOLS = {
     "segformer": replace(SLIDING, overlap=0.25),  # windows every 768 pixels
     "hrda": replace(SLIDING, overlap=0.5),  # windows every 512 pixels
 }
-"""How each kind of checkpoint was scored on Cityscapes by its authors; all without test-time augmentation."""
+"""How the authors of each kind of checkpoint scored it on Cityscapes, all without test-time augmentation."""
 
 
 def import_(
     file: Annotated[Path, typer.Argument(help="A .pth or .safetensors file, or a Hugging Face folder.")],
-    out: Annotated[Path | None, typer.Option(help="A new folder; by default named after the file.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A new folder; by default the name of the file.")] = None,
     part: Annotated[
-        Literal["student", "teacher"], typer.Option(help="Which network of a checkpoint with both.")
+        Literal["student", "teacher"],
+        typer.Option(help="Which network to take from a checkpoint that has both."),
     ] = "student",
     kind: Annotated[
         str | None,
-        typer.Option(
-            "--as", help="What you take the file for; anything else is refused: hrda, daformer, ..."
-        ),
+        typer.Option("--as", help="Refuse the file unless it is of this kind: hrda, daformer, ..."),
     ] = None,
     classes: Annotated[
-        Path | None, typer.Option(help="Class list, where the file names none and it is not Cityscapes.")
+        Path | None,
+        typer.Option(help="Class list, if the file has none and the classes are not Cityscapes'."),
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="What to call the recipe that trained it: mic, ...")
+        str | None, typer.Option(help="Name of the recipe that trained it, for the model's card: mic, ...")
     ] = None,
 ) -> None:
-    """Read a checkpoint of SegFormer, DAFormer, DeepLab, HRDA or MIC, or a MiT encoder, and check every tensor."""
+    """Convert a checkpoint of SegFormer, DAFormer, DeepLab, HRDA or MIC, or a MiT encoder; every tensor is checked."""
     from segue.models.official import read_official
 
     if not file.exists():
@@ -120,7 +120,7 @@ def _write_model(checkpoint: "Recognised", folder: Path, classes: "ClassList", r
 
 
 def _complete(checkpoint: "Recognised", segmenter: Any) -> dict[str, Any]:
-    """With the counters of batch normalisation that old files leave out."""
+    """The state in float32, with the counters of batch norms that old files leave out."""
     import torch
 
     counters = {

@@ -1,4 +1,4 @@
-"""``segue label``: offline labels of a folder of pictures, one PNG each."""
+"""``segue label``: offline labels of a folder of pictures, one PNG for each."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,21 +12,30 @@ from segue.cli.options import Device, ModelPath
 def label(
     model: ModelPath,
     pictures: Annotated[Path, typer.Argument(help="A folder of pictures.", metavar="FOLDER")],
-    out: Annotated[Path, typer.Option(help="The folder of labels; what is there already is kept.")],
+    out: Annotated[Path, typer.Option(help="Folder of labels; those already there are kept.")],
     threshold: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Confidence below which a pixel gets no label.")
+        float, typer.Option(min=0.0, max=1.0, help="Leave pixels below this confidence unlabelled.")
     ] = 0.0,
     portion: Annotated[
         float | None,
-        typer.Option(min=0.0, max=1.0, help="Class-balanced instead (CBST): this share of every class."),
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Instead of --threshold: label the surest pixels, this share of every class (CBST).",
+        ),
     ] = None,
-    soft: Annotated[bool, typer.Option("--soft", help="Store all probabilities, too.")] = False,
+    soft: Annotated[
+        bool, typer.Option("--soft", help="Also store the probabilities of all classes.")
+    ] = False,
     shard: Annotated[
-        str | None, typer.Option(help="0/4: the first of four parts; under torchrun each process takes one.")
+        str | None,
+        typer.Option(
+            help="Label one part only: 0/4 is the first of four. Under torchrun each process takes one."
+        ),
     ] = None,
     device: Device = None,
 ) -> None:
-    """Label pictures without labels; the same command goes on where it stopped."""
+    """Let a model label a folder of pictures; repeat an interrupted command and it goes on."""
     from segue.cli.progress import counting
     from segue.data.folder_files import find_pictures
     from segue.data.picture import read_image
@@ -54,11 +63,11 @@ def label(
         "threshold": threshold, "portion": portion, "soft": soft,
     }  # fmt: skip
     with counting("labelling", len(files)) as watch:
-        count = label_pictures(
+        labelled = label_pictures(
             trained, files, out, rule=rule, read=read_image, soft=soft, share=share, made=made, watch=watch
         )
     console = Console(soft_wrap=True)
-    console.print(f"{count} pictures labelled now, of {len(files)}: {out}/index", highlight=False)
+    console.print(f"{labelled} pictures labelled now, of {len(files)}: {out}/index", highlight=False)
     if not (out / "statistics.json").is_file():
         console.print("other parts are still missing; the last one writes statistics.json", highlight=False)
 

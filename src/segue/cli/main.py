@@ -1,4 +1,4 @@
-"""The command ``segue``: its verbs, and errors as one line with exit code 2."""
+"""The command ``segue``: its verbs, and errors in one line with exit code 2."""
 
 import os
 import sys
@@ -23,7 +23,7 @@ from segue.cli.study import study
 from segue.cli.train import train
 
 app = typer.Typer(
-    help="Move a segmentation model from a labelled domain to an unlabelled one.",
+    help="Adapt a semantic-segmentation model from a labelled domain to an unlabelled one.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -68,10 +68,7 @@ INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run the command line; what a user can mend is told in one line.
-
-    Set SEGUE_DEBUG to see where an error came from.
-    """
+    """Run the command line; errors that a user can mend are told in one line, or with SEGUE_DEBUG set in full."""
     try:
         app()
     except (ValueError, OSError) as error:

@@ -10,28 +10,29 @@ from segue.protocol import Mode
 ModelPath: TypeAlias = Annotated[
     Path, typer.Argument(help="A run folder or a model folder.", metavar="MODEL")
 ]
-Device: TypeAlias = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; a GPU if there is one.")]
+Device: TypeAlias = Annotated[
+    str | None, typer.Option(help="cpu, cuda, cuda:1, mps; by default a GPU if there is one.")
+]
 ModeChoice: TypeAlias = Annotated[
     Mode | None,
-    typer.Option(help="In one pass, by windows of the training size, or by each picture's size (auto)."),
+    typer.Option(
+        help="Predict in one pass, by windows of the training size, or by what each picture's size needs."
+    ),
 ]
 Flip: TypeAlias = Annotated[
-    bool | None, typer.Option("--flip/--no-flip", help="Average with the mirror image's prediction.")
+    bool | None, typer.Option("--flip/--no-flip", help="Average with the prediction on the mirror image.")
 ]
 Scales: TypeAlias = Annotated[
-    str | None, typer.Option(help="Average predictions at several scales: 0.75,1,1.25.")
+    str | None, typer.Option(help="Average predictions at these scales, as in 0.75,1,1.25.")
 ]
 ClassMap: TypeAlias = Annotated[
-    Path | None, typer.Option("--map", help="YAML: class of the labels -> class of the model, or ignore.")
+    Path | None,
+    typer.Option("--map", help="YAML file that maps the labels' classes to the model's, or to ignore."),
 ]
 
 
 def parse_scales(text: str | None) -> tuple[float, ...] | None:
-    """``"0.75,1,1.25"`` as numbers; None for None.
-
-    Raises:
-        ValueError: If one of them is not a number.
-    """
+    """``"0.75,1,1.25"`` as numbers; None for None, a ValueError if one is not a number."""
     try:
         return None if text is None else tuple(float(part) for part in text.split(","))
     except ValueError:

@@ -1,4 +1,4 @@
-"""``segue predict``: pictures of any sizes in, classes of every pixel out."""
+"""``segue predict``: the class of every pixel, for pictures of any sizes."""
 
 import sys
 from pathlib import Path
@@ -12,15 +12,15 @@ from segue.cli.options import Device, Flip, ModeChoice, ModelPath, Scales, parse
 def predict(
     model: ModelPath,
     pictures: Annotated[Path, typer.Argument(help="A folder of pictures, or one picture.", metavar="FOLDER")],
-    out: Annotated[Path, typer.Option(help="Where index/, colour/, overlay/ and confidence/ go.")],
+    out: Annotated[Path, typer.Option(help="Folder for index/, colour/, overlay/ and confidence/.")],
     mode: ModeChoice = None,
     flip: Flip = None,
     scales: Scales = None,
     device: Device = None,
 ) -> None:
-    """Predict every picture of a folder: class ids, colours, overlay, confidence; no labels needed.
+    """Predict every picture of a folder as PNGs of class ids, colours, overlay and confidence; needs no labels.
 
-    Files that cannot be read are named at the end, with exit code 2; all others are predicted.
+    A file that cannot be read does not stop the others; it is named at the end, with exit code 2.
     """
     from segue import api
     from segue.cli.progress import counting
@@ -32,9 +32,9 @@ def predict(
     files = find_pictures(pictures, out)
     trained = api.load(model, device, mode=mode, flip=flip, scales=parse_scales(scales))
     with counting("predicting", len(files)) as progress:
-        outcome = api.predict(trained, files, out, progress=progress)
-    typer.echo(f"{outcome.predicted} of {len(files)} pictures predicted: {out}/{{{','.join(KINDS)}}}")
-    for name, reason in outcome.failed.items():
+        written = api.predict(trained, files, out, progress=progress)
+    typer.echo(f"{written.predicted} of {len(files)} pictures predicted: {out}/{{{','.join(KINDS)}}}")
+    for name, reason in written.failed.items():
         print(f"segue: {name} was not predicted: {reason}", file=sys.stderr)
-    if outcome.failed:
+    if written.failed:
         raise typer.Exit(2)

@@ -1,4 +1,4 @@
-"""How far a verb has come with its pictures."""
+"""A progress bar over pictures."""
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from rich.progress import Progress
 
 @contextmanager
 def counting(title: str, total: int) -> Generator[Callable[[object], None]]:
-    """A bar on a terminal, nothing elsewhere; what it yields is called once for each picture."""
+    """Show a bar on a terminal, nothing elsewhere; what it yields is called once for each picture."""
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=total)

@@ -1,4 +1,4 @@
-"""``segue recipes``: what can be trained, and what papers say it scores."""
+"""``segue recipes``: what can be trained, with the scores that papers publish."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 
 def recipes(
     name: Annotated[
-        str | None, typer.Argument(help="Show this one: settings and published scores.", metavar="[RECIPE]")
+        str | None,
+        typer.Argument(help="Show only this one, with settings and published scores.", metavar="[RECIPE]"),
     ] = None,
     pair: Annotated[
-        str | None, typer.Option(help="With RECIPE: every setting on this pair (a name or a YAML file).")
+        str | None, typer.Option(help="Show every setting of RECIPE on this pair (a name or a YAML file).")
     ] = None,
 ) -> None:
-    """List the recipes with paper, pieces and published scores, or show one of them."""
+    """List the recipes with their papers, pieces and published scores, or show one recipe."""
     if name is not None:
         _show(name, pair)
     elif pair is not None:
@@ -83,7 +84,7 @@ def _show(name: str, pair: str | None) -> None:
 
 
 def _published(rows: "Mapping[str, PublishedRow]") -> Table:
-    """The cells of every pair side by side, below them the mean that is usually quoted."""
+    """The classes' scores, one column for each pair, and below them the mean that is usually quoted."""
     from segue.recipes.published import published
 
     table = Table(title="Published IoU %")
@@ -102,7 +103,7 @@ def _cell(value: float | None) -> str:
 
 
 def _origin(row: "PublishedRow") -> str:
-    """What the mean is over, and where the row stands."""
+    """What the means are over, and where the scores are published."""
     from segue.recipes.published import published
 
     means = ", ".join(f"{mean:.1f} over {subset}" for subset, mean in row.means.items())

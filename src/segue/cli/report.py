@@ -10,17 +10,21 @@ def report(
     runs: Annotated[
         list[Path],
         typer.Argument(
-            help="Run folders, best a source-only one first: the others are compared with it.", metavar="RUN"
+            help="Run folders; the first, best a source-only one, is what the others are compared with.",
+            metavar="RUN",
         ),
     ],
     out: Annotated[
         Path | None,
-        typer.Option(help="The HTML file to write; report.html in the last run folder by default."),
+        typer.Option(help="The HTML file; by default report.html in the last run folder."),
     ] = None,
     panels: Annotated[
-        Path | None, typer.Option(help="Also draw panels as papers print them: a PNG or JPEG file.")
+        Path | None,
+        typer.Option(
+            help="Also draw a figure of pictures and predictions, as papers do: a PNG or JPEG file."
+        ),
     ] = None,
-    title: Annotated[str | None, typer.Option(help="The page's heading; the runs' names by default.")] = None,
+    title: Annotated[str | None, typer.Option(help="The page's heading; by default the runs' names.")] = None,
 ) -> None:
     """Write one HTML page about one or more runs: verdict, classes, pictures, curves, configuration."""
     from segue.report.page import write_report

@@ -1,4 +1,4 @@
-"""``segue saliency``: which layers of a model matter on the target, and which it can do without."""
+"""``segue saliency``: which layers of a model matter on the target, and which ones it can do without."""
 
 import json
 from collections.abc import Sequence
@@ -22,24 +22,24 @@ def saliency(
     against: Annotated[
         Literal["agreement", "pseudo", "source", "truth"],
         typer.Option(
-            help="What predictions are compared with: the model's own (agreement), confident ones of another model"
-            " (pseudo), the source's labels, or the target's (truth: an oracle)."
+            help="What to compare predictions with: those of the whole model (agreement), the confident ones of another"
+            " model (pseudo), the source's labels, or the target's labels (truth: an oracle)."
         ),
     ] = "agreement",
     labeller: Annotated[
-        Path | None, typer.Option(help="The other model of --against pseudo.", metavar="MODEL")
+        Path | None, typer.Option(help="The other model, for --against pseudo.", metavar="MODEL")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Folder of pictures; without it those of the run's own pair.")
+        Path | None, typer.Option(help="Folder of pictures; by default those of the run's pair.")
     ] = None,
     class_map: ClassMap = None,
-    pictures: Annotated[int, typer.Option(min=1, help="How many are enough.")] = 500,
+    pictures: Annotated[int, typer.Option(min=1, help="Use at most this many pictures.")] = 500,
     out: Annotated[
-        Path | None, typer.Option(help="The JSON file; saliency.json in the folder of MODEL by default.")
+        Path | None, typer.Option(help="The JSON file; by default saliency.json in the folder of MODEL.")
     ] = None,
     device: Device = None,
 ) -> None:
-    """Leave out each layer in turn and say what mean IoU that costs; writes a JSON file and a picture."""
+    """Measure how much mean IoU is lost without each layer in turn; writes a JSON file and a chart."""
     from segue.cli.progress import counting
     from segue.evaluation.model import TrainedModel
     from segue.evaluation.saliency import evenly, measure
@@ -73,7 +73,7 @@ def saliency(
 
 
 def _text(measured: "Saliency", non_salient: Sequence[str]) -> str:
-    """What leaving out each layer costs, a line each."""
+    """What leaving out each layer costs, one layer a line."""
     lines = [
         f"{100 * measured.mean_iou:.1f} mean IoU against {measured.against}, {measured.pictures} pictures"
     ]
@@ -85,7 +85,7 @@ def _text(measured: "Saliency", non_salient: Sequence[str]) -> str:
 def _pictures(
     model: "TrainedModel", against: str, data: Path | None, class_map: Path | None
 ) -> "tuple[Dataset, tuple[int, int] | None]":
-    """The pictures to measure on, and the box that they are fitted into."""
+    """The pictures to measure on, and the box that they are fitted into, if any."""
     from segue.data.folder import ImageFolder
     from segue.engine.finished_run import labelled_pictures, run_pictures
     from segue.trees import read_yaml

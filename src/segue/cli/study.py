@@ -1,4 +1,4 @@
-"""``segue study``: a table of variants, several seeds each, beside a paper's numbers."""
+"""``segue study``: a table of variants with several seeds, beside a paper's numbers."""
 
 import os
 from collections.abc import Sequence
@@ -15,22 +15,26 @@ if TYPE_CHECKING:
 def study(
     name: Annotated[
         str | None,
-        typer.Argument(help="Which study, or a YAML file of your own; without it they are listed."),
+        typer.Argument(help="A built-in study or a YAML file; without it the studies are listed."),
     ] = None,
-    pair: Annotated[str, typer.Option(help="A built-in pair or a YAML file.")] = "street_scenes",
-    seeds: Annotated[str, typer.Option(help="Seeds with commas in between.")] = "0,1,2",
-    steps: Annotated[int | None, typer.Option(min=1, help="Optimiser updates of each run.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder; by default runs/studies/NAME.")] = None,
-    only: Annotated[list[str] | None, typer.Option(help="Only this variant; repeatable.")] = None,
+    pair: Annotated[str, typer.Option(help="A built-in pair of domains or a YAML file.")] = "street_scenes",
+    seeds: Annotated[str, typer.Option(help="Random seeds, separated by commas.")] = "0,1,2",
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps of each run.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the study; by default runs/studies/NAME.")
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Run only this variant; repeatable.")] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Runs at once; 2 on a processor by default.")
+        int | None,
+        typer.Option(min=1, help="Runs at the same time; by default 1 on a GPU, 2 on a processor."),
     ] = None,
-    cpu: Annotated[bool, typer.Option("--cpu", help="Stay on the processor.")] = False,
+    cpu: Annotated[bool, typer.Option("--cpu", help="Use no GPU.")] = False,
     assignments: Annotated[
-        list[str] | None, typer.Option("--set", help="Any setting of all runs: key.sub=value.")
+        list[str] | None,
+        typer.Option("--set", help="Change a setting of all runs: key.sub=value; repeatable."),
     ] = None,
 ) -> None:
-    """Run a table of variants with several seeds; what was finished before is not run again."""
+    """Run a table of variants with several seeds; runs that are already finished are not repeated."""
     from segue.files import write_text
     from segue.recipes import pairs, studies
     from segue.study import runs, tables

@@ -13,14 +13,12 @@ from segue.scores import protocol_line
 
 @dataclass(frozen=True)
 class ScoresTable:
-    """A row for each class and one for each mean; hand it to ``Console.print``.
+    """A row for each class and one for each mean, for ``Console.print``.
 
     Attributes:
-        title: The line above.
-        headings: What the columns are called.
-        rows: The cells, class name first.
-        means: The same for means, that of the headline first.
-        note: The lines below.
+        rows: The cells, starting with the class's name.
+        means: The same for the means, the main one first.
+        note: The lines below the table.
     """
 
     title: str
@@ -30,11 +28,11 @@ class ScoresTable:
     note: str
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Called by rich."""
+        """A drawn table on a terminal, plain lines elsewhere; rich calls this."""
         yield self._drawn() if console.is_terminal else Text(self.plain(), no_wrap=True, overflow="ignore")
 
     def plain(self) -> str:
-        """The table as aligned lines without any drawing."""
+        """The table as aligned lines, without borders."""
         lines = [self.headings, *self.rows, *self.means]
         widths = [max(len(line[column]) for line in lines) for column in range(len(self.headings))]
         aligned = ["  ".join(_aligned(line, widths)) for line in lines]
@@ -56,11 +54,8 @@ def scores_table(scores: Mapping[str, Any], *, title: str) -> ScoresTable:
     """The IoU of every class in percent, n/a where the class was nowhere labelled.
 
     Args:
-        scores: What ``scores.json`` holds; with ``source_evaluation`` there is a second column.
-        title: The line above.
-
-    Returns:
-        What ``Console.print`` takes.
+        scores: The content of ``scores.json``; with ``source_evaluation`` there is a second column.
+        title: The line above the table.
     """
     source = scores.get("source_evaluation")
     parts: list[Mapping[str, Any]] = [scores] if source is None else [scores, source]

@@ -1,4 +1,4 @@
-"""``segue train``: one training run into a run folder."""
+"""``segue train``: one training run, written into a run folder."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,33 +6,40 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-Maybe = typer.Option(show_default=False)
-
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="A name that `segue recipes` lists.")],
-    pair: Annotated[str | None, typer.Option(help="A built-in pair or a YAML file.")] = None,
-    source: Annotated[Path | None, typer.Option(help="Folder with images/ and labels/.")] = None,
-    target: Annotated[Path | None, typer.Option(help="Folder of pictures; labels are never read.")] = None,
+    recipe: Annotated[str, typer.Argument(help="One of the names that `segue recipes` lists.")],
+    pair: Annotated[str | None, typer.Option(help="A built-in pair of domains or a YAML file.")] = None,
+    source: Annotated[
+        Path | None, typer.Option(help="The source: a folder with images/ and labels/.")
+    ] = None,
+    target: Annotated[
+        Path | None, typer.Option(help="The target: a folder of pictures; labels are never read.")
+    ] = None,
     classes: Annotated[
         Path | None,
         typer.Option(
-            help="YAML or JSON list of the classes to train; a folder's own list says what its label values mean."
+            help="YAML or JSON list of the classes to train; if a folder has its own list, that one says what its label"
+            " values mean."
         ),
     ] = None,
-    evaluation: Annotated[Path | None, typer.Option(help="Labelled target pictures to score on.")] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML file with your differences.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder; default runs/RECIPE.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Optimiser updates.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
-    assignments: Annotated[
-        list[str] | None, typer.Option("--set", help="Any setting: key.sub=value; repeatable.")
+    evaluation: Annotated[
+        Path | None, typer.Option(help="Folder of labelled target pictures, for scores after training.")
     ] = None,
-    baseline: Annotated[Path | None, typer.Option(help="Run folder to compare with in the report.")] = None,
-    cpu: Annotated[bool, typer.Option("--cpu", help="Stay on the processor.")] = False,
-    show: Annotated[bool, typer.Option("--print", help="Show the whole configuration and stop.")] = False,
+    config: Annotated[Path | None, typer.Option(help="YAML file of settings to change.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder; by default runs/RECIPE.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a setting: key.sub=value; repeatable.")
+    ] = None,
+    baseline: Annotated[
+        Path | None, typer.Option(help="Another run folder, which the report compares this run with.")
+    ] = None,
+    cpu: Annotated[bool, typer.Option("--cpu", help="Use no GPU.")] = False,
+    show: Annotated[bool, typer.Option("--print", help="Print all settings and stop.")] = False,
 ) -> None:
-    """Train a recipe on a pair of domains; a run that was interrupted goes on where it stood."""
+    """Train a recipe on a pair of domains; repeat an interrupted command and it goes on."""
     from segue import api
     from segue.cli.tables import scores_table
     from segue.engine.experiment import parse_assignments, to_yaml

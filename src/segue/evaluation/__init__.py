@@ -1,1 +1,1 @@
-"""Models that predict, what they say of pictures, how it is scored, labelled with and fused."""
+"""Trained models: how they predict, and how predictions are scored, stored as labels and fused."""

@@ -1,4 +1,4 @@
-"""Fusing members' predictions over a set of pictures: one label PNG each, and a record of who was believed."""
+"""Fusing members' predictions: one label PNG for each picture, and a record of which member was believed."""
 
 import json
 import os
@@ -25,15 +25,12 @@ from segue.types import IGNORE
 
 @dataclass
 class Fusion:
-    """Members, rules, and where the result goes.
+    """Members, the rules by which their predictions become one, and the folder that the labels go to.
 
     Attributes:
         members: At least one.
-        classes: The fused classes.
-        rules: How they become one.
-        out: The folder of labels.
-        made: What decides beside the rules what the labels are; see :func:`segue.evaluation.labelling.describe`.
-        counts: What happened so far.
+        made: What the labels depend on besides the rules; see :func:`segue.evaluation.labelling.describe`.
+        counts: Those of all pictures fused so far.
     """
 
     members: Sequence[Member]
@@ -53,15 +50,15 @@ class Fusion:
         share: tuple[int, int] = (0, 1),
         watch: Callable[[object], None] | None = None,
     ) -> int:
-        """Fuse pictures that are not fused yet; the counts are then of all that are.
+        """Fuse the pictures that have no label yet; afterwards the counts are those of all that have one.
 
         Args:
             pictures: Names that every member has.
-            share: Which part of how many is to be fused: one of several processes.
+            share: (i, n) fuses only part i of n, for several processes.
             watch: Called after every picture.
 
         Returns:
-            How many were fused now.
+            How many this call fused.
 
         Raises:
             ValueError: If a prediction is missing, damaged or of another size than the others', or the folder holds
@@ -69,13 +66,16 @@ class Fusion:
         """
         check_members(self.members, self.rules)
         describe(self.out, self.classes, None if self.made is None else {**self.made, **self.rules.to_json()})
-        done, (number, shares) = self._kept(_log(share)), share
+        number, shares = share
+        # Every process writes a log of its own.
+        log_name = "pictures.jsonl" if shares == 1 else f"pictures-{number}.jsonl"
+        done = self._counts_of_fused(log_name)
         waiting = [name for name in pictures[number::shares] if name not in done]
-        with (self.out / _log(share)).open("a", encoding="utf-8") as log:
-            for name, one in self._counted(waiting):
-                log.write(json.dumps({"name": name, **one.to_json()}) + "\n")
+        with (self.out / log_name).open("a", encoding="utf-8") as log:
+            for name, counts in self._fused_now(waiting):
+                log.write(json.dumps({"name": name, **counts.to_json()}) + "\n")
                 log.flush()
-                done[name] = one
+                done[name] = counts
                 if watch is not None:
                     watch(name)
         self.counts = FusionCounts.empty(len(self.members), len(self.classes))
@@ -84,17 +84,17 @@ class Fusion:
                 self.counts.add(done[name])
         return len(waiting)
 
-    def _counted(self, names: Sequence[str]) -> Iterator[tuple[str, FusionCounts]]:
-        """Several pictures at a time where members are files; models are asked one picture at a time."""
+    def _fused_now(self, names: Sequence[str]) -> Iterator[tuple[str, FusionCounts]]:
+        # Files are read several at a time; a model already uses the whole device for one picture.
         are_files = all(isinstance(member, FolderMember) for member in self.members)
         workers = min(4, os.cpu_count() or 1) if are_files else 1
         with _one_thread_each(workers), ThreadPoolExecutor(workers) as pool:
             try:
-                yield from zip(names, pool.map(self._one, names), strict=True)
+                yield from zip(names, pool.map(self._fuse_and_write, names), strict=True)
             finally:
                 pool.shutdown(cancel_futures=True)
 
-    def _one(self, name: str) -> FusionCounts:
+    def _fuse_and_write(self, name: str) -> FusionCounts:
         labels = self._labels(name)
         fused = self.fuse(name, labels)
         write_pictures(self.out, name, {"index": fused.label[0].numpy()})
@@ -126,7 +126,7 @@ class Fusion:
         )
 
     def write_record(self, extra: dict[str, Any]) -> Path:
-        """Write ``fusion.json``: who was believed for what, and what came of it."""
+        """Write ``fusion.json``: which member was believed for which class, and with what result."""
         content = {
             "members": [member.name for member in self.members],
             "names": list(self.classes.names),
@@ -152,15 +152,15 @@ class Fusion:
         return torch.stack(labels)[:, None]
 
     def _planes(self, name: str, labels: Tensor) -> Tensor:
-        """For each class the probability that the believed member gives it (K,1,H,W)."""
+        """The probability (K,1,H,W) that the member believed for each class gives that class."""
         assert self.rules.policy is not None
         size = (labels.shape[-2], labels.shape[-1])
         own = {place: _probability(self.members[place], name, size) for place in set(self.rules.policy)}
         return torch.stack([own[member][place] for place, member in enumerate(self.rules.policy)])[:, None]
 
-    def _kept(self, log: str) -> dict[str, FusionCounts]:
-        """Pictures of an interrupted fusion whose label is there; a torn last line is left out."""
-        kept: dict[str, FusionCounts] = {}
+    def _counts_of_fused(self, log_name: str) -> dict[str, FusionCounts]:
+        """The logged counts of pictures whose label exists; a line that an interruption cut short is skipped."""
+        counts: dict[str, FusionCounts] = {}
         for path in sorted(self.out.glob("pictures*.jsonl")):
             text = path.read_text(encoding="utf-8")
             for line in text.splitlines():
@@ -170,19 +170,15 @@ class Fusion:
                     continue
                 name = content.pop("name")
                 if index_file(self.out, name).is_file():
-                    kept[name] = FusionCounts.from_json(content)
-            if path.name == log and text and not text.endswith("\n"):
-                # The next line must not be glued to a torn one.
+                    counts[name] = FusionCounts.from_json(content)
+            if path.name == log_name and text and not text.endswith("\n"):
+                # Otherwise the next line would continue the one that was cut short.
                 write_text(path, text + "\n")
-        return kept
+        return counts
 
 
 def check_members(members: Sequence[Member], rules: FusionRules) -> None:
-    """See that the rules do not ask for probabilities of a member that has none.
-
-    Raises:
-        ValueError: If they do.
-    """
+    """Raise a ValueError if the rules need probabilities and a member has none."""
     silent = [member.name for member in members if not member.has_probabilities]
     if rules.needs_probabilities and silent:
         wish = "an average" if rules.kind == "average" else "a threshold or conflict certainty"
@@ -203,15 +199,9 @@ def _probability(member: Member, picture: str, size: tuple[int, int]) -> Tensor:
     return probability
 
 
-def _log(share: tuple[int, int]) -> str:
-    """Every process writes a log of its own."""
-    number, shares = share
-    return "pictures.jsonl" if shares == 1 else f"pictures-{number}.jsonl"
-
-
 @contextmanager
 def _one_thread_each(workers: int) -> Generator[None]:
-    """Within, tensor arithmetic of several workers does not fight for the same cores."""
+    """Keep torch to one thread, so that several workers do not compete for the same cores."""
     threads = torch.get_num_threads()
     if workers > 1:
         torch.set_num_threads(1)

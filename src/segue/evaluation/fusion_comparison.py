@@ -1,6 +1,6 @@
-"""What a fusion is worth beside others, on labelled pictures: the best member, random policies, the oracle.
+"""A fusion compared, on labelled pictures, with the best member, the majority, random policies and an oracle.
 
-It is for measuring only: nothing of it decides anything, and the oracle reads the labels that it is scored by.
+This is for measuring only: no fused label depends on it, and the oracle reads the labels by which it is scored.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ from segue.scores import Scores
 from segue.types import IGNORE
 
 Truth = Callable[[str], Tensor]
-"""A picture's label (H,W) in the fused classes, by name."""
+"""From a picture's name to its label (H,W) in the fused classes."""
 
 RANDOM_POLICIES = 5
 
@@ -32,17 +32,16 @@ class Comparison:
     """Mean IoU of fused labels, before any threshold; fractions in [0, 1].
 
     Attributes:
-        pictures: How many are labelled.
-        classes: How many the mean is over.
-        used: Of the rules that are used.
-        members: Of each member alone, by name.
-        majority: Of the pixel-wise majority.
-        random: Of policies that believe anybody, by seed.
-        oracle: Of the policy that believes the member of the highest IoU on these very labels.
-        iou: Of each member for each class; None where a class is not labelled.
-        oracle_policy: Whom the oracle believes, by class.
-        best_believed: For how many classes the policy in use believes a member of the highest IoU, and for how many
-            it would by chance; None without a policy.
+        classes: The number of classes that the means are over.
+        used: The rules in use.
+        members: Each member alone, by name.
+        majority: The pixel-wise majority.
+        random: Policies that believe a random member for each class, by seed.
+        oracle: The policy that believes, for each class, the member with the highest IoU on these very labels.
+        iou: For each member the IoU of each class; None where a class is not labelled.
+        oracle_policy: The place of the member that the oracle believes, for each class.
+        best_believed: The number of classes for which the policy in use believes a member with the highest IoU,
+            and the number expected by chance; None without a policy.
     """
 
     pictures: int
@@ -61,11 +60,7 @@ class Comparison:
         return asdict(self)
 
     def lines(self, used: str) -> str:
-        """A table of plain lines, for a terminal.
-
-        Args:
-            used: What the rules in use are called.
-        """
+        """The comparison as a plain table for a terminal, in which ``used`` names the rules in use."""
         best = max(self.members, key=lambda name: self.members[name])
         mean = sum(self.random) / len(self.random)
         reach = f"{100 * min(self.random):.1f} to {100 * max(self.random):.1f}"
@@ -96,9 +91,7 @@ def score_members(
     """Each member's scores on labelled pictures.
 
     Args:
-        opened: Members of these pictures.
-        truth: Their labels.
-        counted: Classes that the mean is over; None for all that are labelled.
+        counted: The classes that the mean is over; None for all that are labelled.
 
     Raises:
         ValueError: If a label is missing, or of another size than a member's.
@@ -125,14 +118,11 @@ def compare(
     *,
     counted: Sequence[str] | None = None,
 ) -> Comparison:
-    """Fuse labelled pictures by the rules in use and by others, and score what comes of it.
+    """Fuse labelled pictures by the rules in use and by others, and score the results.
 
     Args:
-        opened: Members of these pictures.
         rules: Those in use; their threshold is left out, since it says what to keep and not whom to believe.
-        truth: The pictures' labels.
-        alone: What :func:`score_members` says of these members there.
-        counted: As there.
+        alone: The members' own scores on these pictures, from :func:`score_members`.
 
     Raises:
         ValueError: If a prediction or a label is missing or damaged.
@@ -177,7 +167,7 @@ def _best_believed(alone: Sequence[Scores], classes: ClassList, believed: Sequen
 
 
 def _empty(classes: ClassList) -> MulticlassConfusionMatrix:
-    """With a column for what is left open: a miss of the class that is there, and no false alarm of any other."""
+    # Ignored pixels get a class of their own: a miss of the true class, but no false alarm for any other.
     return empty_confusion(len(classes) + 1, over_ranks=False)
 
 
@@ -186,7 +176,7 @@ def _count(confusion: MulticlassConfusionMatrix, own: Tensor, label: Tensor) -> 
 
 
 def _read(confusion: MulticlassConfusionMatrix, classes: ClassList, counted: Sequence[str] | None) -> Scores:
-    # Nothing is labelled as left open, so that it is in no mean.
+    # No label has the extra class, so it enters no mean.
     whole = scores(total(confusion), [*classes.names, ""])
     ious = {name: whole.per_class_iou[name] for name in classes.names}
     return replace(whole, per_class_iou=ious).over(counted, {})

@@ -1,7 +1,7 @@
-"""What happened in a fusion: who named what, how often members agreed, what became of the pixels."""
+"""Counts of a fusion: the classes that members name, how often they agree, and what pixels become."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -14,17 +14,15 @@ from segue.types import IGNORE
 
 @dataclass
 class FusionCounts:
-    """What happened in a fusion: counts over pictures.
+    """Counts of pixels over the fused pictures.
 
     Attributes:
-        pictures: How many were fused.
-        pixels: Of all of them.
-        disputed: Claimed more than once.
-        unclaimed: Claimed by nobody.
-        ignored: Left without a label.
-        classes: Pixels of each class in the result.
-        named: Pixels that each member names each class.
-        agreeing: Pixels on which each two members name the same.
+        disputed: Pixels claimed more than once.
+        unclaimed: Pixels claimed by nobody.
+        ignored: Pixels left without a label.
+        classes: Pixels of each class in the result (K,).
+        named: Pixels that each member gives each class (T,K).
+        agreeing: Pixels to which two members give the same class (T,T).
     """
 
     pictures: int
@@ -38,7 +36,7 @@ class FusionCounts:
 
     @classmethod
     def empty(cls, members: int, classes: int) -> "FusionCounts":
-        """Nothing yet."""
+        """The counts before any picture."""
         return cls(
             0, 0, 0, 0, 0,
             np.zeros(classes, np.int64), np.zeros((members, classes), np.int64), np.zeros((members, members), np.int64),
@@ -46,13 +44,7 @@ class FusionCounts:
 
     @classmethod
     def of(cls, labels: Tensor, fused: Fused, classes: int) -> "FusionCounts":
-        """Of one picture.
-
-        Args:
-            labels: Of the members (T,1,H,W).
-            fused: What came of them.
-            classes: How many there are.
-        """
+        """The counts of one picture, from its members' labels (T,1,H,W) and the fused one."""
         members, maps = len(labels), labels.numpy()
         histograms = [count_bytes(one).numpy() for one in labels]
         agreeing = np.zeros((members, members), np.int64)
@@ -60,6 +52,7 @@ class FusionCounts:
             agreeing[one, one] = histograms[one][:IGNORE].sum()
             for other in range(one):
                 same = np.count_nonzero(maps[one] == maps[other])
+                # Pixels that both leave open are no agreement; most members leave none open.
                 if histograms[one][IGNORE] and histograms[other][IGNORE]:
                     same -= np.count_nonzero((maps[one] == IGNORE) & (maps[other] == IGNORE))
                 agreeing[one, other] = agreeing[other, one] = same
@@ -71,33 +64,22 @@ class FusionCounts:
         )  # fmt: skip
 
     def add(self, other: "FusionCounts") -> None:
-        """Take another picture in."""
-        self.pictures += other.pictures
-        self.pixels += other.pixels
-        self.disputed += other.disputed
-        self.unclaimed += other.unclaimed
-        self.ignored += other.ignored
-        self.classes = self.classes + other.classes
-        self.named = self.named + other.named
-        self.agreeing = self.agreeing + other.agreeing
+        """Add another picture's counts."""
+        for count in fields(self):
+            setattr(self, count.name, getattr(self, count.name) + getattr(other, count.name))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return {
-            "pictures": self.pictures,
-            "pixels": self.pixels,
-            "disputed": self.disputed,
-            "unclaimed": self.unclaimed,
-            "ignored": self.ignored,
-            "classes": self.classes.tolist(),
-            "named": self.named.tolist(),
-            "agreeing": self.agreeing.tolist(),
+            name: value.tolist() if isinstance(value, np.ndarray) else value
+            for name, value in vars(self).items()
         }
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "FusionCounts":
         """What :meth:`to_json` wrote."""
-        values = dict(content)
-        for name in ("classes", "named", "agreeing"):
-            values[name] = np.array(content[name], np.int64)
+        values: dict[str, Any] = {
+            name: np.array(value, np.int64) if isinstance(value, list) else value
+            for name, value in content.items()
+        }
         return cls(**values)

@@ -1,4 +1,4 @@
-"""Pictures of an evaluation for the report: what was seen, what is true, what was predicted."""
+"""Pictures of an evaluation for the report: the image, its label and the prediction."""
 
 import json
 import shutil
@@ -10,6 +10,7 @@ from PIL import Image
 
 from segue.classes import ClassList
 from segue.evaluation.metrics import picture_mean_iou
+from segue.evaluation.pictures import evenly
 from segue.evaluation.prediction_files import png
 from segue.evaluation.scoring import Compared
 from segue.files import write_bytes, write_text
@@ -29,24 +30,17 @@ class _Kept:
 
 
 class PictureKeeper:
-    """Keeps some pictures of an evaluation, evenly spread over the data set; hand it over as ``watch``.
+    """Keeps ``count`` pictures of an evaluation, evenly spread over the data set; pass it as ``watch``."""
 
-    Args:
-        folder: The run folder.
-        classes: Their names and colours.
-        count: How many pictures to keep.
-    """
-
-    def __init__(self, folder: Path, *, classes: ClassList, count: int) -> None:
-        self._folder = folder
+    def __init__(self, run: Path, *, classes: ClassList, count: int) -> None:
+        self._run = run
         self._classes = classes
         self._count = count
         self._kept: list[_Kept] = []
 
     def __call__(self, picture: Compared) -> None:
-        """Keep a picture, if it is one of those to be kept."""
-        keep = min(self._count, picture.total)
-        if picture.index not in {place * picture.total // keep for place in range(keep)}:
+        """Keep the picture if it is one of the chosen ones."""
+        if picture.index not in evenly(picture.total, self._count):
             return
         size = _size_within(picture.label.shape[-2], picture.label.shape[-1])
         palette = self._classes.colours
@@ -61,13 +55,13 @@ class PictureKeeper:
     def write(self) -> None:
         """Write ``pictures/evaluation``, worst picture first, in place of an earlier one.
 
-        With several processes all of them have to call it; the first one writes.
+        All processes have to call it; the first one writes.
         """
         kept = [picture for part in of_all_ranks(self._kept) for picture in part]
         if not is_first_rank():
             return
         kept.sort(key=lambda picture: (picture.mean_iou is None, picture.mean_iou, picture.index))
-        final = self._folder / "pictures" / "evaluation"
+        final = self._run / "pictures" / "evaluation"
         beside = final.with_name(".evaluation.part")
         shutil.rmtree(beside, ignore_errors=True)
         index: list[dict[str, object]] = []
@@ -76,7 +70,7 @@ class PictureKeeper:
             for kind, content in picture.files.items():
                 write_bytes(beside / paths[kind], content)
             relative = {
-                kind: (final / path).relative_to(self._folder).as_posix() for kind, path in paths.items()
+                kind: (final / path).relative_to(self._run).as_posix() for kind, path in paths.items()
             }
             index.append({"name": picture.name, **relative, "mean_iou": picture.mean_iou})
         write_text(beside / "index.json", json.dumps(index, indent=2) + "\n")
@@ -85,7 +79,7 @@ class PictureKeeper:
 
 
 def _size_within(height: int, width: int) -> tuple[int, int]:
-    """Width and height, as PIL has it, of a picture that is not to be longer than LONGEST."""
+    """Width and height, in PIL's order, with no side longer than LONGEST."""
     factor = min(1.0, LONGEST / max(height, width))
     return max(1, round(width * factor)), max(1, round(height * factor))
 

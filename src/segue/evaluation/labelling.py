@@ -1,8 +1,8 @@
-"""Offline labels: a predictor over a folder of pictures, by a rule, one PNG each, resumable and shareable.
+"""Offline labels: a model labels pictures by a rule; the work can be interrupted, resumed and shared.
 
-A folder of labels holds ``index/NAME.png`` (class ids, 255 where nothing is said), ``confidence/NAME.png`` (the
-probability of the predicted class, 255 is 1), with ``soft`` also ``soft/NAME.npz`` (all probabilities as bytes, at a
-quarter of the size; soft labels in full size), ``classes.json``, ``made.json`` (how), and, once every picture is
+A folder of labels holds ``index/NAME.png`` (class ids, 255 without a label), ``confidence/NAME.png`` (the probability
+of the predicted class, 255 is 1), on request ``soft/NAME.npz`` (all probabilities as bytes, at a quarter of the size;
+soft labels at full size), ``classes.json``, ``made.json`` (how the labels were made) and, once every picture is
 labelled, ``statistics.json``.
 """
 
@@ -28,18 +28,18 @@ from segue.ops.draw import grey
 from segue.types import IGNORE
 
 Rule: TypeAlias = Callable[[Tensor], "Labels"]
-"""From probabilities (K,H,W)."""
+"""From probabilities (K,H,W) to labels."""
 
 Handle = TypeVar("Handle")
-"""What a picture is read by: a file, or its number in a data set."""
+"""What identifies a picture to whoever reads it: a file, or its index in a data set."""
 
 
 class Labels(NamedTuple):
-    """What is said of a picture.
+    """The labels of one picture.
 
     Attributes:
-        hard: Class ids, IGNORE where nothing is said.
-        soft: Probabilities that are to be learnt in their place; None for the ids.
+        hard: Class ids, IGNORE without a label.
+        soft: Probabilities to learn instead of the ids, if any.
     """
 
     hard: UInt8[Tensor, "h w"]
@@ -47,7 +47,7 @@ class Labels(NamedTuple):
 
 
 def most_probable(threshold: float = 0.0) -> Rule:
-    """The class of highest probability, IGNORE where that is below a threshold."""
+    """The most probable class, IGNORE where its probability is below the threshold."""
 
     def rule(probability: Tensor) -> Labels:
         sure, label = probability.max(0)
@@ -57,10 +57,9 @@ def most_probable(threshold: float = 0.0) -> Rule:
 
 
 def class_balanced(thresholds: Float[Tensor, " k"], *, alpha: float | None = None) -> Rule:
-    """CBST's rule, see :func:`segue.ops.balance.balanced_label`.
+    """CBST's rule with a threshold for each class, see :func:`segue.ops.balance.balanced_label`.
 
     Args:
-        thresholds: Of each class.
         alpha: For soft labels, see :func:`segue.ops.balance.regularised_soft_label`; None for hard ones.
     """
 
@@ -86,21 +85,18 @@ def label_pictures(
     made: Mapping[str, Any] | None = None,
     watch: Callable[[object], None] | None = None,
 ) -> int:
-    """Label pictures that are not labelled yet.
+    """Label the pictures that have no label yet.
 
     Args:
-        model: Whoever predicts.
-        pictures: Files, or numbers, by name; slashes in a name become folders.
-        out: The folder of labels.
-        rule: From probabilities to labels; soft ones are stored beside the ids, in full size.
-        read: Opens one.
-        soft: Whether the probabilities are stored, small, where the rule makes no soft labels of them.
-        share: Which part of how many is to be labelled: one of several processes or machines.
+        pictures: By name; slashes in a name become folders.
+        rule: Soft labels that it makes are stored beside the ids, at full size.
+        soft: Store the probabilities, shrunk, where the rule makes no soft labels.
+        share: (i, n) labels only part i of n, for several processes or machines.
         made: See :func:`describe`.
         watch: Called after every picture.
 
     Returns:
-        How many pictures were labelled now.
+        How many pictures this call labelled.
 
     Raises:
         ValueError: If a picture cannot be read, or the folder holds labels of other classes or made otherwise.
@@ -108,7 +104,7 @@ def label_pictures(
     """
     describe(out, model.classes, made)
     number, shares = share
-    # The index is written last: where it is, the rest is.
+    # The index is written last: where it exists, the other files do.
     waiting = [name for name in list(pictures)[number::shares] if not index_file(out, name).is_file()]
     for name, image in read_ahead(lambda name: read(pictures[name]), waiting):
         probability = model.probabilities(image[None])[0]
@@ -127,15 +123,13 @@ def label_pictures(
 
 
 def describe(out: Path, classes: ClassList, made: Mapping[str, Any] | None = None) -> None:
-    """Write ``classes.json`` and ``made.json``, or see that they say the same: labels of two kinds are never mixed.
+    """Write ``classes.json`` and ``made.json``, so that a folder never mixes labels of two kinds.
 
     Args:
-        out: The folder of labels.
-        classes: Its classes.
-        made: What decides what the labels are, as plain values; None if nobody else can write there.
+        made: All that the labels depend on, as plain values; None if nobody else can write there.
 
     Raises:
-        ValueError: If they say something else.
+        ValueError: If the folder holds labels of other classes or made otherwise.
     """
     path = out / "classes.json"
     if path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("classes") != list(classes.names):
@@ -162,16 +156,7 @@ def _same_making(out: Path, made: Mapping[str, Any]) -> None:
 
 
 def label_statistics(out: Path, names: Sequence[str], classes: ClassList) -> dict[str, Any]:
-    """What a folder of labels holds: pixels of each class, and how certain its model was of them.
-
-    Args:
-        out: The folder of labels.
-        names: Of its pictures.
-        classes: Its classes.
-
-    Returns:
-        By class the labelled pixels, and the mean confidence, None for a class without any; pixels without a label.
-    """
+    """The labelled pixels of each class and their mean confidence (None without any), and the unlabelled pixels."""
     pixels = np.zeros(256, dtype=np.int64)
     certainty = np.zeros(256)
     for name in names:
@@ -197,19 +182,13 @@ def confidences(
     every: int = 4,
     watch: Callable[[object], None] | None = None,
 ) -> tuple[list[Float[Tensor, " _"]], Int64[Tensor, " k"]]:
-    """What is predicted, over all pictures: how confidently, and how often.
+    """How confidently and how often each class is predicted.
 
     Source: CBST and CRST, whose code takes every fourth pixel of a class, row by row, for the confidence.
 
-    Args:
-        model: Whoever predicts.
-        pictures: Files, or numbers, by name.
-        read: Opens one.
-        every: Pixels from one that counts to the next.
-        watch: Called after every picture.
-
     Returns:
-        By class the confidence of every n-th pixel that is predicted as it, and the number of all these pixels.
+        For each class, the confidence of every n-th pixel (n is ``every``) predicted as it, and the number of all its
+        pixels.
     """
     sure_of: list[list[Tensor]] = [[] for _ in model.classes.names]
     pixels = torch.zeros(len(sure_of), dtype=torch.int64)

@@ -1,4 +1,4 @@
-"""Whose predictions are fused: models, ONNX files, or folders of PNGs with their own class lists."""
+"""Members of a fusion: models, ONNX files, or folders of PNGs, each with a class list of its own."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,42 +18,36 @@ from segue.evaluation.soft_labels import unpacked
 
 
 class Member(Protocol):
-    """One whose predictions are fused."""
+    """Anything whose predictions can be fused."""
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """What the user calls it."""
         ...
 
     @property
     def label(self) -> Callable[[str], UInt8[Tensor, "h w"]]:
-        """A picture's class for every pixel, in the fused classes; IGNORE where it says nothing."""
+        """From a picture's name to its fused class ids, IGNORE without a label."""
         ...
 
     @property
     def has_probabilities(self) -> bool:
-        """Whether it says more than labels."""
+        """Whether it has more than labels."""
         ...
 
     def probability(self, picture: str) -> Float[Tensor, "k h w"]:
-        """Its probability of every fused class.
-
-        Raises:
-            ValueError: If it has none.
-        """
+        """The probability of every fused class; a ValueError if the member has none."""
         ...
 
 
 @dataclass(frozen=True)
 class FolderMember:
-    """PNG files with class numbers, by anybody's hand.
+    """A folder of PNG files with class numbers, whoever made them.
 
     Attributes:
-        name: What it is called.
-        label: Its class for every pixel of a picture.
-        soft: Where ``segue label --soft`` stored all probabilities; None without.
-        table: From the places of its classes, in the order of their numbers, to the fused ones.
-        classes: How many fused classes there are.
+        soft: The folder in which ``segue label --soft`` stored all probabilities, if it did.
+        table: From its classes, in the order of their numbers, to the fused ones.
+        classes: The number of fused classes.
     """
 
     name: str
@@ -64,15 +58,11 @@ class FolderMember:
 
     @property
     def has_probabilities(self) -> bool:
-        """Whether there are any beside the labels."""
+        """Whether they are stored beside the labels."""
         return self.soft is not None
 
     def probability(self, picture: str) -> Float[Tensor, "k h w"]:
-        """What was stored beside it.
-
-        Raises:
-            ValueError: If nothing was.
-        """
+        """The stored probabilities; a ValueError if there are none."""
         path = None if self.soft is None else self.soft / f"{picture}.npz"
         if path is None or not path.is_file():
             raise ValueError(
@@ -83,15 +73,12 @@ class FolderMember:
 
 @dataclass
 class ModelMember:
-    """A network, or anything else that predicts.
+    """A model that predicts the pictures.
 
     Attributes:
-        name: What it is called.
-        model: Whoever predicts.
-        images: Files, or numbers in a data set, by name.
-        read: Opens one.
+        images: Files, or indices in a data set, by name; ``read`` opens one.
         table: From its own classes to the fused ones.
-        classes: How many fused classes there are.
+        classes: The number of fused classes.
     """
 
     name: str
@@ -104,20 +91,21 @@ class ModelMember:
 
     @property
     def has_probabilities(self) -> bool:
-        """It always predicts them."""
+        """Always true."""
         return True
 
     def label(self, picture: str) -> UInt8[Tensor, "h w"]:
-        """The most probable of its own classes, translated."""
+        """The fused class for the most probable of its own classes."""
         probability = self._own(picture)
         label = classify(probability[None], (probability.shape[-2], probability.shape[-1]))[0].cpu()
         return self.table.translate(label.numpy(), self.name)
 
     def probability(self, picture: str) -> Float[Tensor, "k h w"]:
-        """Sums of its own classes' probabilities."""
+        """For each fused class, the sum over those of its own classes that stand for it."""
         return merged(self._own(picture), self.table, self.classes).cpu()
 
     def _own(self, picture: str) -> Tensor:
+        # A picture's label and its probabilities are asked for one after the other: it is predicted once.
         if self._last is None or self._last[0] != picture:
             self._last = (picture, self.model.probabilities(self.read(self.images[picture])[None])[0])
         return self._last[1]
@@ -129,8 +117,7 @@ class OpenedMembers:
 
     Attributes:
         members: In the order given.
-        classes: Of the result.
-        names: The pictures that all of them have.
+        names: The pictures, which all of them have.
     """
 
     members: list[Member]
@@ -139,7 +126,8 @@ class OpenedMembers:
 
 
 def merged(probability: Float[Tensor, "j h w"], table: LabelTable, classes: int) -> Float[Tensor, "k h w"]:
-    """Probabilities of fused classes: sums over the own classes that stand for each."""
+    """The probabilities of fused classes: sums over the own classes that stand for each."""
+    # The last row takes the classes that are ignored, and is dropped.
     sums = probability.new_zeros(classes + 1, *probability.shape[-2:])
     goals = torch.from_numpy(table.ids[: len(probability)].astype("int64")).clamp(max=classes)
     return sums.index_add_(0, goals.to(probability.device), probability)[:classes]

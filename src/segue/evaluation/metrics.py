@@ -1,11 +1,11 @@
-"""Scores of a segmentation: one confusion matrix over all pictures, and what is read from it.
+"""Scores of a segmentation, read from one confusion matrix over all pictures.
 
-A class without a single labelled pixel is not applicable: its IoU is None and it stays out of the mean. What
-was wrongly predicted as that class still counts, as a miss of the class that the pixel really has.
+A class without a single labelled pixel is not applicable: its IoU is None and it stays out of the mean. Pixels wrongly
+predicted as that class still count, as misses of the class that they really have.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,14 +19,10 @@ from segue.types import IGNORE
 
 
 def empty_confusion(classes: int, *, over_ranks: bool = True) -> MulticlassConfusionMatrix:
-    """A confusion matrix of zeros, to be filled by :func:`count` and read by :func:`total`.
+    """A confusion matrix of zeros on the processor, filled by :func:`count` and read by :func:`total`.
 
     Args:
-        classes: How many there are.
         over_ranks: Whether the total is over all processes, which then all have to ask for it.
-
-    Returns:
-        The matrix, on the processor.
     """
     # Inputs are checked where they are read: doing it here would wait for the device at every picture.
     confusion = MulticlassConfusionMatrix(
@@ -34,10 +30,10 @@ def empty_confusion(classes: int, *, over_ranks: bool = True) -> MulticlassConfu
         ignore_index=IGNORE,
         validate_args=False,
         sync_on_compute=over_ranks,
-        distributed_available_fn=several,  # what divides the pictures also decides whether counts are summed
+        distributed_available_fn=several,  # counts are summed exactly where pictures are divided
     )
     nothing = torch.full((1,), IGNORE)
-    # Without any update a process that was given no picture would warn when it is asked for its share.
+    # Without any update, a process that was given no picture would warn when it is asked for its counts.
     confusion.update(torch.zeros_like(nothing), nothing)
     return confusion
 
@@ -48,12 +44,12 @@ def count(
     *,
     label: Integer[Tensor, "*b h w"],
 ) -> None:
-    """Add pictures to a confusion matrix; prediction below its number of classes, label too or IGNORE."""
+    """Add pictures to a confusion matrix; predictions are class ids, labels class ids or IGNORE."""
     if not torch.are_deterministic_algorithms_enabled():
         confusion.update(prediction, label)
         return
-    # Whole numbers add up alike in any order, but in deterministic mode torchmetrics would compare every
-    # pixel with every cell of the matrix: gigabytes for one photograph.
+    # The sum of whole numbers does not depend on their order, but in deterministic mode torchmetrics would compare
+    # every pixel with every cell of the matrix: gigabytes for one photograph.
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     torch.use_deterministic_algorithms(False)
     try:
@@ -69,15 +65,11 @@ def total(confusion: MulticlassConfusionMatrix) -> Int64[Tensor, "k k"]:
 
 
 def iou_per_class(confusion: Int64[Tensor, "k k"], *, absent_counts: bool = False) -> list[float | None]:
-    """Intersection over union of every class.
+    """Intersection over union of every class: fractions in [0, 1], None for classes that are not applicable.
 
     Args:
         confusion: Rows by label, columns by prediction.
-        absent_counts: Whether a class that is predicted but nowhere labelled has the IoU 0 (as in
-            mmsegmentation) instead of none.
-
-    Returns:
-        Fractions in [0, 1], None for classes that are not applicable.
+        absent_counts: Whether a class that is predicted but nowhere labelled has the IoU 0, as in mmsegmentation.
     """
     matrix = confusion.cpu()
     hits, labelled, predicted = matrix.diagonal(), matrix.sum(dim=1), matrix.sum(dim=0)
@@ -87,14 +79,19 @@ def iou_per_class(confusion: Int64[Tensor, "k k"], *, absent_counts: bool = Fals
     return [iou if applies > 0 else None for iou, applies in zip(ious, counts.tolist(), strict=True)]
 
 
+def mean_of(ious: Iterable[float | None]) -> float | None:
+    """The mean over the applicable classes; None without any."""
+    applicable = [iou for iou in ious if iou is not None]
+    return math.fsum(applicable) / len(applicable) if applicable else None
+
+
 def picture_mean_iou(
     prediction: Integer[Tensor, "h w"], *, label: Integer[Tensor, "h w"], classes: int
 ) -> float | None:
     """The mean IoU over the classes labelled in one picture; None where nothing is labelled."""
-    alone = empty_confusion(classes, over_ranks=False)
-    count(alone, prediction, label=label)
-    applicable = [iou for iou in iou_per_class(total(alone)) if iou is not None]
-    return math.fsum(applicable) / len(applicable) if applicable else None
+    confusion = empty_confusion(classes, over_ranks=False)
+    count(confusion, prediction, label=label)
+    return mean_of(iou_per_class(total(confusion)))
 
 
 def scores(
@@ -110,25 +107,20 @@ def scores(
         confusion: Rows by label, columns by prediction.
         names: The classes in training order.
         absent_counts: As in :func:`iou_per_class`.
-        protocol: How it was measured.
-
-    Returns:
-        The scores, with what they are called.
 
     Raises:
         ValueError: If names and matrix differ in size, or not a single pixel was labelled.
     """
     if len(names) != len(confusion):
         raise ValueError(f"{len(names)} class names for a confusion matrix of {len(confusion)} classes")
-    pixels = int(confusion.sum())
-    if pixels == 0:
+    pixels, ious = int(confusion.sum()), iou_per_class(confusion, absent_counts=absent_counts)
+    mean_iou = mean_of(ious)
+    if mean_iou is None:
         raise ValueError(
             "no labelled pixel: there is nothing to score; look at the labels and at the class map"
         )
-    ious = iou_per_class(confusion, absent_counts=absent_counts)
-    applicable = [iou for iou in ious if iou is not None]
     return Scores(
-        mean_iou=math.fsum(applicable) / len(applicable),
+        mean_iou=mean_iou,
         per_class_iou=dict(zip(names, ious, strict=True)),
         pixels=pixels,
         accuracy=int(confusion.diagonal().sum()) / pixels,

@@ -1,4 +1,4 @@
-"""Whatever predicts the classes of pictures: a trained model with its card and its way of predicting, or any other."""
+"""Models that predict the classes of pictures: trained ones, with their card and protocol, or any other."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,14 +25,13 @@ from segue.protocol import PredictionProtocol
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of a picture.
+    """What a model predicts for one picture.
 
     Attributes:
         picture: RGB, upright.
         index: The place of the most probable class in ``classes``.
         confidence: Its probability.
-        classes: Their names and colours.
-        probabilities: Of every class (K,H,W), on the model's device; None unless asked for.
+        probabilities: Those of all classes, on the model's device; None unless asked for.
     """
 
     picture: Picture
@@ -43,12 +42,12 @@ class Prediction:
 
     @property
     def colours(self) -> Picture:
-        """The classes as their colours."""
+        """The colour of each pixel's class."""
         return colourise(torch.from_numpy(self.index), self.classes.colours)
 
     @property
     def overlay(self) -> Picture:
-        """The colours over the picture."""
+        """The colours laid over the picture."""
         return overlay(self.picture, self.colours)
 
 
@@ -57,11 +56,9 @@ class Model:
     """Anything that predicts.
 
     Attributes:
-        predictor: Probabilities of the classes.
         classes: In training order.
         mean: Grey levels that normalisation subtracts from red, green and blue.
         std: Grey levels that normalisation divides by.
-        device: Where it predicts.
     """
 
     predictor: Predictor
@@ -71,7 +68,7 @@ class Model:
     device: torch.device
 
     def normalised(self, images: UInt8[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
-        """Pictures as its network takes them, on its device."""
+        """Pictures as the network takes them, on the model's device."""
         mean, std = (
             torch.tensor(levels, dtype=torch.float32, device=self.device) for levels in (self.mean, self.std)
         )
@@ -84,7 +81,7 @@ class Model:
             images: RGB, 0 to 255, on any device.
 
         Raises:
-            ValueError: If these are not as many classes as it is said to have.
+            ValueError: If the predictor has another number of classes than the model names.
         """
         probability = self.predictor(self.normalised(images))
         if probability.shape[1] != len(self.classes):
@@ -100,10 +97,10 @@ class Model:
 
         Args:
             picture: A file, a Pillow image, bytes (H,W,3) in RGB, or a tensor of bytes (3,H,W).
-            probabilities: Whether the probabilities of all classes are wanted, too.
+            probabilities: Whether to return the probabilities of all classes, too.
 
         Raises:
-            ValueError: If it is no picture.
+            ValueError: If it is not a picture.
             OSError: If the file cannot be read.
         """
         image = picture if isinstance(picture, Tensor) else as_image(picture)
@@ -120,13 +117,13 @@ class Model:
     def predict_folder(
         self, folder: Path | str, *, probabilities: bool = False
     ) -> Iterator[tuple[str, Prediction]]:
-        """The classes of all pictures below a folder, one after the other; the next one is read meanwhile.
+        """The classes of all pictures below a folder, one after the other, while the next one is read.
 
         Yields:
-            The picture's name (its path below the folder, without extension), and what it shows.
+            The picture's path below the folder, without extension, and its prediction.
 
         Raises:
-            ValueError: If there is none, or, in its turn, one cannot be read.
+            ValueError: If there is no picture, or one, when its turn comes, cannot be read.
             FileNotFoundError: If there is no such folder.
         """
         pictures = find_pictures(Path(folder))
@@ -134,23 +131,21 @@ class Model:
             yield name, self.predict(image, probabilities=probabilities)
 
     def described(self) -> Mapping[str, Any]:
-        """What belongs beside its scores: how it predicts, as plain values."""
+        """How it predicts, as plain values to be kept beside its scores."""
         return {}
 
 
 class TrainedModel(Model):
-    """A network with its card, which predicts as a protocol says.
+    """A network with its card, which predicts by a protocol.
 
     Args:
-        network: Moved to the device.
-        card: What is known about it.
-        device: Where it is to predict.
-        protocol: How; None for the card's.
-        run: The folder of the run that it belongs to.
-        role: What scores call it.
+        network: It is moved to the device.
+        protocol: The card's by default.
+        run: The folder of the run that the model belongs to, if any.
+        role: What scores call the network.
 
     Attributes:
-        batch_statistics: Whose its batch statistics are, as cards call it; None without batch norms.
+        batch_statistics: Where its batch statistics come from, in the card's words; None without batch norms.
     """
 
     def __init__(
@@ -177,20 +172,19 @@ class TrainedModel(Model):
         """The model of a run folder or of a model folder.
 
         Args:
-            path: Either of them.
-            device: Where it is to predict, as for :func:`choose_device`.
-            changes: In what it is to predict otherwise than its card says.
+            device: As for :func:`choose_device`.
+            changes: Values of the protocol that replace the card's.
 
         Raises:
             FileNotFoundError: If there is no model.
-            ValueError: If it is damaged, or a change is none or out of its range.
+            ValueError: If it is damaged, or a changed value is out of its range.
         """
         chosen = choose_device(device)
         folder, run = locate(path)
         network, card = load_model(folder)
         protocol = replace(card.prediction, **changes)
         if chosen.type != "cuda":
-            # Half precision is there to save a GPU's memory and time; on a processor it can be far slower.
+            # Half precision saves memory and time on a GPU; on a processor it can be far slower.
             protocol = replace(protocol, precision="float32")
         return cls(network, card, chosen, protocol=protocol, run=run)
 
@@ -204,11 +198,7 @@ class TrainedModel(Model):
 
 
 def locate(path: Path) -> tuple[Path, Path | None]:
-    """The model folder, and the run folder around it if there is one.
-
-    Raises:
-        FileNotFoundError: If there is no model.
-    """
+    """The model folder, and the run folder around it, if any; a FileNotFoundError if there is no model."""
     if (path / MODEL_FILE).is_file():
         run = path.resolve().parent if path.resolve().name in ("model", "teacher") else None
         return path, run if run is not None and (run / "experiment.yaml").is_file() else None
@@ -221,13 +211,10 @@ def locate(path: Path) -> tuple[Path, Path | None]:
 
 
 def choose_device(name: torch.device | str | None) -> torch.device:
-    """The device of that name; without one the first GPU, or else the processor.
-
-    Args:
-        name: "cpu", "cuda", "cuda:1", "mps".
+    """The device called "cpu", "cuda", "cuda:1" or "mps"; without a name, the first GPU or else the processor.
 
     Raises:
-        ValueError: If there is no such device.
+        ValueError: If this machine has no such device.
     """
     if name is None:
         if torch.cuda.is_available():

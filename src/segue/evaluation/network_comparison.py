@@ -1,6 +1,7 @@
-"""Two networks side by side: whose layers see alike, whose parameters moved, and what a picture costs."""
+"""Two networks side by side: how alike their layers are, how far parameters moved, and the time for a picture."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TypeAlias
 
 import torch
@@ -14,7 +15,7 @@ from segue.models.segmenter import Segmenter
 from segue.ops.likeness import linear_cka
 
 CELL = 32
-"""Pixels that a compared cell is high and wide: that of most encoders' last map."""
+"""Height and width of a compared cell in pixels: the stride of most encoders' last map."""
 
 Grid: TypeAlias = tuple[int, int]
 """Rows and columns of cells."""
@@ -28,20 +29,19 @@ def layer_outputs(
     seed: int = 0,
     watch: Callable[[], None] | None = None,
 ) -> dict[str, Float[Tensor, "m c"]]:
-    """What every block of an encoder makes of some pictures, or what its four stages make where it has no blocks.
+    """The output of every block of an encoder, or of its four stages if it has no blocks, on some pictures.
 
     All maps are averaged onto the picture's cells, of which a few are drawn, so that any two layers can be compared,
-    also of networks that see pictures at different sizes.
+    even those of networks that see pictures at different sizes.
 
     Args:
-        network: On its device.
         images: Normalised pictures, each with its cells; see :func:`cells_of`.
-        cells: Drawn from each.
+        cells: How many are drawn from each picture.
         seed: Equal seeds draw equal cells.
         watch: Called after every picture.
 
     Returns:
-        By layer, the drawn cells of all pictures by channels, on the processor.
+        By layer, the drawn cells of all pictures (M) by channels (C), on the processor.
     """
     names = [name for stage in network.encoder.layers for name in stage]
     drawing = torch.Generator().manual_seed(seed)
@@ -70,17 +70,14 @@ def layer_outputs(
 
 
 def cells_of(size: tuple[int, int]) -> Grid:
-    """The cells of a picture of that many rows and columns of pixels."""
+    """The cells of a picture with this height and width in pixels."""
     return max(1, size[0] // CELL), max(1, size[1] // CELL)
 
 
 def alignment(
     one: Mapping[str, Float[Tensor, "m c"]], other: Mapping[str, Float[Tensor, "m d"]]
 ) -> Float[Tensor, "l n"]:
-    """How alike every layer of one network is to every layer of the other: linear CKA, in [0, 1].
-
-    Source: CLDA, figure 3.
-    """
+    """The linear CKA, in [0, 1], of every layer of one network with every layer of the other (CLDA, figure 3)."""
     return torch.stack(
         [torch.stack([linear_cka(left, right) for right in other.values()]) for left in one.values()]
     )
@@ -89,15 +86,10 @@ def alignment(
 def variation(one: Segmenter, other: Segmenter) -> dict[str, float]:
     """The mean absolute difference of the parameters that two networks share by name and shape, by module.
 
-    Source: CLDA, figure 4: the parameter variation rate, of a network that was distilled and one that was not.
-
-    Args:
-        one: A network.
-        other: Another one; only names and shapes that both have are compared.
+    Source: CLDA, figure 4: the parameter variation rate between a network that was distilled and one that was not.
 
     Returns:
-        By part of a block ("block3.0.attn"), and by part of the network for all that is in no block; empty where
-        nothing is shared.
+        By part of a block ("block3.0.attn"), and outside of blocks by part of the network; empty if nothing is shared.
     """
     blocks = [name for stage in one.encoder.layers for name in stage]
     theirs = dict(other.named_parameters())
@@ -107,32 +99,23 @@ def variation(one: Segmenter, other: Segmenter) -> dict[str, float]:
         if match is None or match.shape != value.shape:
             continue
         part = _part(name, blocks)
-        total, count = sums.get(part, (torch.zeros((), device=value.device), 0))
+        total, numbers = sums.get(part, (torch.zeros((), device=value.device), 0))
         moved = (value.detach() - match.detach().to(value.device)).abs().sum()
-        sums[part] = (total + moved, count + value.numel())
-    return {part: float(total) / count for part, (total, count) in sums.items()}
+        sums[part] = (total + moved, numbers + value.numel())
+    return {part: float(total) / numbers for part, (total, numbers) in sums.items()}
 
 
 def milliseconds(networks: Mapping[str, nn.Module], image: Tensor, *, repeats: int = 7) -> dict[str, float]:
-    """The median time that each network needs for a picture, taken in turns.
+    """The median time that each network, by name, takes for a normalised picture on the same device.
 
-    Args:
-        networks: By name, on the picture's device.
-        image: Normalised.
-        repeats: Timed passes of each, after one that is not.
-
-    Returns:
-        By name.
+    The networks take turns; ``repeats`` passes of each are timed, after one that is not.
     """
 
-    def seen_by(network: nn.Module) -> Callable[[], Tensor]:
-        def look() -> Tensor:
-            with evaluating(network):
-                return network(image)
+    def predict(network: nn.Module) -> Tensor:
+        with evaluating(network):
+            return network(image)
 
-        return look
-
-    runs = {name: seen_by(network) for name, network in networks.items()}
+    runs = {name: partial(predict, network) for name, network in networks.items()}
     return median_ms(runs, repeats=repeats, device=image.device)
 
 
@@ -144,6 +127,7 @@ def _keeper(name: str, outputs: dict[str, Tensor]) -> Callable[[nn.Module, objec
 
 
 def _part(name: str, blocks: list[str]) -> str:
+    """The part of a block, or else of the network, that a parameter belongs to."""
     inside = name.removeprefix("encoder.")
     for block in blocks:
         if inside.startswith(f"{block}."):

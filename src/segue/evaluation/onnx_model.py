@@ -15,11 +15,11 @@ from segue.ops.resize import resize
 
 
 class OnnxModel(Model):
-    """An ONNX network on the processor; NAME.json beside NAME.onnx says its classes, and mean and std in grey levels.
+    """An ONNX network on the processor; NAME.json beside NAME.onnx holds its classes, and mean and std in grey levels.
 
     Raises:
-        FileNotFoundError: If one of the two files is not there.
-        ValueError: If one of the two is something else, or onnxruntime is not installed.
+        FileNotFoundError: If one of the two files is missing.
+        ValueError: If one of them is not what it should be, or onnxruntime is not installed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,13 +40,9 @@ class OnnxModel(Model):
 
 
 def onnx_predictor(path: Path) -> Predictor:
-    """An ONNX network with one input (B,3,H,W) and one output (B,K,h,w): logits, or probabilities.
+    """A predictor on the processor, from a network with one input (B,3,H,W) and one output (B,K,h,w).
 
-    Args:
-        path: The file.
-
-    Returns:
-        A predictor on the processor.
+    The output may be logits or probabilities.
 
     Raises:
         ValueError: If onnxruntime is not installed, or the file is not such a network.
@@ -60,7 +56,7 @@ def onnx_predictor(path: Path) -> Predictor:
         raise ValueError("ONNX members need onnxruntime: pip install 'segue-uda[export]'") from error
     try:
         session: Any = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime raises kinds of its own that share no public base
+    except Exception as error:  # its own errors share no public base class
         raise ValueError(f"{path}: not an ONNX network: {' '.join(str(error).split())[:200]}") from error
     entry = session.get_inputs()[0].name
 

@@ -1,4 +1,4 @@
-"""Members of every kind, opened so that they fit together."""
+"""Opening members of every kind, so that their classes and pictures fit together."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -34,21 +34,18 @@ def open_members(
     """Open members of every kind.
 
     Args:
-        paths: By name: run or model folders, ONNX files, folders of PNGs.
-        pictures: Files, or numbers in a data set, by name, for members that predict.
-        read: Opens one of them.
-        classes: Of the result; None for the first member's.
-        maps: Class maps by member.
-        device: Where members predict.
+        paths: Run or model folders, ONNX files or folders of PNGs, by member.
+        pictures: Files, or indices in a data set, by name, for members that predict; ``read`` opens one.
+        classes: The fused classes; None for the first member's.
 
     Raises:
         ValueError: If a path is not a member, a member has other pictures than the others, or a class has no
             counterpart.
-        FileNotFoundError: If something is not there.
+        FileNotFoundError: If a path does not exist.
     """
-    strange = [name for name in maps if name not in paths]
-    if strange:
-        raise ValueError(f"class map of {strange[0]}: no such member; there are {', '.join(paths)}")
+    unknown = [name for name in maps if name not in paths]
+    if unknown:
+        raise ValueError(f"class map of {unknown[0]}: no such member; there are {', '.join(paths)}")
     fused = classes
     members: list[Member] = []
     for name, path in paths.items():
@@ -71,12 +68,12 @@ def open_members(
 
 
 def student_certainty(folder: Path, classes: ClassList) -> list[float | None]:
-    """How certain the student that made some labels was of each class.
+    """The mean confidence, for each class, of the student that made a folder of labels.
 
     Raises:
         FileNotFoundError: If the folder holds no statistics.
-        ValueError: If they are damaged, of other classes, or of those pixels alone that passed a threshold: whoever
-            leaves out what he is unsure of would always be believed.
+        ValueError: If they are damaged, of other classes, or only of pixels that passed a threshold: a student that
+            labels only what it is sure of would always be believed.
     """
     path = folder / "statistics.json"
     if not path.is_file():
@@ -101,16 +98,15 @@ def student_certainty(folder: Path, classes: ClassList) -> list[float | None]:
 
 
 def open_truth(folder: Path, classes: ClassList, class_map: Mapping[str, str] | None = None) -> NamedLabels:
-    """Labels of pictures, by name, to measure by.
+    """Ground truth by the pictures' names, to measure by.
 
     Args:
-        folder: Label PNGs; without a class list, its own or its data set's, their values are places of the classes.
-        classes: The fused classes.
+        folder: Label PNGs; without a class list, their values are places in the fused classes.
         class_map: From the labels' own class names to the fused ones or "ignore".
 
     Raises:
         FileNotFoundError: If there is no such folder.
-        ValueError: If it has a class without a counterpart.
+        ValueError: If one of its classes has no counterpart.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder of labels")
@@ -124,12 +120,12 @@ def open_truth(folder: Path, classes: ClassList, class_map: Mapping[str, str] | 
 
 
 def predicts(path: Path) -> bool:
-    """Whether a member is a network, which can be asked about any picture, and no folder of labels."""
+    """Whether a member is a model, which can predict any picture, rather than a folder of labels."""
     return path.suffix == ".onnx" or (path / "card.json").is_file() or (path / "experiment.yaml").is_file()
 
 
 def _model(name: str, path: Path, device: torch.device) -> Model | None:
-    """The model that a member is; None if it is a folder of label files."""
+    """The member's model; None for a folder of label files."""
     if path.suffix == ".onnx":
         return OnnxModel(path)
     if not path.is_dir():
@@ -138,7 +134,7 @@ def _model(name: str, path: Path, device: torch.device) -> Model | None:
 
 
 def _common(members: Sequence[Member], pictures: Mapping[str, Any]) -> list[str]:
-    """The pictures of all members; different sets are an error, as a silent intersection would hide a mistake."""
+    """The pictures of all members; it is an error if they differ, as taking the common ones would hide a mistake."""
     sets = {
         f"member {member.name}": set(member.label.files)
         for member in members
@@ -153,10 +149,10 @@ def _common(members: Sequence[Member], pictures: Mapping[str, Any]) -> list[str]
         )
     for name, own in sets.items():
         if own != expected:
-            lost, more = sorted(expected - own), sorted(own - expected)
-            which = f"lacks {lost[0]!r}" if lost else f"also has {more[0]!r}"
+            missing, more = sorted(expected - own), sorted(own - expected)
+            which = f"lacks {missing[0]!r}" if missing else f"also has {more[0]!r}"
             raise ValueError(
                 f"{name} has other pictures than {first}: it {which}"
-                f" ({len(lost)} missing, {len(more)} more); names are compared without extension"
+                f" ({len(missing)} missing, {len(more)} more); names are compared without extension"
             )
     return sorted(expected)

@@ -1,5 +1,6 @@
-"""Which member is believed for which class."""
+"""Policies, which say which member is believed for which class, and orders of precedence of classes."""
 
+import math
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ def from_file(path: Path, classes: ClassList, members: Sequence[str]) -> tuple[i
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is something else, names an unknown class or member, or leaves a class out.
+        ValueError: If it is not such a mapping, names an unknown class or member, or leaves a class out.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such policy file")
@@ -38,56 +39,45 @@ def from_file(path: Path, classes: ClassList, members: Sequence[str]) -> tuple[i
                 f"{path}: {name!r} believes {member!r}, which is no member{nearest(member, members)}"
             )
     rest = wanted.get("*")
-    lost = [name for name in classes.names if name not in wanted and rest is None]
-    if lost:
+    missing = [name for name in classes.names if name not in wanted and rest is None]
+    if missing:
         raise ValueError(
-            f"{path}: nobody is believed for {', '.join(lost)}; name a member, or add '*: MEMBER'"
+            f"{path}: nobody is believed for {', '.join(missing)}; name a member, or add '*: MEMBER'"
         )
     return tuple(members.index(wanted.get(name, rest or "")) for name in classes.names)
 
 
 def at_random(classes: ClassList, members: Sequence[str], seed: int) -> tuple[int, ...]:
-    """A member drawn for every class."""
+    """A policy that draws a member for every class."""
     draw = random.Random(seed)
     return tuple(draw.randrange(len(members)) for _ in classes.names)
 
 
 def by_truth(scores: Sequence[Scores], classes: ClassList) -> tuple[int, ...]:
-    """The member with the highest IoU of every class: an oracle.
-
-    Args:
-        scores: Of each member on labelled target pictures.
-        classes: The fused classes.
-    """
-    table = [[_or_nan(one.per_class_iou.get(name)) for name in classes.names] for one in scores]
-    return tuple(choose_members(torch.tensor(table, dtype=torch.float64)))
+    """An oracle: the member with the highest IoU of each class, given each member's scores on target labels."""
+    return _highest([[one.per_class_iou.get(name) for name in classes.names] for one in scores])
 
 
 def by_certainty(certainty: Sequence[Sequence[float | None]]) -> tuple[int, ...]:
     """The member whose distilled student is most certain of each class.
 
     Args:
-        certainty: Of each member's student for each class; None for a class that it never predicts.
+        certainty: By member and class; None for a class that the student never predicts.
     """
-    table = [[_or_nan(value) for value in row] for row in certainty]
-    return tuple(choose_members(torch.tensor(table, dtype=torch.float64)))
+    return _highest(certainty)
 
 
 def precedence(names: Sequence[str], classes: ClassList) -> tuple[int, ...]:
-    """Classes by precedence: those named first, then the rest in their own order.
-
-    Raises:
-        ValueError: If a name is no class.
-    """
+    """The named classes first, then the others in their own order; a ValueError if a name is not a class."""
     first = [classes.index(name.strip()) for name in names]
     return (*first, *(place for place in range(len(classes)) if place not in first))
 
 
 def rarest_first(members: Sequence[Member], classes: ClassList, pictures: Sequence[str]) -> tuple[int, ...]:
-    """Classes by precedence: those first that all members together name least.
+    """The classes by precedence, starting with the one that all members together name least.
 
-    Source: ensemble distillation's pre-release resolves conflicts by such a list. A member that is wrongly believed
-    for a large class then takes no pixel from the small ones.
+    Source: ensemble distillation's pre-release, which resolves conflicts by such a list. A member that is wrongly
+    believed for a large class then takes no pixel from the small ones.
     """
     named = torch.zeros(256, dtype=torch.int64)
     for name in pictures:
@@ -96,5 +86,7 @@ def rarest_first(members: Sequence[Member], classes: ClassList, pictures: Sequen
     return tuple(named[: len(classes)].sort(stable=True).indices.tolist())
 
 
-def _or_nan(value: float | None) -> float:
-    return float("nan") if value is None else value
+def _highest(table: Sequence[Sequence[float | None]]) -> tuple[int, ...]:
+    """The place of the highest value of each column."""
+    values = [[math.nan if value is None else value for value in row] for row in table]
+    return tuple(choose_members(torch.tensor(values, dtype=torch.float64)))

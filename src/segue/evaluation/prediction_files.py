@@ -1,4 +1,4 @@
-"""Predictions as files: the one place that writes PNGs of classes, confidence, colours and overlays."""
+"""Predictions as files: PNGs of classes, colours, overlays and confidence are written here and nowhere else."""
 
 import io
 import json
@@ -24,11 +24,11 @@ KINDS = ("index", "colour", "overlay", "confidence")
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of a folder of pictures.
+class Written:
+    """What predicting some pictures has written.
 
     Attributes:
-        predicted: How many pictures were predicted and written.
+        predicted: The number of pictures predicted and written.
         failed: What was wrong with the others, by name.
     """
 
@@ -42,25 +42,20 @@ def write_predictions(
     out: Path,
     *,
     progress: Callable[[str], None] | None = None,
-) -> Outcome:
-    """Predict pictures of any sizes and write what they show, at the size of each.
+) -> Written:
+    """Predict pictures of any sizes and write the predictions, each at its picture's size.
 
     For a picture called NAME, ``index/NAME.png`` holds training ids, ``colour/NAME.png`` their colours,
     ``overlay/NAME.png`` the colours over the picture, and ``confidence/NAME.png`` the probability of the
     predicted class (255 is 1). ``classes.json`` names the ids. A picture's files are written once all of them
-    are ready; one that cannot be read or predicted is reported, and earlier predictions of it stay.
+    are ready; if it cannot be read or predicted, this is reported, and earlier predictions of it stay.
 
     Args:
-        model: Whoever predicts.
-        pictures: Files by name; slashes in a name become folders.
-        out: Where to write.
-        progress: Called with the name of every picture that is done with, successfully or not.
-
-    Returns:
-        How many were predicted, and what was wrong with the others.
+        pictures: By name; slashes in a name become folders.
+        progress: Called with each picture's name once it is predicted or has failed.
 
     Raises:
-        ValueError: If there are no pictures, or the model has another number of classes than it says.
+        ValueError: If there are no pictures, or the model predicts another number of classes than it names.
     """
     if not pictures:
         raise ValueError("there are no pictures to predict")
@@ -76,37 +71,33 @@ def write_predictions(
             write_pictures(out, name, dict(zip(KINDS, (*drawn, sure), strict=True)))
         if progress is not None:
             progress(name)
-    return Outcome(len(pictures) - len(failed), failed)
+    return Written(len(pictures) - len(failed), failed)
 
 
 def write_pictures(out: Path, name: str, pictures: Mapping[str, np.ndarray]) -> None:
-    """Write OUT/KIND/NAME.png for the picture of every kind, in their order, once all of them are encoded.
+    """Write OUT/KIND/NAME.png for every kind, in the given order, once all of them are encoded.
 
     Raises:
-        OSError: If one cannot be written; those before it stay.
+        OSError: If a file cannot be written; those before it stay.
     """
     for kind, content in {kind: png(picture) for kind, picture in pictures.items()}.items():
         write_bytes(out / kind / f"{name}.png", content)
 
 
 def index_file(out: Path, name: str) -> Path:
-    """Where the classes of a picture are."""
+    """The PNG of a picture's class ids."""
     return out / "index" / f"{name}.png"
 
 
 def write_class_list(out: Path, classes: ClassList) -> None:
-    """Say in ``classes.json`` what the numbers of ``index`` mean."""
+    """Write ``classes.json``, which says what the numbers in ``index`` mean."""
     described = {"classes": classes.names, "colours": classes.colours, "ignore": IGNORE}
     write_text(out / "classes.json", json.dumps(described, indent=1) + "\n")
 
 
 def png(picture: np.ndarray | Image.Image, *, level: int = 1) -> bytes:
-    """A picture as a PNG.
-
-    Args:
-        picture: Grey levels or RGB, bytes.
-        level: Of compression. 1 takes a fraction of the default's (6) time, for files hardly larger.
-    """
+    """A picture of bytes, grey or RGB, as a PNG."""
+    # Level 1 takes a fraction of the time of Pillow's default, 6, and files are hardly larger.
     content = io.BytesIO()
     image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
     image.save(content, "PNG", compress_level=level)
@@ -114,7 +105,7 @@ def png(picture: np.ndarray | Image.Image, *, level: int = 1) -> bytes:
 
 
 def _read(path: Path) -> Tensor | str:
-    """The picture, or what is wrong with it: one bad file must not cost the others."""
+    """The picture, or what is wrong with it, so that one bad file does not cost the others."""
     try:
         return read_image(path)
     except (OSError, ValueError) as error:

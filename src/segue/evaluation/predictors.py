@@ -1,4 +1,4 @@
-"""Predictors: functions from images to class probabilities, built from a network and from one another."""
+"""Predictors: functions from images to class probabilities, made from a network or from other predictors."""
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,21 +14,21 @@ from segue.ops.windows import assemble, cut, taper, window_grid
 from segue.protocol import Blend, PredictionProtocol
 
 Predictor: TypeAlias = Callable[[Float[Tensor, "b 3 h w"]], Float[Tensor, "b k h w"]]
-"""Normalised images to the probability of every class at every pixel, in float32 and at the images' size."""
+"""From normalised images to the probability of every class at every pixel, in float32 and at the images' size."""
 
 WHOLE_UP_TO = 2
-"""How many training windows high or wide a picture may be to be predicted whole with "auto".
+"""The sides, in training windows, of the largest picture that "auto" predicts whole.
 
-DAFormer's protocol predicts pictures twice as wide as its crops whole; and four crops without gradients fit
-into memory wherever one fitted with them.
+DAFormer's protocol predicts pictures twice as wide as its crops whole, and where one crop fits into memory with its
+gradients, four fit without.
 """
 
 SMALLEST = 32
-"""The smallest side that every encoder can take: its coarsest map has one cell for 32 pixels."""
+"""The smallest side that every encoder can take: one cell of its coarsest map covers 32 pixels."""
 
 
 def predictor_of(model: nn.Module, protocol: PredictionProtocol) -> Predictor:
-    """The predictor that follows a protocol with a network, which is given as for :func:`whole`."""
+    """The predictor that follows a protocol with a network, see :func:`whole`."""
     predictor = padded(_pass(model, protocol), least=SMALLEST)
     if protocol.scales != (1.0,):
         predictor = scaled(predictor, protocol.scales)
@@ -58,11 +58,8 @@ def whole(model: nn.Module, *, dtype: torch.dtype | None = None) -> Predictor:
     """Predict images as they are, in one pass.
 
     Args:
-        model: Images to an ``Output``; put into evaluation mode for each prediction, then back as it was.
-        dtype: The network's precision under autocast; None for float32.
-
-    Returns:
-        A predictor.
+        model: From images to an ``Output``; put into evaluation mode for each prediction, then back as it was.
+        dtype: The precision under autocast; None for float32.
     """
 
     def predict(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
@@ -87,15 +84,12 @@ def sliding(
 
     Args:
         model: As in :func:`whole`.
-        window: Height and width of a window.
-        stride: Rows and columns from one window to the next, at most the window's.
-        blend: "taper" counts a window less towards its border, so that no seam shows; "mean" is the plain
+        window: Height and width.
+        stride: Rows and columns from one window to the next.
+        blend: "taper" weights a window less towards its border, so that no seam shows; "mean" is the plain
             mean of mmsegmentation and HRDA.
         at_once: Windows in one pass of the network.
         dtype: As in :func:`whole`.
-
-    Returns:
-        A predictor.
 
     Raises:
         ValueError: If the stride is not between 1 and the window, or ``at_once`` is below 1.
@@ -117,7 +111,7 @@ def sliding(
 
         with evaluating(model):
             merged = assemble(pieces(), windows, size=size, weight=weight)
-            # In strips and in place: this is where large pictures end up, and a second one may not fit.
+            # In strips and in place: windows are for large pictures, of which memory may not hold a second copy.
             for strip in merged.split(256, dim=2):
                 strip.copy_(strip.softmax(dim=1))
             return merged
@@ -135,35 +129,24 @@ def flipped(predictor: Predictor) -> Predictor:
 
 
 def scaled(predictor: Predictor, scales: Sequence[float]) -> Predictor:
-    """The mean of the predictions on an image at several scales.
-
-    Args:
-        predictor: Predicts each of them.
-        scales: Factors on both sides; 1 is the image itself.
-
-    Returns:
-        A predictor.
+    """The mean of the predictions on an image at several scales: factors on both of its sides.
 
     Raises:
         ValueError: If there is no scale, or one is not above 0.
     """
     if not scales or min(scales) <= 0:
         raise ValueError(f"scales {list(scales)}: give at least one, each above 0")
-    return averaged([_at_scale(predictor, scale) for scale in scales])
+
+    def at(scale: float) -> Predictor:
+        return resized(
+            predictor, lambda size: (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
+        )
+
+    return averaged([at(scale) for scale in scales])
 
 
 def averaged(predictors: Sequence[Predictor]) -> Predictor:
-    """The mean of several predictors' probabilities: an ensemble.
-
-    Args:
-        predictors: At least one, of the same classes.
-
-    Returns:
-        A predictor.
-
-    Raises:
-        ValueError: If there is none.
-    """
+    """The mean of the probabilities of several predictors of the same classes; a ValueError if there are none."""
     if not predictors:
         raise ValueError("no predictors: there is nothing to average")
 
@@ -177,14 +160,10 @@ def averaged(predictors: Sequence[Predictor]) -> Predictor:
 
 
 def resized(predictor: Predictor, size_of: Callable[[tuple[int, int]], tuple[int, int]]) -> Predictor:
-    """Predict images at another size and bring the probabilities back to theirs.
+    """Predict images at another size and resize the probabilities back.
 
     Args:
-        predictor: Predicts the resized images.
-        size_of: An image's height and width to those at which it is predicted.
-
-    Returns:
-        A predictor.
+        size_of: From an image's height and width to those at which it is predicted.
     """
 
     def predict(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
@@ -192,7 +171,7 @@ def resized(predictor: Predictor, size_of: Callable[[tuple[int, int]], tuple[int
         other = size_of(size)
         if other == size:
             return predictor(image)
-        # As data sets resize pictures for training: when shrinking, every old pixel counts.
+        # As for training, images are antialiased when they shrink: every original pixel counts.
         image = F.interpolate(image, size=other, mode="bilinear", align_corners=False, antialias=True)
         return resize(predictor(image), size)
 
@@ -200,16 +179,12 @@ def resized(predictor: Predictor, size_of: Callable[[tuple[int, int]], tuple[int
 
 
 def weighed(predictor: Predictor, maps: Float[Tensor, "k rows columns"]) -> Predictor:
-    """Probabilities times maps of the classes, which are enlarged to the images: a spatial prior.
+    """Probabilities times a spatial prior, which is enlarged to the images.
 
-    The products are no probabilities any more; they are compared with one another and with thresholds alone.
+    The products are no longer probabilities: they may only be compared with one another and with thresholds.
 
     Args:
-        predictor: Predicts the probabilities.
         maps: In [0, 1], see :func:`segue.ops.prior.spatial_prior`.
-
-    Returns:
-        A predictor.
     """
 
     def predict(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
@@ -220,16 +195,7 @@ def weighed(predictor: Predictor, maps: Float[Tensor, "k rows columns"]) -> Pred
 
 
 def fitting(small: Predictor, large: Predictor, *, largest: tuple[int, int]) -> Predictor:
-    """One predictor for images up to a size, another one for images that are higher or wider.
-
-    Args:
-        small: For images of at most that size.
-        large: For all others.
-        largest: Height and width.
-
-    Returns:
-        A predictor.
-    """
+    """``small`` for images up to the height and width of ``largest``, ``large`` for all others."""
 
     def predict(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
         fits = image.shape[-2] <= largest[0] and image.shape[-1] <= largest[1]
@@ -239,15 +205,7 @@ def fitting(small: Predictor, large: Predictor, *, largest: tuple[int, int]) -> 
 
 
 def padded(predictor: Predictor, *, least: int) -> Predictor:
-    """Predict images with a side below ``least`` pixels, too small for most networks, on a larger canvas.
-
-    Args:
-        predictor: Predicts the canvas.
-        least: The canvas's smallest side; larger images are not touched.
-
-    Returns:
-        A predictor.
-    """
+    """Pad images that have a side below ``least`` pixels, too small for most networks, and crop the prediction."""
 
     def predict(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
         height, width = image.shape[-2:]
@@ -260,27 +218,27 @@ def padded(predictor: Predictor, *, least: int) -> Predictor:
 
 
 def classify(probability: Float[Tensor, "b k h w"], size: tuple[int, int]) -> UInt8[Tensor, "b h2 w2"]:
-    """The most probable class at every pixel of a given size; it is probabilities that are resized."""
-    # On a CPU, along a strided axis, a maximum with its place is several times faster than argmax.
+    """The most probable class at every pixel, after the probabilities are resized to a given size."""
+    # On a CPU, along a strided axis, max is several times faster than argmax.
     return resize(probability, size).max(dim=1).indices.to(torch.uint8)
 
 
 @contextmanager
 def in_evaluation_mode(model: nn.Module) -> Generator[None]:
-    """Evaluation mode; afterwards every module is in the mode it was in."""
+    """Evaluation mode; afterwards every module is back in the mode it was in."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         yield
     finally:
-        # One by one: a part that was frozen in evaluation mode must not wake up with the rest.
+        # One by one: a part that was frozen in evaluation mode must not start to train with the rest.
         for module, mode in modes:
             module.training = mode
 
 
 @contextmanager
 def evaluating(model: nn.Module) -> Generator[None]:
-    """Evaluation mode without gradients, for results that no gradient will ever pass."""
+    """Evaluation mode without gradients; no gradient can ever pass through what is computed."""
     with in_evaluation_mode(model), torch.inference_mode():
         yield
 
@@ -298,10 +256,3 @@ def _blending(
 ) -> Float[Tensor, "h w"]:
     height, width = (min(side, whole) for side, whole in zip(window, size, strict=True))
     return taper((height, width), (min(stride[0], height), min(stride[1], width)), device=device)
-
-
-def _at_scale(predictor: Predictor, scale: float) -> Predictor:
-    def size_of(size: tuple[int, int]) -> tuple[int, int]:
-        return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-
-    return resized(predictor, size_of)

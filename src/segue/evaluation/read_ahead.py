@@ -1,4 +1,4 @@
-"""Reading the next picture while the network is busy with this one."""
+"""Reading the next picture while the network is busy with the current one."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -10,14 +10,9 @@ Content = TypeVar("Content")
 
 
 def read_ahead(read: Callable[[Item], Content], items: Iterable[Item]) -> Iterator[tuple[Item, Content]]:
-    """Read items in order, one of them ahead, in one other thread.
+    """Each item with what ``read`` makes of it, in order; the next item is read meanwhile, in another thread.
 
-    Args:
-        read: Called once for each item; what it raises is raised when the item's turn comes.
-        items: What to read.
-
-    Yields:
-        Each item with what was read.
+    What ``read`` raises is raised when the item's turn comes.
     """
     with ThreadPoolExecutor(max_workers=1) as reader:
         coming: deque[tuple[Item, Future[Content]]] = deque()

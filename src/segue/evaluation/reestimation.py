@@ -1,4 +1,4 @@
-"""Batch statistics estimated again on unlabelled pictures, of a trained network whose weights stay as they are."""
+"""Estimating a trained network's batch statistics again, on unlabelled pictures; its weights stay as they are."""
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,15 +11,15 @@ from jaxtyping import UInt8
 from torch import Tensor, nn
 
 from segue.evaluation.model import TrainedModel
+from segue.evaluation.pictures import Pictures, evenly
 from segue.evaluation.predictors import predictor_of
 from segue.evaluation.read_ahead import read_ahead
-from segue.evaluation.saliency import Pictures, evenly
 from segue.models.batch_norms import BatchNorm, batch_norms, of_target
 from segue.ranks import own_share, sum_over_ranks
 from segue.types import Output
 
 ENOUGH = 500
-"""Pictures after which a mean over all their pixels hardly moves any more."""
+"""The number of pictures after which a mean over all their pixels hardly moves any more."""
 
 
 def reestimate(
@@ -32,29 +32,28 @@ def reestimate(
     """Give all batch norms of a model the statistics of these pictures, seen as evaluation sees them.
 
     Pictures are fitted and cut into windows as the card says, but neither mirrored nor scaled, and always in float32:
-    the statistics belong to the network, not to one way of scoring it. A few go through the network at once, normalised
-    by their own batch. With several processes each batch is seen by one of them, and all end with the same statistics.
+    the statistics belong to the network, not to one way of scoring it. A few pictures go through the network at once,
+    normalised by their own batch. Each batch is seen by one process, and all end with the same statistics.
 
     Source: AdaBN (Li et al., 2016, https://arxiv.org/abs/1603.04779), algorithm 1, with cumulative means (momentum
     None in torch's words).
 
     Note:
         Sums and sums of squares are pooled, so that a norm's variance is that over all pixels, not the mean of the
-        batches' variances: it holds the differences between batches, too. What enters a norm does not depend on other
-        pictures up to the first norm, whose statistics are therefore the same however pictures are batched; further in
-        it was normalised by its batch, and is exact for one batch of all pictures alone.
+        batches' variances: it includes the differences between batches. The first norm's statistics do not depend on
+        how pictures are batched; deeper norms see activations that were normalised by their batch, and are exact only
+        if one batch holds all pictures.
 
     Args:
-        model: Means and variances of its network's batch norms are changed, and what they are called.
-        pictures: Without labels.
-        at_once: Pictures in one pass, as far as neighbours have one size.
-        most: How many pictures are enough; they are taken evenly.
+        model: The statistics of its batch norms change, and so does ``batch_statistics``.
+        at_once: Pictures in one pass, as long as neighbours have the same size.
+        most: The largest number of pictures, taken evenly.
 
     Returns:
-        How many pictures were seen; 0 for a network without batch norms, which costs nothing.
+        The number of pictures seen; 0 for a network without batch norms.
 
     Raises:
-        ValueError: If a norm sees a single value, as one behind global pooling does of a picture alone.
+        ValueError: If a norm sees a single value, as one behind global pooling does of a single picture.
     """
     network, norms = model.network, batch_norms(model.network)
     if not norms:
@@ -80,7 +79,7 @@ def reestimate(
 
 
 class _ByBatch(nn.Module):
-    """A network in evaluation mode whose batch norms normalise by their batch all the same."""
+    """A network in evaluation mode, except that its batch norms normalise by the batch."""
 
     def __init__(self, network: nn.Module, norms: Sequence[BatchNorm]) -> None:
         super().__init__()
@@ -98,10 +97,10 @@ class _ByBatch(nn.Module):
 
 
 class _Moments:
-    """How many values went through each norm, their sums and the sums of their squares, channel by channel.
+    """For each norm, the number of values, their sums and the sums of their squares, channel by channel.
 
-    A norm in training mode computes its batch's mean and variance anyway; with a momentum of 1 it leaves them where
-    the running ones were.
+    A norm in training mode computes its batch's mean and variance anyway; with a momentum of 1 they are left in its
+    running statistics.
     """
 
     def __init__(self, norms: Sequence[BatchNorm]) -> None:
@@ -114,7 +113,7 @@ class _Moments:
 
     @contextmanager
     def gathering(self) -> Generator[None]:
-        """Within, all that goes through the norms is noted; of them nothing but means and variances is changed."""
+        """Note what goes through the norms; afterwards only their means and variances have changed."""
         momenta = [norm.momentum for norm in self.norms]
         counters = [cast(Tensor, norm.num_batches_tracked).clone() for norm in self.norms]
         handles = [norm.register_forward_hook(self._noting(place)) for place, norm in enumerate(self.norms)]
@@ -129,7 +128,7 @@ class _Moments:
                 cast(Tensor, norm.num_batches_tracked).copy_(counter)
 
     def add(self) -> None:
-        """Take in what was noted, in one copy to the host."""
+        """Add what was noted, with a single copy to the host."""
         together = torch.cat([values for _, _, values in self._seen]).cpu().double()
         pieces = together.split([len(values) for _, _, values in self._seen])
         for (place, count, _), piece in zip(self._seen, pieces, strict=True):
@@ -140,14 +139,14 @@ class _Moments:
         self._seen.clear()
 
     def total(self, device: torch.device) -> None:
-        """Sum over all processes, on a device through which they talk to one another."""
+        """Sum over all processes, which communicate through the device."""
         parts = [self.counts, *self.sums, *self.squares]
         summed = sum_over_ranks(torch.cat(parts).to(device)).cpu()
         for part, value in zip(parts, summed.split([len(part) for part in parts]), strict=True):
             part.copy_(value)
 
     def write(self) -> None:
-        """Make mean and unbiased variance over all values the norms' own."""
+        """Give the norms the mean and the unbiased variance over all values."""
         for norm, count, total, squares in zip(self.norms, self.counts, self.sums, self.squares, strict=True):
             if not count:
                 continue  # a layer that evaluation does not use keeps what it has
@@ -165,7 +164,7 @@ class _Moments:
 
 
 def _evenly_cut(items: list[int], parts: int) -> list[list[int]]:
-    """Neighbours together, in parts whose lengths differ by one at most: no last one is left alone."""
+    """Consecutive parts whose lengths differ by at most one, so that the last one is not left with a single item."""
     bounds = [part * len(items) // parts for part in range(parts + 1)]
     return [items[start:end] for start, end in pairwise(bounds)]
 
@@ -178,7 +177,7 @@ def _running(norm: BatchNorm) -> tuple[Tensor, Tensor]:
 
 
 def _of_one_size(images: Sequence[UInt8[Tensor, "3 h w"]]) -> Iterator[UInt8[Tensor, "b 3 h w"]]:
-    """The pictures in their order, neighbours of one size together."""
+    """The pictures in order, stacked as long as neighbours have the same size."""
     start = 0
     for end in range(1, len(images) + 1):
         if end == len(images) or images[end].shape != images[start].shape:

@@ -1,16 +1,17 @@
-"""How much each layer of a network matters: what mean IoU it loses when the layer is left out."""
+"""How much each layer of a network matters: the mean IoU that is lost when the layer is left out."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Int64
 from torch import Tensor
 
-from segue.evaluation.metrics import iou_per_class
+from segue.evaluation.metrics import iou_per_class, mean_of
 from segue.evaluation.model import Model, TrainedModel
+from segue.evaluation.pictures import LabelledPictures, Pictures, evenly
 from segue.evaluation.predictors import SMALLEST, evaluating
 from segue.ops.resize import fitted, resize
 from segue.ranks import own_share, sum_over_ranks
@@ -22,31 +23,13 @@ SALIENT_FROM = 0.1
 """Points of mean IoU from which a layer matters (CLDA, section 5)."""
 
 AGREEING_SHARE = 0.5
-"""The share of layers that are taken as non-salient by agreement: about what CLDA finds with labels."""
+"""The share of layers that agreement calls non-salient: about the share that CLDA finds with labels."""
 
 AGREEING_LOSS = 5.0
-"""Points of agreement from which a layer matters all the same: a small network may need every layer it has."""
+"""Points of agreement from which a layer matters in any case: a small network may need every layer it has."""
 
 Reference = Callable[[int, tuple[int, int], Tensor], Tensor]
-"""``(index of the picture, size, own prediction (h,w)) -> label (h,w)``, IGNORE where nothing is said."""
-
-
-class Pictures(Protocol):
-    """Pictures by index; every data set is this."""
-
-    def __len__(self) -> int: ...
-
-    def image(self, index: int) -> UInt8[Tensor, "3 h w"]:
-        """RGB, 0 to 255."""
-        ...
-
-
-class LabelledPictures(Pictures, Protocol):
-    """Pictures with labels."""
-
-    def label(self, index: int) -> UInt8[Tensor, "h w"]:
-        """Training class ids, IGNORE where unlabelled."""
-        ...
+"""``(index of the picture, size, own prediction (h,w)) -> label (h,w)``, IGNORE without a label."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +37,11 @@ class Saliency:
     """What leaving out each layer costs.
 
     Attributes:
-        against: What predictions were compared with: the target's "truth" (an oracle), the "source"'s labels,
+        against: What predictions were compared with: the target's "truth" (an oracle), the labels of the "source",
             the confident "pseudo"-labels of another model, or the network's own prediction ("agreement").
-        mean_iou: Of the whole network, a fraction.
+        mean_iou: That of the whole network, a fraction.
         losses: By layer, the points of mean IoU that are lost without it; negative where leaving it out helps.
         stages: The layers' names, stage by stage.
-        pictures: How many were predicted.
     """
 
     against: Against
@@ -78,16 +60,16 @@ class Saliency:
     ) -> list[str]:
         """The layers that the network can do without.
 
-        By agreement a whole network scores 100 and every layer loses something, so that the threshold has no
-        meaning: there it is the given share of layers that lose least, as far as they lose little.
+        Against agreement the whole network scores 100 and every layer costs something, so that a threshold has no
+        meaning. The non-salient layers are then the given share of those that cost least, unless they cost much.
 
         Source: CLDA, section 4.1 (a loss or a gain of at least 0.1 points makes a layer salient).
 
         Args:
-            threshold: Points of mean IoU below which a layer does not matter.
-            share: Of all layers, by agreement alone.
-            tolerance: Points of mean IoU from which a layer matters by agreement, too.
-            signed: Whether a layer without which the network is better does not matter either.
+            threshold: Points of mean IoU below which a layer does not matter; not used with agreement.
+            share: The share of all layers; used only with agreement.
+            tolerance: Points of mean IoU from which a layer matters even with agreement.
+            signed: Whether a layer without which the network is better counts as non-salient, too.
 
         Returns:
             Names in the network's order.
@@ -104,11 +86,7 @@ class Saliency:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Saliency":
-        """What :meth:`to_json` wrote.
-
-        Raises:
-            ValueError: If a key is missing or unknown.
-        """
+        """What :meth:`to_json` wrote; a ValueError if a key is missing or unknown."""
         try:
             return cls(**content)
         except TypeError as error:
@@ -133,17 +111,11 @@ def measure(
     Source: CLDA, section 4.1, equation 3.
 
     Args:
-        model: Whose layers are left out.
-        pictures: Of the target, or labelled ones of the source.
-        against: What the reference is called.
-        reference: The label of a picture.
+        pictures: Those of the target, or labelled ones of the source.
         resize: The box that pictures are fitted into; None keeps their size.
-        most: How many pictures are enough; they are taken evenly.
-        over_ranks: Whether each picture is predicted by one of all processes, which then all have to call this.
+        most: The largest number of pictures, taken evenly.
+        over_ranks: Whether the processes divide the pictures; all of them then have to call this.
         watch: Called after every picture.
-
-    Returns:
-        The loss of every layer.
 
     Raises:
         ValueError: If the network's encoder has no layers to leave out, or no pixel had a label.
@@ -176,7 +148,7 @@ def measure(
 
 
 def by_labels(pictures: LabelledPictures) -> Reference:
-    """Labels of a data set, nearest pixels at another size."""
+    """The data set's labels, resized to the nearest pixel."""
 
     def reference(index: int, size: tuple[int, int], own: Tensor) -> Tensor:
         label = pictures.label(index)[None, None].float()
@@ -191,13 +163,7 @@ def by_agreement() -> Reference:
 
 
 def by_labeller(model: Model, pictures: Pictures, *, confidence: float = 0.968) -> Reference:
-    """The confident predictions of another model; other pixels are ignored.
-
-    Args:
-        model: The other one.
-        pictures: The same that are measured on.
-        confidence: Probability from which a prediction counts.
-    """
+    """Another model's predictions on the same pictures; pixels below the ``confidence`` are ignored."""
 
     def reference(index: int, size: tuple[int, int], own: Tensor) -> Tensor:
         probability = resize(model.probabilities(pictures.image(index)[None]), size)
@@ -207,20 +173,14 @@ def by_labeller(model: Model, pictures: Pictures, *, confidence: float = 0.968) 
     return reference
 
 
-def evenly(total: int, most: int) -> list[int]:
-    """At most so many of the numbers below ``total``, at even distances."""
-    wanted = min(total, most)
-    return [place * total // wanted for place in range(wanted)]
-
-
 def fitted_size(size: tuple[int, int], resize: tuple[int, int] | None) -> tuple[int, int]:
-    """Rows and columns at which a network sees a picture: as large as fits a box; None leaves it, if not too small."""
+    """Height and width at which a network sees a picture: fitted into the box, if any, and no side below SMALLEST."""
     height, width = size if resize is None else fitted(size, resize)
     return max(height, SMALLEST), max(width, SMALLEST)
 
 
 def fitted_image(image: Float[Tensor, "1 3 h w"], resize: tuple[int, int] | None) -> Tensor:
-    """A picture at the size that a network sees it."""
+    """A picture at the size at which a network sees it."""
     size = (image.shape[-2], image.shape[-1])
     other = fitted_size(size, resize)
     if other == size:
@@ -244,9 +204,9 @@ def _confusions(
 
 
 def _mean_iou(confusion: Int64[Tensor, "k k"]) -> float:
-    ious = [iou for iou in iou_per_class(confusion) if iou is not None]
-    if not ious:
+    mean = mean_of(iou_per_class(confusion))
+    if mean is None:
         raise ValueError(
             "no pixel had a label to compare with; lower the confidence, or choose another reference"
         )
-    return sum(ious) / len(ious)
+    return mean

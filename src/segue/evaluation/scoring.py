@@ -1,8 +1,7 @@
-"""A model on labelled pictures: scores, with the protocol they were measured by."""
+"""Scoring a model on labelled pictures, with the protocol of the measurement."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from jaxtyping import UInt8
@@ -11,31 +10,12 @@ from torch import Tensor
 from segue.classes import ClassList
 from segue.evaluation.metrics import count, empty_confusion, scores, total
 from segue.evaluation.model import Model
+from segue.evaluation.pictures import LabelledPictures
 from segue.evaluation.predictors import classify
 from segue.evaluation.read_ahead import read_ahead
 from segue.ranks import of_all_ranks, own_share
 from segue.scores import Scores
 from segue.types import IGNORE
-
-
-class Labelled(Protocol):
-    """Labelled pictures by index; every data set is this."""
-
-    def __len__(self) -> int:
-        """How many there are."""
-        ...
-
-    def name(self, index: int) -> str:
-        """What a picture is called."""
-        ...
-
-    def image(self, index: int) -> UInt8[Tensor, "3 h w"]:
-        """RGB, 0 to 255."""
-        ...
-
-    def label(self, index: int) -> UInt8[Tensor, "h w"]:
-        """Training ids, IGNORE where unlabelled."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -44,8 +24,7 @@ class Compared:
 
     Attributes:
         index: Its place in the data set.
-        total: How many pictures the data set has.
-        name: What it is called there.
+        total: The number of pictures in the data set.
         image: RGB, 0 to 255.
         label: Training ids, IGNORE where unlabelled.
         prediction: Training ids, of the label's size.
@@ -61,18 +40,17 @@ class Compared:
 
 def evaluate(
     model: Model,
-    dataset: Labelled,
+    dataset: LabelledPictures,
     *,
     absent_counts: bool = False,
     watch: Callable[[Compared], None] | None = None,
 ) -> Scores:
     """Score a model on all pictures of a data set at the size of their labels.
 
-    With several processes each picture is predicted by one of them, and all return the same scores.
+    Processes divide the pictures, and all return the same scores.
 
     Args:
-        model: Of the classes that the pictures are labelled with.
-        dataset: Labelled pictures.
+        model: Its classes are those of the labels.
         absent_counts: Whether a class that is predicted but nowhere labelled counts as 0 in the mean.
         watch: Called with every picture that this process has predicted.
 
@@ -83,7 +61,7 @@ def evaluate(
         ValueError: If a label has a value outside the class list, or no pixel is labelled.
     """
     classes, device = model.classes, model.device
-    # Counting needs the device only where processes talk to one another through it.
+    # Counts are kept on the processor, unless processes exchange them through their GPUs.
     counting = device if device.type == "cuda" else torch.device("cpu")
     confusion = empty_confusion(len(classes)).to(counting)
 

@@ -1,4 +1,4 @@
-"""Probabilities of all classes as files: small ones for fusing, those in full size to be learnt as soft labels."""
+"""Files of the probabilities of all classes: shrunk ones for fusing, full-size ones to be learnt as soft labels."""
 
 import io
 import json
@@ -16,11 +16,11 @@ from torch import Tensor
 from segue.classes import ClassList
 
 SOFT_SHRINK = 4
-"""How many times smaller than the picture's the sides of stored probabilities are."""
+"""Downscaling factor of stored probabilities."""
 
 
 def packed(probability: Float[Tensor, "k h w"], *, shrink: int = SOFT_SHRINK) -> bytes:
-    """Probabilities as compressed bytes, the sides divided by ``shrink``."""
+    """Probabilities as compressed bytes, with sides divided by ``shrink``."""
     height, width = probability.shape[-2:]
     size = (max(1, height // shrink), max(1, width // shrink))
     small = F.interpolate(probability[None].float(), size, mode="area")[0]
@@ -34,11 +34,7 @@ def packed(probability: Float[Tensor, "k h w"], *, shrink: int = SOFT_SHRINK) ->
 
 
 def unpacked(path: Path) -> Float[Tensor, "k h w"]:
-    """What :func:`packed` wrote, at the picture's size again.
-
-    Raises:
-        ValueError: If the file is damaged.
-    """
+    """What :func:`packed` made, back at the picture's size; a ValueError if the file is damaged."""
     small, size = _stored(path)
     return F.interpolate(small[None].float() / 255, size, mode="bilinear", align_corners=False)[0]
 
@@ -50,11 +46,7 @@ class SoftLabels:
     folder: Path
 
     def __call__(self, picture: str) -> UInt8[Tensor, "h w k"]:
-        """Those of a picture.
-
-        Raises:
-            ValueError: If the file is missing, damaged or not in full size.
-        """
+        """A picture's soft label; a ValueError if its file is missing, damaged or not at full size."""
         path = self.folder / "soft" / f"{picture}.npz"
         stored, size = _stored(path)
         if stored.shape[1:] != size:
@@ -69,7 +61,7 @@ def open_soft_labels(folder: Path, classes: ClassList) -> SoftLabels:
 
     Raises:
         FileNotFoundError: If there are none.
-        ValueError: If their classes are others, or in another order.
+        ValueError: If they have other classes, or the same in another order.
     """
     if not (folder / "soft").is_dir():
         raise FileNotFoundError(f"{folder}: no soft labels in it (soft/NAME.npz); set method.soft=false")
@@ -80,7 +72,7 @@ def open_soft_labels(folder: Path, classes: ClassList) -> SoftLabels:
 
 
 def _stored(path: Path) -> tuple[UInt8[Tensor, "k rows columns"], tuple[int, int]]:
-    """Bytes as they were stored, and the size of the picture."""
+    """The probabilities as they were stored, and the picture's height and width."""
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as content:
             height, width = content["size"].tolist()

@@ -1,4 +1,4 @@
-"""Unifying members' outputs: of each only the winning class of every pixel counts."""
+"""Unifying members' outputs: only the winning class of each pixel is kept."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,12 +24,8 @@ def unify(
     Source: ensemble distillation, section 3.1.
 
     Args:
-        member: Whose.
-        pictures: Their names.
-        out: The folder of labels.
-        classes: The fused classes.
         made: See :func:`segue.evaluation.labelling.describe`.
-        share: Which part of how many is to be written: one of several processes.
+        share: (i, n) writes only part i of n, for several processes.
 
     Raises:
         ValueError: If a prediction is missing or damaged, or the folder holds labels made otherwise.

@@ -1,1 +1,1 @@
-"""Variants times seeds on one pair: run what is missing, record what came out, draw tables from the record alone."""
+"""Studies: variants times seeds on one pair; missing runs are trained, and tables are drawn from a record."""

@@ -1,4 +1,4 @@
-"""What a study found: one JSON file that holds all that its tables say."""
+"""The record of a study: one JSON file that holds all that the study's tables show."""
 
 import json
 import statistics
@@ -19,18 +19,18 @@ class Score(Settings):
 
     mean_iou: float
     classes: dict[str, float | None] = {}
-    minutes: float | None = None  # of training
+    minutes: float | None = None  # training only
 
 
 class Variant(Settings):
     """A row of the study.
 
     Attributes:
-        command: What trains it alone, with SEED for the seed.
-        set_otherwise: What pair and user set otherwise than the recipe and the row, by setting.
-        published: What the paper prints for these very settings on this pair, in percent.
-        scores: By seed.
-        failed: What went wrong, by seed.
+        command: The command that trains this variant alone, with SEED for the seed.
+        set_otherwise: The settings that the pair or the user changes from those of the recipe and the row.
+        published: The paper's mean IoU for these very settings on this pair, in percent.
+        scores: The finished runs, by seed.
+        failed: The errors of the runs that failed, by seed.
     """
 
     recipe: str
@@ -44,24 +44,24 @@ class Variant(Settings):
 
     @property
     def mean(self) -> float | None:
-        """Mean IoU over the seeds that were scored."""
+        """Mean IoU, averaged over the finished seeds; None without any."""
         return statistics.fmean(score.mean_iou for score in self.scores.values()) if self.scores else None
 
     @property
     def spread(self) -> float | None:
-        """Standard deviation over the seeds; None for fewer than two."""
+        """Standard deviation of the mean IoU over the finished seeds; None for fewer than two."""
         ious = [score.mean_iou for score in self.scores.values()]
         return statistics.stdev(ious) if len(ious) > 1 else None
 
     @property
     def minutes(self) -> float | None:
-        """Of training, on average over the seeds."""
+        """Minutes of training, averaged over the seeds."""
         known = [score.minutes for score in self.scores.values() if score.minutes]
         return statistics.fmean(known) if known else None
 
     @property
     def classes(self) -> dict[str, float | None]:
-        """IoU of each class, on average over the seeds in which it has one."""
+        """IoU of each class, averaged over the seeds in which it has one."""
         names = dict.fromkeys(name for score in self.scores.values() for name in score.classes)
         known = {
             name: [v for s in self.scores.values() if (v := s.classes.get(name)) is not None]
@@ -70,20 +70,20 @@ class Variant(Settings):
         return {name: statistics.fmean(values) if values else None for name, values in known.items()}
 
     def against(self, other: "Variant") -> "Difference | None":
-        """How much better than another one, over the seeds that both have; None without any."""
+        """The difference to another variant over the seeds that both have; None without any."""
         common = sorted(self.scores.keys() & other.scores.keys())
         return paired([self.scores[s].mean_iou - other.scores[s].mean_iou for s in common])
 
 
 class Record(Settings):
-    """A study.
+    """A study and its results.
 
     Attributes:
-        command: What runs it.
-        tables: Labels of variants by the table's title.
+        command: The command that runs the study.
+        tables: The labels of the variants in each table, by its title.
         variants: By label.
-        versions: What scores depend on besides the settings.
-        machine: What minutes depend on.
+        versions: The libraries' versions, which scores depend on besides the settings.
+        machine: The machine, which minutes depend on.
     """
 
     study: str
@@ -108,7 +108,7 @@ def read(path: Path) -> Record:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is something else; the message names file and key.
+        ValueError: If it is not a record; the message names file and key.
     """
     try:
         return Record.model_validate_json(path.read_bytes())
@@ -120,7 +120,7 @@ def read(path: Path) -> Record:
 
 
 class Difference(NamedTuple):
-    """A mean difference and how easily chance alone makes one as large (two-sided; None for a single pair)."""
+    """A mean difference, and its p-value (two-sided; None for a single pair)."""
 
     mean: float
     p: float | None
@@ -129,8 +129,8 @@ class Difference(NamedTuple):
 def paired(differences: Sequence[float]) -> Difference | None:
     """Student's paired t-test of equal means; None without differences.
 
-    With as few seeds as studies have it finds only what is large beside its spread, and it supposes that
-    differences scatter as a normal distribution does.
+    It assumes normally distributed differences; with as few seeds as studies have, it detects only differences that are
+    large compared with their spread.
     """
     if not differences:
         return None
@@ -147,7 +147,7 @@ def paired(differences: Sequence[float]) -> Difference | None:
 
 
 def score_of(run: Path) -> Score | None:
-    """What a run folder's ``scores.json`` says; None if the run is not finished."""
+    """The score in a run folder's ``scores.json``; None if the run is not finished."""
     try:
         scores = json.loads((run / "scores.json").read_text(encoding="utf-8"))
         minutes = round(seconds_trained(run) / 60, 2)

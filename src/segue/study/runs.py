@@ -1,4 +1,4 @@
-"""The runs of a study: which of them are missing, in what order, and side by side on cores of their own."""
+"""The runs of a study: which are missing, in what order they are trained, and several at once."""
 
 import os
 import re
@@ -23,7 +23,7 @@ from segue.study.record import score_of
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One run of a study; ``needs`` are the folders of runs that have to be finished before."""
+    """One run of a study; ``needs`` are the folders of the runs that have to be finished before it."""
 
     label: str
     folder: Path
@@ -40,7 +40,7 @@ class Job:
 
 
 def run_folder(folder: Path, label: str, seed: int) -> Path:
-    """Where a variant's run of one seed lies in the folder of its study."""
+    """The folder of a variant's run with one seed, in the study's folder."""
     return folder / re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_") / f"seed{seed}"
 
 
@@ -53,8 +53,7 @@ def plan_jobs(
 
     Args:
         experiments: By label, one for each seed.
-        folder: The study's folder; a run lies in LABEL/seedN of it.
-        needs: By label, the labels whose runs of the same seed have to be finished before.
+        needs: By label, the labels whose runs with the same seed have to be finished before.
 
     Raises:
         ValueError: If a run's folder holds another experiment, or two labels would share one.
@@ -88,18 +87,16 @@ def plan_jobs(
 
 
 def run(jobs: Sequence[Job], *, workers: int, console: Console, cpu: bool = False) -> dict[Path, str]:
-    """Run what is not finished yet; an interrupted run goes on where it stood.
+    """Train the runs that are not finished; an interrupted run goes on where it stopped.
 
-    A run that fails, or dies, is reported and stops only those that need it.
+    A run that fails, or whose process dies, is reported, and only the runs that need it are left out.
 
     Args:
-        jobs: From :func:`plan_jobs`.
-        workers: How many runs at once, each in a process of its own and, on a processor, on cores of its own.
-        console: Where each finished run is reported, with an estimate of the time that is left.
-        cpu: Stay on the processor.
+        workers: The number of runs at a time, each in a process of its own and, without a GPU, on cores of its own.
+        console: Finished runs are reported there, with an estimate of the time left.
 
     Returns:
-        What went wrong, by run folder.
+        The errors, by run folder.
     """
     waiting = [job for job in jobs if not job.is_finished]
     if len(waiting) < len(jobs):
@@ -120,10 +117,10 @@ def run(jobs: Sequence[Job], *, workers: int, console: Console, cpu: bool = Fals
 def train_alone(
     experiment: Experiment, folder: Path, *, threads: int | None, cpu: bool = True, quiet: bool = True
 ) -> float:
-    """Train one run in this process, with so many threads (None leaves them).
+    """Train one run in this process and return its mean IoU on the target.
 
-    Returns:
-        Mean IoU on the target.
+    Args:
+        threads: The number of torch's threads; None leaves it as it is.
 
     Raises:
         ValueError: If the pair has no labelled target pictures to score on.
@@ -145,7 +142,7 @@ def train_alone(
 
 
 def _time_left(left: Sequence[Job], done: Sequence[Job], seconds: float) -> str:
-    """An estimate by what runs of the same variant took, or else by what a step takes on average."""
+    """An estimate from the times of the same variant's runs, or else from the mean time of a step."""
     trained = {job: took for job in done if (took := seconds_trained(job.folder))}
     if not left or not trained:
         return ""
@@ -154,13 +151,13 @@ def _time_left(left: Sequence[Job], done: Sequence[Job], seconds: float) -> str:
     for job in left:
         alike = [took for other, took in trained.items() if other.label == job.label]
         expected += statistics.fmean(alike) if alike else a_step * job.experiment.steps
-    # What so much training took by the clock: several at once, scoring and starting included.
+    # From seconds of training to elapsed time: several runs share it, and it includes starting and scoring.
     minutes = expected * seconds / sum(trained.values()) / 60
     return f"   about {minutes:.0f} min left" if minutes < 90 else f"   about {minutes / 60:.1f} h left"
 
 
 def _results(jobs: Sequence[Job], workers: int, cpu: bool) -> Iterator[tuple[Job, str, bool]]:
-    """Each job as it ends, with its score in words or what went wrong, and whether it did."""
+    """Each job as it ends, with its score or its error in words, and whether it failed."""
     waiting, free = list(jobs), list(range(workers))
     running: dict[int, _Worker] = {}
     failed: set[Path] = set()
@@ -187,7 +184,7 @@ def _results(jobs: Sequence[Job], workers: int, cpu: bool) -> Iterator[tuple[Job
 
 
 class _Worker:
-    """A process that trains one job; it ends with this process, however this one ends."""
+    """A process that trains one job, and ends when this process ends, in whatever way."""
 
     def __init__(self, job: Job, cpu: bool, place: int, places: int) -> None:
         self.job, self.place = job, place
@@ -197,12 +194,12 @@ class _Worker:
         arguments = (job, cpu, place, places, say, parent_lives)
         self.process: SpawnProcess = context.Process(target=_work, args=arguments)
         self.process.start()
-        # The child holds the other ends now; with ours closed, either side notices that the other has gone.
+        # The child now holds these ends; once ours are closed, each side notices when the other is gone.
         say.close()
         parent_lives.close()
 
     def result(self) -> tuple[str, bool]:
-        """What the ended process said, and whether it is a failure."""
+        """The message of the ended process, and whether it failed."""
         self.process.join()
         try:
             if self.answer.poll():
@@ -220,7 +217,7 @@ def _work(job: Job, cpu: bool, place: int, places: int, say: Connection, parent_
     try:
         score = train_alone(job.experiment, job.folder, threads=threads, cpu=cpu)
         say.send((f"{100 * score:.1f}", False))
-    except Exception as error:  # whatever it is, the other runs go on and the user reads it in one line
+    except Exception as error:  # any error: the other runs go on, and the user reads it in one line
         say.send((" ".join(str(error).split()) or type(error).__name__, True))
 
 
@@ -232,7 +229,7 @@ def _end_with(parent_lives: Connection) -> None:
 
 
 def _settle(place: int, places: int, cpu: bool) -> int | None:
-    """Take this place's share of the GPUs or of the cores; says how many threads that is worth."""
+    """Take this place's share of the GPUs or cores, and return the number of threads to use there."""
     import torch
 
     if not cpu and torch.cuda.is_available():

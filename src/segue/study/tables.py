@@ -19,14 +19,14 @@ def rows(record: Record) -> dict[str, list[tuple[str, ...]]]:
 
 
 def heading(record: Record) -> str:
-    """What was run, in one line."""
+    """The study, its pair, steps and seeds, in one line."""
     budgets = sorted({variant.steps for variant in record.variants.values()})
     steps = f"{budgets[0]}" if len(budgets) == 1 else f"{budgets[0]} to {budgets[-1]}"
     return f"{record.study} on {record.pair}: {steps} steps, seeds {', '.join(map(str, record.seeds))}"
 
 
 def drawn(record: Record) -> list[Table]:
-    """One rich table for each of the study's."""
+    """The study's tables, for a terminal."""
     tables: list[Table] = []
     for title, lines in rows(record).items():
         table = Table(title=f"{heading(record)}\n{title}")
@@ -40,7 +40,7 @@ def drawn(record: Record) -> list[Table]:
 
 
 def markdown(record: Record, *, commands: bool = True) -> str:
-    """All tables, what was set otherwise, what failed, and the command of each line."""
+    """All tables, what was set otherwise, what failed and, on request, the command of each line."""
     parts = [f"{record.question} ({heading(record)})", "", f"{caption(record)}.", ""]
     if record.command:
         parts += [f"    {record.command}", ""]
@@ -63,7 +63,7 @@ def markdown(record: Record, *, commands: bool = True) -> str:
 
 
 def classes_markdown(record: Record, labels: Sequence[str]) -> str:
-    """IoU of each class in percent, one column for each of some variants, on average over seeds."""
+    """IoU of each class in percent, averaged over seeds, with one column for each named variant."""
     variants = {label: record.variants[label] for label in labels if record.variants[label].scores}
     names = dict.fromkeys(name for variant in variants.values() for name in variant.classes)
     lines = [
@@ -74,7 +74,7 @@ def classes_markdown(record: Record, labels: Sequence[str]) -> str:
 
 
 def notes_of(record: Record) -> list[str]:
-    """What is set otherwise, numbered; settings that the same variants share stand in one line."""
+    """What is set otherwise, numbered; settings of the same variants share a line."""
     return [f"{number}: {', '.join(items)}" for number, items in enumerate(_shared(record).values(), 1)]
 
 
@@ -116,7 +116,7 @@ def _percent(share: float | None) -> str:
 
 
 def caption(record: Record) -> str:
-    """What the columns are."""
+    """What the columns mean."""
     return (
         f"Mean IoU in percent, of the target; differences to {record.baseline!r} over the same seeds, p by a paired"
         " t-test; paper: what is printed for these settings on this pair"
@@ -124,7 +124,7 @@ def caption(record: Record) -> str:
 
 
 def _columns(lines: Sequence[tuple[str, ...]]) -> list[int]:
-    """The columns in which anything stands."""
+    """The columns that are not empty."""
     return [place for place in range(len(HEADINGS)) if any(line[place] for line in lines)]
 
 

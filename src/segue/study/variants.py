@@ -1,4 +1,4 @@
-"""The rows of a study as experiments: what each trains, what is set otherwise, and the command that trains it alone."""
+"""The rows of a study on a pair: their settings, what differs from the paper, and the command of each."""
 
 import shlex
 from collections.abc import Collection, Mapping, Sequence
@@ -25,7 +25,7 @@ SEED = "SEED"
 
 @dataclass(frozen=True)
 class Bed:
-    """Where the rows of a study are run: the pair, the study's folder, and the user's wishes for all of them."""
+    """What all rows of a study have in common: the pair, the study's folder, and the user's changes."""
 
     pair: str
     folder: Path
@@ -33,7 +33,7 @@ class Bed:
     assignments: Sequence[str] = ()
 
     def experiment(self, row: StudyRow, seed: int) -> Experiment:
-        """What a row trains with a seed."""
+        """The settings of a row's run with a seed."""
         needs = [f"{key}={run_folder(self.folder, label, seed)}" for key, label in row.needs.items()]
         budget = {"seed": seed} | ({"steps": self.steps} if self.steps else {})
         wishes = (parse_assignments(given) for given in (needs, self.assignments))
@@ -48,17 +48,16 @@ class Bed:
         *,
         also: Collection[str],
     ) -> Record:
-        """What is known now: every run of the study with these settings, whenever it was made.
+        """The record of every run of the study with these settings, whenever it was trained.
 
         Args:
-            name: Of the study, or its file.
-            study: Its rows.
-            seeds: Those asked for; others are found in the study's folder.
-            failures: What went wrong, by run folder.
-            also: Labels of rows that are named even if none of their runs has a score.
+            name: The study's name, or its file.
+            seeds: The seeds asked for; those in the study's folder are added.
+            failures: Errors, by run folder.
+            also: Labels of rows that are listed even without a score.
         """
-        found = [int(path.name[4:]) for path in self.folder.glob("*/seed*") if path.name[4:].isdigit()]
-        seeds = sorted({*seeds, *found})
+        trained = [int(path.name[4:]) for path in self.folder.glob("*/seed*") if path.name[4:].isdigit()]
+        seeds = sorted({*seeds, *trained})
         variants = {label: self._described(row, seeds, failures) for label, row in study.rows.items()}
         return Record(
             study=Path(name).stem,
@@ -88,7 +87,7 @@ class Bed:
         return self.variant(row).model_copy(update={"scores": scores, "failed": failed})
 
     def variant(self, row: StudyRow) -> Variant:
-        """What the record says of a row before it is run."""
+        """The record of a row before it is run."""
         effective, own = (
             self.experiment(row, 0),
             as_in_paper(row.recipe, self._tree, row.changes, size=row.size),
@@ -129,7 +128,7 @@ class Bed:
         return shlex.join(parts)
 
     def _shown(self, label: str) -> str:
-        """A row's run folder as one types it here."""
+        """A row's run folder, relative to the current folder if it lies inside."""
         folder, here = run_folder(self.folder, label, 0).parent / f"seed{SEED}", Path.cwd()
         return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
 
