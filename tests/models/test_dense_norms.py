@@ -21,7 +21,15 @@ from segue.models.heads.daformer import FUSIONS
 from segue.models.heads.deeplab import BRANCHES
 from segue.types import HybridRules
 
-FAMILIES = ("mit_nano", "mobilenet_v2", "resnet50_v1c", "resnet101_caffe", "dinov2_tiny", "dinov3_tiny")
+FAMILIES = (
+    "mit_nano",
+    "mobilenet_v2",
+    "resnet50_v1c",
+    "resnet101_caffe",
+    "dinov2_tiny",
+    "dinov3_tiny",
+    "vit_nano",
+)
 CONTEXTS = [
     *(("daformer", context) for context in FUSIONS),
     *(("deeplab_v2", context) for context in BRANCHES),

@@ -15,6 +15,7 @@ from segue.engine.optim import parameter_groups
 from segue.models.build import build_encoder, build_segmenter, normalisation
 from segue.models.encoders.plain_vit import PlainVit
 from segue.models.weights import Card, load_encoder, load_model, save_model
+from segue.protocol import PredictionProtocol
 
 State = dict[str, Tensor]
 
@@ -221,7 +222,9 @@ def test_model_round_trip(tmp_path: Path) -> None:
     network = build_segmenter(**arguments)
     mean, std = normalisation("vit_nano")
     assert mean == std == (127.5, 127.5, 127.5)
-    card = Card(["a", "b"], [[0, 0, 0], [9, 9, 9]], mean, std, arguments, {}, "daformer", 1)
+    card = Card(
+        ["a", "b"], [[0, 0, 0], [9, 9, 9]], mean, std, arguments, PredictionProtocol((64, 64)), "daformer", 1
+    )
     save_model(tmp_path / "model", network, card)
     loaded, _ = load_model(tmp_path / "model")
     image = torch.rand(1, 3, 50, 70)
