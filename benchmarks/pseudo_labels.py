@@ -336,7 +336,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _line(look: Look) -> str:
     of_sure = "" if look.accuracy_of_sure is None else f", of which {100 * look.accuracy_of_sure:.1f} right"
-    return f"accuracy {100 * look.accuracy:.1f}, mean IoU {100 * look.mean_iou:.1f}, sure {100 * look.sure:.1f}{of_sure}"
+    scored = f"accuracy {100 * look.accuracy:.1f}, mean IoU {100 * look.mean_iou:.1f}"
+    return f"{scored}, sure {100 * look.sure:.1f}{of_sure}"
 
 
 if __name__ == "__main__":
