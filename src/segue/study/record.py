@@ -28,6 +28,7 @@ class Variant(Settings):
     Attributes:
         command: What trains it alone, with SEED for the seed.
         set_otherwise: What pair and user set otherwise than the recipe and the row, by setting.
+        base: The label of the row that it is compared with; None for the study's baseline.
         published: What the paper prints for these very settings on this pair, in percent.
         scores: By seed.
         failed: What went wrong, by seed.
@@ -37,6 +38,7 @@ class Variant(Settings):
     changes: dict[str, Any] = {}
     command: str = ""
     set_otherwise: dict[str, str] = {}
+    base: str | None = None
     published: float | None = None
     steps: int
     scores: dict[int, Score] = {}
