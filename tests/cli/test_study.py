@@ -322,18 +322,21 @@ def test_a_study_of_one_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         baseline: start
         rows:
           - {label: start, recipe: source_only}
-          - {label: more, recipe: daformer, needs: {network.start: start}, changes: {method: {momentum: 0.5}}}
+          - label: more
+            recipe: daformer
+            needs: {network.start: start}
+            changes: {method: {teacher: {momentum: 0.5}}}
         """
     path.write_text(text)
     study(str(path), pair="tiny", seeds="3", out=tmp_path / "out", cpu=True)
     record = read(tmp_path / "out" / "study.json")
     assert record.study == record.question == "mine" and record.seeds == [3]
-    assert record.variants["more"].changes == {"method": {"momentum": 0.5}}
+    assert record.variants["more"].changes == {"method": {"teacher": {"momentum": 0.5}}}
     for right, wrong, message in (
         ("baseline: start", "baseline: strat", "mine.yaml: baseline: no row 'strat'; did you mean 'start'"),
         ("recipe: daformer", "recipe: daforma", "unknown recipe 'daforma'"),
         ("network.start: start", "network.start: begin", "mine.yaml: needs of 'more': no row 'begin'"),
-        ("label: more, ", "label: start, ", "mine.yaml: two different rows are called 'start'"),
+        ("label: more", "label: start", "mine.yaml: two different rows are called 'start'"),
         ("changes:", "change:", r"mine.yaml: tables.rows.1.change: Unexpected keyword"),
         ("baseline: start", "", "mine.yaml: baseline: Field required"),
     ):
