@@ -280,6 +280,40 @@ def test_differences_are_tested_in_pairs() -> None:
     assert paired([]) is None and paired([0.2]) == (0.2, None) and paired([0.0, 0.0]) == (0.0, 1.0)
 
 
+def test_a_row_is_compared_with_the_base_that_it_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for label, iou in (("start", 0.3), ("alone", 0.5), ("taught", 0.6)):
+        folder = tmp_path / "out" / label / "seed0"
+        folder.mkdir(parents=True)
+        (folder / "scores.json").write_text(json.dumps({"mean_iou": iou, "per_class_iou": {}}))
+    path = tmp_path / "mine.yaml"
+    text = """
+        baseline: start
+        rows:
+          - {label: start, recipe: source_only}
+          - {label: alone, recipe: dacs}
+          - {label: taught, recipe: daformer, base: alone}
+        """
+    path.write_text(text)
+
+    def run(jobs: Sequence[Job], **_: object) -> dict[Path, str]:
+        for job in jobs:
+            save(job.experiment, job.folder / "experiment.yaml")
+        return {}
+
+    monkeypatch.setattr(runs, "run", run)
+    study(str(path), pair="tiny", seeds="0", out=tmp_path / "out", cpu=True)
+    record = read(tmp_path / "out" / "study.json")
+    lines = {line[0]: line for line in rows_of(record)["rows"]}
+    assert [lines[label][4] for label in ("start", "alone", "taught")] == ["", "+20.0", "+10.0"]
+    text = (tmp_path / "out" / "study.md").read_text()
+    assert "differences to 'start' (of 'taught' to 'alone') over the same seeds" in text
+    path.write_text(path.read_text().replace("base: alone", "base: alnoe"))
+    with pytest.raises(ValueError, match="base of 'taught': no row 'alnoe'; did you mean 'alone'"):
+        study(str(path), pair="tiny", out=tmp_path / "out", cpu=True)
+
+
 def test_a_study_of_one_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A YAML file is a study; what is wrong in it is named."""
     pretend(monkeypatch, 0.4)
@@ -288,18 +322,21 @@ def test_a_study_of_one_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         baseline: start
         rows:
           - {label: start, recipe: source_only}
-          - {label: more, recipe: daformer, needs: {network.start: start}, changes: {optim: {lr: 0.5}}}
+          - label: more
+            recipe: daformer
+            needs: {network.start: start}
+            changes: {method: {teacher: {momentum: 0.5}}}
         """
     path.write_text(text)
     study(str(path), pair="tiny", seeds="3", out=tmp_path / "out", cpu=True)
     record = read(tmp_path / "out" / "study.json")
     assert record.study == record.question == "mine" and record.seeds == [3]
-    assert record.variants["more"].changes == {"optim": {"lr": 0.5}}
+    assert record.variants["more"].changes == {"method": {"teacher": {"momentum": 0.5}}}
     for right, wrong, message in (
         ("baseline: start", "baseline: strat", "mine.yaml: baseline: no row 'strat'; did you mean 'start'"),
         ("recipe: daformer", "recipe: daforma", "unknown recipe 'daforma'"),
         ("network.start: start", "network.start: begin", "mine.yaml: needs of 'more': no row 'begin'"),
-        ("label: more, ", "label: start, ", "mine.yaml: two different rows are called 'start'"),
+        ("label: more", "label: start", "mine.yaml: two different rows are called 'start'"),
         ("changes:", "change:", r"mine.yaml: tables.rows.1.change: Unexpected keyword"),
         ("baseline: start", "", "mine.yaml: baseline: Field required"),
     ):

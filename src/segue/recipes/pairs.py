@@ -11,6 +11,9 @@ condition, merged in their order if it holds for the recipe:
       size=large:                       # of a large teacher; size=distilled: of the network it is distilled into
         network: {encoder: mit_b5}
 
+A file may begin with ``extends: PAIR``, a built-in pair or another file (relative to its own folder), and then says
+only what is otherwise: where things lie on a machine, for example.
+
 Settings under a condition may have a ``when`` of their own: then both conditions must hold. What a recipe sets to
 null stays null whatever a condition says.
 """
@@ -84,8 +87,21 @@ def pair(name: str) -> Tree:
     if name in PAIRS:
         return PAIRS[name]
     if name.endswith((".yaml", ".yml")):
-        return read_yaml(Path(name))
+        return _from_file(Path(name))
     raise ValueError(f"unknown pair {name!r}{nearest(name, list(PAIRS))}; or give a YAML file")
+
+
+def _from_file(path: Path, *extending: Path) -> Tree:
+    """The pair of a file, with what it extends; ``extending`` are the files that led here."""
+    if path.resolve() in extending:
+        raise ValueError(f"{path}: this pair extends itself")
+    tree = read_yaml(path)
+    base = str(tree.pop("extends", ""))
+    if not base:
+        return tree
+    is_file = base.endswith((".yaml", ".yml"))
+    below = _from_file(path.parent / base, path.resolve(), *extending) if is_file else pair(base)
+    return merge(below, tree)
 
 
 def with_pair(recipe: Tree, pair: Mapping[str, Any], *, size: str | None = None) -> Tree:

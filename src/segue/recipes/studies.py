@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from segue.classes import nearest
+from segue.recipes.catalogue import Size
 from segue.recipes.study import Study, StudyRow, read
 from segue.trees import Tree
 
@@ -73,9 +74,17 @@ def _rounds(label: str, recipe: str, published: float | None = None, **changes: 
     return StudyRow(label, recipe, changes, published, {"network.start": "source only"})
 
 
-def _onward(label: str, recipe: str, **changes: object) -> StudyRow:
+def _onward(label: str, recipe: str, base: str | None = None, **changes: object) -> StudyRow:
     """A row that goes on from the source-only model of its seed."""
-    return StudyRow(label, recipe, changes, needs={"network.start": "source only"})
+    return StudyRow(label, recipe, changes, needs={"network.start": "source only"}, base=base)
+
+
+def _sized(label: str, recipe: str, size: Size, base: str | None = None, **needs: str) -> StudyRow:
+    """A row that goes on from the source-only model of its seed and size; what else it needs is a method's setting."""
+    others = {f"method.teacher.{key}": row for key, row in needs.items()}
+    return StudyRow(
+        label, recipe, needs={"network.start": f"source only, {size}"} | others, size=size, base=base
+    )
 
 
 BEST_FOUR = ("daformer", "daformer_mic", "stct", "dida")
@@ -104,13 +113,28 @@ STUDIES: dict[str, Study] = {
                 _onward("daformer", "daformer"),
                 _onward("daformer_mic", "daformer_mic"),
                 _onward("stct", "stct"),
-                _onward("stct_mha", "stct_mha"),  # of networks with attention
+                _onward("stct_mha", "stct_mha", base="stct"),  # of networks with attention
                 _onward("dida", "dida"),
                 _onward("ssr", "ssr"),
                 _onward("dida_ssr", "dida_ssr"),
             ),
-            "rounds": (_onward("cbst", "cbst"), _onward("crst", "crst")),
-            "two resolutions, from their own start": (StudyRow("hrda", "hrda"), StudyRow("mic", "mic")),
+            "rounds": (
+                _onward("cbst", "cbst", base="source only, as long"),
+                _onward("crst", "crst", base="cbst"),
+            ),
+            "two resolutions, from their own start": (
+                StudyRow("hrda", "hrda"),
+                StudyRow("mic", "mic", base="hrda"),
+            ),
+            # Of pairs that have a large network and one of the same kind with fewer blocks.
+            "a small student of a large teacher": (
+                StudyRow("source only, large", "source_only", size="large"),
+                _sized("large teacher", "daformer", "large"),
+                StudyRow("source only, distilled", "source_only", size="distilled"),
+                _sized("small student alone", "daformer", "distilled"),
+                _sized("kd", "kd", "distilled", base="small student alone", model="large teacher"),
+                _sized("clda", "clda", "distilled", base="kd", model="large teacher"),
+            ),
             "ensembles of daformer, daformer_mic, stct and dida": (
                 _fused("channel", kind="channel"),
                 _fused("majority", kind="pixel"),

@@ -11,6 +11,7 @@ A study of one's own is a YAML file:
         recipe: daformer_mic
         needs: {network.start: start}       # the run of that row, of the same seed
         changes: {method: {mask: {share: 0.9}}}
+        base: daformer                      # compared with that row instead
 """
 
 from collections.abc import Mapping
@@ -38,6 +39,7 @@ class StudyRow:
             :meth:`on` was called with; None if nothing.
         needs: Settings whose value is another row's run folder, of the same seed, by that row's label.
         size: Whether the network is the pair's large one or the one into which it is distilled; None for the recipe's.
+        base: The label of the row that it is compared with; None for the study's baseline.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -48,6 +50,7 @@ class StudyRow:
     published: float | None = None
     needs: Mapping[str, str] = field(default_factory=dict[str, str])
     size: Size | None = None
+    base: str | None = None
 
     def on(self, pair: str) -> "StudyRow":
         """The same row with what is printed for it on another pair, which only an unchanged recipe may have."""
@@ -107,6 +110,8 @@ def read(path: Path) -> Study:
         catalogue.find(row.recipe)
         for label in row.needs.values():
             _check_label(path, f"needs of {row.label!r}", label, study)
+        if row.base is not None:
+            _check_label(path, f"base of {row.label!r}", row.base, study)
     _check_label(path, "baseline", study.baseline, study)
     return study
 

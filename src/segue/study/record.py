@@ -28,6 +28,7 @@ class Variant(Settings):
     Attributes:
         command: The command that trains this variant alone, with SEED for the seed.
         set_otherwise: The settings that the pair or the user changes from those of the recipe and the row.
+        base: The label of the row that this one is compared with; None for the study's baseline.
         published: The paper's mean IoU for these very settings on this pair, in percent.
         scores: The finished runs, by seed.
         failed: The errors of the runs that failed, by seed.
@@ -37,6 +38,7 @@ class Variant(Settings):
     changes: dict[str, Any] = {}
     command: str = ""
     set_otherwise: dict[str, str] = {}
+    base: str | None = None
     published: float | None = None
     steps: int
     scores: dict[int, Score] = {}

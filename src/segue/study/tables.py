@@ -88,7 +88,8 @@ def _shared(record: Record) -> dict[tuple[str, ...], list[str]]:
 
 
 def _cells(record: Record, label: str) -> tuple[str, ...]:
-    variant, base = record.variants[label], record.variants.get(record.baseline)
+    variant = record.variants[label]
+    base = record.variants.get(variant.base or record.baseline)
     difference = None if base is None or variant is base else variant.against(base)
     notes = [str(number) for number, labels in enumerate(_shared(record), 1) if label in labels]
     p = None if difference is None else difference.p
@@ -118,9 +119,15 @@ def _percent(share: float | None) -> str:
 def caption(record: Record) -> str:
     """What the columns mean."""
     return (
-        f"Mean IoU in percent, of the target; differences to {record.baseline!r} over the same seeds, p by a paired"
-        " t-test; paper: what is printed for these settings on this pair"
+        f"Mean IoU in percent, of the target; differences to {record.baseline!r}{_other_bases(record)} over the same"
+        " seeds, p by a paired t-test; paper: what is printed for these settings on this pair"
     )
+
+
+def _other_bases(record: Record) -> str:
+    """Which variants are compared with another one than the baseline."""
+    own = [f"of {label!r} to {one.base!r}" for label, one in record.variants.items() if one.base]
+    return f" ({', '.join(own)})" if own else ""
 
 
 def _columns(lines: Sequence[tuple[str, ...]]) -> list[int]:

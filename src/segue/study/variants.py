@@ -98,6 +98,7 @@ class Bed:
             changes=dict(row.changes),
             command=self.command(row),
             set_otherwise=otherwise,
+            base=row.base,
             published=None if otherwise else row.published,
             steps=effective.steps,
         )
