@@ -95,12 +95,15 @@ class DataSettings(Settings):
 
 
 class OptimSettings(Settings):
-    """AdamW, linear warm-up, polynomial decay."""
+    """The student's optimiser, linear warm-up, polynomial decay."""
 
+    name: Literal["adamw", "sgd"] = "adamw"
     lr: Positive = 6e-5  # of the encoder
     head_factor: Positive = 10.0  # the head learns this much faster
-    weight_decay: Annotated[float, Field(ge=0.0)] = 0.01  # none on norms
-    betas: tuple[Share, Share] = (0.9, 0.999)
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.01  # adamw: none on norms
+    betas: tuple[Share, Share] = (0.9, 0.999)  # of adamw
+    momentum: Share = 0.9  # of sgd
+    nesterov: bool = False  # sgd
     warmup: Share = 1500 / 40000  # share of the steps
     warmup_start: Share = 1e-6  # first factor
     power: Annotated[float, Field(ge=0.0)] = 1.0  # 0 holds the rate
