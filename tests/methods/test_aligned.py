@@ -11,7 +11,7 @@ import torch.nn.functional as F
 import yaml
 from safetensors.torch import load_file
 from tests.methods.building import context
-from tests.tiny import QUIET, tiny
+from tests.tiny import QUIET, assert_same_tensors, stopped_after_two_steps, tiny
 from torch import Tensor, nn
 
 from segue.engine.optim import Optimisers
@@ -207,21 +207,26 @@ def test_a_list_in_yaml_joins_them_with_self_training(tmp_path: Path) -> None:
     assert (tmp_path / "checkpoints" / "0000002" / "optimizer.adversarial.discriminator.safetensors").exists()
 
 
-def test_both_levels_by_sgd(tmp_path: Path) -> None:
-    """The papers' head on a small encoder: a discriminator each, and a saved network that is opened again."""
+def test_both_levels_by_sgd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The papers' head on a small encoder: a discriminator each, and a run that is taken up ends bit-equal."""
     wish = {
-        "steps": 2,
         "network": {"head": "deeplab_v2", "auxiliary": 0.1},
         "optim": {"name": "sgd", "lr": 1e-3, "warmup": 0.0},
     }
-    scores = train(tiny("adaptsegnet", wish), tmp_path, console=QUIET, cpu=True)
-    assert scores is not None
-    logged = (tmp_path / "metrics.jsonl").read_text().splitlines()[-1]
+    wanted, whole, broken = tiny("adaptsegnet", wish, UNSCORED), tmp_path / "whole", tmp_path / "broken"
+    train(wanted, whole, console=QUIET, cpu=True)
+    with stopped_after_two_steps(monkeypatch):
+        train(wanted, broken, console=QUIET, cpu=True)
+    train(wanted, broken, console=QUIET, cpu=True)
+    for name in ("method", "optimizer", "optimizer.adversarial.discriminator"):
+        file = f"checkpoints/0000003/{name}.safetensors"
+        assert_same_tensors(whole / file, broken / file)
+    logged = (whole / "metrics.jsonl").read_text().splitlines()[-1]
     assert "target/adversarial_auxiliary" in logged and "source/discriminator_auxiliary" in logged
-    state = load_file(tmp_path / "checkpoints" / "0000002" / "method.safetensors")
+    state = load_file(whole / "checkpoints/0000003/method.safetensors")
     prefix = "terms.adversarial.discriminators."
     assert {name.removeprefix(prefix)[0] for name in state if name.startswith(prefix)} == {"0", "1"}
-    assert not TrainedModel.load(tmp_path).network.training
+    assert not TrainedModel.load(whole).network.training
 
 
 @pytest.mark.parametrize("pair", ["gta5_to_cityscapes", "synthia_to_cityscapes"])

@@ -126,3 +126,11 @@ def test_who_has_no_auxiliary_prediction_says_so():
         build_segmenter("mit_nano", "segformer", num_classes=5, auxiliary=0.1)
     with pytest.raises(ValueError, match="multi_resolution has no auxiliary prediction"):
         build_segmenter("mit_nano", "deeplab_v2", num_classes=5, auxiliary=0.1, multi_resolution={})
+
+
+@pytest.mark.parametrize(("context", "counts"), [("two", (700_454, 350_246)), ("four", (1_400_908, 700_492))])
+def test_both_predictions_have_as_many_parameters_as_the_official_ones(context, counts):
+    with torch.device("meta"):
+        head = DeepLabV2Head((256, 512, 1024, 2048), 19, NetworkSettings(context=context, auxiliary=0.1))
+    both = (head.aspp_modules, head.auxiliary_modules)
+    assert tuple(sum(p.numel() for p in part.parameters()) for part in both) == counts
