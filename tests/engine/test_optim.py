@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from segue.engine import optim
+from segue.engine.settings import OptimSettings
+from segue.methods.source_only import SourceOnly
 from segue.models.build import build_segmenter
 
 
@@ -42,3 +44,39 @@ def test_setting_the_rates_keeps_the_ratio_of_head_and_encoder() -> None:
 def test_a_teacher_is_not_optimised() -> None:
     network = build_segmenter("mit_nano", "segformer", num_classes=3, channels=8).requires_grad_(False)
     assert optim.parameter_groups(network, lr=1e-3, head_factor=1.0, weight_decay=0.0) == []
+
+
+def test_sgd_decays_all_and_the_heads_learn_faster() -> None:
+    """The official groups of the AdaptSegNet family: the rate, ten times the rate, and one decay for both."""
+    method = SourceOnly(build_segmenter("mit_nano", "segformer", num_classes=3, channels=8))
+    settings = OptimSettings(name="sgd", lr=2.5e-4, weight_decay=5e-4, nesterov=True, warmup=0.0, power=0.9)
+    own = optim.Optimisers(method, settings, steps=250_000)
+    optimizer = own.by_name["optimizer"]
+    assert isinstance(optimizer, torch.optim.SGD)
+    groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+    assert len(groups) == len(list(method.parameters()))
+    own.set_rates(120_000)
+    for name, parameter in method.student.named_parameters():
+        group = groups[id(parameter)]
+        rate = (2.5e-3 if name.startswith("head") else 2.5e-4) * (1 - 120 / 250) ** 0.9
+        assert (group["lr"], group["weight_decay"]) == pytest.approx((rate, 5e-4)), name
+        assert group["momentum"] == 0.9 and group["nesterov"]
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_a_held_first_step_leaves_sgd_without_momentum(nesterov: bool) -> None:
+    """After it, steps equal those of torch's own SGD that was never held."""
+    weights = [torch.nn.Parameter(torch.arange(4.0)) for _ in range(2)]
+    options = {"momentum": 0.9, "weight_decay": 0.1, "nesterov": nesterov}
+    held = optim.HeldSGD([{"params": [weights[0]]}], lr=0.5, fused=True, **options)
+    free = torch.optim.SGD([weights[1]], lr=0.5, **options)
+    weights[0].grad = torch.full((4,), torch.nan)
+    held.held = torch.ones(())
+    held.step()
+    held.held = torch.zeros(())
+    for step in range(3):
+        for weight in weights:
+            weight.grad = torch.full((4,), 1.0 + step)
+        held.step()
+        free.step()
+    assert torch.allclose(weights[0], weights[1])

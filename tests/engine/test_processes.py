@@ -10,7 +10,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from rich.console import Console
-from tests.methods.building import self_training
+from tests.methods.building import context, self_training
 from tests.processes import POSIX, forget_processes, on_two
 from tests.tiny import ready, tiny
 from torch import nn
@@ -20,8 +20,13 @@ from segue.engine.loop import Trainer
 from segue.engine.run import DISTRIBUTED
 from segue.engine.settings import Experiment
 from segue.engine.stages import train
+from segue.methods.aligned import AlignedSettings
+from segue.methods.method import Method
+from segue.methods.terms.adversarial import Adversarial, AdversarialSettings
+from segue.methods.terms.entropy import Entropy, EntropySettings
 from segue.methods.terms.feature_distance import FeatureDistance, FeatureDistanceSettings
 from segue.models.build import build_segmenter
+from segue.models.segmenter import Segmenter
 from segue.types import Batch, Source, Target
 
 pytestmark = [pytest.mark.slow, POSIX]
@@ -48,8 +53,28 @@ def batch(step: int, slots: slice) -> Batch:
     )
 
 
-def learn(folder: Path, *, norm: bool) -> dict[str, torch.Tensor]:
-    """Three steps of DAFormer without random mixing, on this process's slots."""
+def daformer(student: Segmenter) -> Method:
+    """Without random mixing."""
+    settings = FeatureDistanceSettings(share=0.1, min_share=0.0)
+    reference = FeatureDistance(settings, student.encoder, classes=None, num_classes=12)
+    return self_training(student, {"distance": reference}, threshold=0.1)
+
+
+def aligned(student: Segmenter) -> Method:
+    """MinEnt with its prior, and AdvEnt, at once."""
+    adversary = AdversarialSettings(share=0.1, map="self_information")
+    terms = {
+        "entropy": Entropy(EntropySettings(share=0.1, prior=0.5), num_classes=12, auxiliary=False),
+        "adversarial": Adversarial(adversary, num_classes=12, auxiliary=False),
+    }
+    return AlignedSettings().build(context(student, classes=12), terms)
+
+
+METHODS = {"daformer": daformer, "aligned": aligned}
+
+
+def learn(folder: Path, *, norm: bool, which: str = "daformer") -> dict[str, torch.Tensor]:
+    """Three steps of a method on this process's slots."""
     accelerator = Accelerator(cpu=True, kwargs_handlers=[DISTRIBUTED])
     torch.manual_seed(0)
     student = build_segmenter(
@@ -57,9 +82,7 @@ def learn(folder: Path, *, norm: bool) -> dict[str, torch.Tensor]:
     )
     if not norm:
         without_batch_statistics(student)
-    settings = FeatureDistanceSettings(share=0.1, min_share=0.0)
-    reference = FeatureDistance(settings, student.encoder, classes=None, num_classes=12)
-    method = self_training(student, {"distance": reference}, threshold=0.1)
+    method = METHODS[which](student)
     trainer = Trainer(tiny("daformer"), folder, method=method, accelerator=accelerator)
     each = 4 // accelerator.num_processes
     slots = slice(accelerator.process_index * each, (accelerator.process_index + 1) * each)
@@ -68,12 +91,14 @@ def learn(folder: Path, *, norm: bool) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in method.state_dict().items()}
 
 
-def keep_what_is_learnt(rank: int, folder: Path, norm: bool) -> None:
-    torch.save(learn(folder, norm=norm), folder / f"{rank}.pt")
+def keep_what_is_learnt(rank: int, folder: Path, norm: bool, which: str) -> None:
+    torch.save(learn(folder, norm=norm, which=which), folder / f"{rank}.pt")
 
 
-def two(folder: Path, *, norm: bool, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, torch.Tensor]]:
-    on_two(keep_what_is_learnt, folder, norm, monkeypatch=monkeypatch)
+def two(
+    folder: Path, *, norm: bool, which: str, monkeypatch: pytest.MonkeyPatch
+) -> list[dict[str, torch.Tensor]]:
+    on_two(keep_what_is_learnt, folder, norm, which, monkeypatch=monkeypatch)
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 
@@ -81,16 +106,22 @@ def train_stages(rank: int, wanted: Experiment, folder: Path) -> None:
     assert train(wanted, folder, console=Console(quiet=True), cpu=True) is None
 
 
-def test_ranks_stay_equal_buffers_included(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second = two(tmp_path, norm=True, monkeypatch=monkeypatch)
+@pytest.mark.parametrize("which", list(METHODS))
+def test_ranks_stay_equal_buffers_included(
+    which: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = two(tmp_path, norm=True, which=which, monkeypatch=monkeypatch)
     for name, value in first.items():
         assert torch.equal(value, second[name]), name
 
 
-def test_two_processes_equal_one_on_both_halves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, _ = two(tmp_path, norm=False, monkeypatch=monkeypatch)
+@pytest.mark.parametrize("which", list(METHODS))
+def test_two_processes_equal_one_on_both_halves(
+    which: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = two(tmp_path, norm=False, which=which, monkeypatch=monkeypatch)
     forget_processes()
-    alone = learn(tmp_path, norm=False)
+    alone = learn(tmp_path, norm=False, which=which)
     for name, value in alone.items():
         # AdamW's first updates are the sign of the gradient: rounding decides where the true gradient is zero.
         assert torch.allclose(value, first[name], rtol=1e-4, atol=STEPS * 2e-3), name

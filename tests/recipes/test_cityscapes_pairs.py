@@ -21,7 +21,10 @@ TO_CITYSCAPES = ["gta5_to_cityscapes", "synthia_to_cityscapes"]
 FROM_CITYSCAPES = ["cityscapes_to_acdc", "cityscapes_to_dark_zurich"]
 TINY: dict[str, Any] = {
     "steps": 3,
-    "network": {"encoder": "mit_nano", "head": "segformer", "channels": 16},
+    "network": {
+        "encoder": "mit_nano", "head": "segformer", "channels": 16,
+        "context": None, "auxiliary": None,  # which DeepLabV2 has
+    },
     "data": {
         "source": {"resize": [72, 128]},
         "target": {"resize": [64, 128]},
@@ -31,7 +34,7 @@ TINY: dict[str, Any] = {
     },
     "run": {"log_every": 1, "draw_every": 2, "save_every": 3},
     "evaluation": {"pictures": 1},
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", TO_CITYSCAPES)

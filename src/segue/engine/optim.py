@@ -18,9 +18,10 @@ def parameter_groups(
     lr: float,
     head_factor: float,
     weight_decay: float,
+    norms_decay: bool = False,
     without: Collection[int] = (),
 ) -> list[dict[str, Any]]:
-    """Three groups for an optimiser: heads at a rate of their own, all else, and the norms of all else without decay.
+    """Three groups for an optimiser: heads at a rate of their own, all else, and the norms of all else.
 
     A module with ``learns_like_a_head`` counts as a head with all that it contains: a head, or new layers of an
     encoder. Layers of a term learn like the encoder. As in the official codes, norms inside a head keep their decay.
@@ -28,6 +29,7 @@ def parameter_groups(
     Args:
         module: A method; parameters without gradient, such as a teacher's, are left out.
         lr: The encoder's.
+        norms_decay: Whether norms outside of heads decay, too, as in official codes that train by SGD.
         without: Ids of parameters that another optimiser trains.
 
     Returns:
@@ -46,7 +48,11 @@ def parameter_groups(
         slow = encoder_norms if id(parameter) in norms else encoder
         group = head if id(parameter) in heads else slow
         group.append(parameter)
-    groups = [(encoder, lr, weight_decay), (encoder_norms, lr, 0.0), (head, lr * head_factor, weight_decay)]
+    groups = [
+        (encoder, lr, weight_decay),
+        (encoder_norms, lr, weight_decay if norms_decay else 0.0),
+        (head, lr * head_factor, weight_decay),
+    ]
     return [
         {"params": parameters, "lr": rate, "base_lr": rate, "weight_decay": decay}
         for parameters, rate, decay in groups
@@ -109,7 +115,17 @@ class HeldAdam(_Held, torch.optim.Adam):
 
 
 class HeldSGD(_Held, torch.optim.SGD):
-    """SGD that may be held."""
+    """SGD that may be held.
+
+    Its momentum starts from zero, which gives what torch's gives: torch's fused kernel takes a first step that was
+    held for done, and then goes on from memory that nobody has written.
+    """
+
+    def __init__(self, groups: Iterable[dict[str, Any]], **options: Any) -> None:
+        super().__init__(groups, **options)
+        for group in self.param_groups:
+            if group["momentum"]:
+                self.state.update({p: {"momentum_buffer": torch.zeros_like(p)} for p in group["params"]})
 
 
 KINDS: dict[str, type[_Held]] = {"adam": HeldAdam, "adamw": HeldAdamW, "sgd": HeldSGD}
@@ -118,6 +134,15 @@ KINDS: dict[str, type[_Held]] = {"adam": HeldAdam, "adamw": HeldAdamW, "sgd": He
 def adamw(groups: Iterable[dict[str, Any]], *, betas: tuple[float, float]) -> HeldAdamW:
     """AdamW over parameter groups; its update is fused into one kernel a group."""
     return HeldAdamW(list(groups), betas=betas, fused=True)
+
+
+def _students(groups: Iterable[dict[str, Any]], settings: OptimSettings) -> _Held:
+    if settings.name == "sgd":
+        # A rate is only wanted by torch's check: every group has its own.
+        return HeldSGD(
+            list(groups), lr=settings.lr, momentum=settings.momentum, nesterov=settings.nesterov, fused=True
+        )
+    return adamw(groups, betas=settings.betas)
 
 
 class Optimisers:
@@ -137,9 +162,10 @@ class Optimisers:
             lr=settings.lr,
             head_factor=settings.head_factor,
             weight_decay=settings.weight_decay,
+            norms_decay=settings.name == "sgd",
             without=own,
         )
-        self.by_name: dict[str, _Held] = {"optimizer": adamw(groups, betas=settings.betas)}
+        self.by_name: dict[str, _Held] = {"optimizer": _students(groups, settings)}
         for name, one in self.further.items():
             group = {"params": list(one.parameters), "base_lr": one.lr}
             self.by_name[f"optimizer.{name}"] = KINDS[one.kind]([group], lr=one.lr, fused=True, **one.options)  # pyright: ignore[reportCallIssue]

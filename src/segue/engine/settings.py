@@ -92,12 +92,15 @@ class DataSettings(Settings):
 
 
 class OptimSettings(Settings):
-    """AdamW, linear warm-up, polynomial decay."""
+    """The student's optimiser, linear warm-up, polynomial decay."""
 
+    name: Literal["adamw", "sgd"] = "adamw"
     lr: Positive = 6e-5  # the encoder's learning rate
     head_factor: Positive = 10.0  # how many times as fast heads learn
-    weight_decay: NotNegative = 0.01  # not on norms of an encoder
-    betas: tuple[Share, Share] = (0.9, 0.999)
+    weight_decay: NotNegative = 0.01  # adamw: not on norms of an encoder
+    betas: tuple[Share, Share] = (0.9, 0.999)  # of adamw
+    momentum: Share = 0.9  # of sgd
+    nesterov: bool = False  # of sgd
     warmup: Share = 1500 / 40000  # share of the steps
     warmup_start: Share = 1e-6  # factor on the rate at the first step
     power: NotNegative = 1.0  # power of the polynomial decay; 0 holds the rate

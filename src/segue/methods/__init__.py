@@ -1,5 +1,6 @@
 """Adaptation methods, which turn a batch into views to train on: their settings by name."""
 
+from segue.methods.aligned import AlignedSettings
 from segue.methods.method import MethodSettings
 from segue.methods.offline import OfflineSettings
 from segue.methods.self_training import SelfTrainingSettings
@@ -9,6 +10,7 @@ from segue.methods.source_only import SourceOnlySettings
 METHODS: dict[str, type[MethodSettings]] = {
     "source_only": SourceOnlySettings,
     "self_training": SelfTrainingSettings,
+    "aligned": AlignedSettings,
     "offline": OfflineSettings,
     "ensemble_distillation": EnsembleDistillationSettings,
 }

@@ -40,16 +40,18 @@ def build_segmenter(
         multi_resolution: Arguments of ``MultiResolution``, with ``attention`` "class", "single" or "none"
             for one attention map a class, one for all, or plain halves; None for a single resolution.
         options: What else :class:`segue.models.settings.NetworkSettings` say of how it is built: ``channels``,
-            ``context``, ``dropout``, ``drop_path``.
+            ``context``, ``dropout``, ``drop_path``, ``auxiliary``.
 
     Raises:
-        ValueError: If a name is unknown, a context is given to a head without a choice, or the encoder's maps do
-            not have the grid on which several resolutions are fused.
+        ValueError: If a name is unknown, a context is given to a head without a choice, an auxiliary prediction is
+            asked of one without, or the encoder's maps do not have the grid on which several resolutions are fused.
     """
     if head not in HEADS:
         raise ValueError(f"unknown head {head!r}{nearest(head, list(HEADS))}")
     kind, settings = HEADS[head], NetworkSettings(encoder=encoder, head=head, **options)
     network = build_encoder(encoder, drop_path=settings.drop_path)
+    if multi_resolution is not None and settings.auxiliary is not None:
+        raise ValueError("multi_resolution has no auxiliary prediction: set network.auxiliary=null")
     widths = network.out_channels
     decoder = kind(widths, num_classes, settings)
     if multi_resolution is None:

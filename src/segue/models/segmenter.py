@@ -36,9 +36,7 @@ class Segmenter(nn.Module):
 
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> Output:
         """Predict every class at every cell of the head's own grid."""
-        features = cast(list[Tensor], self.encoder(image))
-        logits, embedding = cast(tuple[Tensor, Tensor], self.head(features))
-        return Output(logits, features, embedding, [Supervised(logits)])
+        return self._decoded(cast(list[Tensor], self.encoder(image)))
 
     def together(self, images: list[Tensor], groups: Tensor | None, rules: HybridRules) -> Iterator[Output]:
         """Predict source and target pictures in one pass in which their tokens meet.
@@ -55,8 +53,12 @@ class Segmenter(nn.Module):
         """
         features = self.encoder.together(torch.cat(images), MeetingPlan(groups, rules))
         for own in by_domain(features):
-            logits, embedding = cast(tuple[Tensor, Tensor], self.head(own))
-            yield Output(logits, own, embedding, [Supervised(logits)])
+            yield self._decoded(own)
+
+    def _decoded(self, features: list[Tensor]) -> Output:
+        logits, embedding = cast(tuple[Tensor, Tensor], self.head(features))
+        further = cast(Head, self.head).auxiliary(features) if self.training else []
+        return Output(logits, features, embedding, [Supervised(logits), *further])
 
     def without_each_layer(self, image: Tensor) -> Iterator[tuple[str | None, Tensor]]:
         """The logits of normalised images with each of the encoder's blocks left out in turn, then the network's own.

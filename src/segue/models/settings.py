@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from segue.settings import Count, Settings, Share
+from segue.settings import Count, Positive, Settings, Share
 
 
 class MultiResolutionSettings(Settings):
@@ -29,6 +29,7 @@ class NetworkSettings(Settings):
     channels: Count = 256
     dropout: Share = 0.1
     drop_path: Share = 0.1
+    auxiliary: Positive | None = None  # DeepLabV2: share of the loss of a second prediction, from stage 3
     multi_resolution: MultiResolutionSettings | None = None
     weights: Path | None = None  # the encoder's; None starts from random numbers
     start: Path | None = None  # a run or model folder: training starts from its whole network

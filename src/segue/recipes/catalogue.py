@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 from segue.classes import nearest
 from segue.engine.experiment import parse
 from segue.engine.settings import Experiment
-from segue.recipes import baselines, clda, daformer_family, offline, on_daformer
+from segue.recipes import alignment, baselines, clda, daformer_family, offline, on_daformer
 from segue.recipes.pairs import with_pair
 from segue.recipes.published import PublishedRow, published
 from segue.trees import Tree, flatten, merge
@@ -120,6 +120,24 @@ RECIPES: dict[str, Recipe] = {
         "CLDA",
         "the same with networks that look at two resolutions",
         published="clda_hrda_student",
+    ),
+    "minent": Recipe(
+        alignment.minent,
+        "Vu et al., CVPR 2019",
+        "predictions on the target of low entropy",
+        published="minent",
+    ),
+    "advent": Recipe(
+        alignment.advent,
+        "Vu et al., CVPR 2019",
+        "entropy maps of both domains alike to a discriminator",
+        published="advent_single",
+    ),
+    "adaptsegnet": Recipe(
+        alignment.adaptsegnet,
+        "Tsai et al., CVPR 2018",
+        "predictions of both domains alike to a discriminator",
+        published="adaptsegnet",
     ),
     "cbst": Recipe(
         offline.cbst,

@@ -16,6 +16,18 @@ CITYSCAPES: Tree = {"dataset": "cityscapes", "root": "cityscapes", "resize": [51
 ACDC: Tree = {"dataset": "acdc", "root": "acdc", "resize": [540, 960]}  # half its size
 DARK_ZURICH: Tree = {"dataset": "dark_zurich", "root": "dark_zurich", "resize": [540, 960]}  # half its size
 
+ALIGNED: Tree = {
+    "steps": 120000,
+    "network": {"encoder": "resnet101_caffe", "head": "deeplab_v2", "context": "four", "auxiliary": 0.1},
+    "data": {"crop": [512, 1024], "batch": 1},
+    "optim": {
+        "name": "sgd", "lr": 2.5e-4, "head_factor": 10.0, "weight_decay": 5e-4, "momentum": 0.9,
+        "warmup": 0.0, "power": 0.9,
+    },
+    "when": {"terms.adversarial.map=probabilities": {"network": {"context": "two"}}},
+}  # fmt: skip
+"""What AdaptSegNet and ADVENT train: DeepLabV2 with an auxiliary prediction, by SGD; ADVENT's has four branches."""
+
 ENOUGH = 3000
 """Rare class sampling draws a picture for a class if it has more pixels of it than this, at the source's own size."""
 
@@ -46,6 +58,7 @@ def _pair(name: str, source: Tree, target: Tree, *, source_size: tuple[int, int]
         },
         "when": {
             "data.rare_classes": {"data": {"rare_classes": {"min_share": ENOUGH / (rows * columns)}}},
+            "method.name=aligned": ALIGNED,
             "size=distilled": {"network": {"encoder": "mit_b3"}},  # from a teacher with mit_b5
             "network.multi_resolution": {
                 "data": {

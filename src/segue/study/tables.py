@@ -32,7 +32,7 @@ def drawn(record: Record) -> list[Table]:
         table = Table(title=f"{heading(record)}\n{title}")
         kept = _columns(lines)
         for place in kept:
-            table.add_column(HEADINGS[place], justify="right" if place else "left")
+            table.add_column(HEADINGS[place], justify="right" if place else "left", no_wrap=not place)
         for line in lines:
             table.add_row(*(line[place] for place in kept))
         tables.append(table)

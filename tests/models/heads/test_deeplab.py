@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 from tests.parity import checkpoint_shapes
 
+from segue.models.build import build_segmenter
 from segue.models.heads.deeplab import BRANCHES, DeepLabV2Head, DeepLabV3PlusHead
 from segue.models.settings import NetworkSettings
 
@@ -100,3 +101,36 @@ def test_version_three_plus_joins_the_pyramid_as_the_official_head_does():
 def test_unknown_context_names_the_known_ones():
     with pytest.raises(ValueError, match="unknown context 'six'; known: two, four"):
         DeepLabV2Head((4,), 2, NetworkSettings(context="six"))
+
+
+@pytest.mark.parametrize("context", ["two", "four"])
+def test_the_auxiliary_prediction_is_the_third_maps_and_of_training_alone(context):
+    """It is the official classifier on another map, with the share that the settings say, and costs nothing later."""
+    network = build_segmenter("mit_nano", "deeplab_v2", num_classes=5, context=context, auxiliary=0.1)
+    plain = build_segmenter("mit_nano", "deeplab_v2", num_classes=5, context=context)
+    assert isinstance(network.head, DeepLabV2Head) and isinstance(plain.head, DeepLabV2Head)
+    image = torch.randn(1, 3, 64, 64)
+    main, auxiliary = network.train()(image).supervised
+    assert (
+        auxiliary.share == 0.1 and auxiliary.logits.shape[-2:] == (4, 4) and main.logits.shape[-2:] == (2, 2)
+    )
+    maps = [torch.randn(1, width, 6, 6) for width in network.encoder.out_channels]
+    expected = torch.stack([branch(maps[2]) for branch in network.head.auxiliary_modules]).sum(0)
+    assert torch.equal(network.head.auxiliary(maps)[0].logits, expected)
+    assert len(network.eval()(image).supervised) == 1
+    assert len(plain.train()(image).supervised) == 1
+
+
+def test_who_has_no_auxiliary_prediction_says_so():
+    with pytest.raises(ValueError, match="head 'segformer' has no auxiliary prediction"):
+        build_segmenter("mit_nano", "segformer", num_classes=5, auxiliary=0.1)
+    with pytest.raises(ValueError, match="multi_resolution has no auxiliary prediction"):
+        build_segmenter("mit_nano", "deeplab_v2", num_classes=5, auxiliary=0.1, multi_resolution={})
+
+
+@pytest.mark.parametrize(("context", "counts"), [("two", (700_454, 350_246)), ("four", (1_400_908, 700_492))])
+def test_both_predictions_have_as_many_parameters_as_the_official_ones(context, counts):
+    with torch.device("meta"):
+        head = DeepLabV2Head((256, 512, 1024, 2048), 19, NetworkSettings(context=context, auxiliary=0.1))
+    both = (head.aspp_modules, head.auxiliary_modules)
+    assert tuple(sum(p.numel() for p in part.parameters()) for part in both) == counts

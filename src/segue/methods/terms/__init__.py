@@ -4,7 +4,9 @@ The order also decides in which order they draw random starting weights, so new 
 """
 
 from segue.methods.method import TermSettings
+from segue.methods.terms.adversarial import AdversarialSettings
 from segue.methods.terms.confidence import ConfidenceSettings
+from segue.methods.terms.entropy import EntropySettings
 from segue.methods.terms.feature_distance import FeatureDistanceSettings
 from segue.methods.terms.frozen_regularizer import FrozenRegularizerSettings
 from segue.methods.terms.instance_bank import InstanceBankSettings
@@ -14,4 +16,6 @@ TERMS: dict[str, type[TermSettings]] = {
     "instance_bank": InstanceBankSettings,
     "frozen_regularizer": FrozenRegularizerSettings,
     "confidence": ConfidenceSettings,
+    "entropy": EntropySettings,
+    "adversarial": AdversarialSettings,
 }

@@ -14,6 +14,7 @@ from segue.models.layers import ConvNorm
 from segue.models.settings import NetworkSettings
 from segue.ops.memory_format import concatenated
 from segue.ops.resize import resize
+from segue.types import Supervised
 
 BRANCHES: dict[str, tuple[int, ...]] = {"two": (6, 12), "four": (6, 12, 18, 24)}
 """Dilations of DeepLabV2's branches by the name of the head's context: 6 and 12, or 18 and 24 as well."""
@@ -30,7 +31,8 @@ class DeepLabV2Head(Head):
     There is no map of its own before the classifier, so the embedding is the encoder's coarsest map. Parameter
     names are those of DAFormer's DeepLabV2 configurations.
 
-    Source: DeepLab (Chen et al., TPAMI 2018), section 3.2; https://arxiv.org/abs/1606.00915.
+    Source: DeepLab (Chen et al., TPAMI 2018), section 3.2; https://arxiv.org/abs/1606.00915. The auxiliary prediction,
+    the same classifiers on the third map, is AdaptSegNet's (Tsai et al., CVPR 2018).
 
     Note:
         AdaptSegNet's code, and what descends from it, returns inside the loop over its branches, so that only
@@ -41,18 +43,34 @@ class DeepLabV2Head(Head):
 
     stride = 8
     contexts = tuple(BRANCHES)
+    has_auxiliary = True
 
     def __init__(self, in_channels: Sequence[int], num_classes: int, settings: NetworkSettings) -> None:
         super().__init__(in_channels, num_classes, settings)
         self.embedding_channels = in_channels[-1]
-        self.aspp_modules = nn.ModuleList(
-            _classifier(in_channels[-1], num_classes, dilation) for dilation in BRANCHES[self.context]
-        )
+        self.aspp_modules = self._classifiers(in_channels[-1], num_classes)
+        self.auxiliary_share = settings.auxiliary
+        if settings.auxiliary is not None:
+            self.auxiliary_modules = self._classifiers(in_channels[-2], num_classes)
 
     def forward(self, features: list[Tensor]) -> tuple[Float[Tensor, "b k h w"], Float[Tensor, "b d h w"]]:
         """Logits on the coarsest map's grid, and that map."""
-        coarsest = features[-1]
-        return torch.stack([branch(coarsest) for branch in self.aspp_modules]).sum(dim=0), coarsest
+        return _sum(self.aspp_modules, features[-1]), features[-1]
+
+    def auxiliary(self, features: list[Tensor]) -> list[Supervised]:
+        """What the third map alone says, if the settings ask for it."""
+        if self.auxiliary_share is None:
+            return []
+        return [Supervised(_sum(self.auxiliary_modules, features[-2]), share=self.auxiliary_share)]
+
+    def _classifiers(self, in_channels: int, num_classes: int) -> nn.ModuleList:
+        return nn.ModuleList(
+            _classifier(in_channels, num_classes, dilation) for dilation in BRANCHES[self.context]
+        )
+
+
+def _sum(classifiers: nn.ModuleList, maps: Tensor) -> Tensor:
+    return torch.stack([branch(maps) for branch in classifiers]).sum(dim=0)
 
 
 def _classifier(in_channels: int, num_classes: int, dilation: int) -> nn.Sequential:

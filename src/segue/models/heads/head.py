@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from segue.classes import nearest
 from segue.models.settings import NetworkSettings
+from segue.types import Supervised
 
 
 class Head(nn.Module):
@@ -22,16 +23,18 @@ class Head(nn.Module):
         learns_like_a_head: Whether a module's parameters learn at the head's rate; any module may say so.
         contexts: The names of its ways to look around, its own first; empty if there is no choice.
         embedding_channels: Channels of the embedding.
+        has_auxiliary: Whether it can make a second prediction to train.
         as_attention: Settings that differ where such a head weighs two resolutions.
         context: How it looks around; empty if there is no choice.
 
     Raises:
-        ValueError: If there is no such context.
+        ValueError: If there is no such context, or no auxiliary prediction.
     """
 
     stride: ClassVar[int] = 4
     learns_like_a_head: ClassVar[bool] = True
     contexts: ClassVar[tuple[str, ...]] = ()
+    has_auxiliary: ClassVar[bool] = False
     embedding_channels: int
     as_attention: ClassVar[dict[str, Any]] = {}
 
@@ -45,3 +48,11 @@ class Head(nn.Module):
             )
         if self.context and self.context not in self.contexts:
             raise ValueError(f"unknown context {self.context!r}{nearest(self.context, self.contexts)}")
+        if settings.auxiliary is not None and not self.has_auxiliary:
+            raise ValueError(
+                f"head {settings.head!r} has no auxiliary prediction: set network.auxiliary=null"
+            )
+
+    def auxiliary(self, features: list[Tensor]) -> list[Supervised]:
+        """Further predictions from an encoder's maps, which are trained and never reported; none from most heads."""
+        return []

@@ -1,0 +1,50 @@
+"""The source with its labels, the target as it is: what is learnt of the target, terms alone say."""
+
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+from segue.methods.context import Context
+from segue.methods.method import Method, MethodSettings, Term
+from segue.types import Batch, MeanOver, View
+
+
+class AlignedSettings(MethodSettings):
+    """Methods that align the two domains' predictions by their entropy or by discriminators."""
+
+    name: Literal["aligned"] = "aligned"
+    source_mean: MeanOver = "labelled"  # what the source's loss is averaged over
+
+    def build(self, context: Context, terms: Mapping[str, Term]) -> "Aligned":
+        """Around the student.
+
+        Raises:
+            ValueError: If no term looks at the target.
+        """
+        if not any("target" in term.view_names for term in terms.values()):
+            raise ValueError(
+                "method aligned learns the target by terms alone, and none looks at it: set terms.entropy={},"
+                " terms.adversarial={}, or method.name=source_only"
+            )
+        return Aligned(self, context, terms)
+
+
+class Aligned(Method):
+    """The student learns the source's labels, and sees the target unaltered, without any label.
+
+    Source: what AdaptSegNet (Tsai et al., CVPR 2018) and ADVENT (Vu et al., CVPR 2019) share.
+    """
+
+    def __init__(self, settings: AlignedSettings, context: Context, terms: Mapping[str, Term]) -> None:
+        super().__init__(context.student, terms, view_names=("source", "target"))
+        self.settings = settings
+
+    def views(self, batch: Batch, step: int) -> Iterator[View]:
+        """One step.
+
+        Yields:
+            The source view and the target view; the latter's weight is 0 where a picture has no content.
+        """
+        assert batch.target is not None, "the engine gives a target loader"
+        yield View("source", batch.source.image, batch.source.label, mean_over=self.settings.source_mean)
+        valid = batch.target.valid
+        yield View("target", batch.target.image, weight=None if valid is None else valid.float())
