@@ -10,14 +10,9 @@ from pydantic import BaseModel, ValidationError
 from segue.classes import nearest
 from segue.engine.settings import Experiment
 from segue.files import write_text
+from segue.methods.former import RENAMED, renewed
 from segue.settings import Settings
 from segue.trees import Tree, flatten, merge, nested, read_yaml
-
-RENAMED = {
-    "terms.sam_regularizer": "terms.frozen_regularizer now, as any transformer may be frozen; SAM's encoders are called"
-    " sam_vit_b, sam_vit_l and sam_vit_h there",
-}
-"""Keys of earlier versions, and what they are called now."""
 
 
 def revise(experiment: Experiment, *changes: Mapping[str, Any]) -> Experiment:
@@ -32,7 +27,7 @@ def parse(tree: Mapping[str, Any], *, origin: str = "configuration") -> Experime
         ValueError: In one line: the first wrong key or value, and the nearest known key.
     """
     try:
-        return Experiment.model_validate(_without_former(tree))
+        return Experiment.model_validate(renewed(tree))
     except ValidationError as error:
         raise ValueError(f"{origin}: {_explain(error)}") from None
 
@@ -103,17 +98,6 @@ def _explain(error: ValidationError) -> str:
     message = first["msg"].removeprefix("Value error, ")
     got = "" if isinstance(first["input"], Mapping) else f", got {first['input']!r}"
     return f"{where}: {message}{got}" if where else message
-
-
-def _without_former(tree: Mapping[str, Any]) -> Tree:
-    """The tree without those keys of earlier versions that are null, as they are in files of whole trees."""
-    kept = dict(tree)
-    for key in RENAMED:
-        group, _, name = key.partition(".")
-        inner = kept.get(group)
-        if isinstance(inner, Mapping) and name in inner and inner[name] is None:
-            kept[group] = {other: value for other, value in inner.items() if other != name}
-    return kept
 
 
 def _unknown(key: str, known: Sequence[str]) -> str:

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from segue.classes import nearest
 from segue.methods.context import Context, Preparation, Trained
 from segue.methods.coordination import CoordinationSettings
 from segue.methods.hybrid import HybridAttentionSettings
@@ -29,15 +28,6 @@ if TYPE_CHECKING:
 else:
     AnyTeacher = one_of(TEACHERS)
 
-MOVED = {
-    "momentum": "teacher.momentum",
-    "teacher_statistics": "teacher.statistics",
-    "copies_first": "teacher.copies_first",
-    "teacher_model": "teacher.model",
-    "collaborate": "teacher, whose name is collaborative",
-}
-"""Where former keys of the method are found now that teachers have settings of their own."""
-
 
 class SelfTrainingSettings(MethodSettings):
     """DACS, DAFormer and what is built on them."""
@@ -57,20 +47,6 @@ class SelfTrainingSettings(MethodSettings):
     mask: MaskSettings | None = None
     margins: Margins | None = None  # borders of the crop in which the teacher is not trusted
 
-    @model_validator(mode="before")
-    @classmethod
-    def _teachers_have_settings_of_their_own(cls, value: Any) -> Any:
-        """Translate the settings of older runs; reject a single old key and name the new one."""
-        if not isinstance(value, Mapping):
-            return value
-        tree = cast(Mapping[str, Any], value)
-        old = [key for key in MOVED if key in tree]
-        if isinstance(tree.get("teacher"), str):
-            return {**{key: tree[key] for key in tree if key not in MOVED}, "teacher": _teacher_of_old(tree)}
-        if old:
-            raise ValueError(f"unknown key {old[0]!r}; it is now {MOVED[old[0]]}")
-        return tree
-
     @model_validator(mode="after")
     def _pieces_fit(self) -> "SelfTrainingSettings":
         if self.soft and self.mask is not None and self.mask.pictures == "both":
@@ -80,16 +56,6 @@ class SelfTrainingSettings(MethodSettings):
     def build(self, context: Context, terms: Mapping[str, Term]) -> "SelfTraining":
         """Build the method around the student, with its teacher."""
         return SelfTraining(self, context, terms)
-
-
-def _teacher_of_old(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """The teacher's settings in a tree from when they stood among the method's."""
-    shared = tree.get("collaborate")
-    name = tree["teacher"] if shared is None else "collaborative"
-    if name not in TEACHERS:
-        raise ValueError(f"unknown teacher {name!r}{nearest(name, list(TEACHERS))}")
-    values = {key.removeprefix("teacher_"): tree[key] for key in MOVED if key in tree} | (shared or {})
-    return {"name": name, **{key: values[key] for key in values if key in TEACHERS[name].model_fields}}
 
 
 class SelfTraining(Method):
