@@ -36,7 +36,7 @@ from segue.engine.model_card import versions
 from segue.engine.settings import Experiment
 from segue.evaluation.metrics import count, empty_confusion, scores, total
 from segue.evaluation.model import choose_device
-from segue.evaluation.saliency import evenly
+from segue.evaluation.pictures import evenly
 from segue.files import write_text
 from segue.memory import keep_memory
 from segue.methods.context import Preparation

@@ -1,6 +1,5 @@
 """A run's pseudo-labels are measured as a count of pixels one by one has it, for the start and every checkpoint."""
 
-import importlib.util
 import io
 import json
 from collections import Counter
@@ -12,6 +11,7 @@ import pytest
 import torch
 from rich.console import Console
 from safetensors.torch import load_file
+from tests.scripts import load_script
 from tests.tiny import tiny
 
 from segue.engine.build import build_student
@@ -19,18 +19,13 @@ from segue.engine.domains import open_domain
 from segue.engine.run import train
 from segue.types import IGNORE
 
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "pseudo_labels.py"
 THRESHOLD = 0.2  # random weights are rarely surer
 WANTED = tiny("daformer", {"run": {"save_every": 1, "keep": 99}, "method": {"threshold": THRESHOLD}})
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("pseudo_labels", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("pseudo_labels")
 
 
 @pytest.fixture(scope="module")

@@ -1,23 +1,17 @@
 """The tables of docs/results.md are what the committed records of studies say, and nothing was typed by hand."""
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from tests.scripts import load_script
 
 from segue.study.record import Record, Score, Variant
-
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "results.py"
 
 
 @pytest.fixture
 def results() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("results", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("results")
 
 
 def test_the_document_is_up_to_date(results: ModuleType) -> None:

@@ -260,9 +260,10 @@ def test_a_row_starts_from_the_run_of_another_one(tmp_path: Path, capsys) -> Non
     """What it needs is run before it, with the same seed, even if only the row itself is asked for."""
     study("chain", pair="tiny", seeds="0,1", out=tmp_path, jobs=2, cpu=True, only=["later"])
     printed = capsys.readouterr().out
-    lines = [line.split(",")[0] for line in printed.splitlines() if ", seed " in line]
-    assert lines == ["earlier", "earlier", "later", "later"]
+    lines = [line.split(":")[0] for line in printed.splitlines() if ", seed " in line]
+    assert sorted(lines) == [f"{row}, seed {seed}" for row in ("earlier", "later") for seed in (0, 1)]
     for seed in (0, 1):
+        assert lines.index(f"earlier, seed {seed}") < lines.index(f"later, seed {seed}")
         text = (tmp_path / f"later/seed{seed}/experiment.yaml").read_text()
         assert f"start: {tmp_path}/earlier/seed{seed}" in text
     assert not (tmp_path / "other").exists()

@@ -1,12 +1,12 @@
 """Entropy, steadiness and agreement on pictures whose predictions are known by hand; the script that compares them."""
 
-import importlib.util
 import io
 from pathlib import Path
 
 import pytest
 import torch
 from rich.console import Console
+from tests.scripts import load_script
 from tests.tiny import tiny
 from torch import Tensor
 
@@ -64,11 +64,7 @@ def test_steadiness_falls_if_the_prediction_changes_with_the_size(in_memory) -> 
 def test_the_script_compares_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for recipe in ("source_only", "daformer"):
         train(tiny(recipe), tmp_path / recipe, console=Console(file=io.StringIO()), cpu=True)
-    path = Path(__file__).resolve().parents[2] / "benchmarks/batch_statistics.py"
-    spec = importlib.util.spec_from_file_location("batch_statistics", path)
-    assert spec is not None and spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    script = load_script("batch_statistics")
     runs = [str(tmp_path / recipe) for recipe in ("source_only", "daformer")]
     script.main([*runs, "--device", "cpu", "--pictures", "2"])
     said = " ".join(capsys.readouterr().out.split())

@@ -152,7 +152,7 @@ def score_of(run: Path) -> Score | None:
     """The score in a run folder's ``scores.json``; None if the run is not finished."""
     try:
         scores = json.loads((run / "scores.json").read_text(encoding="utf-8"))
-        minutes = round(seconds_trained(run) / 60, 2)
+        minutes = round(seconds_trained(run) / 60, 4)
         return Score(mean_iou=scores["mean_iou"], classes=scores["per_class_iou"], minutes=minutes or None)
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from tests.models.encoders import joint_inputs
+from tests.models.encoders.joint_inputs import pictures
 from torch import Tensor
 
 from segue.models.build import build_encoder, build_segmenter
@@ -17,18 +19,12 @@ def encoder() -> MixTransformer:
     return MixTransformer((8, 16, 24, 32), (1, 1, 2, 1), heads=(1, 2, 3, 4), drop_path=0.0)
 
 
-def pictures(size: tuple[int, int] = (64, 96)) -> Tensor:
-    return torch.randn(4, 3, *size, generator=torch.Generator().manual_seed(1))
-
-
 def groups(size: tuple[int, int] = (64, 96), draws: int = 1) -> Tensor:
-    generator = torch.Generator().manual_seed(2)
-    cells = torch.randint(0, 2, (draws, 2, 2, size[0] // 32, size[1] // 32), generator=generator)
-    return cells.repeat_interleave(32, 3).repeat_interleave(32, 4).to(torch.uint8)
+    return joint_inputs.groups(size, draws, cell=32)
 
 
 def close(one: list[Tensor], other: list[Tensor]) -> bool:
-    return all(torch.allclose(a, b, atol=2e-5) for a, b in zip(one, other, strict=True))
+    return joint_inputs.close(one, other, atol=2e-5)
 
 
 def test_a_domain_that_looks_at_itself_alone_is_as_in_a_plain_pass(encoder: MixTransformer) -> None:

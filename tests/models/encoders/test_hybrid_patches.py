@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.models.encoders.joint_inputs import close, groups, pictures
 from torch import Tensor
 
 from segue.models.build import build_encoder, build_segmenter
@@ -28,19 +29,6 @@ def made(name: str) -> PatchEncoder:
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=0.3)
     return encoder
-
-
-def pictures(size: tuple[int, int] = (64, 96)) -> Tensor:
-    return torch.randn(4, 3, *size, generator=torch.Generator().manual_seed(1))
-
-
-def groups(size: tuple[int, int] = (64, 96), draws: int = 1) -> Tensor:
-    generator = torch.Generator().manual_seed(2)
-    return torch.randint(0, 2, (draws, 2, 2, *size), generator=generator).to(torch.uint8)
-
-
-def close(one: list[Tensor], other: list[Tensor]) -> bool:
-    return all(torch.allclose(a, b, atol=5e-4) for a, b in zip(one, other, strict=True))
 
 
 def test_a_domain_that_looks_at_itself_alone_is_as_in_a_plain_pass(encoder: PatchEncoder) -> None:
