@@ -130,12 +130,8 @@ END
       pair_file "$out/carla_to_camvid.yaml" <<END
 extends: "$here/configs/carla_to_camvid.yaml"
 data: {root: "$data"}
-network: {weights: "$mobilenet", head: segformer}
+network: {weights: "$mobilenet"}
 when:
-  method.name=self_training: # from a source-only model on
-    steps: 1500
-    data: {batch: 2}
-    optim: {lr: 1.0e-4}
 $ssr
 END
       study carla "$out/carla_to_camvid.yaml" "${any_network[@]}" ;;
