@@ -41,3 +41,13 @@ def test_dusk_with_a_transformer_has_a_student_of_half_its_blocks() -> None:
     assert {experiment(name, dusk).network.encoder for name in ("kd", "clda")} == {"vit_tiny_6"}
     plain = pair(str(CONFIGS / "camvid_day_to_dusk.yaml"))
     assert experiment("daformer", dusk) == experiment("daformer", plain, {"network": {"encoder": "vit_tiny"}})
+
+
+def test_conditions_are_about_the_recipe_as_the_user_changes_it() -> None:
+    plain = pair(str(CONFIGS / "camvid_day_to_dusk.yaml"))
+    larger = experiment("source_only", plain, {"network": {"multi_resolution": {}}})
+    assert larger.data.crop == (448, 576) and larger.data.evaluation.resize == (480, 640)
+    smaller = experiment("hrda", plain, {"network": {"multi_resolution": None}})
+    assert smaller.data.crop == (224, 288) and smaller.data.evaluation.resize is None
+    own = experiment("hrda", plain, {"data": {"crop": [256, 256]}})
+    assert own.data.crop == (256, 256)

@@ -199,9 +199,8 @@ def experiment(
     """
     tree = find(recipe).build()
     own_size = tree.pop("size", None)
-    tree = with_pair(tree, pair, size=size or own_size)
-    for wish in wishes:
-        tree = merge(tree, _terms_as_mapping(wish))
+    wishes = tuple(_terms_as_mapping(wish) for wish in wishes)
+    tree = with_pair(tree, pair, wishes, size=size or own_size)
     if tree["method"].get("rounds") is not None:
         tree = _counted_in_steps(tree, wishes)
     if tree.get("reads_target_labels"):

@@ -14,11 +14,11 @@ condition, merged in their order if it holds for the recipe:
 A file may begin with ``extends: PAIR``, a built-in pair or another file (relative to its own folder), and then says
 only what is otherwise: where things lie on a machine, for example.
 
-Settings under a condition may have a ``when`` of their own: then both conditions must hold. What a recipe sets to
-null stays null whatever a condition says.
+Conditions are about the recipe as the user changes it. Settings under a condition may have a ``when`` of their own:
+then both conditions must hold. What a recipe sets to null stays null whatever a condition says.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -104,45 +104,52 @@ def _from_file(path: Path, *extending: Path) -> Tree:
     return merge(below, tree)
 
 
-def with_pair(recipe: Tree, pair: Mapping[str, Any], *, size: str | None = None) -> Tree:
-    """A recipe's settings with those of a pair merged in, including those under conditions that hold.
+def with_pair(
+    recipe: Tree,
+    pair: Mapping[str, Any],
+    wishes: Sequence[Mapping[str, Any]] = (),
+    *,
+    size: str | None = None,
+) -> Tree:
+    """A recipe's settings with those of a pair and the user's own, and those of the pair whose conditions hold.
 
     Args:
-        recipe: What the conditions are about.
+        wishes: What the user sets. It beats the pair, and what it adds to the recipe meets conditions, too.
         size: What the condition ``size=...`` is compared with.
 
     Raises:
         ValueError: If a condition names no setting, or what it holds is not a mapping.
     """
+    wanted = merge(recipe, *wishes)
 
     def merged(tree: Tree, changes: Mapping[str, Any]) -> Tree:
         changes = dict(changes)
         inner = _mapping(changes.pop("when", {}), "when")
         tree = merge(tree, changes)
         for condition, more in inner.items():
-            if _holds(condition, recipe, size):
-                tree = merged(tree, _without_ruled_out(_mapping(more, f"when {condition}"), recipe))
+            if _holds(condition, wanted, size):
+                tree = merged(tree, _without_ruled_out(_mapping(more, f"when {condition}"), wanted))
         return tree
 
-    return merged(recipe, pair)
+    return merge(merged(recipe, pair), *wishes)
 
 
-def _holds(condition: str, recipe: Mapping[str, Any], size: str | None) -> bool:
+def _holds(condition: str, wanted: Mapping[str, Any], size: str | None) -> bool:
     key, has_value, value = condition.partition("=")
     if key == "size" and has_value:
         return size == value
     check_key(key)
-    setting: Any = recipe
+    setting: Any = wanted
     for part in key.split("."):
         setting = setting.get(part) if isinstance(setting, Mapping) else None
     return str(setting) == value if has_value else setting is not None
 
 
-def _without_ruled_out(changes: Mapping[str, Any], recipe: Mapping[str, Any]) -> Tree:
-    """Changes, without those of settings that the recipe sets to None."""
+def _without_ruled_out(changes: Mapping[str, Any], wanted: Mapping[str, Any]) -> Tree:
+    """Changes, without those of settings that the recipe or the user sets to None."""
     left: Tree = {}
     for key, value in changes.items():
-        own = recipe.get(key, {})
+        own = wanted.get(key, {})
         if own is not None:
             is_inner = isinstance(value, Mapping) and isinstance(own, Mapping)
             left[key] = _without_ruled_out(cast(Tree, value), cast(Tree, own)) if is_inner else value

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from segue.classes import nearest
 from segue.recipes.catalogue import Size
+from segue.recipes.daformer_family import hrda
 from segue.recipes.study import Study, StudyRow, read
 from segue.trees import Tree
 
@@ -87,6 +88,16 @@ def _sized(label: str, recipe: str, size: Size, base: str | None = None, **needs
     )
 
 
+TWO_RESOLUTIONS: Tree = {key: hrda()[key] for key in ("network", "evaluation")}
+
+
+def _finer(label: str, recipe: str, base: str | None = None, **changes: object) -> StudyRow:
+    """A row that goes on from the source-only model of its seed that sees two resolutions."""
+    return StudyRow(
+        label, recipe, changes, needs={"network.start": "source only, two resolutions"}, base=base
+    )
+
+
 BEST_FOUR = ("daformer", "daformer_mic", "stct", "dida")
 
 
@@ -122,9 +133,11 @@ STUDIES: dict[str, Study] = {
                 _onward("cbst", "cbst", base="source only, as long"),
                 _onward("crst", "crst", base="cbst"),
             ),
-            "two resolutions, from their own start": (
-                StudyRow("hrda", "hrda"),
-                StudyRow("mic", "mic", base="hrda"),
+            "two resolutions": (
+                StudyRow("source only, two resolutions", "source_only", TWO_RESOLUTIONS),
+                StudyRow("oracle, two resolutions", "target_supervised", TWO_RESOLUTIONS),
+                _finer("hrda", "hrda"),
+                _finer("mic", "mic", base="hrda"),
             ),
             # Of pairs that have a large network and one of the same kind with fewer blocks.
             "a small student of a large teacher": (
