@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from segue.classes import nearest
-from segue.data.picture import EXTENSIONS
+from segue.data.decoding import EXTENSIONS
 
 
 def find_folder(root: Path, kinds: tuple[str, ...], *, split: str | None, plain: bool) -> Path:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from segue.classes import Colour
-from segue.data.picture import decode, read_image, read_label, require_one_channel
+from segue.data.decoding import decode, packing, read_label, require_one_channel, rgb
 
 Channel = TypeVar("Channel", int, np.ndarray)
 
@@ -56,9 +56,9 @@ def require_deep(path: Path) -> None:
     Raises:
         ValueError: If it has another number of channels or bits.
     """
-    packing = decode(path, _packing)
-    if packing != UPPER:
-        kind, _, packed = packing.partition(";")
+    found = decode(path, packing)
+    if found != UPPER:
+        kind, _, packed = found.partition(";")
         raise ValueError(
             f"{path}: found {kind} with {16 if '16' in packed else 8} bits a channel, but a SYNTHIA label is a PNG"
             " of three 16-bit channels (class, instance, 0); take the files of GT/LABELS as downloaded, neither"
@@ -69,15 +69,24 @@ def require_deep(path: Path) -> None:
 def _read_colours(path: Path, *, colours: Mapping[int, Colour]) -> np.ndarray:
     if not _require_colours(path, colours=colours):
         return read_label(path)
+    return values_of_colours(decode(path, rgb), colours, str(path))
+
+
+def values_of_colours(pixels: np.ndarray, colours: Mapping[int, Colour], origin: str) -> np.ndarray:
+    """The label values (h, w) of bytes (h, w, 3) in the classes' colours; ``origin`` is the file, for messages.
+
+    Raises:
+        ValueError: If a colour is that of no class.
+    """
     values = np.array(sorted(colours, key=lambda value: colours[value]))
     codes = np.array([_code(*colours[value]) for value in values.tolist()])
-    pixels = _code(*read_image(path).numpy().astype(np.int32))
+    pixels = _code(*np.moveaxis(pixels.astype(np.int32), -1, 0))
     nearest = np.searchsorted(codes, pixels).clip(max=len(codes) - 1)
     unknown = codes[nearest] != pixels
     if unknown.any():
         code = int(pixels[unknown][0])
         raise ValueError(
-            f"{path}: {int(unknown.sum())} pixels have colours of no class, the first"
+            f"{origin}: {int(unknown.sum())} pixels have colours of no class, the first"
             f" {(code >> 16, code >> 8 & 255, code & 255)}; add the colour to the class list"
         )
     return values[nearest]
@@ -115,15 +124,9 @@ def deep_png(channels: NDArray[np.uint16]) -> bytes:
     )
 
 
-def _packing(picture: Image.Image) -> str:
-    tiles = picture.tile if isinstance(picture, ImageFile.ImageFile) else []
-    packing = tiles[0].args if tiles else None
-    return packing if isinstance(packing, str) else picture.mode
-
-
-def _red(picture: Image.Image, packing: str) -> NDArray[np.uint8]:
+def _red(picture: Image.Image, wanted: str) -> NDArray[np.uint8]:
     assert isinstance(picture, ImageFile.ImageFile), "opened from a file"
-    picture.tile = [tile._replace(args=packing) for tile in picture.tile]
+    picture.tile = [tile._replace(args=wanted) for tile in picture.tile]
     return np.asarray(picture)[..., 0]
 
 

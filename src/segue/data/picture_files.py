@@ -9,8 +9,9 @@ from torch import Tensor
 from segue.classes import ClassList
 from segue.data.class_map import LabelTable
 from segue.data.dataset import Dataset, digest
+from segue.data.decoding import picture_size, require_whole
 from segue.data.label_file import GREY_LABELS, LabelReader
-from segue.data.picture import picture_size, read_image, require_whole
+from segue.data.picture import read_image
 
 
 class PictureFiles(Dataset):
