@@ -26,7 +26,7 @@ LEVELS = [
     PLAIN | {"clock", "files", "machine", "memory", "ranks", "__init__"},
     {"ops"},
     {"models", "data"},
-    {"evaluation"},
+    {"evaluation", "checking"},
     {"methods"},
     {"engine"},
     {"recipes", "report", "bench"},
@@ -34,7 +34,7 @@ LEVELS = [
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
-NO_TORCH = ("report", "cli/main", "files", *sorted(PLAIN - {"types"}))
+NO_TORCH = ("report", "checking", "cli/main", "files", *sorted(PLAIN - {"types"}))
 
 
 def module(path: Path) -> str:

@@ -128,11 +128,9 @@ class LabelTable:
         """
         if self.is_plain and values.dtype == np.uint8 and int((values + 1).max(initial=0)) < len(self.known):
             return from_numpy(values)
-        present = _distinct(values)
-        if not self.known.issuperset(present):
-            raise ValueError(self._complaint(present, origin))
-        if self.masks and present == [0, IGNORE]:
-            raise ValueError(_mask_complaint(origin))
+        complaint = self.complaint(_distinct(values), origin)
+        if complaint is not None:
+            raise ValueError(complaint)
         return from_numpy(np.take(self.ids, values))
 
     @cached_property
@@ -142,9 +140,13 @@ class LabelTable:
         plain = known == [*range(len(known) - 1), IGNORE] and not self.masks
         return plain and all(self.ids[value] == value for value in known)
 
-    def _complaint(self, present: list[int], origin: str) -> str:
-        if present == [0, 255]:
+    def complaint(self, present: list[int], origin: str) -> str | None:
+        """What is wrong with a label of these values, in order; None if nothing is. ``origin`` is for messages."""
+        known = self.known.issuperset(present)
+        if present == [0, IGNORE] and (self.masks or not known):
             return _mask_complaint(origin)
+        if known:
+            return None
         bad = [value for value in present if value not in self.known]
         shown = ", ".join(map(str, bad[:8])) + (", ..." if len(bad) > 8 else "")
         meant = _ranges(sorted(self.known))

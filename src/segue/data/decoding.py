@@ -44,6 +44,15 @@ def picture_size(path: Path) -> tuple[int, int]:
     return decode(path, _size)
 
 
+def size_complaint(image: Path, label: Path, size: tuple[int, int], label_size: tuple[int, int]) -> str:
+    """What is said of a label of another size (rows, columns) than its image's."""
+    (rows, columns), (label_rows, label_columns) = size, label_size
+    return (
+        f"{label}: {label_columns}x{label_rows} pixels, but its image {image.name} has {columns}x{rows} (width x"
+        " height): make them the same size"
+    )
+
+
 def require_whole(path: Path) -> None:
     """Refuse a file that was cut off; one that ends as its format demands is not decoded."""
     ending = ENDINGS.get(decode(path, kind_of)[0])

@@ -61,9 +61,9 @@ class ImageFolder(PictureFiles):
         if not labelled:
             super().__init__(images, classes=classes)
             return
-        own = _label_classes(root, label_classes, classes)
-        folder = find_folder(root, LABEL_FOLDERS, split=split, plain=False)
-        labels = labels_of(images, find_files(folder), folder)
+        own = folder_classes(root, label_classes, classes)
+        folder, found = find_labels(root, split=split)
+        labels = labels_of(images, found, folder)
         super().__init__(
             images,
             classes=classes,
@@ -73,7 +73,13 @@ class ImageFolder(PictureFiles):
         )
 
 
-def _label_classes(root: Path, given: Sequence[str] | Path | str | None, training: ClassList) -> LabelClasses:
+def find_labels(root: Path, *, split: str | None) -> tuple[Path, dict[str, Path]]:
+    """The folder of labels, and its files by the names of their pictures."""
+    folder = find_folder(root, LABEL_FOLDERS, split=split, plain=False)
+    return folder, find_files(folder)
+
+
+def folder_classes(root: Path, given: Sequence[str] | Path | str | None, training: ClassList) -> LabelClasses:
     """What the label values mean: by the folder's own list, else by the given one, else as the training classes."""
     listed, own = _given(root, given), class_file(root)
     if own is None:

@@ -9,7 +9,7 @@ from torch import Tensor
 from segue.classes import ClassList
 from segue.data.class_map import LabelTable
 from segue.data.dataset import Dataset, digest
-from segue.data.decoding import picture_size, require_whole
+from segue.data.decoding import picture_size, require_whole, size_complaint
 from segue.data.label_file import GREY_LABELS, LabelReader
 from segue.data.picture import read_image
 
@@ -23,9 +23,11 @@ class PictureFiles(Dataset):
 
     Attributes:
         missing_classes: Training classes that no label value stands for: they will be absent.
+        files: The image files by name.
     """
 
     missing_classes: tuple[str, ...]
+    files: Mapping[str, Path]
 
     def __init__(
         self,
@@ -38,6 +40,7 @@ class PictureFiles(Dataset):
     ) -> None:
         self.classes = classes
         self.missing_classes = () if table is None else table.missing
+        self.files = dict(images)
         self._names = list(images)
         self._images = list(images.values())
         self._labels = list(labels)
@@ -68,6 +71,16 @@ class PictureFiles(Dataset):
         path = self._labels[index]
         return self._table.translate(self._reader.read(path), str(path))
 
+    @property
+    def label_files(self) -> dict[str, Path]:
+        """The label files by the names of their pictures; empty for unlabelled pictures."""
+        return dict(zip(self._names, self._labels, strict=False))
+
+    @property
+    def table(self) -> LabelTable | None:
+        """What the label files' values mean; None for unlabelled pictures."""
+        return self._table
+
     def fingerprint(self) -> str:
         """Changes with the names, sizes and times of files, the class map and the training classes."""
         files = (path.stat() for path in (*self._images, *self._labels))
@@ -86,9 +99,6 @@ class PictureFiles(Dataset):
             require_whole(path)
         for image, label in zip(self._images, self._labels, strict=False):
             self._reader.require(label)
-            (rows, columns), (label_rows, label_columns) = picture_size(image), picture_size(label)
-            if (rows, columns) != (label_rows, label_columns):
-                raise ValueError(
-                    f"{label}: {label_columns}x{label_rows} pixels, but its image {image.name} has"
-                    f" {columns}x{rows} (width x height): make them the same size"
-                )
+            size, label_size = picture_size(image), picture_size(label)
+            if size != label_size:
+                raise ValueError(size_complaint(image, label, size, label_size))

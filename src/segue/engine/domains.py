@@ -63,7 +63,7 @@ def open_domain(
         )
     root = data.root / domain.root
     own = domain.label_classes
-    map_place = map_place or f"data.{_role(data, domain)}.class_map (the pair's file, or --set)"
+    map_place = map_place or class_map_place(data, domain)
     if domain.dataset != "folder":
         if own is not None:
             raise ValueError(f"{domain.dataset} has label classes of its own: leave out label_classes")
@@ -87,6 +87,11 @@ def open_domain(
         labelled=labelled,
         patterns=patterns,
     )
+
+
+def class_map_place(data: DataSettings, domain: DomainSettings) -> str:
+    """Where a domain's class map is written, for messages."""
+    return f"data.{_role(data, domain)}.class_map (the pair's file, or --set)"
 
 
 def _role(data: DataSettings, domain: DomainSettings) -> str:
