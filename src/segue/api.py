@@ -216,6 +216,30 @@ def configure(recipe: str, pair: str | None = None, **wishes: Unpack[Wishes]) ->
     return experiment(recipe, domains, read_yaml(config) if config else {}, flags, own)
 
 
+def check(
+    experiment: "Experiment", *, workers: int = 0, watch: Callable[[object], None] | None = None
+) -> dict[str, Any]:
+    """Look at every picture and label of a run before it trains: what is wrong, and what the data are.
+
+    Target labels are not opened, except those of the evaluation pictures.
+
+    Args:
+        experiment: From :func:`configure`.
+        workers: Processes that decode; 0 decodes in this one. A script that asks for some needs the usual
+            ``if __name__ == "__main__"``.
+        watch: Called after each file.
+
+    Returns:
+        Counts by severity, domains, shares of classes and findings, as ``check.json`` has them.
+    """
+    from segue.checking.account import account_of
+    from segue.engine.inventory import take_inventory
+
+    survey = take_inventory(experiment.data)
+    survey.look(workers=workers, watch=watch)
+    return account_of(survey)
+
+
 def train(
     recipe: "str | Experiment",
     pair: str | None = None,

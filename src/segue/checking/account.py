@@ -1,6 +1,7 @@
 """What a check knows, as plain values: for the JSON file, the terminal and the page."""
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from segue.checking.checks import findings
@@ -10,6 +11,9 @@ from segue.checking.survey import Domain, Survey
 
 MOST_SIZES = 5
 """At most so many sizes are listed, the most frequent first."""
+
+SAMPLES = 6
+"""So many pictures of a domain stand for it."""
 
 
 def account_of(survey: Survey) -> dict[str, Any]:
@@ -45,8 +49,16 @@ def _described(domain: Domain) -> dict[str, Any]:
         "formats": dict(Counter(one.format for one in seen).most_common()),
         "mean": None if looks is None else [round(part, 2) for part in looks.mean],
         "spread": None if looks is None else [round(part, 2) for part in looks.spread],
+        "samples": [str(path) for path in _samples(domain)],
         "contrast": None if looks is None else round(looks.contrast, 2),
     }
+
+
+def _samples(domain: Domain) -> list[Path]:
+    """Some readable pictures, evenly spread."""
+    paths = [path for _, path, _ in domain.readable()]
+    number = min(SAMPLES, len(paths))
+    return [paths[place * len(paths) // number] for place in range(number)]
 
 
 def _shares(domain: Domain, number: int) -> list[float] | None:

@@ -40,11 +40,12 @@ def absent(survey: Survey) -> Iterator[Finding]:
         if domain.values is None or not len(pixels):
             continue
         total = pixels.sum(0)
-        if not survey.is_whole:
-            continue
         if not total.any():
-            every = alone(list(domain.labels.values()))
-            yield Finding("error", domain.role, all_ignored(domain.place, len(pixels)), every)
+            if len(domain.truths) == len(domain.labels):
+                every = alone(list(domain.labels.values()))
+                yield Finding("error", domain.role, all_ignored(domain.place, len(pixels)), every)
+            continue
+        if not survey.is_whole:
             continue
         yield from _empty(domain.role, [path for _, path, _ in domain.readable_labels()], pixels)
         lost = [name for name, number in zip(survey.classes, total, strict=True) if not number]

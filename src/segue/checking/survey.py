@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from segue.checking.look import Kind, Look, Task, look_at
+from segue.checking.look import Kind, Look, Task, look, look_at
 from segue.classes import Colour
 
 if TYPE_CHECKING:
@@ -68,6 +68,13 @@ class Domain:
         found = {self.colours[c]: number for c, number in (seen.colours or {}).items() if c in self.colours}
         return dict(sorted(found.items()))
 
+    def says_nothing(self, label: Look) -> bool:
+        """Whether every pixel of a label is ignored."""
+        present = self.label_values(label).keys()
+        if self.values is None or not present <= self.values.known:
+            return False
+        return bool(present) and bool((self.values.ids[list(present)] == 255).all())
+
     def class_pixels(self, number: int) -> np.ndarray:
         """Pixels of each of so many classes in each label that was decoded (n, number); the rest is ignored."""
         rows = []
@@ -104,16 +111,21 @@ class Survey:
         self._take(list(dict.fromkeys(self._tasks())), workers, watch)
 
     def glance(self, *, headers: int, samples: int) -> None:
-        """Look at some headers, decode a few labels and a few pictures of more than 8 bits, evenly spread."""
+        """Look at some headers, decode a few labels and a few pictures of more than 8 bits, evenly spread.
+
+        Labels are decoded until one of them has a pixel of a class.
+        """
         self.is_whole = False
         for domain in self.domains.values():
             few = _spread(domain.images, headers)
             tasks = [Task(domain.images[name], "picture", pixels=False) for name in few]
-            labels = _spread(domain.labels, samples)
-            tasks += [Task(domain.labels[name], domain.label_kind) for name in labels]
-            seen = look_at(tasks, workers=0)
-            domain.pictures = dict(zip(few, seen, strict=False))
-            domain.truths = dict(zip(labels, seen[len(few) :], strict=True))
+            domain.pictures = dict(zip(few, look_at(tasks, workers=0), strict=True))
+            domain.truths, says_something = {}, False
+            for place, name in enumerate(dict.fromkeys((*_spread(domain.labels, samples), *domain.labels))):
+                if place >= samples and says_something:
+                    break
+                domain.truths[name] = look(Task(domain.labels[name], domain.label_kind))
+                says_something |= not domain.says_nothing(domain.truths[name])
             deep = [name for name, _, picture in domain.readable() if picture.bits > 8]
             again = [Task(domain.images[name], "picture") for name in _spread(deep, samples)]
             domain.pictures |= zip(_spread(deep, samples), look_at(again, workers=0), strict=True)

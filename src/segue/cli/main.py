@@ -8,6 +8,7 @@ import typer
 
 from segue import __version__
 from segue.cli.bench import bench
+from segue.cli.check import check
 from segue.cli.compare import compare
 from segue.cli.data import data
 from segue.cli.demo import demo
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 VERBS = {
     "demo": demo,
+    "check": check,
     "train": train,
     "evaluate": evaluate,
     "predict": predict,

@@ -1,6 +1,5 @@
 """Endless batches of both domains, each a pure function of seed, step, rank and slot."""
 
-import os
 import signal
 import sys
 from collections.abc import Callable, Generator, Iterator
@@ -18,6 +17,7 @@ from torch.utils.data import Dataset as TorchDataset
 from segue.data.dataset import Dataset
 from segue.data.deck import Deck
 from segue.data.sampler import Sampler, UniformSampler, seeded
+from segue.machine import cores
 from segue.types import Batch, Sample, Source, Target
 
 OfflineLabel = Callable[[str], Tensor]
@@ -229,7 +229,7 @@ class Loader:
             stop()
 
     def _reader(self, steps: range) -> DataLoader:
-        workers = min(self.workers, len(steps), _cores())  # more would slow one another down
+        workers = min(self.workers, len(steps), cores())  # more would slow one another down
         return DataLoader(
             self.batches,
             sampler=steps,
@@ -275,12 +275,6 @@ class OfflineByIndex:
     def __call__(self, index: int) -> Tensor:
         """The pseudo-label of a picture."""
         return self.by_name(self.dataset.name(index))
-
-
-def _cores() -> int:
-    """How many cores this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def slot_generator(seed: int, domain: str, step: int, slot: int) -> torch.Generator:

@@ -16,6 +16,7 @@ from segue.engine import experiment as experiments
 from segue.engine.batch_statistics import settle_statistics
 from segue.engine.build import build_loader, build_method, build_student
 from segue.engine.domains import open_domain, training_classes
+from segue.engine.glance import check_counted_classes, glance
 from segue.engine.loop import Trainer, seed_step
 from segue.engine.model_card import card_of, model_card
 from segue.engine.run_scores import score_run
@@ -60,20 +61,23 @@ def train(
     same_experiment(folder, experiment)
     reading = experiment.method.reading(experiment.recipe)
     source, target = _open(experiment, learns_target=reading.target)
+    glance(experiment, target=target is not None, console=console)
 
     torch.manual_seed(experiment.seed)
     method = build_method(experiment, build_student(experiment))
     method.scored(experiment.evaluation.network)  # fails now, not after training, if there is no such network
+    counted = folder / "class_statistics.json"
     loader = build_loader(
         experiment,
         source,
         target,
-        statistics_cache=folder / "class_statistics.json",
+        statistics_cache=counted,
         device=accelerator.device,
         rank=accelerator.process_index,
         world=accelerator.num_processes,
         reading=reading,
     )
+    check_counted_classes(experiment, source, counted, console)
     boxes = {"source": experiment.data.source.resize, "target": experiment.data.target.resize}
     method.prepare(Preparation(folder, source, target, boxes, accelerator.device))
     trainer = Trainer(experiment, folder, method=method, accelerator=accelerator)
