@@ -63,7 +63,7 @@ def _samples(domain: Domain) -> list[Path]:
 
 def _shares(domain: Domain, number: int) -> list[float] | None:
     """Each class's share of the labelled pixels."""
-    pixels = domain.class_pixels(number).sum(0)
-    if domain.values is None or not pixels.any():
+    pixels = domain.class_pixels(number)[1].sum(0)
+    if not pixels.any():
         return None
     return (pixels / pixels.sum()).tolist()

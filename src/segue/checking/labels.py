@@ -56,15 +56,22 @@ def values(survey: Survey) -> Iterator[Finding]:
                 text = domain.values.complaint(present, str(files[0][0])) or ""
                 more = f" ({len(files)} such labels)" if len(files) > 1 else ""
                 yield Finding("error", domain.role, text + more, alone([path for path, _ in files]))
-        if not wrong["others"]:
-            yield from _perhaps_from_one(domain, every)
+        if survey.is_whole and not (wrong["masks"] or wrong["others"]):
+            yield from _suspicious(domain, every)
 
 
-def _perhaps_from_one(domain: Domain, every: set[int]) -> Iterator[Finding]:
-    """Labels in which value 0 never occurs and the last class does may have been numbered from one."""
+def _suspicious(domain: Domain, every: set[int]) -> Iterator[Finding]:
+    """Values that are all in the class list, but probably mean something else."""
     assert domain.values is not None
     known = sorted(domain.values.known - {IGNORED})
-    if len(known) > 1 and known == list(range(len(known))) and 0 not in every and len(every & set(known)) > 1:
+    from_zero = known == list(range(len(known)))
+    if every == {0, IGNORED} and len(known) > 2:
+        text = (
+            f"{domain.place}: no label holds another value than 0 and 255: it looks like 0/255 masks, but 255 means"
+            " ignored; write the class list as {0: background, 255: name}"
+        )
+        yield Finding("warning", domain.role, text)
+    elif len(known) > 1 and from_zero and 0 not in every and len(every & set(known)) > 1:
         text = (
             f"{domain.place}: no label holds the value 0, which is the first class; if the labels count from 1, or 0"
             " was meant to be ignored, write the class list as {1: name, 2: name, ...}"

@@ -180,6 +180,9 @@ def _reduced(picture: Image.Image) -> Image.Image | None:
 
 
 def _with_label(header: Look, picture: Image.Image, packed: str) -> Look:
+    """The values or colours of a label; nothing of a JPEG, which keeps neither."""
+    if picture.format == "JPEG":
+        return header
     if picture.mode in {"RGB", "RGBA"}:
         found = (picture if picture.mode == "RGB" else picture.convert("RGB")).getcolors(MOST_COLOURS)
         return replace(header, colours={_colour(colour): number for number, colour in found or []})

@@ -36,18 +36,17 @@ def without_pixel(place: object, names: Sequence[str]) -> str:
 def absent(survey: Survey) -> Iterator[Finding]:
     """Labels of which all is ignored, classes without one pixel and very rare ones."""
     for domain in survey.domains.values():
-        pixels = domain.class_pixels(len(survey.classes))
-        if domain.values is None or not len(pixels):
+        files, pixels = domain.class_pixels(len(survey.classes))
+        if not files:
             continue
         total = pixels.sum(0)
         if not total.any():
-            if len(domain.truths) == len(domain.labels):
-                every = alone(list(domain.labels.values()))
-                yield Finding("error", domain.role, all_ignored(domain.place, len(pixels)), every)
+            if len(files) == len(domain.labels):
+                yield Finding("error", domain.role, all_ignored(domain.place, len(files)), alone(files))
             continue
         if not survey.is_whole:
             continue
-        yield from _empty(domain.role, [path for _, path, _ in domain.readable_labels()], pixels)
+        yield from _empty(domain.role, files, pixels)
         lost = [name for name, number in zip(survey.classes, total, strict=True) if not number]
         if lost:
             yield Finding("warning", domain.role, without_pixel(domain.place, lost))
@@ -68,7 +67,7 @@ def absent(survey: Survey) -> Iterator[Finding]:
 def unlike(survey: Survey) -> Iterator[Finding]:
     """Classes that are much more frequent in one domain than in the other, as far as labels say."""
     found = {
-        role: survey.domains[role].class_pixels(len(survey.classes)).sum(0)
+        role: survey.domains[role].class_pixels(len(survey.classes))[1].sum(0)
         for role in ("source", "evaluation")
         if role in survey.domains
     }
@@ -86,7 +85,7 @@ def unlike(survey: Survey) -> Iterator[Finding]:
 
 
 def _empty(role: str, files: list[Path], pixels: np.ndarray) -> Iterator[Finding]:
-    bad = [path for path, row in zip(files, pixels, strict=False) if not row.any()]
+    bad = [path for path, row in zip(files, pixels, strict=True) if not row.any()]
     if bad:
         text = f"{bad[0]}: every pixel is ignored ({counted(len(bad), 'such label')} of {len(pixels)})"
         yield Finding("warning", role, text, alone(bad))

@@ -75,17 +75,21 @@ class Domain:
             return False
         return bool(present) and bool((self.values.ids[list(present)] == 255).all())
 
-    def class_pixels(self, number: int) -> np.ndarray:
-        """Pixels of each of so many classes in each label that was decoded (n, number); the rest is ignored."""
-        rows = []
-        for _, _, seen in self.readable_labels():
+    def class_pixels(self, number: int) -> tuple[list[Path], np.ndarray]:
+        """The labels that were decoded and understood, and the pixels of each of so many classes in each (n, number)."""
+        files: list[Path] = []
+        rows: list[np.ndarray] = []
+        for _, path, seen in self.readable_labels():
+            understood = seen.values is not None or (seen.colours is not None and bool(self.colours))
+            if self.values is None or not understood:
+                continue
             counts = np.zeros(256, dtype=np.int64)
             for value, pixels in self.label_values(seen).items():
-                if self.values is not None and value in self.values.known:
+                if value in self.values.known:
                     counts[self.values.ids[value]] += pixels
-            if seen.values is not None or seen.colours is not None:
-                rows.append(counts[:number])
-        return np.array(rows, dtype=np.int64).reshape(-1, number)
+            files.append(path)
+            rows.append(counts[:number])
+        return files, np.array(rows, dtype=np.int64).reshape(-1, number)
 
 
 @dataclass

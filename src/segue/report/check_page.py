@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from segue.classes import Colour
+from segue.data.decoding import decode, rgb, stored
 from segue.files import write_text
 from segue.report.data_uris import EmbeddedPicture, embed_labels, embed_photograph
 from segue.report.formatting import listed
@@ -43,13 +45,19 @@ def write_check_page(
         preview: Crops as RGB bytes (h,w,3) by their part, see ROWS; empty if none could be cut.
         title: What was checked.
     """
+    palette: list[Colour] = [
+        (one["colour"][0], one["colour"][1], one["colour"][2]) for one in account["classes"]
+    ]
     page = render_page(
         "check.html.j2",
         title=f"Check: {title}",
         account=account,
         headline=headline(account["counts"]),
         tone=_tone(account["counts"]),
-        findings=[(finding, _examples(finding), finding["files"][:NAMED]) for finding in account["findings"]],
+        findings=[
+            (finding, _examples(finding, palette), finding["files"][:NAMED])
+            for finding in account["findings"]
+        ],
         samples={role: _samples(domain) for role, domain in account["domains"].items()},
         largest=max((s for one in account["classes"] for s in one["shares"].values() if s), default=1.0),
         preview=[
@@ -84,19 +92,30 @@ def _embedded(part: str, picture: np.ndarray) -> EmbeddedPicture | None:
     return embed_photograph(picture, width=THUMBNAIL)
 
 
-def _examples(finding: Mapping[str, Any]) -> list[tuple[str, EmbeddedPicture]]:
+def _examples(finding: Mapping[str, Any], palette: list[Colour]) -> list[tuple[str, EmbeddedPicture]]:
     """The first files of a finding as pictures, those that can be shown."""
     shown: list[tuple[str, EmbeddedPicture]] = []
     for together in finding["files"][:EXAMPLES]:
         for name in together[:2]:
-            picture = embed_photograph(Path(name), width=THUMBNAIL)
+            picture = _thumbnail(Path(name), palette)
             if picture is not None:
                 shown.append((Path(name).name, picture))
     return shown
 
 
 def _samples(domain: Mapping[str, Any]) -> list[tuple[str, EmbeddedPicture]]:
-    embedded = (
-        (Path(name).name, embed_photograph(Path(name), width=THUMBNAIL)) for name in domain["samples"]
-    )
-    return [(name, picture) for name, picture in embedded if picture is not None]
+    shown = ((Path(name).name, _thumbnail(Path(name), [])) for name in domain["samples"])
+    return [(name, picture) for name, picture in shown if picture is not None]
+
+
+def _thumbnail(path: Path, palette: list[Colour]) -> EmbeddedPicture | None:
+    """A file as training sees it, class ids in the classes' colours; None if it cannot be read."""
+    try:
+        mode, pixels = decode(path, lambda picture: (picture.mode, rgb(picture)))
+        ids = decode(path, stored) if mode in {"L", "P"} else None
+    except (ValueError, OSError):
+        return None
+    if ids is not None and ((ids < len(palette)) | (ids == 255)).all():
+        colours = [*palette, *[(0, 0, 0)] * (256 - len(palette))]
+        return embed_labels(ids, colours, width=THUMBNAIL)
+    return None if pixels.dtype != np.uint8 else embed_photograph(pixels, width=THUMBNAIL)
