@@ -131,8 +131,7 @@ def _said(
         )
         return Finding("note", roles[0], text, tuple(groups))
     severity, consequence = CONSEQUENCES.get(roles, ("note", "they are counted twice"))
-    text = (
-        f"{groups[0][1]}: {kind} as {groups[0][0]}; {counted(number, 'such picture')} in {roles[0]} and {roles[1]}:"
-        f" {consequence}"
-    )
+    one, other = groups[0]
+    where = "is itself in both" if one == other else f"{kind} as {one}"
+    text = f"{other}: {where}; {counted(number, 'such picture')} in {roles[0]} and {roles[1]}: {consequence}"
     return Finding(severity, f"{roles[0]} and {roles[1]}", text, tuple(groups))

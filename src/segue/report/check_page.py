@@ -78,7 +78,7 @@ def headline(counts: Mapping[str, int]) -> str:
         if number and kind != "note"
     ]
     if counts["error"]:
-        return f"{listed(parts)}: mend {'it' if counts['error'] == 1 else 'them'} before training"
+        return f"{listed(parts)}: mend the error{'' if counts['error'] == 1 else 's'} before training"
     return f"Nothing stops training; {listed(parts)}" if parts else "Nothing is wrong with these files"
 
 
