@@ -76,7 +76,7 @@ class Domain:
         return bool(present) and bool((self.values.ids[list(present)] == 255).all())
 
     def class_pixels(self, number: int) -> tuple[list[Path], np.ndarray]:
-        """The labels that were decoded and understood, and the pixels (n, number) of each of so many classes in them."""
+        """The labels that were decoded and understood, and the pixels (n, number) of so many classes in them."""
         files: list[Path] = []
         rows: list[np.ndarray] = []
         for _, path, seen in self.readable_labels():
