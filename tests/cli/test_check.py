@@ -66,6 +66,7 @@ def pictures(folder: Path, kind: str = "labels") -> list[Path]:
     return sorted(path for path in (folder / kind).rglob("*") if path.is_file())
 
 
+@pytest.mark.slow
 def test_good_folders_have_no_error_and_a_whole_page(root: Path, segue: Run) -> None:
     code, said, _ = segue(*check(root), "--evaluation", root / "val")
     assert code == 0 and "0 errors" in said
@@ -106,6 +107,7 @@ def test_a_page_escapes_what_files_are_called(root: Path, segue: Run) -> None:
     assert "<b>&" not in (root / "out/report.html").read_text()
 
 
+@pytest.mark.slow
 def test_target_labels_are_not_opened(root: Path, segue: Run) -> None:
     """Labels beside the target's pictures are no pictures at all: neither verb notices."""
     for path in pictures(root / "target"):

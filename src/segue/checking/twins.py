@@ -48,16 +48,15 @@ def duplicates(survey: Survey) -> Iterator[Finding]:
     for one in _prints(survey):
         alike[one.bits, one.length].append(one)
     found: dict[tuple[str, str], list[tuple[Path, ...]]] = defaultdict(list)
-    for group in alike.values():
-        for twins in _equal(group):
-            by_role: dict[str, list[Path]] = defaultdict(list)
-            for one in twins:
-                by_role[one.role].append(one.path)
-            for role, paths in by_role.items():
-                if len(paths) > 1:
-                    found[role, role].append(tuple(paths))
-            for role, other in combinations(by_role, 2):
-                found[role, other].append((by_role[role][0], by_role[other][0]))
+    for twins in (equal for group in alike.values() for equal in _equal(group)):
+        by_role: dict[str, list[Path]] = defaultdict(list)
+        for one in twins:
+            by_role[one.role].append(one.path)
+        for role, paths in by_role.items():
+            if len(paths) > 1:
+                found[role, role].append(tuple(paths))
+        for role, other in combinations(by_role, 2):
+            found[role, other].append((by_role[role][0], by_role[other][0]))
     for roles, groups in found.items():
         yield _said(survey, roles, groups, "the same file", len(groups))
 
