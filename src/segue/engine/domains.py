@@ -57,6 +57,12 @@ def open_domain(
         )
     if domain.size is not None:
         raise ValueError(f"dataset {domain.dataset}: size is what street scenes are rendered at; use resize")
+    if domain.pictures is not None or domain.domain is not None:
+        key = "domain" if domain.pictures is None else f"pictures={domain.pictures}"
+        raise ValueError(
+            f"dataset {domain.dataset}: data.{_role(data, domain)}.{key} is for street scenes, which are generated;"
+            " choose among files by part=[0,4] (every fourth one), include or exclude"
+        )
     if domain.root is None:
         raise ValueError(
             f"dataset {domain.dataset} needs a root: --set data.source.root=DIR, or --source DIR --target DIR"

@@ -25,8 +25,8 @@ else:
         "_EveryTerm", __base__=Settings, **{name: (kind | None, None) for name, kind in TERMS.items()}
     )
 
-Side: TypeAlias = Annotated[int, Field(ge=32)]
-"""A side in pixels, at least as long as a cell of an encoder's coarsest map."""
+Side: TypeAlias = Annotated[int, Field(ge=32, le=32768)]
+"""A side in pixels, at least as long as a cell of an encoder's coarsest map, at most what a picture file may have."""
 
 
 class DomainSettings(Settings):
@@ -115,7 +115,8 @@ class RunSettings(Settings):
     log_every: Count = 50  # steps between lines of the log
     draw_every: Annotated[int, Field(ge=0)] = 1000  # steps between pictures of the views; 0: none
     save_every: Count = 1000  # steps between checkpoints
-    keep: Count = 2  # how many checkpoints are kept, so that one is left if the newest is damaged
+    # How many checkpoints are kept: at least two, so that one is left if the newest is damaged.
+    keep: Annotated[int, Field(ge=2)] = 2
 
 
 class EvaluationSettings(Settings):
