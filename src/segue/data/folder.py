@@ -11,7 +11,7 @@ from segue.data.class_map import (
     parse_label_classes,
     read_label_classes,
 )
-from segue.data.folder_files import find_files, find_folder, labels_of
+from segue.data.folder_files import find_files, find_folder, labels_of, require_one_split
 from segue.data.label_file import GREY_LABELS, colour_labels
 from segue.data.name_patterns import EVERY, NamePatterns
 from segue.data.picture_files import PictureFiles
@@ -34,6 +34,9 @@ class ImageFolder(PictureFiles):
         class_map: From own class names to training names or "ignore"; see label_table.
         map_place: Where that map is written, for messages.
         patterns: Which of the pictures are meant; the others need no label.
+        label_suffix: What follows a picture's name in the name of its label: "_mask", "_labelIds".
+        images: The folder of pictures, if it is called otherwise or lies outside of ``root``; it may hold the splits.
+        labels: The same for labels.
 
     Raises:
         ValueError: If a folder holds no picture, a pattern fits none, or its own class list contradicts the given
@@ -51,26 +54,40 @@ class ImageFolder(PictureFiles):
         class_map: Mapping[str, str] | None = None,
         map_place: str = "class_map",
         patterns: NamePatterns = EVERY,
+        label_suffix: str = "",
+        images: Path | None = None,
+        labels: Path | None = None,
     ) -> None:
         root = Path(root).expanduser()
-        folder = find_folder(root, ("images",), split=split, plain=not labelled)
-        images = find_files(folder)
-        if not images:
+        folder = _folder(root, images, ("images",), split=split, plain=not labelled)
+        if split is None and not patterns.include:
+            require_one_split(folder)
+        found = find_files(folder)
+        if not found:
             raise ValueError(f"{folder}: no picture here; jpg, png, bmp, tif and webp files are looked for")
-        images = patterns.chosen(images, folder)
+        chosen = patterns.chosen(found, folder)
         if not labelled:
-            super().__init__(images, classes=classes)
+            super().__init__(chosen, classes=classes)
             return
         own = _label_classes(root, label_classes, classes)
-        folder = find_folder(root, LABEL_FOLDERS, split=split, plain=False)
-        labels = labels_of(images, find_files(folder), folder)
+        folder = _folder(root, labels, LABEL_FOLDERS, split=split, plain=False)
         super().__init__(
-            images,
+            chosen,
             classes=classes,
-            labels=labels,
+            labels=labels_of(chosen, find_files(folder, suffix=label_suffix), folder, suffix=label_suffix),
             table=label_table(own, classes, class_map or {}, place=map_place),
             reader=colour_labels(own.colours) if own.colours else GREY_LABELS,
         )
+
+
+def _folder(root: Path, named: Path | None, kinds: tuple[str, ...], *, split: str | None, plain: bool) -> Path:
+    """The folder of one kind of file: the one that is named, or the one that is found."""
+    if named is None:
+        return find_folder(root, kinds, split=split, plain=plain)
+    folder = root / named.expanduser() / (split or "")
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder; give the folder of {kinds[0]}")
+    return folder
 
 
 def _label_classes(root: Path, given: Sequence[str] | Path | str | None, training: ClassList) -> LabelClasses:

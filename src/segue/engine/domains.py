@@ -71,8 +71,9 @@ def open_domain(
     own = domain.label_classes
     map_place = map_place or f"data.{_role(data, domain)}.class_map (the pair's file, or --set)"
     if domain.dataset != "folder":
-        if own is not None:
-            raise ValueError(f"{domain.dataset} has label classes of its own: leave out label_classes")
+        for key in ("label_classes", "images", "labels", "label_suffix"):
+            if getattr(domain, key):
+                raise ValueError(f"{domain.dataset} has {key} of its own: leave out {key}")
         return open_published(
             domain.dataset,
             root,
@@ -92,6 +93,9 @@ def open_domain(
         map_place=map_place,
         labelled=labelled,
         patterns=patterns,
+        label_suffix=domain.label_suffix,
+        images=domain.images,
+        labels=domain.labels,
     )
 
 

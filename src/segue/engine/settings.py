@@ -35,6 +35,9 @@ class DomainSettings(Settings):
     dataset: DatasetName = "folder"
     root: Path | None = None  # relative to data.root
     split: str | None = None
+    images: Path | None = None  # a folder's pictures, if not in images/; relative to root
+    labels: Path | None = None  # its labels, if not in labels/ or masks/
+    label_suffix: str = ""  # what follows a picture's name in that of its label: _mask, _labelIds
     # Patterns of the names of pictures to take, without extension: 0001TP*, night/*; empty: all of them.
     include: list[str] = []
     exclude: list[str] = []  # patterns of the names of pictures to leave out
