@@ -12,9 +12,10 @@ from segue.data.class_map import (
     read_label_classes,
 )
 from segue.data.folder_files import find_files, find_folder, labels_of, require_one_split
-from segue.data.label_file import GREY_LABELS, colour_labels
+from segue.data.label_file import GREY_LABELS, LabelReader, colour_labels
 from segue.data.name_patterns import EVERY, NamePatterns
 from segue.data.picture_files import PictureFiles
+from segue.types import IGNORE
 
 LABEL_FOLDERS = ("labels", "masks")
 
@@ -76,8 +77,14 @@ class ImageFolder(PictureFiles):
             classes=classes,
             labels=labels_of(chosen, find_files(folder, suffix=label_suffix), folder, suffix=label_suffix),
             table=label_table(own, classes, class_map or {}, place=map_place),
-            reader=colour_labels(own.colours) if own.colours else GREY_LABELS,
+            reader=_reader(own),
         )
+
+
+def _reader(own: LabelClasses) -> LabelReader:
+    if not own.colours:
+        return GREY_LABELS
+    return colour_labels(own.colours, void=own.void, ignored=max(own.ignored - own.names.keys(), default=IGNORE))
 
 
 def _folder(root: Path, named: Path | None, kinds: tuple[str, ...], *, split: str | None, plain: bool) -> Path:

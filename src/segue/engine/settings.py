@@ -142,7 +142,7 @@ class Terms(_EveryTerm):
     @model_validator(mode="before")
     @classmethod
     def _names_mean_defaults(cls, value: Any) -> Any:
-        return {name: {} for name in value} if isinstance(value, list) else value
+        return {str(name): {} for name in value} if isinstance(value, list) else value
 
     def used(self) -> dict[str, TermSettings]:
         """The settings of the terms in use, in the order of building."""

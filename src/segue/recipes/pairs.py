@@ -128,7 +128,7 @@ def with_pair(recipe: Tree, pair: Mapping[str, Any], *, size: str | None = None)
 
 
 def _holds(condition: str, recipe: Mapping[str, Any], size: str | None) -> bool:
-    key, has_value, value = condition.partition("=")
+    key, has_value, value = str(condition).partition("=")
     if key == "size" and has_value:
         return size == value
     check_key(key)
