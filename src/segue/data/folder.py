@@ -70,12 +70,12 @@ class ImageFolder(PictureFiles):
         if not labelled:
             super().__init__(chosen, classes=classes)
             return
-        own = _label_classes(root, label_classes, classes)
-        folder = _folder(root, labels, LABEL_FOLDERS, split=split, plain=False)
+        own = folder_classes(root, label_classes, classes)
+        folder, inside = find_labels(root, split=split, labels=labels, suffix=label_suffix)
         super().__init__(
             chosen,
             classes=classes,
-            labels=labels_of(chosen, find_files(folder, suffix=label_suffix), folder, suffix=label_suffix),
+            labels=labels_of(chosen, inside, folder, suffix=label_suffix),
             table=label_table(own, classes, class_map or {}, place=map_place),
             reader=_reader(own),
         )
@@ -97,7 +97,15 @@ def _folder(root: Path, named: Path | None, kinds: tuple[str, ...], *, split: st
     return folder
 
 
-def _label_classes(root: Path, given: Sequence[str] | Path | str | None, training: ClassList) -> LabelClasses:
+def find_labels(
+    root: Path, *, split: str | None, labels: Path | None = None, suffix: str = ""
+) -> tuple[Path, dict[str, Path]]:
+    """The folder of labels, and its files by the names of their pictures; arguments are :class:`ImageFolder`'s."""
+    folder = _folder(root, labels, LABEL_FOLDERS, split=split, plain=False)
+    return folder, find_files(folder, suffix=suffix)
+
+
+def folder_classes(root: Path, given: Sequence[str] | Path | str | None, training: ClassList) -> LabelClasses:
     """What the label values mean: by the folder's own list, else by the given one, else as the training classes."""
     listed, own = _given(root, given), class_file(root)
     if own is None:

@@ -1,6 +1,6 @@
 """Picture files with or without label files: what all data sets on disk share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from jaxtyping import UInt8
@@ -11,6 +11,7 @@ from segue.data.class_map import LabelTable
 from segue.data.dataset import Dataset, digest
 from segue.data.label_file import GREY_LABELS, LabelReader
 from segue.data.picture import picture_size, read_image, require_whole
+from segue.progress import counting
 
 
 class PictureFiles(Dataset):
@@ -81,9 +82,17 @@ class PictureFiles(Dataset):
         Raises:
             ValueError: At the first file that is wrong.
         """
-        for path in (*self._images, *self._labels):
+        with counting("checking files", len(self._images) + len(self._labels)) as done:
+            self._check(done)
+
+    def _check(self, done: Callable[[object], None]) -> None:
+        for path in self._images:
+            require_whole(path)
+            done(path)
+        for path in self._labels:
             require_whole(path)
         for image, label in zip(self._images, self._labels, strict=False):
+            done(label)
             self._reader.require(label)
             (rows, columns), (label_rows, label_columns) = picture_size(image), picture_size(label)
             if (rows, columns) != (label_rows, label_columns):

@@ -77,10 +77,10 @@ class Trainer:
                 is_saved = is_stopped or self.step % every.save_every == 0 or self.step == steps
                 if is_logged or is_saved:
                     self._require_finite(read)
-                if log is not None:
-                    log.advance(step)
                 if log is not None and is_logged:
                     log.write(step, _numbers(values))
+                if log is not None:
+                    log.advance(step)
                 if is_saved:
                     self.save(alone=is_stopped)
                 if is_stopped:
