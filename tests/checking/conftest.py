@@ -50,7 +50,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def settings(root: Path, **more: object) -> DataSettings:
-    own = DomainSettings(root=root / "source", label_classes=more.pop("label_classes", None))
+    own = DomainSettings(root=root / "source", label_suffix=more.pop("label_suffix", ""))
     return DataSettings(
         classes=more.pop("classes", CLASSES),
         source=own,

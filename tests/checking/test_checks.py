@@ -290,3 +290,15 @@ def test_a_sample_says_nothing_about_the_rest(root: Path) -> None:
     assert any("only 12" in text for text in texts) and any(
         "all 6 labels is ignored" in text for text in texts
     )
+
+
+def test_a_void_colour_and_a_label_suffix_are_known(root: Path, find: Find) -> None:
+    """Masks whose names end otherwise, with a colour for what is not labelled."""
+    for path in (root / "source/labels").iterdir():
+        change(path, lambda v: np.where(v[..., None] == 255, np.uint8(9), COLOURS[np.minimum(v, 2)]))
+        path.rename(path.with_name(f"{path.stem}_mask.png"))
+    assert any("--label-suffix _mask" in one.text for _, one in find())
+    colours = [list(map(int, colour)) for colour in COLOURS]
+    listed = {"classes": CLASSES, "colours": colours, "void": [9, 9, 9]}
+    (root / "source/classes.yaml").write_text(yaml.safe_dump(listed))
+    assert find(label_suffix="_mask") == []

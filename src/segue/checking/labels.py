@@ -93,7 +93,7 @@ def _strange_colours(domain: Domain) -> Iterator[Finding]:
         shown = ", ".join(str(colour) for colour, _ in strange.most_common(4)) or f"more than {MOST_COLOURS}"
         text = (
             f"{bad[0]}: {strange.total()} pixels of {counted(len(bad), 'label')} have colours of no class ({shown});"
-            " add the colour to the class list"
+            " add the colour to the class list, under void if it means not labelled"
         )
         yield Finding("error", domain.role, text, alone(bad))
 
@@ -116,7 +116,8 @@ def _in_colours(survey: Survey, domain: Domain, painted: list[tuple[Path, Look]]
     remedy = {"classes": names, "colours": [list(colour) for colour, _ in colours.most_common()]}
     text = (
         f"{first}: {counted(len(painted), 'label')} in {counted(len(colours), 'colour')}, but the class list gives no"
-        " colours: save what follows as classes.yaml in the domain's folder, with a name for each '?'"
+        " colours: save what follows as classes.yaml in the domain's folder, with a name for each '?', or with its colour"
+        " under void if it means not labelled"
     )
     return Finding("error", domain.role, text, files, _flow(remedy))
 

@@ -47,7 +47,7 @@ class Domain:
     is_labelled: bool = False
     refusals: Sequence[str] = ()
     values: "LabelTable | None" = None
-    colours: Mapping[Colour, int] = field(default_factory=dict)
+    colours: dict[Colour, int] = field(default_factory=dict)
     label_kind: Kind = "label"
     resize: tuple[int, int] | None = None
     pictures: dict[str, Look] = field(default_factory=dict)

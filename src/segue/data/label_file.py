@@ -2,11 +2,11 @@
 
 import struct
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,13 @@ from PIL import Image, ImageFile
 from segue.classes import Colour
 from segue.data.decoding import decode, packing, read_label, require_one_channel, rgb
 
+IGNORE = 255
+"""As :data:`segue.types.IGNORE`, which imports torch."""
+
 Channel = TypeVar("Channel", int, np.ndarray)
+
+Shown: TypeAlias = Sequence[tuple[Colour, int]]
+"""Colours and the values that they stand for."""
 
 UPPER, LOWER = "RGB;16B", "RGB;16L"
 """How Pillow unpacks three 16-bit channels, keeping one byte of each: PNG's own order gives the upper
@@ -35,9 +41,17 @@ class LabelReader:
     require: Callable[[Path], object]
 
 
-def colour_labels(colours: Mapping[int, Colour]) -> LabelReader:
-    """A reader of files that show each class in its colour; grey and palette files are read as they are."""
-    return LabelReader(partial(_read_colours, colours=colours), partial(_require_colours, colours=colours))
+def colour_labels(
+    colours: Mapping[int, Colour], *, void: Sequence[Colour] = (), ignored: int = IGNORE
+) -> LabelReader:
+    """A reader of files that show each class in its colour; grey and palette files are read as they are.
+
+    Args:
+        void: Colours of what is not labelled.
+        ignored: The value that stands for them.
+    """
+    shown = [*((colour, value) for value, colour in colours.items()), *((colour, ignored) for colour in void)]
+    return LabelReader(partial(_read_colours, shown=shown), partial(_require_colours, shown=shown))
 
 
 def read_deep_label(path: Path) -> np.ndarray:
@@ -66,39 +80,33 @@ def require_deep(path: Path) -> None:
         )
 
 
-def _read_colours(path: Path, *, colours: Mapping[int, Colour]) -> np.ndarray:
-    if not _require_colours(path, colours=colours):
+def _read_colours(path: Path, *, shown: Shown) -> np.ndarray:
+    if not _require_colours(path, shown=shown):
         return read_label(path)
-    return values_of_colours(decode(path, rgb), colours, str(path))
-
-
-def values_of_colours(pixels: np.ndarray, colours: Mapping[int, Colour], origin: str) -> np.ndarray:
-    """The label values (h, w) of bytes (h, w, 3) in the classes' colours; ``origin`` is the file, for messages.
-
-    Raises:
-        ValueError: If a colour is that of no class.
-    """
-    values = np.array(sorted(colours, key=lambda value: colours[value]))
-    codes = np.array([_code(*colours[value]) for value in values.tolist()])
-    pixels = _code(*np.moveaxis(pixels.astype(np.int32), -1, 0))
+    ordered = sorted(shown)
+    values = np.array([value for _, value in ordered])
+    codes = np.array([_code(*colour) for colour, _ in ordered])
+    pixels = _code(*np.moveaxis(decode(path, rgb).astype(np.int32), -1, 0))
     nearest = np.searchsorted(codes, pixels).clip(max=len(codes) - 1)
     unknown = codes[nearest] != pixels
     if unknown.any():
         code = int(pixels[unknown][0])
         raise ValueError(
-            f"{origin}: {int(unknown.sum())} pixels have colours of no class, the first"
-            f" {(code >> 16, code >> 8 & 255, code & 255)}; add the colour to the class list"
+            f"{path}: {int(unknown.sum())} pixels have colours of no class, the first"
+            f" {(code >> 16, code >> 8 & 255, code & 255)}; add the colour to the class"
+            " list, under void if it means not labelled"
         )
     return values[nearest]
 
 
-def _require_colours(path: Path, *, colours: Mapping[int, Colour]) -> bool:
+def _require_colours(path: Path, *, shown: Shown) -> bool:
     """Whether this is a colour mask; otherwise it has to be a label of one channel."""
     kind, mode = decode(path, lambda picture: (picture.format, picture.mode))
     if kind == "JPEG" or mode not in {"RGB", "RGBA"}:
         require_one_channel(path)
         return False
-    shared = sorted({colour for colour in colours.values() if [*colours.values()].count(colour) > 1})
+    colours = [colour for colour, _ in shown]
+    shared = sorted({colour for colour in colours if colours.count(colour) > 1})
     if shared:
         raise ValueError(f"{path}: a colour mask, but several classes have the colour {shared[0]}")
     return True

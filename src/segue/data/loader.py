@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -286,7 +286,16 @@ def _prepare_worker(_: int) -> None:
     torch.set_num_threads(1)
     # Ctrl-C reaches every process of a terminal: only the main one is to react, and it stops its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Schedulers send SIGTERM to every process, too; the main one needs its workers until its step is done.
+    signal.signal(signal.SIGTERM, _end_later)
     sys.excepthook = _unless_left
+
+
+def _end_later(number: int, frame: FrameType | None) -> None:
+    if hasattr(signal, "alarm"):
+        signal.alarm(25)  # unless the main process has ended this one by then
+    else:
+        sys.exit(128 + number)
 
 
 def _unless_left(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -1,6 +1,6 @@
 """Picture files with or without label files: what all data sets on disk share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from jaxtyping import UInt8
@@ -12,6 +12,7 @@ from segue.data.dataset import Dataset, digest
 from segue.data.decoding import picture_size, require_whole, size_complaint
 from segue.data.label_file import GREY_LABELS, LabelReader
 from segue.data.picture import read_image
+from segue.progress import counting
 
 
 class PictureFiles(Dataset):
@@ -95,9 +96,17 @@ class PictureFiles(Dataset):
         Raises:
             ValueError: At the first file that is wrong.
         """
-        for path in (*self._images, *self._labels):
+        with counting("checking files", len(self._images) + len(self._labels)) as done:
+            self._check(done)
+
+    def _check(self, done: Callable[[object], None]) -> None:
+        for path in self._images:
+            require_whole(path)
+            done(path)
+        for path in self._labels:
             require_whole(path)
         for image, label in zip(self._images, self._labels, strict=False):
+            done(label)
             self._reader.require(label)
             size, label_size = picture_size(image), picture_size(label)
             if size != label_size:

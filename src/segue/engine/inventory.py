@@ -62,12 +62,12 @@ def _add_folder_labels(
     shown: Domain, data: DataSettings, domain: DomainSettings, refusals: list[str]
 ) -> None:
     """Labels and their meaning, one without the other if need be."""
-    found = _told(refusals, lambda: find_labels(shown.place.expanduser(), split=domain.split))
+    found = _told(refusals, lambda: _labels(shown, domain))
     own = _told(refusals, lambda: _classes(shown, data, domain))
     if found is not None:
         folder, labels = found
         pairing: list[str] = []
-        _told(pairing, lambda: labels_of(dict(shown.images), labels, folder))
+        _told(pairing, lambda: labels_of(dict(shown.images), labels, folder, suffix=domain.label_suffix))
         shown.pairing = "".join(pairing)
         shown.unlabelled = [path for name, path in shown.images.items() if name not in labels]
         shown.labels = {name: labels[name] for name in shown.images if name in labels}
@@ -76,7 +76,9 @@ def _add_folder_labels(
     if own is not None:
         classes, place = training_classes(data), class_map_place(data, domain)
         table = _told(refusals, lambda: label_table(own, classes, domain.class_map, place=place))
+        ignored = max(own.ignored - own.names.keys(), default=255)
         _explain(shown, table, own.colours)
+        shown.colours |= dict.fromkeys(own.void, ignored)
 
 
 def _add_published_labels(
@@ -98,6 +100,11 @@ def _add_published_labels(
 def _explain(shown: Domain, table: LabelTable | None, colours: Mapping[int, tuple[int, int, int]]) -> None:
     shown.values = table
     shown.colours = {colour: value for value, colour in colours.items()}
+
+
+def _labels(shown: Domain, domain: DomainSettings) -> tuple[Path, dict[str, Path]]:
+    root = shown.place.expanduser()
+    return find_labels(root, split=domain.split, labels=domain.labels, suffix=domain.label_suffix)
 
 
 def _classes(shown: Domain, data: DataSettings, domain: DomainSettings) -> LabelClasses:

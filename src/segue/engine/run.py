@@ -16,6 +16,7 @@ from segue.engine import experiment as experiments
 from segue.engine.batch_statistics import settle_statistics
 from segue.engine.build import build_loader, build_method, build_student
 from segue.engine.domains import open_domain, training_classes
+from segue.engine.extension import extension, note_extension
 from segue.engine.glance import check_counted_classes, glance
 from segue.engine.loop import Trainer, seed_step
 from segue.engine.model_card import card_of, model_card
@@ -58,7 +59,9 @@ def train(
             "This recipe trains on target labels: it is the oracle, which shows what they would be worth.",
             style="bold yellow",
         )
-    same_experiment(folder, experiment)
+    longer = extension(folder, experiment)
+    if longer is None:
+        same_experiment(folder, experiment)
     reading = experiment.method.reading(experiment.recipe)
     source, target = _open(experiment, learns_target=reading.target)
     glance(experiment, target=target is not None, console=console)
@@ -82,6 +85,8 @@ def train(
     method.prepare(Preparation(folder, source, target, boxes, accelerator.device))
     trainer = Trainer(experiment, folder, method=method, accelerator=accelerator)
     if accelerator.is_main_process:
+        if longer is not None:
+            note_extension(folder, longer, experiment.steps, console=console)
         experiments.save(experiment, folder / "experiment.yaml")
     if trainer.step:
         console.print(f"resuming at step {trainer.step} of {experiment.steps} in {folder}", markup=False)
@@ -148,5 +153,6 @@ def same_experiment(folder: Path, experiment: Experiment) -> None:
     different = experiments.differences(experiments.load(path), experiment)
     if different:
         raise ValueError(
-            f"{folder} holds another experiment (it differs in {', '.join(different[:4])}): choose another --out"
+            f"{folder} holds another experiment (it differs in {', '.join(different[:4])}): choose another --out;"
+            " only more steps go on in the same folder"
         )
