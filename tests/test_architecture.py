@@ -23,10 +23,10 @@ PACKAGE = ROOT / "src" / "segue"
 FILES = sorted(PACKAGE.rglob("*.py"))
 PLAIN = {"types", "classes", "fusion_rules", "protocol", "scores", "settings", "trees"}
 LEVELS = [
-    PLAIN | {"clock", "files", "machine", "memory", "ranks", "__init__"},
+    PLAIN | {"clock", "files", "machine", "memory", "progress", "ranks", "__init__"},
     {"ops"},
     {"models", "data"},
-    {"evaluation"},
+    {"evaluation", "checking"},
     {"methods"},
     {"engine"},
     {"recipes", "report", "bench"},
@@ -34,7 +34,7 @@ LEVELS = [
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
-NO_TORCH = ("report", "cli/main", "files", *sorted(PLAIN - {"types"}))
+NO_TORCH = ("report", "checking", "cli/main", "files", *sorted(PLAIN - {"types"}))
 
 
 def module(path: Path) -> str:

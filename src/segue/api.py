@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, cast
 
 from segue.protocol import Mode
+from segue.recipes.own_folders import Folders
 from segue.scores import Scores
 
 if TYPE_CHECKING:
@@ -160,24 +161,16 @@ def predict(
     return write_predictions(_loaded(model), pictures, Path(out), progress=progress)
 
 
-class Wishes(TypedDict, total=False):
+class Wishes(Folders, total=False):
     """What a run changes of its recipe, and the two folders that may stand in place of a pair; None changes nothing.
 
     Attributes:
-        source: A folder with ``images`` and ``labels``, in place of a pair.
-        target: A folder of pictures, in place of a pair; labels are never read.
-        classes: A YAML or JSON list of the classes to train, with ``source`` and ``target``.
-        evaluation: A folder of labelled target pictures to score on, with ``source`` and ``target``.
         config: A YAML file of settings, which override the recipe's and the pair's.
         steps: Optimiser updates.
         seed: The seed of everything random.
         settings: Any settings by name, dotted ("optim.lr") or nested, which override all others.
     """
 
-    source: Path | None
-    target: Path | None
-    classes: Path | None
-    evaluation: Path | None
     config: Path | None
     steps: int | None
     seed: int | None
@@ -193,27 +186,45 @@ def configure(recipe: str, pair: str | None = None, **wishes: Unpack[Wishes]) ->
     """
     from segue.recipes import pairs
     from segue.recipes.catalogue import experiment
+    from segue.recipes.own_folders import from_folders
     from segue.trees import nested, read_yaml
 
-    source, target, classes, evaluation = (
-        wishes.get(name) for name in ("source", "target", "classes", "evaluation")
-    )
-    if pair is None and (source is None or target is None):
+    folders = cast(Folders, {key: value for key, value in wishes.items() if key in Folders.__annotations__})
+    given = [f"--{key.replace('_', '-')}" for key, value in folders.items() if value]
+    if pair is not None and given:
         raise ValueError(
-            "say which domains: --pair NAME, --pair FILE.yaml, or --source DIR --target DIR --classes FILE"
+            f"--pair and {', '.join(given)} exclude each other: a pair says where its folders are"
         )
-    if pair is not None and (source or target or classes or evaluation):
-        raise ValueError("--pair and --source/--target/--classes/--evaluation exclude each other")
-    domains = (
-        pairs.pair(pair)
-        if pair
-        else pairs.from_folders(source, target, classes=classes, evaluation=evaluation)
-    )
+    domains = from_folders(folders) if pair is None else pairs.pair(pair)
     config = wishes.get("config")
     flags = {"steps": wishes.get("steps"), "seed": wishes.get("seed")}
     flags = {name: value for name, value in flags.items() if value is not None}
     own = nested(wishes.get("settings") or {})
     return experiment(recipe, domains, read_yaml(config) if config else {}, flags, own)
+
+
+def check(
+    experiment: "Experiment", *, workers: int = 0, watch: Callable[[object], None] | None = None
+) -> dict[str, Any]:
+    """Look at every picture and label of a run before it trains: what is wrong, and what the data are.
+
+    Target labels are not opened, except those of the evaluation pictures.
+
+    Args:
+        experiment: From :func:`configure`.
+        workers: Processes that decode; 0 decodes in this one. A script that asks for some needs the usual
+            ``if __name__ == "__main__"``.
+        watch: Called after each file.
+
+    Returns:
+        Counts by severity, domains, shares of classes and findings, as ``check.json`` has them.
+    """
+    from segue.checking.account import account_of
+    from segue.engine.inventory import take_inventory
+
+    survey = take_inventory(experiment.data)
+    survey.look(workers=workers, watch=watch)
+    return account_of(survey)
 
 
 def train(

@@ -1,6 +1,7 @@
 """Writing files so that no process ever sees an incomplete one."""
 
 import os
+import secrets
 from pathlib import Path
 
 
@@ -11,7 +12,8 @@ def write_bytes(path: Path, content: bytes) -> None:
         OSError: If the file cannot be written; the message names it, and an older file stays untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # Random, as processes in containers share numbers, and short, as names have 255 bytes.
+    beside = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         with beside.open("wb") as file:
             file.write(content)

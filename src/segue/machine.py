@@ -14,8 +14,13 @@ def describe() -> str:
     name = lines.get("model name") or platform.processor() or platform.machine()
     flags = set((lines.get("flags") or lines.get("Features") or "").split())
     known = [flag for flag in TELLING if flag in flags]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return ", ".join([name, f"{cores} cores", *([" ".join(known)] if known else [])])
+    return ", ".join([name, f"{cores()} cores", *([" ".join(known)] if known else [])])
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _cpu_info() -> dict[str, str]:

@@ -1,6 +1,7 @@
 """How a model predicts pictures, as plain values that settings ask for, a model's card keeps and scores state."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -40,13 +41,13 @@ class PredictionProtocol:
         for name, known in (("mode", Mode), ("blend", Blend), ("precision", Precision)):
             if getattr(self, name) not in get_args(known):
                 raise ValueError(f"{name} {getattr(self, name)!r}: choose {', '.join(get_args(known))}")
-        if min(self.window) < 1 or not 0 <= self.overlap < 1:
+        if not _is_size(self.window) or not 0 <= self.overlap < 1:
             raise ValueError(
                 f"windows {self.window}, overlap {self.overlap}: sides from 1, overlap from 0 to below 1"
             )
-        if not self.scales or min(self.scales) <= 0:
+        if not self.scales or not all(0 < scale < math.inf for scale in self.scales):
             raise ValueError(f"scales {list(self.scales)}: give at least one, each above 0")
-        if self.resize is not None and min(self.resize) < 1:
+        if self.resize is not None and not _is_size(self.resize):
             raise ValueError(f"resize {self.resize}: height and width are at least 1")
 
     @property
@@ -72,5 +73,10 @@ class PredictionProtocol:
         }
         try:
             return cls(**values)
-        except TypeError as error:
+        except TypeError as error:  # a key is missing or unknown, or a value is of another kind
             raise ValueError(f"not a way to predict: {error}") from error
+
+
+def _is_size(sides: Sequence[object]) -> bool:
+    """Whether these are a height and a width in pixels."""
+    return len(sides) == 2 and all(isinstance(side, int) and side >= 1 for side in sides)

@@ -199,3 +199,20 @@ def test_full_disk(folders: Path, segue: Run, full: Path) -> None:
 
 def test_street_classes_are_written_beside_the_pictures(made: Path) -> None:
     assert json.loads((made / "source" / "classes.json").read_text())["classes"] == list(STREET_CLASSES.names)
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("data.evaluation.pictures=2", ("data.evaluation.pictures=2 is for street scenes", "part=[0,4]")),
+        ("data.target.domain=target", ("data.target.domain is for street scenes",)),
+        ("run.keep=1", ("run.keep", "2")),
+        ("data.crop=[1000000,1000000]", ("data.crop", "32768")),
+        ("network.channels=1000000000", ("network.channels", "65536")),
+        ("steps=100000000000000000000", ("steps", "1000000000")),
+    ],
+)
+def test_settings_that_would_be_ignored_or_cannot_be_meant(
+    folders: Path, segue: Run, setting: str, words: tuple[str, ...]
+) -> None:
+    refused(segue(*train(folders, setting)), folders, *words)

@@ -21,7 +21,7 @@ from segue.cli.main import main
 from segue.data.folder import ImageFolder
 from segue.engine import experiment as experiments
 from segue.engine.domains import open_domain, training_classes
-from segue.recipes import pairs
+from segue.recipes.own_folders import from_folders
 from segue.recipes.catalogue import experiment
 
 CITY = ["road", "sidewalk", "building", "vegetation", "sky", "car"]
@@ -154,7 +154,7 @@ def test_a_camvid_like_folder_with_a_cityscapes_like_list_is_refused_with_the_ma
 
 def test_the_oracle_is_told_where_the_targets_map_goes(tmp_path: Path) -> None:
     source, target = write(tmp_path / "city", CITY, 0), write(tmp_path / "camvid", CAMVID, 1)
-    pair = pairs.from_folders(source, target, classes=None, evaluation=None)
+    pair = from_folders({"source": source, "target": target})
     settings = experiment("target_supervised", pair)
     with pytest.raises(ValueError, match=r"add to data\.target\.class_map .*\{pavement: '\?', tree: '\?'\}"):
         open_domain(settings.data, settings.data.source, labelled=True)

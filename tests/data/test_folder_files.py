@@ -1,10 +1,12 @@
 """Proves which folders and files are found, which label belongs to which image, and what is said if none."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from segue.data.folder_files import find_files, find_folder, labels_of
+from segue.files import write_bytes
 
 
 def touch(root: Path, *names: str) -> None:
@@ -109,3 +111,23 @@ def test_an_image_without_label_is_named_with_the_nearest_label(tmp_path: Path) 
         labels_of(images, labels, tmp_path)
     with pytest.raises(FileNotFoundError, match=r"street_1\.jpg: no label [^(]*; 2 of 2"):
         labels_of(images, {}, tmp_path)
+
+
+def test_a_link_back_to_a_folder_is_not_followed(tmp_path: Path) -> None:
+    touch(tmp_path, "a/x.png", "b.png")
+    (tmp_path / "a/back").symlink_to(tmp_path)
+    (tmp_path / "a/elsewhere").symlink_to(tmp_path / "a")
+    assert list(find_files(tmp_path)) == ["a/x", "b"]
+
+
+def test_a_pipe_called_as_a_picture_is_named_and_never_opened(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png")
+    os.mkfifo(tmp_path / "b.png")
+    with pytest.raises(ValueError, match=r"b\.png: called as a picture, but not a file"):
+        find_files(tmp_path)
+
+
+def test_the_longest_names_of_files_can_be_written(tmp_path: Path) -> None:
+    path = tmp_path / f"{'x' * 251}.png"
+    write_bytes(path, b"content")
+    assert path.read_bytes() == b"content" and len(list(tmp_path.iterdir())) == 1

@@ -1,5 +1,6 @@
 """Proves that 16-bit labels are read whole whatever filters they use, colour masks by their colours, others refused."""
 
+import json
 import struct
 import zlib
 from pathlib import Path
@@ -10,6 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from segue.classes import class_list
+from segue.data.class_map import parse_label_classes
+from segue.data.folder import ImageFolder
 from segue.data.label_file import colour_labels, deep_png, read_deep_label, require_deep
 
 PIXEL = 6
@@ -119,3 +123,33 @@ def test_unknown_and_shared_colours_are_refused(tmp_path: Path) -> None:
         ValueError, match=r"mask\.png: a colour mask, but several classes have the colour \(0, 0, 142\)"
     ):
         colour_labels({**COLOURS, 5: (0, 0, 142)}).require(path)
+
+
+def test_a_void_colour_is_not_labelled(tmp_path: Path) -> None:
+    """Black is what Pascal VOC, CamVid and most tools paint where nothing is labelled."""
+    listed = {"classes": ["road", "car"], "colours": [[128, 64, 128], [0, 0, 142]], "void": [0, 0, 0]}
+    pixels = np.array([[[128, 64, 128], [0, 0, 0], [0, 0, 142], [224, 224, 192]]], np.uint8)
+    for place, (void, width) in enumerate((([0, 0, 0], 3), ([[0, 0, 0], [224, 224, 192]], 4))):
+        root = tmp_path / f"{place}"
+        for kind in ("images", "labels"):
+            (root / kind).mkdir(parents=True)
+            Image.fromarray(pixels[:, :width]).save(root / kind / "a.png")
+        (root / "classes.json").write_text(json.dumps({**listed, "void": void}))
+        folder = ImageFolder(root, classes=class_list(["road", "car"]), labelled=True)
+        assert folder.label(0).tolist() == [[0, 255, 1, 255][:width]]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"void": [0, 0, 142]}, "both void and class 'car'"),
+        ({"void": [0, 0]}, "not a colour"),
+        ({"colours": None}, "void goes with colours"),
+        ({"ignore": []}, "a value to ignore"),
+    ],
+)
+def test_void_colours_that_cannot_be_meant(change: dict, message: str) -> None:
+    listed = {"classes": ["road", "car"], "colours": [[128, 64, 128], [0, 0, 142]], "void": [0, 0, 0]} | change
+    content = {key: value for key, value in listed.items() if value is not None}
+    with pytest.raises(ValueError, match=message):
+        parse_label_classes(content, "the list")

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segue.data.picture import picture_size, read_image, read_label, require_one_channel, require_whole
+from segue.data.decoding import picture_size, read_label, require_one_channel, require_whole
+from segue.data.picture import read_image
 
 Save = Callable[..., Path]
 RAMP = np.arange(48, dtype=np.uint8).reshape(6, 8)

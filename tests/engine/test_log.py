@@ -27,8 +27,8 @@ def test_rows_after_the_checkpoint_and_half_a_row_are_removed(tmp_path: Path) ->
 def test_a_pipe_gets_one_plain_line_a_record(tmp_path: Path) -> None:
     text = io.StringIO()
     with RunLog(tmp_path, steps=2, start=0, console=Console(file=text, width=40), title="run") as log:
-        log.advance(0)
         log.write(0, {"lr": 0.1, "source/segmentation": 1.5})
+        log.advance(0)
     line = text.getvalue()
     assert line.count("\n") == 1
     assert line.startswith("run  1/2  ") and "source/segmentation 1.5" in line and "steps/s" in line

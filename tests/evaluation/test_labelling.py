@@ -12,7 +12,7 @@ from tests.tiny import tiny, write_model
 from torch import Tensor
 
 from segue.classes import class_list
-from segue.data.picture import read_label
+from segue.data.decoding import read_label
 from segue.data.streets.dataset import StreetScenes
 from segue.evaluation.labelling import (
     class_balanced,

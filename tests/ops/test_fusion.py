@@ -12,7 +12,11 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from torch import Tensor
 
-from segue.ops.fusion import average, channel_wise, choose_members, claims_of, count_claims, majority
+from segue.classes import class_list
+from segue.evaluation.fusing import Fusion
+from segue.evaluation.fusion_counts import FusionCounts
+from segue.fusion_rules import FusionRules
+from segue.ops.fusion import average, channel_wise, choose_members, claims_of, count_claims, distinct, majority
 from segue.types import IGNORE
 
 
@@ -296,3 +300,14 @@ def test_what_is_missing_is_said() -> None:
         channel_wise(members(0), [0, 0, 0, 0], threshold=0.5)
     with pytest.raises(ValueError, match="window 4: an odd number"):
         channel_wise(members(0), [0, 0, 0, 0], window=4)
+
+
+def test_disputed_pixels_are_counted_for_every_way_of_fusing(tmp_path: Path) -> None:
+    """Of 2 x 2 pixels one is disputed, one is named by one member alone, one by nobody."""
+    labels = torch.tensor([[[[0, 1], [2, IGNORE]]], [[[0, 2], [IGNORE, IGNORE]]], [[[0, 1], [2, IGNORE]]]])
+    labels = labels.to(torch.uint8)
+    assert distinct(labels)[0].tolist() == [[1, 2], [1, 0]]
+    classes = class_list(["a", "b", "c"])
+    fused = Fusion([], classes, FusionRules("pixel"), tmp_path).fuse("x", labels)
+    counts = FusionCounts.of(labels, fused, 3)
+    assert (counts.disputed, counts.unclaimed, counts.pixels) == (1, 1, 4)

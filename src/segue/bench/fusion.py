@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from segue.bench.measure import Benchmark, benchmark
 from segue.classes import CITYSCAPES_19
 from segue.clock import median_ms
-from segue.data.picture import read_image, read_label
+from segue.data.decoding import read_label
+from segue.data.picture import read_image
 from segue.evaluation.fusing import Fusion
 from segue.evaluation.labelling import describe
 from segue.evaluation.open_members import open_members

@@ -22,6 +22,9 @@ def evaluate(
         typer.Option(help="Class list of the labels, if --data has no classes.json."),
     ] = None,
     class_map: ClassMap = None,
+    label_suffix: Annotated[
+        str | None, typer.Option(help="What follows a picture's name in that of its label: _mask.")
+    ] = None,
     teacher: Annotated[
         bool, typer.Option("--teacher", help="Score the run's teacher, not its student.")
     ] = False,
@@ -61,7 +64,7 @@ def evaluate(
             scales=parse_scales(scales),
         )
     own_map = None if class_map is None else read_yaml(class_map)
-    dataset = labelled_pictures(trained, data, split=split, label_classes=classes, class_map=own_map)
+    dataset = labelled_pictures(trained, data, split=split, label_classes=classes, class_map=own_map, label_suffix=label_suffix)
     with counting("evaluating", len(dataset)) as watch:
         scores = api.evaluate(trained, dataset, watch=watch).to_json()
     where = "its own evaluation pictures" if data is None else f"{data}{f' ({split})' if split else ''}"

@@ -8,6 +8,7 @@ import typer
 
 from segue import __version__
 from segue.cli.bench import bench
+from segue.cli.check import check
 from segue.cli.compare import compare
 from segue.cli.data import data
 from segue.cli.demo import demo
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 VERBS = {
     "demo": demo,
+    "check": check,
     "train": train,
     "evaluate": evaluate,
     "predict": predict,
@@ -63,8 +65,8 @@ def options(
     """Options of the command itself."""
 
 
-INTERRUPTED = 130
-"""The exit code of a command that was stopped with Ctrl-C."""
+INTERRUPTED = (130, 143)
+"""The exit codes of a command that was stopped with Ctrl-C or SIGTERM."""
 
 
 def main() -> None:
@@ -77,6 +79,6 @@ def main() -> None:
         print(f"segue: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
     except SystemExit as end:
-        if end.code == INTERRUPTED:
+        if end.code in INTERRUPTED:
             print("segue: stopped; the same command goes on where it was", file=sys.stderr)
         raise

@@ -1,16 +1,15 @@
-"""A progress bar over pictures."""
+"""Progress of a verb, beside its results."""
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import Progress
+
+from segue import progress
 
 
 @contextmanager
 def counting(title: str, total: int) -> Generator[Callable[[object], None]]:
-    """Show a bar on a terminal, nothing elsewhere; what it yields is called once for each picture."""
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda _: bar.advance(task)
+    """As :func:`segue.progress.counting`, on the error stream; what it yields is called once for each picture."""
+    with progress.showing(Console(stderr=True)), progress.counting(title, total) as advance:
+        yield advance

@@ -1,31 +1,51 @@
 """``segue train``: one training run, written into a run folder."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 from rich.console import Console
+
+Folder: TypeAlias = Path | None
+Split: TypeAlias = str | None
+Source: TypeAlias = Annotated[Folder, typer.Option(help="The source: a folder with images/ and labels/.")]
+Images: TypeAlias = Annotated[
+    Folder, typer.Option(help="The source's pictures, if not in images/; relative to --source if it is given.")
+]
+Labels: TypeAlias = Annotated[Folder, typer.Option(help="The source's labels, if not in labels/ or masks/.")]
+Suffix: TypeAlias = Annotated[
+    str | None,
+    typer.Option(help="What follows a source picture's name in that of its label: _mask, _labelIds."),
+]
+Target: TypeAlias = Annotated[
+    Folder, typer.Option(help="The target: a folder of pictures; labels are never read.")
+]
+Classes: TypeAlias = Annotated[
+    Folder,
+    typer.Option(
+        help="YAML or JSON list of the classes to train; if a folder has its own list, that one says what its label"
+        " values mean."
+    ),
+]
+Evaluation: TypeAlias = Annotated[
+    Folder, typer.Option(help="Folder of labelled target pictures, for scores after training.")
+]
+PartOf: TypeAlias = Annotated[Split, typer.Option(help="Which part of that folder: train, val, ...")]
 
 
 def train(
     recipe: Annotated[str, typer.Argument(help="One of the names that `segue recipes` lists.")],
     pair: Annotated[str | None, typer.Option(help="A built-in pair of domains or a YAML file.")] = None,
-    source: Annotated[
-        Path | None, typer.Option(help="The source: a folder with images/ and labels/.")
-    ] = None,
-    target: Annotated[
-        Path | None, typer.Option(help="The target: a folder of pictures; labels are never read.")
-    ] = None,
-    classes: Annotated[
-        Path | None,
-        typer.Option(
-            help="YAML or JSON list of the classes to train; if a folder has its own list, that one says what its label"
-            " values mean."
-        ),
-    ] = None,
-    evaluation: Annotated[
-        Path | None, typer.Option(help="Folder of labelled target pictures, for scores after training.")
-    ] = None,
+    source: Source = None,
+    source_images: Images = None,
+    source_labels: Labels = None,
+    label_suffix: Suffix = None,
+    source_split: PartOf = None,
+    target: Target = None,
+    target_split: PartOf = None,
+    classes: Classes = None,
+    evaluation: Evaluation = None,
+    evaluation_split: PartOf = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of settings to change.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder; by default runs/RECIPE.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps.")] = None,
@@ -46,7 +66,9 @@ def train(
     from segue.ranks import is_first_rank
 
     wanted = api.configure(
-        recipe, pair, source=source, target=target, classes=classes, evaluation=evaluation, config=config,
+        recipe, pair, source=source, source_images=source_images, source_labels=source_labels,
+        label_suffix=label_suffix, source_split=source_split, target=target, target_split=target_split,
+        classes=classes, evaluation=evaluation, evaluation_split=evaluation_split, config=config,
         steps=steps, seed=seed, settings=parse_assignments(assignments or []),
     )  # fmt: skip
     if show:

@@ -25,7 +25,7 @@ REST = "*"
 CLASS_FILES = ("classes.json", "classes.yaml", "classes.yml")
 """The names that a folder's own class list may have."""
 
-KEYS = ("classes", "ignore", "colours", "colors", "palette")
+KEYS = ("classes", "ignore", "void", "colours", "colors", "palette")
 
 HIGHEST = 65535
 """The highest value a 16-bit label file can hold."""
@@ -41,6 +41,7 @@ class LabelClasses:
         declared: Whether the ignored values were written down rather than assumed.
         colours: The colour of each label value; empty if none were given.
         origin: Where this was read, for messages.
+        void: The colours of pixels without a label.
     """
 
     names: dict[int, str]
@@ -48,6 +49,7 @@ class LabelClasses:
     declared: bool = False
     colours: dict[int, Colour] = field(default_factory=dict)
     origin: str = "the label classes"
+    void: tuple[Colour, ...] = ()
 
 
 def class_file(folder: Path) -> Path | None:
@@ -60,15 +62,18 @@ def read_label_classes(path: Path) -> LabelClasses:
 
     It is JSON or YAML: a list of names (their positions are the label values), a mapping from label value to
     name, or a mapping with ``classes`` (either of the two), ``ignore`` (a value or a list of them, 255 unless
-    given) and ``colours`` or ``palette`` (red, green, blue of each class, in the order of ``classes``).
+    given), ``colours`` or ``palette`` (red, green, blue of each class, in the order of ``classes``) and ``void`` (the
+    colour of what is not labelled, or a list of them).
 
     Raises:
         ValueError: If it is neither JSON nor YAML, or does not have this form.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("it is no file")
         text = path.read_text(encoding="utf-8-sig")
         content: object = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
-    except (UnicodeDecodeError, json.JSONDecodeError, yaml.YAMLError) as error:
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path}: not a class list: {reason}") from error
     return parse_label_classes(content, str(path))
@@ -100,9 +105,15 @@ def parse_label_classes(content: object, origin: str) -> LabelClasses:
     both = sorted(values & names.keys()) if "ignore" in given else []
     if both:
         raise ValueError(f"{origin}: value {both[0]} is both ignored and class {names[both[0]]!r}")
-    palette = next((given[key] for key in KEYS[2:] if key in given), None)
+    palette = next((given[key] for key in KEYS[3:] if key in given), None)
     colours = {} if palette is None else _colours(palette, list(names), origin)
-    return LabelClasses(names, values, "ignore" in given, colours, origin)
+    void = _void(given["void"], origin) if "void" in given else ()
+    if void and not (colours and values - names.keys()):
+        raise ValueError(f"{origin}: void goes with colours, and with a value to ignore that is no class")
+    named = next((value for value, colour in colours.items() if colour in void), None)
+    if named is not None:
+        raise ValueError(f"{origin}: colour {colours[named]} is both void and class {names[named]!r}")
+    return LabelClasses(names, values, "ignore" in given, colours, origin, void)
 
 
 @dataclass(frozen=True)
@@ -128,11 +139,9 @@ class LabelTable:
         """
         if self.is_plain and values.dtype == np.uint8 and int((values + 1).max(initial=0)) < len(self.known):
             return from_numpy(values)
-        present = _distinct(values)
-        if not self.known.issuperset(present):
-            raise ValueError(self._complaint(present, origin))
-        if self.masks and present == [0, IGNORE]:
-            raise ValueError(_mask_complaint(origin))
+        complaint = self.complaint(_distinct(values), origin)
+        if complaint is not None:
+            raise ValueError(complaint)
         return from_numpy(np.take(self.ids, values))
 
     @cached_property
@@ -142,9 +151,13 @@ class LabelTable:
         plain = known == [*range(len(known) - 1), IGNORE] and not self.masks
         return plain and all(self.ids[value] == value for value in known)
 
-    def _complaint(self, present: list[int], origin: str) -> str:
-        if present == [0, 255]:
+    def complaint(self, present: list[int], origin: str) -> str | None:
+        """What is wrong with a label of these values, in order; None if nothing is. ``origin`` is for messages."""
+        known = self.known.issuperset(present)
+        if present == [0, IGNORE] and (self.masks or not known):
             return _mask_complaint(origin)
+        if known:
+            return None
         bad = [value for value in present if value not in self.known]
         shown = ", ".join(map(str, bad[:8])) + (", ..." if len(bad) > 8 else "")
         meant = _ranges(sorted(self.known))
@@ -245,6 +258,13 @@ def _colours(palette: object, values: Sequence[int], origin: str) -> dict[int, C
     if len(listed) != len(values):
         raise ValueError(f"{origin}: {len(values)} classes but {len(listed)} colours")
     return dict(zip(values, (_colour(entry, origin) for entry in listed), strict=True))
+
+
+def _void(given: object, origin: str) -> tuple[Colour, ...]:
+    """One colour, or a list of them."""
+    entries = _listed(given)
+    one = bool(entries) and not isinstance(entries[0], list | tuple)
+    return tuple(_colour(entry, origin) for entry in ([given] if one else entries))
 
 
 def _colour(entry: object, origin: str) -> Colour:

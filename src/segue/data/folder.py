@@ -11,10 +11,11 @@ from segue.data.class_map import (
     parse_label_classes,
     read_label_classes,
 )
-from segue.data.folder_files import find_files, find_folder, labels_of
-from segue.data.label_file import GREY_LABELS, colour_labels
+from segue.data.folder_files import find_files, find_folder, labels_of, require_one_split
+from segue.data.label_file import GREY_LABELS, LabelReader, colour_labels
 from segue.data.name_patterns import EVERY, NamePatterns
 from segue.data.picture_files import PictureFiles
+from segue.types import IGNORE
 
 LABEL_FOLDERS = ("labels", "masks")
 
@@ -34,6 +35,9 @@ class ImageFolder(PictureFiles):
         class_map: From own class names to training names or "ignore"; see label_table.
         map_place: Where that map is written, for messages.
         patterns: Which of the pictures are meant; the others need no label.
+        label_suffix: What follows a picture's name in the name of its label: "_mask", "_labelIds".
+        images: The folder of pictures, if it is called otherwise or lies outside of ``root``; it may hold the splits.
+        labels: The same for labels.
 
     Raises:
         ValueError: If a folder holds no picture, a pattern fits none, or its own class list contradicts the given
@@ -51,29 +55,61 @@ class ImageFolder(PictureFiles):
         class_map: Mapping[str, str] | None = None,
         map_place: str = "class_map",
         patterns: NamePatterns = EVERY,
+        label_suffix: str = "",
+        images: Path | None = None,
+        labels: Path | None = None,
     ) -> None:
         root = Path(root).expanduser()
-        folder = find_folder(root, ("images",), split=split, plain=not labelled)
-        images = find_files(folder)
-        if not images:
+        folder = _folder(root, images, ("images",), split=split, plain=not labelled)
+        if split is None and not patterns.include:
+            require_one_split(folder)
+        found = find_files(folder)
+        if not found:
             raise ValueError(f"{folder}: no picture here; jpg, png, bmp, tif and webp files are looked for")
-        images = patterns.chosen(images, folder)
+        chosen = patterns.chosen(found, folder)
         if not labelled:
-            super().__init__(images, classes=classes)
+            super().__init__(chosen, classes=classes)
             return
-        own = _label_classes(root, label_classes, classes)
-        folder = find_folder(root, LABEL_FOLDERS, split=split, plain=False)
-        labels = labels_of(images, find_files(folder), folder)
+        own = folder_classes(root, label_classes, classes)
+        folder, inside = find_labels(root, split=split, labels=labels, suffix=label_suffix)
         super().__init__(
-            images,
+            chosen,
             classes=classes,
-            labels=labels,
+            labels=labels_of(chosen, inside, folder, suffix=label_suffix),
             table=label_table(own, classes, class_map or {}, place=map_place),
-            reader=colour_labels(own.colours) if own.colours else GREY_LABELS,
+            reader=_reader(own),
         )
 
 
-def _label_classes(root: Path, given: Sequence[str] | Path | str | None, training: ClassList) -> LabelClasses:
+def _reader(own: LabelClasses) -> LabelReader:
+    if not own.colours:
+        return GREY_LABELS
+    return colour_labels(
+        own.colours, void=own.void, ignored=max(own.ignored - own.names.keys(), default=IGNORE)
+    )
+
+
+def _folder(
+    root: Path, named: Path | None, kinds: tuple[str, ...], *, split: str | None, plain: bool
+) -> Path:
+    """The folder of one kind of file: the one that is named, or the one that is found."""
+    if named is None:
+        return find_folder(root, kinds, split=split, plain=plain)
+    folder = root / named.expanduser() / (split or "")
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder; give the folder of {kinds[0]}")
+    return folder
+
+
+def find_labels(
+    root: Path, *, split: str | None, labels: Path | None = None, suffix: str = ""
+) -> tuple[Path, dict[str, Path]]:
+    """The folder of labels, and its files by the names of their pictures; arguments are :class:`ImageFolder`'s."""
+    folder = _folder(root, labels, LABEL_FOLDERS, split=split, plain=False)
+    return folder, find_files(folder, suffix=suffix)
+
+
+def folder_classes(root: Path, given: Sequence[str] | Path | str | None, training: ClassList) -> LabelClasses:
     """What the label values mean: by the folder's own list, else by the given one, else as the training classes."""
     listed, own = _given(root, given), class_file(root)
     if own is None:

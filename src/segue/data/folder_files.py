@@ -1,11 +1,20 @@
 """Finding the pictures of a folder and the labels that belong to them."""
 
 import os
+from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 
 from segue.classes import nearest
-from segue.data.picture import EXTENSIONS
+from segue.data.decoding import EXTENSIONS
+
+SPLITS = frozenset({"train", "training", "trainval", "val", "valid", "validation", "dev", "test", "testing"})
+"""What the folders of splits are called, in lower case."""
+
+SAY_SPLIT = (
+    "say which split with --source-split, --target-split or --evaluation-split, data.source.split=NAME in a pair,"
+    " --split for `segue evaluate`"
+)
 
 
 def find_folder(root: Path, kinds: tuple[str, ...], *, split: str | None, plain: bool) -> Path:
@@ -35,10 +44,24 @@ def find_folder(root: Path, kinds: tuple[str, ...], *, split: str | None, plain:
     if plain and own.is_dir() and not (splits and split is None):
         return own
     if split is None and splits:
-        raise FileNotFoundError(f"{root}: it is divided into {', '.join(splits)}: say which split")
+        raise FileNotFoundError(f"{root}: it is divided into {', '.join(splits)}: {SAY_SPLIT}")
     looked = " or ".join(str(place.relative_to(root)) for place in places)
     hint = nearest(split, splits) if split and splits else f"; there: {', '.join(there[:8]) or 'no folder'}"
     raise FileNotFoundError(f"{root}: no folder {looked}{hint}")
+
+
+def require_one_split(folder: Path) -> None:
+    """Raise ``ValueError`` if a folder of pictures is divided into splits: nobody means to train on all of them.
+
+    Only sub-folders that are called as splits usually are count; others, such as cities, divide nothing.
+    """
+    inside = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+    splits = [name for name in inside if name.lower() in SPLITS]
+    if len(splits) > 1:
+        raise ValueError(
+            f"{folder}: it is divided into {', '.join(splits)}: {SAY_SPLIT} (for all of them, the setting"
+            " include=['*'])"
+        )
 
 
 def find_files(folder: Path, *, suffix: str = "") -> dict[str, Path]:
@@ -51,21 +74,39 @@ def find_files(folder: Path, *, suffix: str = "") -> dict[str, Path]:
         From the path relative to the folder, without suffix and extension, to the file.
 
     Raises:
-        ValueError: If two files differ only in their extension.
+        ValueError: If two files differ only in their extension, or something called as a picture is no file.
     """
     paths: dict[str, Path] = {}
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for file in files:
-            stem, extension = os.path.splitext(file)
-            if extension.lower() not in EXTENSIONS or file.startswith(".") or not stem.endswith(suffix):
-                continue
-            path = Path(parent, file)
-            name = (path.parent / stem.removesuffix(suffix)).relative_to(folder).as_posix()
-            if name in paths:
-                raise ValueError(f"{path}: {paths[name].name} has the same name but for its end; remove one")
-            paths[name] = path
+    for path in _pictures_below(folder):
+        stem = os.path.splitext(path.name)[0]
+        if not stem.endswith(suffix):
+            continue
+        name = (path.parent / stem.removesuffix(suffix)).relative_to(folder).as_posix()
+        if name in paths:
+            raise ValueError(f"{path}: {paths[name].name} has the same name but for its end; remove one")
+        paths[name] = path
     return dict(sorted(paths.items()))
+
+
+def _pictures_below(folder: Path) -> Iterator[Path]:
+    """Files that are called as pictures; links are followed, but not back to a folder on the way to them."""
+    waiting: list[tuple[str, frozenset[tuple[int, int]]]] = [(str(folder), frozenset())]
+    while waiting:
+        place, above = waiting.pop()
+        status = os.stat(place)
+        own = (status.st_dev, status.st_ino)
+        if own in above:
+            continue
+        with os.scandir(place) as entries:
+            seen = [entry for entry in entries if not entry.name.startswith(".")]
+        waiting += [(entry.path, above | {own}) for entry in seen if entry.is_dir()]
+        for entry in seen:
+            if os.path.splitext(entry.name)[1].lower() not in EXTENSIONS or entry.is_dir():
+                continue
+            # A link to nothing is named when it is opened; reading a pipe would wait for ever.
+            if not entry.is_file() and not entry.is_symlink():
+                raise ValueError(f"{entry.path}: called as a picture, but not a file; remove it")
+            yield Path(entry.path)
 
 
 def find_pictures(pictures: Path, out: Path | None = None) -> dict[str, Path]:
@@ -92,24 +133,39 @@ def find_pictures(pictures: Path, out: Path | None = None) -> dict[str, Path]:
     return files
 
 
-def labels_of(images: dict[str, Path], labels: dict[str, Path], folder: Path) -> list[Path]:
+def labels_of(
+    images: dict[str, Path], labels: dict[str, Path], folder: Path, *, suffix: str = ""
+) -> list[Path]:
     """The label of every image, by relative name, in the order of the images; further labels are passed over.
 
     Args:
         folder: Where labels were looked for, for messages.
+        suffix: What follows the image's name in that of its label, for messages.
 
     Raises:
         FileNotFoundError: If an image has no label.
     """
     lost = [name for name in images if name not in labels]
     if lost:
-        near = get_close_matches(lost[0], list(labels)[:2000], n=1)
-        hint = f" (near: {labels[near[0]].name})" if near else ""
+        hint = _nearest_label(lost[0], labels)
         raise FileNotFoundError(
-            f"{images[lost[0]]}: no label {folder / lost[0]}.png{hint}; {len(lost)} of {len(images)} images"
+            f"{images[lost[0]]}: no label {folder / lost[0]}{suffix}.png{hint}; {len(lost)} of {len(images)} images"
             " have none: add the labels or remove the images"
         )
     return [labels[name] for name in images]
+
+
+def _nearest_label(name: str, labels: dict[str, Path]) -> str:
+    """What to say of an image without a label: a suffix that its label's name may have, or the nearest label."""
+    longer = min((other for other in labels if other.startswith(name)), key=len, default=None)
+    if longer is not None:
+        suffix = longer.removeprefix(name)
+        return (
+            f" (near: {labels[longer].name}; if the labels' names end in {suffix}, say --label-suffix {suffix}, or"
+            f" label_suffix: {suffix} in that domain's settings)"
+        )
+    near = get_close_matches(name, list(labels)[:2000], n=1)
+    return f" (near: {labels[near[0]].name})" if near else ""
 
 
 def _splits(root: Path, kinds: tuple[str, ...], there: list[str]) -> set[str]:

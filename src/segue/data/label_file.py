@@ -2,20 +2,26 @@
 
 import struct
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from segue.classes import Colour
-from segue.data.picture import decode, read_image, read_label, require_one_channel
+from segue.data.decoding import decode, packing, read_label, require_one_channel, rgb
+
+IGNORE = 255
+"""As :data:`segue.types.IGNORE`, which imports torch."""
 
 Channel = TypeVar("Channel", int, np.ndarray)
+
+Shown: TypeAlias = Sequence[tuple[Colour, int]]
+"""Colours and the values that they stand for."""
 
 UPPER, LOWER = "RGB;16B", "RGB;16L"
 """How Pillow unpacks three 16-bit channels, keeping one byte of each: PNG's own order gives the upper
@@ -35,9 +41,17 @@ class LabelReader:
     require: Callable[[Path], object]
 
 
-def colour_labels(colours: Mapping[int, Colour]) -> LabelReader:
-    """A reader of files that show each class in its colour; grey and palette files are read as they are."""
-    return LabelReader(partial(_read_colours, colours=colours), partial(_require_colours, colours=colours))
+def colour_labels(
+    colours: Mapping[int, Colour], *, void: Sequence[Colour] = (), ignored: int = IGNORE
+) -> LabelReader:
+    """A reader of files that show each class in its colour; grey and palette files are read as they are.
+
+    Args:
+        void: Colours of what is not labelled.
+        ignored: The value that stands for them.
+    """
+    shown = [*((colour, value) for value, colour in colours.items()), *((colour, ignored) for colour in void)]
+    return LabelReader(partial(_read_colours, shown=shown), partial(_require_colours, shown=shown))
 
 
 def read_deep_label(path: Path) -> np.ndarray:
@@ -56,9 +70,9 @@ def require_deep(path: Path) -> None:
     Raises:
         ValueError: If it has another number of channels or bits.
     """
-    packing = decode(path, _packing)
-    if packing != UPPER:
-        kind, _, packed = packing.partition(";")
+    found = decode(path, packing)
+    if found != UPPER:
+        kind, _, packed = found.partition(";")
         raise ValueError(
             f"{path}: found {kind} with {16 if '16' in packed else 8} bits a channel, but a SYNTHIA label is a PNG"
             " of three 16-bit channels (class, instance, 0); take the files of GT/LABELS as downloaded, neither"
@@ -66,30 +80,33 @@ def require_deep(path: Path) -> None:
         )
 
 
-def _read_colours(path: Path, *, colours: Mapping[int, Colour]) -> np.ndarray:
-    if not _require_colours(path, colours=colours):
+def _read_colours(path: Path, *, shown: Shown) -> np.ndarray:
+    if not _require_colours(path, shown=shown):
         return read_label(path)
-    values = np.array(sorted(colours, key=lambda value: colours[value]))
-    codes = np.array([_code(*colours[value]) for value in values.tolist()])
-    pixels = _code(*read_image(path).numpy().astype(np.int32))
+    ordered = sorted(shown)
+    values = np.array([value for _, value in ordered])
+    codes = np.array([_code(*colour) for colour, _ in ordered])
+    pixels = _code(*np.moveaxis(decode(path, rgb).astype(np.int32), -1, 0))
     nearest = np.searchsorted(codes, pixels).clip(max=len(codes) - 1)
     unknown = codes[nearest] != pixels
     if unknown.any():
         code = int(pixels[unknown][0])
         raise ValueError(
             f"{path}: {int(unknown.sum())} pixels have colours of no class, the first"
-            f" {(code >> 16, code >> 8 & 255, code & 255)}; add the colour to the class list"
+            f" {(code >> 16, code >> 8 & 255, code & 255)}; add the colour to the class"
+            " list, under void if it means not labelled"
         )
     return values[nearest]
 
 
-def _require_colours(path: Path, *, colours: Mapping[int, Colour]) -> bool:
+def _require_colours(path: Path, *, shown: Shown) -> bool:
     """Whether this is a colour mask; otherwise it has to be a label of one channel."""
     kind, mode = decode(path, lambda picture: (picture.format, picture.mode))
     if kind == "JPEG" or mode not in {"RGB", "RGBA"}:
         require_one_channel(path)
         return False
-    shared = sorted({colour for colour in colours.values() if [*colours.values()].count(colour) > 1})
+    colours = [colour for colour, _ in shown]
+    shared = sorted({colour for colour in colours if colours.count(colour) > 1})
     if shared:
         raise ValueError(f"{path}: a colour mask, but several classes have the colour {shared[0]}")
     return True
@@ -115,15 +132,9 @@ def deep_png(channels: NDArray[np.uint16]) -> bytes:
     )
 
 
-def _packing(picture: Image.Image) -> str:
-    tiles = picture.tile if isinstance(picture, ImageFile.ImageFile) else []
-    packing = tiles[0].args if tiles else None
-    return packing if isinstance(packing, str) else picture.mode
-
-
-def _red(picture: Image.Image, packing: str) -> NDArray[np.uint8]:
+def _red(picture: Image.Image, wanted: str) -> NDArray[np.uint8]:
     assert isinstance(picture, ImageFile.ImageFile), "opened from a file"
-    picture.tile = [tile._replace(args=packing) for tile in picture.tile]
+    picture.tile = [tile._replace(args=wanted) for tile in picture.tile]
     return np.asarray(picture)[..., 0]
 
 

@@ -1,12 +1,11 @@
 """Endless batches of both domains, each a pure function of seed, step, rank and slot."""
 
-import os
 import signal
 import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -18,6 +17,7 @@ from torch.utils.data import Dataset as TorchDataset
 from segue.data.dataset import Dataset
 from segue.data.deck import Deck
 from segue.data.sampler import Sampler, UniformSampler, seeded
+from segue.machine import cores
 from segue.types import Batch, Sample, Source, Target
 
 OfflineLabel = Callable[[str], Tensor]
@@ -229,7 +229,7 @@ class Loader:
             stop()
 
     def _reader(self, steps: range) -> DataLoader:
-        workers = min(self.workers, len(steps), _cores())  # more would slow one another down
+        workers = min(self.workers, len(steps), cores())  # more would slow one another down
         return DataLoader(
             self.batches,
             sampler=steps,
@@ -277,12 +277,6 @@ class OfflineByIndex:
         return self.by_name(self.dataset.name(index))
 
 
-def _cores() -> int:
-    """How many cores this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
 def slot_generator(seed: int, domain: str, step: int, slot: int) -> torch.Generator:
     """The random numbers of one picture of one step, independent of any other's."""
     return seeded(f"{seed}/{domain}/{step}/{slot}")
@@ -292,7 +286,16 @@ def _prepare_worker(_: int) -> None:
     torch.set_num_threads(1)
     # Ctrl-C reaches every process of a terminal: only the main one is to react, and it stops its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Schedulers send SIGTERM to every process, too; the main one needs its workers until its step is done.
+    signal.signal(signal.SIGTERM, _end_later)
     sys.excepthook = _unless_left
+
+
+def _end_later(number: int, frame: FrameType | None) -> None:
+    if hasattr(signal, "alarm"):
+        signal.alarm(25)  # unless the main process has ended this one by then
+    else:
+        sys.exit(128 + number)
 
 
 def _unless_left(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -16,9 +16,9 @@ from segue.data.class_map import (
     read_class_list,
     read_label_classes,
 )  # fmt: skip
+from segue.data.decoding import read_label
 from segue.data.folder import LABEL_FOLDERS
 from segue.data.folder_files import find_files
-from segue.data.picture import read_label
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Picture files with or without label files: what all data sets on disk share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from jaxtyping import UInt8
@@ -9,8 +9,10 @@ from torch import Tensor
 from segue.classes import ClassList
 from segue.data.class_map import LabelTable
 from segue.data.dataset import Dataset, digest
+from segue.data.decoding import picture_size, require_whole, size_complaint
 from segue.data.label_file import GREY_LABELS, LabelReader
-from segue.data.picture import picture_size, read_image, require_whole
+from segue.data.picture import read_image
+from segue.progress import counting
 
 
 class PictureFiles(Dataset):
@@ -22,9 +24,11 @@ class PictureFiles(Dataset):
 
     Attributes:
         missing_classes: Training classes that no label value stands for: they will be absent.
+        files: The image files by name.
     """
 
     missing_classes: tuple[str, ...]
+    files: Mapping[str, Path]
 
     def __init__(
         self,
@@ -37,6 +41,7 @@ class PictureFiles(Dataset):
     ) -> None:
         self.classes = classes
         self.missing_classes = () if table is None else table.missing
+        self.files = dict(images)
         self._names = list(images)
         self._images = list(images.values())
         self._labels = list(labels)
@@ -67,6 +72,16 @@ class PictureFiles(Dataset):
         path = self._labels[index]
         return self._table.translate(self._reader.read(path), str(path))
 
+    @property
+    def label_files(self) -> dict[str, Path]:
+        """The label files by the names of their pictures; empty for unlabelled pictures."""
+        return dict(zip(self._names, self._labels, strict=False))
+
+    @property
+    def table(self) -> LabelTable | None:
+        """What the label files' values mean; None for unlabelled pictures."""
+        return self._table
+
     def fingerprint(self) -> str:
         """Changes with the names, sizes and times of files, the class map and the training classes."""
         files = (path.stat() for path in (*self._images, *self._labels))
@@ -81,13 +96,18 @@ class PictureFiles(Dataset):
         Raises:
             ValueError: At the first file that is wrong.
         """
-        for path in (*self._images, *self._labels):
+        with counting("checking files", len(self._images) + len(self._labels)) as done:
+            self._check(done)
+
+    def _check(self, done: Callable[[object], None]) -> None:
+        for path in self._images:
+            require_whole(path)
+            done(path)
+        for path in self._labels:
             require_whole(path)
         for image, label in zip(self._images, self._labels, strict=False):
+            done(label)
             self._reader.require(label)
-            (rows, columns), (label_rows, label_columns) = picture_size(image), picture_size(label)
-            if (rows, columns) != (label_rows, label_columns):
-                raise ValueError(
-                    f"{label}: {label_columns}x{label_rows} pixels, but its image {image.name} has"
-                    f" {columns}x{rows} (width x height): make them the same size"
-                )
+            size, label_size = picture_size(image), picture_size(label)
+            if size != label_size:
+                raise ValueError(size_complaint(image, label, size, label_size))

@@ -14,6 +14,7 @@ from torch import Tensor
 from segue.data.dataset import Dataset
 from segue.files import write_text
 from segue.ops.prior import count_cells, spatial_prior
+from segue.progress import counting
 from segue.types import IGNORE
 
 VERSION = 1
@@ -63,7 +64,12 @@ def class_statistics(
     kept = _read(cache, dataset) if cache is not None else None
     if kept is not None:
         return kept
-    counts = torch.stack(list(_counts(dataset, workers or os.cpu_count() or 1)))
+    every: list[Tensor] = []
+    with counting("counting classes of the source's labels", len(dataset)) as done:
+        for counts in _counts(dataset, workers or os.cpu_count() or 1):
+            every.append(counts)
+            done(counts)
+    counts = torch.stack(every)
     size = len(dataset.classes)
     counted = ClassStatistics(dataset.classes.names, counts[:, :size].contiguous(), counts.sum(1))
     if cache is not None:

@@ -66,7 +66,7 @@ def build_loader(
         ValueError: If a source label is wrong.
     """
     offline, soft = _offline_labels(experiment, reading, target)
-    source_crop, target_crop = _crops(experiment, reading)
+    source_crop, target_crop = crops(experiment, reading)
     mean, std = normalisation(experiment.network.encoder)
     deck = None
     if reading.source_share is not None and target is not None:
@@ -91,7 +91,7 @@ def build_loader(
     )
 
 
-def _crops(experiment: Experiment, reading: Reading) -> tuple[RandomCrop, RandomCrop]:
+def crops(experiment: Experiment, reading: Reading) -> tuple[RandomCrop, RandomCrop]:
     """How the pictures of the source and of the target are cropped."""
     data, rare = experiment.data, experiment.data.rare_classes
     fill, _ = normalisation(experiment.network.encoder)

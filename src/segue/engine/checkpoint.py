@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,15 @@ STATE_FILE = "state.json"
 
 @dataclass
 class State:
-    """What a checkpoint holds beside tensors: the updates so far, and in fp16 the gradient scaler's state."""
+    """What a checkpoint holds beside tensors: the updates so far, in fp16 the gradient scaler's state, and whose it is.
+
+    Attributes:
+        run: The run's name, see :mod:`segue.engine.run_identity`; empty in checkpoints of earlier versions.
+    """
 
     step: int
     scaler: dict[str, Any] = field(default_factory=dict)
+    run: str = ""
 
 
 def save(
@@ -57,7 +62,7 @@ def save(
         save_file(tensors, beside / METHOD_FILE)
         for name, optimizer in optimizers.items():
             save_file(_optimizer_tensors(optimizer), beside / f"{name}.safetensors")
-        (beside / STATE_FILE).write_text(json.dumps({"step": state.step, "scaler": state.scaler}))
+        (beside / STATE_FILE).write_text(json.dumps(asdict(state)))
         for path in (*beside.iterdir(), beside):
             _to_disk(path)
         if final.exists():
@@ -89,7 +94,7 @@ def load(path: Path, method: nn.Module, optimizers: Mapping[str, torch.optim.Opt
         tensors = load_file(path / METHOD_FILE)
         moments = {name: load_file(path / f"{name}.safetensors") for name in optimizers}
         record = json.loads((path / STATE_FILE).read_text())
-        state = State(int(record["step"]), record["scaler"])
+        state = State(int(record["step"]), record["scaler"], run=record.get("run", ""))
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"checkpoint {path} is damaged ({error}); delete that folder to go on from the one before it"

@@ -1,5 +1,6 @@
 """Reading, merging, changing and writing experiments; errors say what to do."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -69,8 +70,8 @@ def load(path: Path) -> Experiment:
 
 def differences(one: Experiment, other: Experiment) -> list[str]:
     """The dotted keys in which two experiments differ, without those that affect only records and speed."""
-    left, right = (flatten(e.model_dump(mode="json")) for e in (one, other))
-    return [key for key in sorted(left | right) if left.get(key) != right.get(key) and not _only_records(key)]
+    left, right = (_plain_values(experiment) for experiment in (one, other))
+    return [key for key in sorted(left | right) if left.get(key) != right.get(key)]
 
 
 def check_key(key: str) -> None:
@@ -81,6 +82,17 @@ def check_key(key: str) -> None:
         if part not in _keys(models):
             raise ValueError(_unknown(".".join(path[: place + 1]), _keys(models)))
         models = _inside(models, part)
+
+
+def _plain_values(experiment: Experiment) -> Tree:
+    """What an experiment computes, by dotted key; a path is the same whichever way it is written."""
+    plain = flatten(experiment.model_dump(mode="json"))
+    paths = flatten(experiment.model_dump())
+    return {
+        key: os.path.abspath(value.expanduser()) if isinstance(value := paths.get(key), Path) else plain[key]
+        for key in plain
+        if not _only_records(key)
+    }
 
 
 def _only_records(key: str) -> bool:

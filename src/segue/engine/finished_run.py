@@ -119,6 +119,7 @@ def labelled_pictures(
     split: str | None = None,
     label_classes: Path | None = None,
     class_map: Mapping[str, str] | None = None,
+    label_suffix: str | None = None,
 ) -> Dataset:
     """Labelled pictures in the model's classes, read as the model's own run reads them if it knows the folder.
 
@@ -133,9 +134,9 @@ def labelled_pictures(
             there are no such pictures.
     """
     if folder is None:
-        if split or label_classes or class_map:
+        if split or label_classes or class_map or label_suffix:
             raise ValueError(
-                "--split, --classes and --map describe a folder of labelled pictures: name it with --data"
+                "--split, --classes, --map and --label-suffix describe a folder of labelled pictures: name it with --data"
             )
         return run_pictures(model, "evaluation")[0]
     experiment, own = settings_of(model), DomainSettings(root=folder.absolute())
@@ -144,7 +145,11 @@ def labelled_pictures(
     else:
         data = experiment.data
         own = _known_domain(data, folder) or own
-    given = {"label_classes": label_classes and label_classes.absolute(), "class_map": class_map}
+    given = {
+        "label_classes": label_classes and label_classes.absolute(),
+        "class_map": class_map,
+        "label_suffix": label_suffix,
+    }
     changes = {name: value for name, value in given.items() if value is not None}
     # A folder that is named means all of its pictures, not those that the run took from it.
     domain = own.model_copy(update={"split": split, "include": [], "exclude": [], **changes})

@@ -1,8 +1,10 @@
 """What a run records while it trains: two files of JSON lines, and lines or a bar on the console."""
 
 import json
+import math
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -11,6 +13,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from segue.memory import highest_mib
+from segue.progress import duration, showing
+
+EVERY = 30.0
+"""Seconds after which a pipe gets a line even if no record is written."""
+
+WORTH_ESTIMATING = 20
+"""Steps from which on it is said how long all of them will take."""
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -54,6 +63,10 @@ class RunLog:
         self.title = title
         self.began = self.marked = time.perf_counter()
         self.marked_step = start
+        self.said = -math.inf
+        self.first: float | None = None
+        self.is_estimated = steps - start < WORTH_ESTIMATING
+        self.alone = ExitStack()
         self.files = [_reopened(folder / name, start) for name in ("metrics.jsonl", "timing.jsonl")]
         self.bar = Progress(
             TextColumn("{task.description}"),
@@ -68,18 +81,40 @@ class RunLog:
 
     def __enter__(self) -> "RunLog":
         self.bar.start()
+        self.alone.enter_context(showing(None))  # a console has room for one bar
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.alone.close()
         self.bar.stop()
         for file in self.files:
             file.close()
 
     def advance(self, step: int) -> None:
-        """Show that a step is done."""
+        """Show that a step is done; call it after :meth:`write`."""
         self.bar.update(self.task, completed=step + 1)
+        self._estimate(step)
+        if not self.console.is_terminal and time.perf_counter() - self.said > EVERY:
+            self._say(f"{self.title}  {step + 1}/{self.steps}")
+
+    def _estimate(self, step: int) -> None:
+        """Say once, after the first steps, how long all of them will take."""
+        now = time.perf_counter()
+        if self.first is None:  # the first step is slower than the others
+            self.first, self.first_step = now, step
+        elif not self.is_estimated and (step - self.first_step >= 5 or now - self.first > 60):
+            self.is_estimated = True
+            each = (now - self.first) / (step - self.first_step)
+            self._say(
+                f"{self.title}  about {duration(each * (self.steps - step - 1))} for the remaining"
+                f" {self.steps - step - 1} steps; Ctrl-C stops it, and the same command goes on"
+            )
+
+    def _say(self, text: str) -> None:
+        self.said = time.perf_counter()
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Record the values of a step, and how fast training went since the last record."""
@@ -103,10 +138,8 @@ class RunLog:
             self.bar.update(self.task, losses=f"{rate:.1f}/s  {losses}")
             return
         remaining = (self.steps - step - 1) / max(rate, 1e-9)
-        self.console.print(
-            f"{self.title}  {step + 1}/{self.steps}  {rate:.2f} steps/s  {remaining:.0f} s left  {losses}",
-            highlight=False,
-            soft_wrap=True,
+        self._say(
+            f"{self.title}  {step + 1}/{self.steps}  {rate:.2f} steps/s  {duration(remaining)} left  {losses}"
         )
 
 

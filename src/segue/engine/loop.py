@@ -1,6 +1,6 @@
 """The training loop: every view that the method yields gets one pass and one backward at once."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -15,7 +15,9 @@ from segue.engine import checkpoint
 from segue.engine.guard import Guard, kept_batches, write_batches
 from segue.engine.log import RunLog
 from segue.engine.optim import Optimisers
+from segue.engine.run_identity import require_own, run_id
 from segue.engine.settings import Experiment
+from segue.engine.stopping import Stopping
 from segue.engine.view_painter import ViewPainter
 from segue.methods.method import Method
 from segue.ranks import average_over_ranks
@@ -62,22 +64,28 @@ class Trainer:
         accumulate = self.experiment.optim.accumulate
         batches = read(self.step * accumulate, steps * accumulate)
         with ExitStack() as stack:
-            log = self._log(stack, console)
+            if isinstance(batches, Generator):
+                stack.callback(batches.close)  # it ends the workers, which an error would keep
+            log, stopping = self._log(stack, console), stack.enter_context(Stopping())
             for step in range(self.step, steps):
                 seed_step(self.experiment.seed, step, self.accelerator.process_index)
                 is_drawn = log is not None and every.draw_every > 0 and step % every.draw_every == 0
                 values = self.update(batches, step, painter if is_drawn else None)
                 self.step = step + 1
                 is_logged = step % every.log_every == 0 or self.step == steps
-                is_saved = self.step % every.save_every == 0 or self.step == steps
+                is_stopped = self._is_stopped(stopping)
+                is_saved = is_stopped or self.step % every.save_every == 0 or self.step == steps
                 if is_logged or is_saved:
                     self._require_finite(read)
-                if log is not None:
-                    log.advance(step)
                 if log is not None and is_logged:
                     log.write(step, _numbers(values))
+                if log is not None:
+                    log.advance(step)
                 if is_saved:
-                    self.save()
+                    self.save(alone=is_stopped)
+                if is_stopped:
+                    console.print(f"saved step {self.step} of {steps}", highlight=False)
+                    stopping.leave()
 
     def update(
         self, batches: Iterator[Batch], step: int, painter: ViewPainter | None = None
@@ -142,13 +150,20 @@ class Trainer:
         kept = kept_batches(self.folder, step, fault.processes[0])
         raise ValueError(f"{fault}; {self._advice(kept)}")
 
-    def save(self) -> None:
-        """Write a checkpoint; all processes have to call this."""
+    def _is_stopped(self, stopping: Stopping) -> bool:
+        """Whether to save and stop here; of several processes the first one does, as all have the same state."""
+        return stopping.asked is not None and self.accelerator.is_main_process
+
+    def save(self, *, alone: bool = False) -> None:
+        """Write a checkpoint; all processes have to call this, unless the first one does it alone."""
         if self.accelerator.is_main_process:
             scaler = self.accelerator.scaler
-            state = checkpoint.State(self.step, {} if scaler is None else scaler.state_dict())
+            scaling = {} if scaler is None else scaler.state_dict()
+            state = checkpoint.State(self.step, scaling, run=run_id(self.folder))
             folder, keep = self.folder / "checkpoints", self.experiment.run.keep
             checkpoint.save(folder, self.method, self.optimisers.by_name, state, keep=keep)
+        if alone:
+            return
         self.accelerator.wait_for_everyone()
 
     def _log(self, stack: ExitStack, console: Console) -> RunLog | None:
@@ -175,6 +190,7 @@ class Trainer:
         if not newest:
             return 0
         state = checkpoint.load(newest[0], self.method, self.optimisers.by_name)
+        require_own(self.folder, newest[0], state.run)
         if state.scaler and self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state.scaler)
         return state.step

@@ -16,6 +16,8 @@ from segue.engine import experiment as experiments
 from segue.engine.batch_statistics import settle_statistics
 from segue.engine.build import build_loader, build_method, build_student
 from segue.engine.domains import open_domain, training_classes
+from segue.engine.extension import extension, note_extension
+from segue.engine.glance import check_counted_classes, glance
 from segue.engine.loop import Trainer, seed_step
 from segue.engine.model_card import card_of, model_card
 from segue.engine.run_scores import score_run
@@ -57,27 +59,34 @@ def train(
             "This recipe trains on target labels: it is the oracle, which shows what they would be worth.",
             style="bold yellow",
         )
-    same_experiment(folder, experiment)
+    longer = extension(folder, experiment)
+    if longer is None:
+        same_experiment(folder, experiment)
     reading = experiment.method.reading(experiment.recipe)
     source, target = _open(experiment, learns_target=reading.target)
+    glance(experiment, target=target is not None, console=console)
 
     torch.manual_seed(experiment.seed)
     method = build_method(experiment, build_student(experiment))
     method.scored(experiment.evaluation.network)  # fails now, not after training, if there is no such network
+    counted = folder / "class_statistics.json"
     loader = build_loader(
         experiment,
         source,
         target,
-        statistics_cache=folder / "class_statistics.json",
+        statistics_cache=counted,
         device=accelerator.device,
         rank=accelerator.process_index,
         world=accelerator.num_processes,
         reading=reading,
     )
+    check_counted_classes(experiment, source, counted, console)
     boxes = {"source": experiment.data.source.resize, "target": experiment.data.target.resize}
     method.prepare(Preparation(folder, source, target, boxes, accelerator.device))
     trainer = Trainer(experiment, folder, method=method, accelerator=accelerator)
     if accelerator.is_main_process:
+        if longer is not None:
+            note_extension(folder, longer, experiment.steps, console=console)
         experiments.save(experiment, folder / "experiment.yaml")
     if trainer.step:
         console.print(f"resuming at step {trainer.step} of {experiment.steps} in {folder}", markup=False)
@@ -144,5 +153,6 @@ def same_experiment(folder: Path, experiment: Experiment) -> None:
     different = experiments.differences(experiments.load(path), experiment)
     if different:
         raise ValueError(
-            f"{folder} holds another experiment (it differs in {', '.join(different[:4])}): choose another --out"
+            f"{folder} holds another experiment (it differs in {', '.join(different[:4])}): choose another --out;"
+            " only more steps go on in the same folder"
         )

@@ -36,8 +36,10 @@ def score_run(
     dataset = open_domain(data, data.evaluation, labelled=True)
     keeper = PictureKeeper(folder, classes=card.class_list, count=experiment.evaluation.pictures)
 
-    def score(model: TrainedModel, pictures: Dataset, watch: PictureKeeper | None = None) -> dict[str, Any]:
-        scores = evaluate(model, pictures, watch=watch)
+    def score(
+        model: TrainedModel, pictures: Dataset, watch: PictureKeeper | None = None, of: str = "target"
+    ) -> dict[str, Any]:
+        scores = evaluate(model, pictures, watch=watch, title=f"scoring the {model.role} on the {of}")
         return scores.over(experiment.evaluation.classes, experiment.evaluation.also).to_json()
 
     scores = score(TrainedModel(network, card, device, role=role), dataset, keeper)
@@ -46,7 +48,7 @@ def score_run(
         protocol = prediction_protocol(experiment, data.source_evaluation)
         with method.statistics_of("source"):
             model = TrainedModel(network, card, device, protocol=protocol, role=role)
-            scores["source_evaluation"] = score(model, source)
+            scores["source_evaluation"] = score(model, source, of="source")
     for name, trained in method.trained().items():
         if name != "model":
             model = TrainedModel(trained.network, card_of(trained, card), device, role=trained.called)

@@ -25,8 +25,8 @@ else:
         "_EveryTerm", __base__=Settings, **{name: (kind | None, None) for name, kind in TERMS.items()}
     )
 
-Side: TypeAlias = Annotated[int, Field(ge=32)]
-"""A side in pixels, at least as long as a cell of an encoder's coarsest map."""
+Side: TypeAlias = Annotated[int, Field(ge=32, le=32768)]
+"""A side in pixels, at least as long as a cell of an encoder's coarsest map, at most what a picture file may have."""
 
 
 class DomainSettings(Settings):
@@ -35,6 +35,9 @@ class DomainSettings(Settings):
     dataset: DatasetName = "folder"
     root: Path | None = None  # relative to data.root
     split: str | None = None
+    images: Path | None = None  # a folder's pictures, if not in images/; relative to root
+    labels: Path | None = None  # its labels, if not in labels/ or masks/
+    label_suffix: str = ""  # what follows a picture's name in that of its label: _mask, _labelIds
     # Patterns of the names of pictures to take, without extension: 0001TP*, night/*; empty: all of them.
     include: list[str] = []
     exclude: list[str] = []  # patterns of the names of pictures to leave out
@@ -115,7 +118,8 @@ class RunSettings(Settings):
     log_every: Count = 50  # steps between lines of the log
     draw_every: Annotated[int, Field(ge=0)] = 1000  # steps between pictures of the views; 0: none
     save_every: Count = 1000  # steps between checkpoints
-    keep: Count = 2  # how many checkpoints are kept, so that one is left if the newest is damaged
+    # How many checkpoints are kept: at least two, so that one is left if the newest is damaged.
+    keep: Annotated[int, Field(ge=2)] = 2
 
 
 class EvaluationSettings(Settings):
@@ -138,7 +142,7 @@ class Terms(_EveryTerm):
     @model_validator(mode="before")
     @classmethod
     def _names_mean_defaults(cls, value: Any) -> Any:
-        return {name: {} for name in value} if isinstance(value, list) else value
+        return {str(name): {} for name in value} if isinstance(value, list) else value
 
     def used(self) -> dict[str, TermSettings]:
         """The settings of the terms in use, in the order of building."""

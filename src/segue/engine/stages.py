@@ -18,7 +18,8 @@ from segue.engine import run
 from segue.engine.domains import open_domain, training_classes
 from segue.engine.settings import Experiment
 from segue.files import write_text
-from segue.ranks import is_first_rank, join, processes, rank, wait_for_all
+from segue.progress import showing
+from segue.ranks import is_first_rank, join, launched, processes, rank, wait_for_all
 
 RESULTS = ("model", "scores.json", "metrics.jsonl", "timing.jsonl", "pictures", "class_statistics.json")
 
@@ -30,7 +31,8 @@ def train(
 
     It returns and raises what :func:`segue.engine.run.train` does; wrong members raise ``ValueError``, too.
     """
-    return experiment.method.carry_out(_RunStages(experiment, folder, console, cpu))
+    with showing(console if launched()[0] == 0 else None):
+        return experiment.method.carry_out(_RunStages(experiment, folder, console, cpu))
 
 
 class _RunStages:

@@ -19,7 +19,7 @@ from segue.evaluation.members import FolderMember, Member
 from segue.evaluation.prediction_files import index_file, write_pictures
 from segue.files import write_text
 from segue.fusion_rules import FusionRules
-from segue.ops.fusion import Fused, average, channel_wise, majority
+from segue.ops.fusion import Fused, average, channel_wise, distinct, majority
 from segue.types import IGNORE
 
 
@@ -104,14 +104,12 @@ class Fusion:
         """Fuse one picture's labels (T,1,H,W)."""
         rules = self.rules
         if rules.kind == "pixel":
-            label = majority(labels, len(self.classes))
-            return Fused(label, (label != IGNORE).to(torch.uint8))
+            return Fused(majority(labels, len(self.classes)), distinct(labels))
         if rules.kind == "average":
             size = (labels.shape[-2], labels.shape[-1])
             own = [_probability(member, name, size)[None] for member in self.members]
             label, sure = average(torch.stack(own))
-            label = label.masked_fill(sure < rules.threshold, IGNORE)
-            return Fused(label, (label != IGNORE).to(torch.uint8))
+            return Fused(label.masked_fill(sure < rules.threshold, IGNORE), distinct(labels))
         assert rules.policy is not None, "channel-wise fusion has a policy"
         certainty = self._planes(name, labels) if rules.needs_probabilities else None
         return channel_wise(

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from segue.classes import ClassList
-from segue.data.picture import read_label
+from segue.data.decoding import read_label
 from segue.evaluation.model import Model
 from segue.evaluation.prediction_files import index_file, write_class_list, write_pictures
 from segue.evaluation.read_ahead import read_ahead

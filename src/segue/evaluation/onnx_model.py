@@ -11,6 +11,7 @@ from torch import Tensor
 from segue.classes import class_list
 from segue.evaluation.model import Model
 from segue.evaluation.predictors import Predictor
+from segue.models.weights import check_normalisation
 from segue.ops.resize import resize
 
 
@@ -31,10 +32,9 @@ class OnnxModel(Model):
         try:
             content: dict[str, Any] = json.loads(beside.read_text(encoding="utf-8"))
             mean, std = ([float(part) for part in content[key]] for key in ("mean", "std"))
-            if len(mean) != 3 or len(std) != 3:
-                raise ValueError("mean and std are three numbers each, of red, green and blue")
+            check_normalisation(mean, std)
             classes = class_list(content["classes"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"{beside}: it needs the keys classes, mean and std: {error}") from None
         super().__init__(predictor, classes, mean, std, torch.device("cpu"))
 
@@ -71,6 +71,11 @@ def onnx_predictor(path: Path) -> Predictor:
             ) from error
         if output.ndim != 4:
             raise ValueError(f"{path}: its output has {output.ndim} axes, not (B,K,H,W)")
+        if not output.isfinite().all() or not output.any():
+            fault = "is zero everywhere" if output.isfinite().all() else "holds numbers that are not finite"
+            raise ValueError(
+                f"{path}: its output {fault}: check the network, and mean and std in {path.with_suffix('.json').name}"
+            )
         sums = output.sum(1)
         is_probability = bool((output >= 0).all()) and bool(((sums - 1).abs() < 1e-3).all())
         size = (image.shape[-2], image.shape[-1])

@@ -14,6 +14,7 @@ from segue.evaluation.model import Model, TrainedModel
 from segue.evaluation.pictures import LabelledPictures, Pictures, evenly
 from segue.evaluation.predictors import SMALLEST, evaluating
 from segue.ops.resize import fitted, resize
+from segue.progress import counting
 from segue.ranks import own_share, sum_over_ranks
 from segue.types import IGNORE
 
@@ -129,8 +130,9 @@ def measure(
         )
     confusion = torch.zeros(len(names) + 1, classes, classes, dtype=torch.int64, device=device)
     chosen = evenly(len(pictures), most)
-    with evaluating(network):
-        for index in [chosen[place] for place in own_share(len(chosen))] if over_ranks else chosen:
+    own = [chosen[place] for place in own_share(len(chosen))] if over_ranks else chosen
+    with evaluating(network), counting("measuring layers", len(own)) as done:
+        for index in own:
             image = fitted_image(model.normalised(pictures.image(index)[None]), resize)
             size = (image.shape[-2], image.shape[-1])
             predictions = torch.stack(
@@ -138,6 +140,7 @@ def measure(
             )
             label = reference(index, size, predictions[-1]).to(device)
             confusion += _confusions(predictions, label, classes)
+            done(index)
             if watch is not None:
                 watch()
     scored = [_mean_iou(matrix) for matrix in (sum_over_ranks(confusion) if over_ranks else confusion)]

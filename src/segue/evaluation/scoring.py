@@ -7,6 +7,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from segue import progress
 from segue.classes import ClassList
 from segue.evaluation.metrics import count, empty_confusion, scores, total
 from segue.evaluation.model import Model
@@ -44,6 +45,7 @@ def evaluate(
     *,
     absent_counts: bool = False,
     watch: Callable[[Compared], None] | None = None,
+    title: str = "scoring",
 ) -> Scores:
     """Score a model on all pictures of a data set at the size of their labels.
 
@@ -53,6 +55,7 @@ def evaluate(
         model: Its classes are those of the labels.
         absent_counts: Whether a class that is predicted but nowhere labelled counts as 0 in the mean.
         watch: Called with every picture that this process has predicted.
+        title: What its progress is called, where that is shown.
 
     Returns:
         The scores over all pixels of all pictures, not the mean over pictures.
@@ -69,14 +72,17 @@ def evaluate(
         return dataset.name(index), dataset.image(index), dataset.label(index)
 
     sizes: set[tuple[int, int]] = set()
-    for index, (name, image, label) in read_ahead(read, own_share(len(dataset))):
-        _check_label(label, classes, name)
-        size = (label.shape[-2], label.shape[-1])
-        sizes.add(size)
-        prediction = classify(model.probabilities(image[None]), size)[0]
-        count(confusion, prediction.to(counting), label=label.to(counting))
-        if watch is not None:
-            watch(Compared(index, len(dataset), name, image, label, prediction.cpu()))
+    own = own_share(len(dataset))
+    with progress.counting(title, len(own)) as done:
+        for index, (name, image, label) in read_ahead(read, own):
+            _check_label(label, classes, name)
+            size = (label.shape[-2], label.shape[-1])
+            sizes.add(size)
+            prediction = classify(model.probabilities(image[None]), size)[0]
+            count(confusion, prediction.to(counting), label=label.to(counting))
+            if watch is not None:
+                watch(Compared(index, len(dataset), name, image, label, prediction.cpu()))
+            done(index)
     measured = {
         **model.described(),
         "classes": list(classes.names),

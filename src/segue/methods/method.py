@@ -258,6 +258,12 @@ class MethodSettings(Settings):
         """What to read beside the source's pictures and labels; ``ValueError`` if settings do not say where it is."""
         return Reading()
 
+    def colour_change(
+        self, mean: tuple[float, float, float], std: tuple[float, float, float]
+    ) -> Callable[[Tensor], Tensor] | None:
+        """How it changes the colours of normalised target pictures (B,3,H,W) before learning; None: not at all."""
+        return None
+
     def build(self, context: Context, terms: Mapping[str, Term]) -> Method:
         """Build the method around the context's student.
 

@@ -13,7 +13,7 @@ from segue.methods.coordination import CoordinationSettings
 from segue.methods.hybrid import HybridAttentionSettings
 from segue.methods.masking import MaskSettings
 from segue.methods.method import Method, MethodSettings, Term
-from segue.methods.mixing import AugmentSettings, ClassMix
+from segue.methods.mixing import AugmentSettings, ClassMix, StrongAugment
 from segue.methods.teacher import TeacherSettings
 from segue.methods.teachers import TEACHERS
 from segue.methods.teachers.average import AverageSettings
@@ -52,6 +52,12 @@ class SelfTrainingSettings(MethodSettings):
         if self.soft and self.mask is not None and self.mask.pictures == "both":
             raise ValueError("soft does not go with mask.pictures: both")
         return self
+
+    def colour_change(
+        self, mean: tuple[float, float, float], std: tuple[float, float, float]
+    ) -> Callable[[Tensor], Tensor] | None:
+        """The colour changes of ``augment``."""
+        return self.augment and StrongAugment(self.augment, mean, std)
 
     def build(self, context: Context, terms: Mapping[str, Term]) -> "SelfTraining":
         """Build the method around the student, with its teacher."""

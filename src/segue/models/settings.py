@@ -26,7 +26,7 @@ class NetworkSettings(Settings):
     encoder: str = "mit_b5"
     head: str = "daformer"
     context: str | None = None  # None is the head's own default
-    channels: Count = 256
+    channels: Annotated[int, Field(ge=1, le=65536)] = 256
     dropout: Share = 0.1
     drop_path: Share = 0.1
     auxiliary: Positive | None = None  # DeepLabV2: share of the loss of a second prediction, from stage 3

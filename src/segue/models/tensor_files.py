@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any, cast
@@ -39,7 +40,8 @@ def read_content(path: Path) -> Any:
     try:
         if path.suffix == ".safetensors":
             return load(path.read_bytes())
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # about pickle's version, which is no fault
+            return torch.load(path, map_location="cpu", weights_only=True)
     except PermissionError:
         raise
     except (
@@ -63,6 +65,8 @@ def read_content(path: Path) -> Any:
                 " get a file of tensors only"
             ) from error
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        if isinstance(error, pickle.UnpicklingError):  # torch's own words advise how to run what is inside
+            reason = "it holds something other than tensors in plain containers, of which nothing was run"
         raise ValueError(
             f"{path}: damaged, or not a weights file ({reason}); copy or export it again"
         ) from error
@@ -89,15 +93,27 @@ def check_fit(network: nn.Module, state: State, path: Path) -> None:
     """Refuse tensors that are not exactly a network's; counters of batch normalisation may be missing.
 
     Raises:
-        ValueError: If a name is missing or unexpected, or a shape differs; the message counts and names them.
+        ValueError: If a name is missing or unexpected, a shape or the kind of numbers differs, a number is not finite,
+            or all weights are zero; the message counts and names them.
     """
     own = network.state_dict()
     shared = own.keys() & state.keys()
+    numbers = [name for name in shared if own[name].is_floating_point()]
     faults = {
         "missing": [n for n in own if n not in state and not n.endswith("num_batches_tracked")],
         "unexpected": [n for n in state if n not in own],
         "of another shape": [n for n in own if n in shared and own[n].shape != state[n].shape],
+        "of whole numbers, not fractions": [n for n in numbers if not state[n].is_floating_point()],
     }
     said = [f"{len(names)} {fault} ({', '.join(names[:3])})" for fault, names in faults.items() if names]
     if said:
         raise ValueError(f"{path}: not the weights of this {type(network).__name__}: {'; '.join(said)}")
+    broken = [name for name in sorted(numbers) if not state[name].isfinite().all()]
+    if broken:
+        raise ValueError(
+            f"{path}: {len(broken)} of its tensors hold numbers that are not finite ({', '.join(broken[:3])}):"
+            " its training went wrong; take an earlier file"
+        )
+    matrices = [state[name] for name in numbers if state[name].ndim > 1]
+    if matrices and not any(matrix.any() for matrix in matrices):
+        raise ValueError(f"{path}: all of its weights are zero; copy or export it again")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -53,6 +54,21 @@ class Card:
     versions: Mapping[str, str] = field(default_factory=dict[str, str])
     batch_statistics: str | None = AS_TRAINED
 
+    def __post_init__(self) -> None:
+        check_normalisation(self.mean, self.std)
+        kinds: dict[str, type] = {"network": dict, "versions": dict, "recipe": str, "step": int}
+        wrong = [name for name, kind in kinds.items() if not isinstance(getattr(self, name), kind)]
+        if wrong:
+            raise ValueError(f"{wrong[0]} is {getattr(self, wrong[0])!r}")
+        if not self.classes or not all(isinstance(name, str) and name for name in self.classes):
+            raise ValueError(f"classes are {self.classes!r}, not names")
+        if self.network.get("num_classes", len(self.classes)) != len(self.classes):
+            raise ValueError(f"{len(self.classes)} classes, but the network has {self.network['num_classes']}")
+        parts = [part for colour in self.colours for part in colour]
+        if len(parts) != 3 * len(self.classes) or not all(type(p) is int and 0 <= p <= 255 for p in parts):
+            raise ValueError("colours are not three whole numbers from 0 to 255 for each class")
+        assert self.class_list, "it raises a ValueError if a name comes twice"
+
     @property
     def class_list(self) -> ClassList:
         """Classes and colours together."""
@@ -61,6 +77,16 @@ class Card:
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return {**asdict(self), "prediction": self.prediction.to_json()}
+
+
+def check_normalisation(mean: Sequence[object], std: Sequence[object]) -> None:
+    """Raise ``ValueError`` unless mean and std are three finite numbers each, those of std above 0."""
+    for name, values in (("mean", mean), ("std", std)):
+        numbers = [value for value in values if isinstance(value, int | float) and math.isfinite(value)]
+        if len(values) != 3 or len(numbers) != 3:
+            raise ValueError(f"{name} is {values!r}, not three numbers, of red, green and blue")
+        if name == "std" and min(numbers) <= 0:
+            raise ValueError(f"std is {values!r}: normalisation divides by it, so each is above 0")
 
 
 def save_model(folder: Path, segmenter: nn.Module, card: Card) -> None:
@@ -89,8 +115,8 @@ def load_model(folder: Path) -> tuple[Segmenter, Card]:
     with torch.device("meta"):
         try:
             segmenter = build_segmenter(**card.network)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{folder / CARD_FILE}: its network cannot be built: {error}") from error
+        except (TypeError, ValueError, RuntimeError, AttributeError, KeyError, OverflowError) as error:
+            raise ValueError(f"{folder / CARD_FILE}: its network cannot be built: {_one_line(error)}") from error
     check_fit(segmenter, state, path)
     segmenter.load_state_dict(state, assign=True)
     return segmenter.eval(), card
@@ -163,7 +189,7 @@ def _read_card(path: Path) -> Card:
         raise FileNotFoundError(f"{path}: no such file; a model folder holds {MODEL_FILE} and {CARD_FILE}")
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: damaged ({error}); copy or export the model again") from error
     expected = {entry.name for entry in fields(Card)}
     if not isinstance(content, dict) or expected - LATER != content.keys() - LATER:
@@ -174,5 +200,9 @@ def _read_card(path: Path) -> Card:
     try:
         values["prediction"] = PredictionProtocol.from_json(values["prediction"])
         return Card(**values)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: {error}; copy or export the model again") from error
+    except (ValueError, TypeError, AttributeError, KeyError, OverflowError) as error:
+        raise ValueError(f"{path}: {_one_line(error)}; copy or export the model again") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

@@ -40,6 +40,14 @@ def majority(labels: UInt8[Tensor, "t b h w"], classes: int) -> UInt8[Tensor, "b
     return winners.masked_fill(most == 0, IGNORE)
 
 
+def distinct(labels: UInt8[Tensor, "t b h w"]) -> UInt8[Tensor, "b h w"]:
+    """How many different classes the members name at each pixel; a pixel with more than one is disputed."""
+    named = labels != IGNORE
+    for place in range(1, len(labels)):
+        named[place] &= (labels[:place] != labels[place]).all(0)
+    return named.sum(0, dtype=torch.uint8)
+
+
 def average(probability: Float[Tensor, "t b k h w"]) -> tuple[UInt8[Tensor, "b h w"], Float[Tensor, "b h w"]]:
     """The class whose mean probability is highest, and that mean: the ensemble that needs no unification."""
     certainty, label = probability.float().mean(0).max(1)

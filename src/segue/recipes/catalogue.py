@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 from segue.classes import nearest
 from segue.engine.experiment import parse
@@ -201,11 +201,24 @@ def experiment(
     own_size = tree.pop("size", None)
     wishes = tuple(_terms_as_mapping(wish) for wish in wishes)
     tree = with_pair(tree, pair, wishes, size=size or own_size)
+    _check_sections(tree)
     if tree["method"].get("rounds") is not None:
         tree = _counted_in_steps(tree, wishes)
     if tree.get("reads_target_labels"):
         tree["data"] = baselines.with_target_as_source(tree["data"])
     return parse(merge(tree, {"recipe": recipe}))
+
+
+def _check_sections(tree: Tree) -> None:
+    """Raise ``ValueError`` if a group of settings that is looked into here is missing or no group."""
+    for path in (("method",), ("data",), ("data", "source"), ("data", "target")):
+        section: object = tree
+        for key in path:
+            if not isinstance(section, Mapping) or key not in section:
+                raise ValueError(f"{'.'.join(path)!r} is missing: name a pair that has it")
+            section = cast(Tree, section)[key]
+        if not isinstance(section, Mapping):
+            raise ValueError(f"{'.'.join(path)}: expected settings by name, found {section!r}")
 
 
 def _counted_in_steps(tree: Tree, wishes: Sequence[Mapping[str, Any]]) -> Tree:
@@ -218,4 +231,4 @@ def _counted_in_steps(tree: Tree, wishes: Sequence[Mapping[str, Any]]) -> Tree:
 
 def _terms_as_mapping(wish: Mapping[str, Any]) -> Tree:
     terms = wish.get("terms")
-    return {**wish, "terms": {name: {} for name in terms}} if isinstance(terms, list) else dict(wish)
+    return {**wish, "terms": {str(name): {} for name in terms}} if isinstance(terms, list) else dict(wish)

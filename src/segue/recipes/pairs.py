@@ -135,7 +135,7 @@ def with_pair(
 
 
 def _holds(condition: str, wanted: Mapping[str, Any], size: str | None) -> bool:
-    key, has_value, value = condition.partition("=")
+    key, has_value, value = str(condition).partition("=")
     if key == "size" and has_value:
         return size == value
     check_key(key)
@@ -160,45 +160,3 @@ def _mapping(value: object, where: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise ValueError(f"{where}: expected settings by name, found {value!r}")
     return cast(Mapping[str, Any], value)
-
-
-def from_folders(
-    source: Path | None, target: Path | None, *, classes: Path | None, evaluation: Path | None
-) -> Tree:
-    """A pair of two folders.
-
-    Each folder's own ``classes.json`` or ``.yaml`` says what its label values mean; one without has the values of
-    the class list that is trained on.
-
-    Args:
-        classes: YAML or JSON list of the classes to train; None for the source's own list.
-        evaluation: Labelled target pictures to score on; None for no score.
-
-    Raises:
-        FileNotFoundError: If there is no class list.
-        ValueError: If the class list is not one.
-    """
-    assert source is not None and target is not None, "the command line asks for both"
-    from segue.data.class_map import CLASS_FILES, class_file, read_class_list
-
-    listed = classes or class_file(source)
-    if listed is None:
-        raise FileNotFoundError(
-            f"{source}: no class list here ({', '.join(CLASS_FILES)}); name one with --classes FILE"
-        )
-    known = read_class_list(listed)
-
-    def domain(folder: Path) -> Tree:
-        tree = {"dataset": "folder", "root": str(folder.absolute())}
-        return tree if class_file(folder) else {**tree, "label_classes": str(listed.absolute())}
-
-    data: Tree = {
-        "pair": f"{source.name} to {target.name}",
-        "classes": list(known.names),
-        "colours": [list(colour) for colour in known.colours],
-        "source": domain(source),
-        "target": domain(target),
-    }
-    if evaluation is not None:
-        data["evaluation"] = domain(evaluation)
-    return {"data": data}

@@ -28,21 +28,23 @@ class EmbeddedPicture:
 
 def embed_photograph(given: Path | np.ndarray | None, *, width: int = WIDTH) -> EmbeddedPicture | None:
     """A photograph from a file or from RGB bytes (H,W,3), scaled smoothly; None if it cannot be read."""
-    image = Image.fromarray(given) if isinstance(given, np.ndarray) else _opened(given)
+    image = _opened(given)
     if image is None:
         return None
     image = _at_most(image.convert("RGB"), width, Image.Resampling.LANCZOS)
     return _encoded(image, "jpeg", quality=86, optimize=True)
 
 
-def embed_labels(path: Path | None, palette: list[Colour], *, width: int = WIDTH) -> EmbeddedPicture | None:
+def embed_labels(
+    given: Path | np.ndarray | None, palette: list[Colour], *, width: int = WIDTH
+) -> EmbeddedPicture | None:
     """Labels in the classes' colours, scaled without mixing them; None if the file cannot be read.
 
     Args:
-        path: A PNG in the classes' colours, or of class ids, for which alone the palette is needed.
+        given: A PNG or bytes (H,W,3) in the classes' colours, or of class ids, for which alone the palette is needed.
         width: At most, in pixels.
     """
-    image = _opened(path)
+    image = _opened(given)
     if image is None:
         return None
     if image.mode == "L" and palette:
@@ -61,11 +63,11 @@ def embed_sheet(path: Path | None) -> EmbeddedPicture | None:
     return min(exact, compact, key=lambda picture: len(picture.uri))
 
 
-def _opened(path: Path | None) -> Image.Image | None:
-    if path is None:
-        return None
+def _opened(given: Path | np.ndarray | None) -> Image.Image | None:
+    if given is None or isinstance(given, np.ndarray):
+        return None if given is None else Image.fromarray(given)
     try:
-        with Image.open(path) as image:
+        with Image.open(given) as image:
             image.load()
             return image
     except (OSError, UnidentifiedImageError, ValueError, SyntaxError):

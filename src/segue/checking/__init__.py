@@ -1,0 +1,1 @@
+"""Everything that would go wrong with pictures and labels, found at once; imports no torch."""
