@@ -104,7 +104,10 @@ def test_dots_in_a_path_are_no_difference(folders: Path, monkeypatch: pytest.Mon
 def test_the_options_reach_the_settings(
     folders: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["--source", folders / "source", "--target", folders / "target", "--source-split", "train",
+    for place in ("source/rgb/train", "target/images/val"):
+        shutil.copytree(folders / place.split("/")[0] / "images", folders / "more" / place)
+    folders, classes = folders / "more", folders / "source/classes.json"
+    arguments = ["--classes", classes, "--source", folders / "source", "--target", folders / "target", "--source-split", "train",
                  "--target-split", "val", "--label-suffix", "_x", "--source-images", "rgb", "--source-labels", "gt",
                  "--print"]  # fmt: skip
     monkeypatch.setattr(sys, "argv", ["segue", "train", "daformer", *map(str, arguments)])

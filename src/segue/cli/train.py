@@ -63,13 +63,14 @@ def train(
     from segue import api
     from segue.cli.tables import scores_table
     from segue.engine.experiment import parse_assignments, to_yaml
-    from segue.ranks import is_first_rank
+    from segue.ranks import is_first_rank, launched
 
     wanted = api.configure(
         recipe, pair, source=source, source_images=source_images, source_labels=source_labels,
         label_suffix=label_suffix, source_split=source_split, target=target, target_split=target_split,
         classes=classes, evaluation=evaluation, evaluation_split=evaluation_split, config=config,
         steps=steps, seed=seed, settings=parse_assignments(assignments or []),
+        cpu=cpu, say=None if show or launched()[0] else typer.echo,
     )  # fmt: skip
     if show:
         typer.echo(to_yaml(wanted), nl=False)

@@ -15,6 +15,7 @@ from segue.data.dataset import Dataset
 from segue.engine import experiment as experiments
 from segue.engine.batch_statistics import settle_statistics
 from segue.engine.build import build_loader, build_method, build_student
+from segue.engine.footprint import check_footprint
 from segue.engine.extension import extension, note_extension
 from segue.engine.domains import open_domain, training_classes
 from segue.engine.loop import Trainer, seed_step
@@ -64,6 +65,7 @@ def train(
     reading = experiment.method.reading(experiment.recipe)
     source, target = _open(experiment, learns_target=reading.target)
 
+    check_footprint(experiment, accelerator.device, console=console)
     torch.manual_seed(experiment.seed)
     method = build_method(experiment, build_student(experiment))
     method.scored(experiment.evaluation.network)  # fails now, not after training, if there is no such network
