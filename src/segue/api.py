@@ -205,7 +205,9 @@ def configure(
     folders = cast(Folders, {key: value for key, value in wishes.items() if key in Folders.__annotations__})
     given = [f"--{key.replace('_', '-')}" for key, value in folders.items() if value]
     if pair is not None and given:
-        raise ValueError(f"--pair and {', '.join(given)} exclude each other: a pair says where its folders are")
+        raise ValueError(
+            f"--pair and {', '.join(given)} exclude each other: a pair says where its folders are"
+        )
     domains = from_folders(folders) if pair is None else pairs.pair(pair)
     config = wishes.get("config")
     flags = {"steps": wishes.get("steps"), "seed": wishes.get("seed")}
@@ -255,7 +257,9 @@ def train(
     keep_memory()
     console = Console(quiet=quiet)
     if isinstance(recipe, str):
-        experiment = configure(recipe, pair, cpu=cpu, say=lambda text: console.print(text, soft_wrap=True), **wishes)
+        experiment = configure(
+            recipe, pair, cpu=cpu, say=lambda text: console.print(text, soft_wrap=True), **wishes
+        )
     else:
         experiment = recipe
     folder = Path("runs", experiment.recipe) if out is None else Path(out)

@@ -37,7 +37,10 @@ def labelled(tmp_path: Path) -> Path:
 
 
 def test_a_run_without_scores_gets_them_with_report_and_verdict(tmp_path: Path, labelled: Path) -> None:
-    run, first = write_run(tmp_path / "adapted", "daformer"), write_run(tmp_path / "source_only", "source_only")
+    run, first = (
+        write_run(tmp_path / "adapted", "daformer"),
+        write_run(tmp_path / "source_only", "source_only"),
+    )
     said = evaluate(run, "--data", labelled, "--baseline", first)
     for folder in (run, first):
         scores = json.loads((folder / "scores.json").read_text())
@@ -49,14 +52,19 @@ def test_a_run_without_scores_gets_them_with_report_and_verdict(tmp_path: Path, 
 
 
 def test_the_baseline_that_the_training_was_told_is_remembered(tmp_path: Path, labelled: Path) -> None:
-    run, first = write_run(tmp_path / "adapted", "daformer"), write_run(tmp_path / "source_only", "source_only")
+    run, first = (
+        write_run(tmp_path / "adapted", "daformer"),
+        write_run(tmp_path / "source_only", "source_only"),
+    )
     (run / "baseline.txt").write_text(f"{first}\n")
     evaluate(first, "--data", labelled)
     assert "Adaptation" in evaluate(run, "--data", labelled)
     assert "Adaptation" in evaluate(run, "--data", labelled), "the same pictures again replace their scores"
 
 
-def test_scores_of_other_pictures_or_measured_otherwise_never_replace_any(tmp_path: Path, labelled: Path) -> None:
+def test_scores_of_other_pictures_or_measured_otherwise_never_replace_any(
+    tmp_path: Path, labelled: Path
+) -> None:
     run = write_run(tmp_path / "adapted", "daformer")
     evaluate(run, "--data", labelled, "--flip")
     assert not (run / "scores.json").exists()

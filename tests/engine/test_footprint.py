@@ -24,7 +24,8 @@ from segue.memory import highest_mib, keep_memory
 from tests.tiny import tiny
 torch.set_num_threads(1)
 keep_memory()
-wishes = {"network": {"encoder": "mit_b0", "channels": 64}, "data": {"crop": [128, 128], "batch": 8, "evaluation": None},
+wishes = {"network": {"encoder": "mit_b0", "channels": 64},
+          "data": {"crop": [128, 128], "batch": 8, "evaluation": None},
           "run": {"draw_every": 0}}
 train(tiny("daformer", wishes), Path(sys.argv[1]), console=Console(file=io.StringIO()), cpu=True)
 print(highest_mib())
@@ -33,10 +34,18 @@ print(highest_mib())
 
 def test_absurd_wishes_are_refused_at_once() -> None:
     console = Console(file=io.StringIO())
-    for change in ({"data": {"batch": 10**6}}, {"data": {"crop": [32768, 32768]}}, {"network": {"channels": 65536}}):
+    for change in (
+        {"data": {"batch": 10**6}},
+        {"data": {"crop": [32768, 32768]}},
+        {"network": {"channels": 65536}},
+    ):
         began = time.perf_counter()
-        with pytest.raises(ValueError, match=r"about .* GiB of memory are needed, .* are free: smaller data.batch"):
-            check_footprint(tiny("daformer", {"network": {"encoder": "mit_b0"}}, change), CPU, console=console)
+        with pytest.raises(
+            ValueError, match=r"about .* GiB of memory are needed, .* are free: smaller data.batch"
+        ):
+            check_footprint(
+                tiny("daformer", {"network": {"encoder": "mit_b0"}}, change), CPU, console=console
+            )
         assert time.perf_counter() - began < 60
 
 

@@ -1,4 +1,4 @@
-"""Two folders without a pair: what is chosen for the machine and the pictures, said in one line, and never overridden."""
+"""Two folders without a pair: what is chosen for machine and pictures, said in one line; the user's word counts."""
 
 from pathlib import Path
 
@@ -62,7 +62,9 @@ def test_small_pictures_are_seen_as_they_are(folders: Path) -> None:
     assert configured(folders, "hrda").data.crop == (64, 96)
 
 
-@pytest.mark.parametrize(("gpu", "encoder"), [(139.0, "mit_b5"), (8.0, "mit_b3"), (6.0, "mit_b2"), (4.0, "mit_b1")])
+@pytest.mark.parametrize(
+    ("gpu", "encoder"), [(139.0, "mit_b5"), (8.0, "mit_b3"), (6.0, "mit_b2"), (4.0, "mit_b1")]
+)
 def test_a_gpu_gets_the_papers_settings_as_far_as_they_fit(folders: Path, gpu: float, encoder: str) -> None:
     from segue.recipes.catalogue import experiment
     from segue.recipes.own_folders import from_folders

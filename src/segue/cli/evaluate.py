@@ -45,7 +45,9 @@ def evaluate(
     device: Device = None,
     baseline: Annotated[
         Path | None,
-        typer.Option(help="A run without adaptation: scored on the same pictures, and what the verdict is against."),
+        typer.Option(
+            help="A run without adaptation: scored on the same pictures, and what the verdict is against."
+        ),
     ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write the scores to this JSON file.")
@@ -63,15 +65,8 @@ def evaluate(
 
     keep_memory()
     with Console(stderr=True).status("loading the model"):
-        trained = api.load(
-            model,
-            device,
-            teacher=teacher,
-            statistics=statistics,
-            mode=mode,
-            flip=flip,
-            scales=parse_scales(scales),
-        )
+        as_said = {"mode": mode, "flip": flip, "scales": parse_scales(scales)}
+        trained = api.load(model, device, teacher=teacher, statistics=statistics, **as_said)
     own_map = None if class_map is None else read_yaml(class_map)
     how = {"split": split, "label_classes": classes, "class_map": own_map, "label_suffix": label_suffix}
     first = None if baseline is None else _score(api.load(baseline, device), baseline, data, how)[1]

@@ -10,7 +10,8 @@ Folder: TypeAlias = Path | None
 Split: TypeAlias = str | None
 Source: TypeAlias = Annotated[Folder, typer.Option(help="The source: a folder with images/ and labels/.")]
 Images: TypeAlias = Annotated[
-    Folder, typer.Option(help="The source's pictures, if not in images/; relative to --source if it is given.")
+    Folder,
+    typer.Option(help="The source's pictures, if not in images/; relative to --source if it is given."),
 ]
 Labels: TypeAlias = Annotated[Folder, typer.Option(help="The source's labels, if not in labels/ or masks/.")]
 Suffix: TypeAlias = Annotated[

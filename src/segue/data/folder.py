@@ -84,10 +84,14 @@ class ImageFolder(PictureFiles):
 def _reader(own: LabelClasses) -> LabelReader:
     if not own.colours:
         return GREY_LABELS
-    return colour_labels(own.colours, void=own.void, ignored=max(own.ignored - own.names.keys(), default=IGNORE))
+    return colour_labels(
+        own.colours, void=own.void, ignored=max(own.ignored - own.names.keys(), default=IGNORE)
+    )
 
 
-def _folder(root: Path, named: Path | None, kinds: tuple[str, ...], *, split: str | None, plain: bool) -> Path:
+def _folder(
+    root: Path, named: Path | None, kinds: tuple[str, ...], *, split: str | None, plain: bool
+) -> Path:
     """The folder of one kind of file: the one that is named, or the one that is found."""
     if named is None:
         return find_folder(root, kinds, split=split, plain=plain)

@@ -8,10 +8,7 @@ from pathlib import Path
 from segue.classes import nearest
 from segue.data.picture import EXTENSIONS
 
-
-SPLITS = frozenset(
-    {"train", "training", "trainval", "val", "valid", "validation", "dev", "test", "testing"}
-)
+SPLITS = frozenset({"train", "training", "trainval", "val", "valid", "validation", "dev", "test", "testing"})
 """What the folders of splits are called, in lower case."""
 
 SAY_SPLIT = (

@@ -45,19 +45,23 @@ def footprint(experiment: Experiment) -> float | None:
 
 def _kept_bytes(network: nn.Module, run: Callable[[], object]) -> int:
     """The bytes that a pass keeps for the backward pass, weights excluded; each storage counts once."""
-    own = {value.untyped_storage()._cdata for value in network.state_dict(keep_vars=True).values()}
+    own = {_place(value) for value in network.state_dict(keep_vars=True).values()}
     kept: dict[int, Tensor] = {}
 
     def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage._cdata not in own:
-            kept[storage._cdata] = tensor  # held, so that no later storage takes its place
+        if _place(tensor) not in own:
+            kept[_place(tensor)] = tensor  # held, so that no later storage takes its place
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         output = run()
     del output
     return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+
+
+def _place(tensor: Tensor) -> int:
+    """Which storage it is; the usual pointer is zero where there is no content."""
+    return tensor.untyped_storage()._cdata  # pyright: ignore[reportPrivateUsage]
 
 
 def check_footprint(experiment: Experiment, device: torch.device, *, console: Console) -> None:
@@ -71,7 +75,9 @@ def check_footprint(experiment: Experiment, device: torch.device, *, console: Co
     if needed is None or free is None:
         return
     said = f"about {needed / 2**30:.1f} GiB of memory are needed, {free / 2**30:.1f} GiB are free"
-    remedy = "smaller data.batch or data.crop, a smaller network.encoder, or network.checkpoint_stages=[1,2,3,4] need less"
+    remedy = (
+        "smaller data.batch, data.crop or network.encoder, or network.checkpoint_stages=[1,2,3,4] need less"
+    )
     if needed > MEANT * free:
         raise ValueError(f"{said}: {remedy}")
     if needed > free:

@@ -29,7 +29,9 @@ class LateScores:
 
     def __init__(self, model: TrainedModel, data: Path | None, split: str | None = None) -> None:
         experiment = settings_of(model)
-        as_trained = replace(model.protocol, precision=model.card.prediction.precision) == model.card.prediction
+        as_trained = (
+            replace(model.protocol, precision=model.card.prediction.precision) == model.card.prediction
+        )
         self.place = None if data is None else str(data.resolve() / (split or ""))
         self.run: Path | None = None
         self.keeper: PictureKeeper | None = None

@@ -15,9 +15,9 @@ from segue.data.dataset import Dataset
 from segue.engine import experiment as experiments
 from segue.engine.batch_statistics import settle_statistics
 from segue.engine.build import build_loader, build_method, build_student
-from segue.engine.footprint import check_footprint
-from segue.engine.extension import extension, note_extension
 from segue.engine.domains import open_domain, training_classes
+from segue.engine.extension import extension, note_extension
+from segue.engine.footprint import check_footprint
 from segue.engine.loop import Trainer, seed_step
 from segue.engine.model_card import card_of, model_card
 from segue.engine.run_scores import score_run

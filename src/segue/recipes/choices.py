@@ -19,7 +19,7 @@ SEEN = 32
 """Of so many pictures of a domain the size is looked at."""
 
 FITTING = {10.0: "mit_b5", 7.0: "mit_b3", 5.0: "mit_b2", 0.0: "mit_b1"}
-"""The largest encoder of the papers' family that trains within so many GiB of a GPU: DAFormer's crops, half precision."""
+"""The largest of the papers' encoders that trains within so many GiB of a GPU, on their crops in half precision."""
 
 ON_A_PROCESSOR: Tree = {
     "steps": 2000,
@@ -87,7 +87,11 @@ def choose(wanted: Experiment, machine: Machine, *, named: Set[str]) -> tuple[Tr
     """
     data = wanted.data
     domains = {"source": data.source, "target": data.target, "evaluation": data.evaluation}
-    sizes = {role: _usual_size(wanted, domain) for role, domain in domains.items() if domain and role != "evaluation"}
+    sizes = {
+        role: _usual_size(wanted, domain)
+        for role, domain in domains.items()
+        if domain and role != "evaluation"
+    }
     factor = 1 if wanted.network.multi_resolution is None else 2  # its context is seen at half of the size
     side = factor * machine.longest_crop
     crop = data.crop if "data.crop" in named else _crop(sizes, side)
@@ -113,7 +117,8 @@ def explained(chosen: Experiment, machine: Machine, sizes: Sizes) -> str:
     pictures = " and ".join(f"{width}x{height} ({role})" for role, (height, width) in sizes.items())
     return (
         f"chosen for {machine} and pictures of {pictures}: {network.encoder}, crops of {data.crop[1]}x{data.crop[0]},"
-        f" {data.batch} + {data.batch} a step, {chosen.run.precision}, {chosen.steps} steps{weights if is_random else ''};"
+        f" {data.batch} + {data.batch} a step, {chosen.run.precision}, {chosen.steps} steps"
+        f"{weights if is_random else ''};"
         " --print shows all settings, --set changes any"
     )
 
@@ -133,6 +138,6 @@ def _crop(sizes: Sizes, longest: int) -> tuple[int, int]:
 
 
 def _box(size: tuple[int, int], crop: tuple[int, int]) -> list[int] | None:
-    """The smallest box for pictures in which they still cover a crop, so that it shows most of one; None if they do not."""
+    """The smallest box in which pictures still cover a crop, so that it shows most of one; None for their own size."""
     factor = max(crop[0] / size[0], crop[1] / size[1])
     return [round(side * factor) for side in size] if factor < 1 else None
