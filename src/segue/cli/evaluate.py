@@ -65,7 +65,7 @@ def evaluate(
 
     keep_memory()
     with Console(stderr=True).status("loading the model"):
-        as_said = {"mode": mode, "flip": flip, "scales": parse_scales(scales)}
+        as_said: dict[str, Any] = {"mode": mode, "flip": flip, "scales": parse_scales(scales)}
         trained = api.load(model, device, teacher=teacher, statistics=statistics, **as_said)
     own_map = None if class_map is None else read_yaml(class_map)
     how = {"split": split, "label_classes": classes, "class_map": own_map, "label_suffix": label_suffix}
