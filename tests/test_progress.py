@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from tests.tiny import tiny
 
 from segue import progress
 from segue.engine.log import RunLog
 from segue.engine.stages import train
 from segue.progress import counting, duration, showing
+from tests.tiny import tiny
 
 
 def pipe() -> Console:
@@ -74,7 +74,9 @@ def test_a_training_says_how_long_it_will_take_and_how_to_stop(tmp_path: Path) -
         for step in range(100, 110):
             log.advance(step)
     lines = console.file.getvalue().splitlines()
-    assert lines[0] == "run  101/2000", "the first step is said at once, also of a resumed run between two records"
+    assert lines[0] == "run  101/2000", (
+        "the first step is said at once, also of a resumed run between two records"
+    )
     assert lines[1].startswith("run  about ") and "1894 steps; Ctrl-C stops it" in lines[1]
     assert len(lines) == 2
 

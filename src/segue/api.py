@@ -177,17 +177,30 @@ class Wishes(Folders, total=False):
     settings: Mapping[str, Any] | None
 
 
-def configure(recipe: str, pair: str | None = None, **wishes: Unpack[Wishes]) -> "Experiment":
+def configure(
+    recipe: str,
+    pair: str | None = None,
+    *,
+    cpu: bool = False,
+    say: Callable[[str], object] | None = None,
+    **wishes: Unpack[Wishes],
+) -> "Experiment":
     """All settings of a run, see :func:`train`.
+
+    For two folders without a pair, what nobody sets is chosen for this machine and for the pictures.
+
+    Args:
+        cpu: Choose for the processor even if there is a GPU.
+        say: Called with one line about what was chosen.
 
     Raises:
         ValueError: If a setting is unknown, out of its range or missing.
         OSError: If a file is missing.
     """
-    from segue.recipes import pairs
+    from segue.recipes import choices, pairs
     from segue.recipes.catalogue import experiment
     from segue.recipes.own_folders import from_folders
-    from segue.trees import nested, read_yaml
+    from segue.trees import flatten, merge, nested, read_yaml
 
     folders = cast(Folders, {key: value for key, value in wishes.items() if key in Folders.__annotations__})
     given = [f"--{key.replace('_', '-')}" for key, value in folders.items() if value]
@@ -199,8 +212,16 @@ def configure(recipe: str, pair: str | None = None, **wishes: Unpack[Wishes]) ->
     config = wishes.get("config")
     flags = {"steps": wishes.get("steps"), "seed": wishes.get("seed")}
     flags = {name: value for name, value in flags.items() if value is not None}
-    own = nested(wishes.get("settings") or {})
-    return experiment(recipe, domains, read_yaml(config) if config else {}, flags, own)
+    own = [read_yaml(config) if config else {}, flags, nested(wishes.get("settings") or {})]
+    wanted = experiment(recipe, domains, *own)
+    if pair is not None or wanted.data.source.dataset != "folder" or wanted.data.target.dataset != "folder":
+        return wanted
+    machine = choices.Machine.here(cpu=cpu)
+    chosen, sizes = choices.choose(wanted, machine, named=set().union(*map(flatten, own)))
+    wanted = experiment(recipe, merge(domains, chosen), *own)
+    if say is not None:
+        say(choices.explained(wanted, machine, sizes))
+    return wanted
 
 
 def check(
@@ -258,11 +279,17 @@ def train(
     from segue.ranks import is_first_rank
 
     keep_memory()
-    experiment = configure(recipe, pair, **wishes) if isinstance(recipe, str) else recipe
+    console = Console(quiet=quiet)
+    if isinstance(recipe, str):
+        experiment = configure(
+            recipe, pair, cpu=cpu, say=lambda text: console.print(text, soft_wrap=True), **wishes
+        )
+    else:
+        experiment = recipe
     folder = Path("runs", experiment.recipe) if out is None else Path(out)
     if baseline is not None and not (baseline / "experiment.yaml").is_file():
         raise ValueError(f"--baseline {baseline}: not a run folder; give one that `segue train` wrote")
-    record = stages.train(experiment, folder, console=Console(quiet=quiet), cpu=cpu)
+    record = stages.train(experiment, folder, console=console, cpu=cpu)
     run = TrainedRun(folder, experiment, record)
     if is_first_rank():
         _write_reports(run, baseline)
@@ -270,11 +297,14 @@ def train(
 
 
 def _write_reports(run: TrainedRun, baseline: Path | None) -> None:
+    from segue.files import write_text
     from segue.report.fusion_page import write_fusion_report
     from segue.report.page import write_report
 
     settings, runs = run.settings, [run.folder] if baseline is None else [baseline, run.folder]
     write_report(run.report, runs, title=f"{settings.recipe} on {settings.data.pair}")
+    if baseline is not None:  # so that a later evaluation compares with it, too
+        write_text(run.folder / "baseline.txt", f"{baseline.absolute()}\n")
     if (run.folder / "fused" / "fusion.json").is_file():
         write_fusion_report(run.folder / "fused", pictures=_target_pictures(settings))
 

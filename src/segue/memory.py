@@ -9,6 +9,16 @@ _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4
 
 
+CONTAINER = [
+    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
+    (
+        Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+        Path("/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ),
+]
+"""Where Linux says how much a container may have and has."""
+
+
 def keep_memory() -> None:
     """Let freed big tensors stay with the process instead of going back to the operating system.
 
@@ -25,6 +35,21 @@ def keep_memory() -> None:
         return
     mallopt(_M_MMAP_MAX, 0)
     mallopt(_M_TRIM_THRESHOLD, -1)
+
+
+def free_bytes() -> float | None:
+    """The memory that this machine, or this container, can still give to processes; None where nobody says."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = next(1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError):
+        return None
+    for limit, used in CONTAINER:
+        try:
+            free = min(free, int(limit.read_text()) - int(used.read_text()))
+        except (OSError, ValueError):  # no such file, or no limit
+            continue
+    return free
 
 
 def highest_mib() -> float:

@@ -68,7 +68,10 @@ def read_yaml(path: Path) -> Tree:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except RecursionError:
         raise ValueError(f"{path}: {TOO_DEEP}") from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or no number or date, though written so
+    except (
+        yaml.YAMLError,
+        ValueError,
+    ) as error:  # ValueError: not UTF-8, or no number or date, though written so
         reason = " ".join(str(error).split())
         raise ValueError(f"{path}: not readable as YAML: {reason}") from None
     if not isinstance(tree, dict):
@@ -87,9 +90,14 @@ def _check_nesting(tree: object, path: Path) -> None:
     """Raise ``ValueError`` if a tree is nested too deep, as one that contains itself is."""
     level: list[object] = [tree]
     for _ in range(DEEPEST):
-        inner = [cast(Tree, node).values() if isinstance(node, dict) else cast(list[object], node) for node in level]
+        inner = [
+            cast(Tree, node).values() if isinstance(node, dict) else cast(list[object], node)
+            for node in level
+        ]
         # By identity, as aliases of one part would otherwise be looked at again and again.
-        level = list({id(part): part for parts in inner for part in parts if isinstance(part, dict | list)}.values())
+        level = list(
+            {id(part): part for parts in inner for part in parts if isinstance(part, dict | list)}.values()
+        )
         if not level:
             return
     raise ValueError(f"{path}: {TOO_DEEP}")

@@ -21,8 +21,8 @@ from segue.cli.main import main
 from segue.data.folder import ImageFolder
 from segue.engine import experiment as experiments
 from segue.engine.domains import open_domain, training_classes
-from segue.recipes.own_folders import from_folders
 from segue.recipes.catalogue import experiment
+from segue.recipes.own_folders import from_folders
 
 CITY = ["road", "sidewalk", "building", "vegetation", "sky", "car"]
 CAMVID = ["sky", "building", "road", "pavement", "tree", "car"]

@@ -1,4 +1,4 @@
-"""Folders as people have them: suffixes, splits, other names of folders, ``..`` in paths; nothing is merged silently."""
+"""Folders as people have them: suffixes, splits, other names, ``..`` in paths; nothing is merged silently."""
 
 import shutil
 import sys
@@ -104,9 +104,12 @@ def test_dots_in_a_path_are_no_difference(folders: Path, monkeypatch: pytest.Mon
 def test_the_options_reach_the_settings(
     folders: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["--source", folders / "source", "--target", folders / "target", "--source-split", "train",
-                 "--target-split", "val", "--label-suffix", "_x", "--source-images", "rgb", "--source-labels", "gt",
-                 "--print"]  # fmt: skip
+    for place in ("source/rgb/train", "target/images/val"):
+        shutil.copytree(folders / place.split("/")[0] / "images", folders / "more" / place)
+    folders, classes = folders / "more", folders / "source/classes.json"
+    arguments = ["--classes", classes, "--source", folders / "source", "--target", folders / "target",
+                 "--source-split", "train", "--target-split", "val", "--label-suffix", "_x", "--source-images", "rgb",
+                 "--source-labels", "gt", "--print"]  # fmt: skip
     monkeypatch.setattr(sys, "argv", ["segue", "train", "daformer", *map(str, arguments)])
     with pytest.raises(SystemExit):
         main()

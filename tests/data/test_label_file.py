@@ -149,7 +149,11 @@ def test_a_void_colour_is_not_labelled(tmp_path: Path) -> None:
     ],
 )
 def test_void_colours_that_cannot_be_meant(change: dict, message: str) -> None:
-    listed = {"classes": ["road", "car"], "colours": [[128, 64, 128], [0, 0, 142]], "void": [0, 0, 0]} | change
+    listed = {
+        "classes": ["road", "car"],
+        "colours": [[128, 64, 128], [0, 0, 142]],
+        "void": [0, 0, 0],
+    } | change
     content = {key: value for key, value in listed.items() if value is not None}
     with pytest.raises(ValueError, match=message):
         parse_label_classes(content, "the list")

@@ -31,7 +31,8 @@ from segue.cli import main
 from segue.engine.run import train
 from tests.tiny import tiny
 torch.set_num_threads(1)
-settings = {"steps": 40, "run": {"save_every": 1000, "draw_every": 0}, "data": {"workers": 1, "source_evaluation": None}}
+settings = {"steps": 40, "run": {"save_every": 1000, "draw_every": 0},
+            "data": {"workers": 1, "source_evaluation": None}}
 @main.app.command("run")
 def run() -> None:
     train(tiny("dacs", settings), FOLDER, console=Console(), cpu=True)

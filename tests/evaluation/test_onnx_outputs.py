@@ -28,7 +28,9 @@ def test_outputs_without_information_are_refused(tmp_path: Path, factor: float) 
         OnnxModel(path).probabilities(PICTURE)
 
 
-@pytest.mark.parametrize(("key", "values"), [("std", [1, 0, 1]), ("std", [1, -1, 1]), ("mean", ["nan", 0, 0])])
+@pytest.mark.parametrize(
+    ("key", "values"), [("std", [1, 0, 1]), ("std", [1, -1, 1]), ("mean", ["nan", 0, 0])]
+)
 def test_colours_that_nothing_can_be_normalised_by(tmp_path: Path, key: str, values: list[float]) -> None:
     beside = onnx_file(tmp_path / "net.onnx").with_suffix(".json")
     beside.write_text(json.dumps(json.loads(beside.read_text()) | {key: values}))

@@ -20,7 +20,23 @@ from segue.models.weights import Card, load_encoder, load_model, load_start, sav
 from segue.protocol import PredictionProtocol
 
 NETWORK = {"encoder": "mit_nano", "head": "segformer", "num_classes": 2, "channels": 8}
-JUNK: list[Any] = [None, True, -1, 0, 1.5, float("nan"), 10**20, "", "text", [], [1], ["a", 1], [[[]]], {}, {"a": 1}]
+JUNK: list[Any] = [
+    None,
+    True,
+    -1,
+    0,
+    1.5,
+    float("nan"),
+    10**20,
+    "",
+    "text",
+    [],
+    [1],
+    ["a", 1],
+    [[[]]],
+    {},
+    {"a": 1},
+]
 
 
 @pytest.fixture
@@ -35,7 +51,7 @@ def saved(tmp_path: Path) -> Path:
 
 def places(tree: dict[str, Any], above: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     inner = [places(value, (*above, key)) for key, value in tree.items() if isinstance(value, dict)]
-    return [(*above, key) for key in tree] + sum(inner, [])
+    return [*((*above, key) for key in tree), *(place for part in inner for place in part)]
 
 
 def test_junk_in_any_field_of_a_card_is_one_line_or_harmless(saved: Path) -> None:
@@ -86,7 +102,9 @@ def test_cards_whose_values_would_spoil_every_prediction(saved: Path, change: An
 def test_weights_that_are_not_finite_zero_or_whole_numbers(saved: Path, spoilt: Any, message: str) -> None:
     path = saved / "model.safetensors"
     state = load_file(path)
-    save_file({name: spoilt(value) if value.is_floating_point() else value for name, value in state.items()}, path)
+    save_file(
+        {name: spoilt(value) if value.is_floating_point() else value for name, value in state.items()}, path
+    )
     network = build_segmenter(**NETWORK)
     for opened in (lambda: load_model(saved), lambda: load_start(network, saved)):
         with pytest.raises(ValueError, match=message):
@@ -98,8 +116,14 @@ def test_weights_that_are_not_finite_zero_or_whole_numbers(saved: Path, spoilt: 
 
 
 @pytest.mark.parametrize(
-    "content", [pickle.dumps({"a": Counter("ab")}, protocol=4), b"\x80\x02\x82\x01.", b"\x80\x02Pabc\n.", b"(ios\nsystem\n."]
-)  # fmt: skip
+    "content",
+    [
+        pickle.dumps({"a": Counter("ab")}, protocol=4),
+        b"\x80\x02\x82\x01.",
+        b"\x80\x02Pabc\n.",
+        b"(ios\nsystem\n.",
+    ],
+)
 def test_no_refusal_of_a_pickle_advises_to_run_it(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.pth").write_bytes(content)
     with pytest.raises(ValueError, match=r"x\.pth: ") as refused:

@@ -16,7 +16,15 @@ from segue.classes import class_list
 from segue.evaluation.fusing import Fusion
 from segue.evaluation.fusion_counts import FusionCounts
 from segue.fusion_rules import FusionRules
-from segue.ops.fusion import average, channel_wise, choose_members, claims_of, count_claims, distinct, majority
+from segue.ops.fusion import (
+    average,
+    channel_wise,
+    choose_members,
+    claims_of,
+    count_claims,
+    distinct,
+    majority,
+)
 from segue.types import IGNORE
 
 

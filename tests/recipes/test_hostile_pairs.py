@@ -12,7 +12,22 @@ from segue.api import configure
 from segue.data.class_map import read_label_classes
 
 PAIR = Path(__file__).resolve().parents[2] / "configs" / "carla_to_camvid.yaml"
-JUNK: list[Any] = [None, True, -1, 1.5, float("nan"), 10**20, "text", [], [1], [[[]]], {}, {"a": 1}, {1: 2}, [None]]
+JUNK: list[Any] = [
+    None,
+    True,
+    -1,
+    1.5,
+    float("nan"),
+    10**20,
+    "text",
+    [],
+    [1],
+    [[[]]],
+    {},
+    {"a": 1},
+    {1: 2},
+    [None],
+]
 RECIPES = ("daformer", "cbst", "target_supervised")
 
 

@@ -2,12 +2,16 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 
 from segue.cli.options import ClassMap, Device, Flip, ModeChoice, ModelPath, Scales, parse_scales
+
+if TYPE_CHECKING:
+    from segue.evaluation.model import TrainedModel
+    from segue.evaluation.scoring import Compared
 
 
 def evaluate(
@@ -39,36 +43,88 @@ def evaluate(
     flip: Flip = None,
     scales: Scales = None,
     device: Device = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(
+            help="A run without adaptation: scored on the same pictures, and what the verdict is against."
+        ),
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write the scores to this JSON file.")
     ] = None,
 ) -> None:
-    """Score a model on labelled pictures: the IoU of every class, their mean, and how they were measured."""
+    """Score a model on labelled pictures: the IoU of every class, their mean, and how they were measured.
+
+    Measured as the run's training would have measured them, they become the run's own scores: its report is written
+    anew, and the verdict is printed. They never replace scores on other pictures.
+    """
     from segue import api
-    from segue.cli.progress import counting
-    from segue.cli.tables import scores_table
-    from segue.engine.finished_run import labelled_pictures
     from segue.files import write_text
     from segue.memory import keep_memory
     from segue.trees import read_yaml
 
     keep_memory()
     with Console(stderr=True).status("loading the model"):
-        trained = api.load(
-            model,
-            device,
-            teacher=teacher,
-            statistics=statistics,
-            mode=mode,
-            flip=flip,
-            scales=parse_scales(scales),
-        )
+        as_said: dict[str, Any] = {"mode": mode, "flip": flip, "scales": parse_scales(scales)}
+        trained = api.load(model, device, teacher=teacher, statistics=statistics, **as_said)
     own_map = None if class_map is None else read_yaml(class_map)
-    dataset = labelled_pictures(trained, data, split=split, label_classes=classes, class_map=own_map, label_suffix=label_suffix)
-    with counting("evaluating", len(dataset)) as watch:
-        scores = api.evaluate(trained, dataset, watch=watch).to_json()
-    where = "its own evaluation pictures" if data is None else f"{data}{f' ({split})' if split else ''}"
-    # Without soft wrapping a long path in the title would be cut off at the console's width.
-    Console().print(scores_table(scores, title=f"{trained.role} of {model} on {where}"), soft_wrap=True)
+    how = {"split": split, "label_classes": classes, "class_map": own_map, "label_suffix": label_suffix}
+    first = None if baseline is None else _score(api.load(baseline, device), baseline, data, how)[1]
+    scores, run = _score(trained, model, data, how)
     if json_file is not None:
         write_text(json_file, json.dumps(scores, indent=2) + "\n")
+    if run is not None:
+        _report(run, first or _baseline_of(run))
+
+
+def _score(
+    model: "TrainedModel", called: Path, data: Path | None, how: dict[str, Any]
+) -> tuple[dict[str, Any], Path | None]:
+    """A model's scores, printed, and the run folder whose own they became, if any."""
+    from segue import api
+    from segue.cli.progress import counting
+    from segue.cli.tables import scores_table
+    from segue.engine.finished_run import labelled_pictures
+    from segue.engine.late_scores import LateScores
+
+    pictures, late = labelled_pictures(model, data, **how), LateScores(model, data, how["split"])
+    with counting("evaluating", len(pictures)) as advance:
+
+        def watch(seen: "Compared") -> None:
+            advance(seen)
+            if late.keeper is not None:
+                late.keeper(seen)
+
+        scores = api.evaluate(model, pictures, watch=watch).to_json()
+    late.write(scores)
+    split = how["split"]
+    where = "its own evaluation pictures" if data is None else f"{data}{f' ({split})' if split else ''}"
+    # Without soft wrapping a long path in the title would be cut off at the console's width.
+    console = Console(soft_wrap=True)
+    console.print(scores_table(scores, title=f"{model.role} of {called} on {where}"))
+    if late.kept_instead:
+        console.print("the run keeps its scores, which are of other pictures; --json FILE writes these")
+    return scores, late.run
+
+
+def _report(run: Path, baseline: Path | None) -> None:
+    """Write the run's page anew, and print what it says first."""
+    from segue.report.page import write_report
+    from segue.report.roles import assign_roles
+    from segue.report.run_folder import RunFolder
+    from segue.report.verdict import judge
+
+    runs = [run] if baseline is None else [baseline, run]
+    settings = RunFolder(run).experiment
+    title = f"{settings.get('recipe')} on {settings.get('data', {}).get('pair')}"
+    page = write_report(run / "report.html", runs, title=title)
+    verdict = judge(assign_roles([RunFolder(folder) for folder in runs]))
+    text = " ".join([verdict.headline, *verdict.sentences])
+    Console(soft_wrap=True).print(f"{text}\nreport  {page}", highlight=False, markup=False)
+
+
+def _baseline_of(run: Path) -> Path | None:
+    """The run that the training was told to compare this one with, if it is still there."""
+    path = run / "baseline.txt"
+    folder = Path(path.read_text(encoding="utf-8").strip()) if path.is_file() else None
+    return folder if folder is not None and (folder / "experiment.yaml").is_file() else None

@@ -10,7 +10,8 @@ Folder: TypeAlias = Path | None
 Split: TypeAlias = str | None
 Source: TypeAlias = Annotated[Folder, typer.Option(help="The source: a folder with images/ and labels/.")]
 Images: TypeAlias = Annotated[
-    Folder, typer.Option(help="The source's pictures, if not in images/; relative to --source if it is given.")
+    Folder,
+    typer.Option(help="The source's pictures, if not in images/; relative to --source if it is given."),
 ]
 Labels: TypeAlias = Annotated[Folder, typer.Option(help="The source's labels, if not in labels/ or masks/.")]
 Suffix: TypeAlias = Annotated[
@@ -63,13 +64,14 @@ def train(
     from segue import api
     from segue.cli.tables import scores_table
     from segue.engine.experiment import parse_assignments, to_yaml
-    from segue.ranks import is_first_rank
+    from segue.ranks import is_first_rank, launched
 
     wanted = api.configure(
         recipe, pair, source=source, source_images=source_images, source_labels=source_labels,
         label_suffix=label_suffix, source_split=source_split, target=target, target_split=target_split,
         classes=classes, evaluation=evaluation, evaluation_split=evaluation_split, config=config,
         steps=steps, seed=seed, settings=parse_assignments(assignments or []),
+        cpu=cpu, say=None if show or launched()[0] else typer.echo,
     )  # fmt: skip
     if show:
         typer.echo(to_yaml(wanted), nl=False)

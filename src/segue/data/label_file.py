@@ -93,8 +93,8 @@ def _read_colours(path: Path, *, shown: Shown) -> np.ndarray:
         code = int(pixels[unknown][0])
         raise ValueError(
             f"{path}: {int(unknown.sum())} pixels have colours of no class, the first"
-            f" {(code >> 16, code >> 8 & 255, code & 255)}; add the colour to the class"
-            " list, under void if it means not labelled"
+            f" {(code >> 16, code >> 8 & 255, code & 255)}; add the colour to the class list,"
+            " under void if it means not labelled"
         )
     return values[nearest]
 

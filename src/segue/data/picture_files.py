@@ -55,6 +55,10 @@ class PictureFiles(Dataset):
         """The picture's path relative to the folder of images, without suffix and extension."""
         return self._names[index]
 
+    def size(self, index: int) -> tuple[int, int]:
+        """The picture's rows and columns, from its header."""
+        return picture_size(self._images[index])
+
     def image(self, index: int) -> UInt8[Tensor, "3 h w"]:
         """The picture as RGB, upright."""
         return read_image(self._images[index])

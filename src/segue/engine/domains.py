@@ -55,25 +55,12 @@ def open_domain(
             size=domain.size or streets.USUAL_SIZE,
             seed=domain.seed,
         )
-    if domain.size is not None:
-        raise ValueError(f"dataset {domain.dataset}: size is what street scenes are rendered at; use resize")
-    if domain.pictures is not None or domain.domain is not None:
-        key = "domain" if domain.pictures is None else f"pictures={domain.pictures}"
-        raise ValueError(
-            f"dataset {domain.dataset}: data.{_role(data, domain)}.{key} is for street scenes, which are generated;"
-            " choose among files by part=[0,4] (every fourth one), include or exclude"
-        )
-    if domain.root is None:
-        raise ValueError(
-            f"dataset {domain.dataset} needs a root: --set data.source.root=DIR, or --source DIR --target DIR"
-        )
+    _check_files(data, domain)
+    assert domain.root is not None, "checked above"
     root = data.root / domain.root
     own = domain.label_classes
     map_place = map_place or class_map_place(data, domain)
     if domain.dataset != "folder":
-        for key in ("label_classes", "images", "labels", "label_suffix"):
-            if getattr(domain, key):
-                raise ValueError(f"{domain.dataset} has {key} of its own: leave out {key}")
         return open_published(
             domain.dataset,
             root,
@@ -102,6 +89,26 @@ def open_domain(
 def class_map_place(data: DataSettings, domain: DomainSettings) -> str:
     """Where a domain's class map is written, for messages."""
     return f"data.{_role(data, domain)}.class_map (the pair's file, or --set)"
+
+
+def _check_files(data: DataSettings, domain: DomainSettings) -> None:
+    """Raise ``ValueError`` if settings of files are missing, or others are there, which would be ignored."""
+    if domain.size is not None:
+        raise ValueError(f"dataset {domain.dataset}: size is what street scenes are rendered at; use resize")
+    if domain.pictures is not None or domain.domain is not None:
+        key = "domain" if domain.pictures is None else f"pictures={domain.pictures}"
+        raise ValueError(
+            f"dataset {domain.dataset}: data.{_role(data, domain)}.{key} is for street scenes, which are generated;"
+            " choose among files by part=[0,4] (every fourth one), include or exclude"
+        )
+    if domain.root is None:
+        raise ValueError(
+            f"dataset {domain.dataset} needs a root: --set data.source.root=DIR, or --source DIR --target DIR"
+        )
+    if domain.dataset != "folder":
+        for key in ("label_classes", "images", "labels", "label_suffix"):
+            if getattr(domain, key):
+                raise ValueError(f"{domain.dataset} has {key} of its own: leave out {key}")
 
 
 def _role(data: DataSettings, domain: DomainSettings) -> str:

@@ -13,7 +13,7 @@ FILE = "extended.json"
 
 
 def extension(folder: Path, experiment: Experiment) -> int | None:
-    """The steps that a run folder was planned for, if an experiment differs from its own by more steps alone; or None."""
+    """The steps that a run folder was planned for, if an experiment only wants more of them; else None."""
     path = folder / "experiment.yaml"
     if not path.is_file():
         return None
@@ -32,8 +32,8 @@ def note_extension(folder: Path, before: int, steps: int, *, console: Console) -
     known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
     write_text(path, json.dumps([*known, {"from": before, "to": steps}]) + "\n")
     console.print(
-        f"{folder} was planned for {before} steps and goes on to {steps}: rates and schedules are those of {steps} steps"
-        " from here on",
+        f"{folder} was planned for {before} steps and goes on to {steps}: rates and schedules are those of {steps}"
+        " steps from here on",
         markup=False,
         highlight=False,
         soft_wrap=True,

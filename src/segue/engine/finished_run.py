@@ -136,7 +136,8 @@ def labelled_pictures(
     if folder is None:
         if split or label_classes or class_map or label_suffix:
             raise ValueError(
-                "--split, --classes, --map and --label-suffix describe a folder of labelled pictures: name it with --data"
+                "--split, --classes, --map and --label-suffix describe a folder of labelled pictures: name it with"
+                " --data"
             )
         return run_pictures(model, "evaluation")[0]
     experiment, own = settings_of(model), DomainSettings(root=folder.absolute())

@@ -18,6 +18,7 @@ from segue.engine.build import build_loader, build_method, build_student
 from segue.engine.domains import open_domain, training_classes
 from segue.engine.extension import extension, note_extension
 from segue.engine.glance import check_counted_classes, glance
+from segue.engine.footprint import check_footprint
 from segue.engine.loop import Trainer, seed_step
 from segue.engine.model_card import card_of, model_card
 from segue.engine.run_scores import score_run
@@ -66,6 +67,7 @@ def train(
     source, target = _open(experiment, learns_target=reading.target)
     glance(experiment, target=target is not None, console=console)
 
+    check_footprint(experiment, accelerator.device, console=console)
     torch.manual_seed(experiment.seed)
     method = build_method(experiment, build_student(experiment))
     method.scored(experiment.evaluation.network)  # fails now, not after training, if there is no such network

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from segue.settings import Count, Positive, Settings, Share
+from segue.settings import Positive, Settings, Share
 
 
 class MultiResolutionSettings(Settings):

@@ -60,10 +60,12 @@ class Card:
         wrong = [name for name, kind in kinds.items() if not isinstance(getattr(self, name), kind)]
         if wrong:
             raise ValueError(f"{wrong[0]} is {getattr(self, wrong[0])!r}")
-        if not self.classes or not all(isinstance(name, str) and name for name in self.classes):
+        if not self.classes or {type(name) for name in self.classes} != {str}:
             raise ValueError(f"classes are {self.classes!r}, not names")
         if self.network.get("num_classes", len(self.classes)) != len(self.classes):
-            raise ValueError(f"{len(self.classes)} classes, but the network has {self.network['num_classes']}")
+            raise ValueError(
+                f"{len(self.classes)} classes, but the network has {self.network['num_classes']}"
+            )
         parts = [part for colour in self.colours for part in colour]
         if len(parts) != 3 * len(self.classes) or not all(type(p) is int and 0 <= p <= 255 for p in parts):
             raise ValueError("colours are not three whole numbers from 0 to 255 for each class")
@@ -116,7 +118,9 @@ def load_model(folder: Path) -> tuple[Segmenter, Card]:
         try:
             segmenter = build_segmenter(**card.network)
         except (TypeError, ValueError, RuntimeError, AttributeError, KeyError, OverflowError) as error:
-            raise ValueError(f"{folder / CARD_FILE}: its network cannot be built: {_one_line(error)}") from error
+            raise ValueError(
+                f"{folder / CARD_FILE}: its network cannot be built: {_one_line(error)}"
+            ) from error
     check_fit(segmenter, state, path)
     segmenter.load_state_dict(state, assign=True)
     return segmenter.eval(), card

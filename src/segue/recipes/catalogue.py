@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias
 
 from segue.classes import nearest
 from segue.engine.experiment import parse
@@ -216,7 +216,7 @@ def _check_sections(tree: Tree) -> None:
         for key in path:
             if not isinstance(section, Mapping) or key not in section:
                 raise ValueError(f"{'.'.join(path)!r} is missing: name a pair that has it")
-            section = cast(Tree, section)[key]
+            section = section[key]
         if not isinstance(section, Mapping):
             raise ValueError(f"{'.'.join(path)}: expected settings by name, found {section!r}")
 
