@@ -17,6 +17,7 @@ from segue.engine.log import RunLog
 from segue.engine.optim import Optimisers
 from segue.engine.settings import Experiment
 from segue.engine.view_painter import ViewPainter
+from segue.engine.witness import Witness
 from segue.methods.method import Method
 from segue.ranks import average_over_ranks
 from segue.types import Batch, Joint, View
@@ -47,12 +48,19 @@ class Trainer:
         self.optimisers.hold(self.guard.held)
 
     def run(
-        self, read: Callable[[int, int], Iterator[Batch]], *, painter: ViewPainter, console: Console
+        self,
+        read: Callable[[int, int], Iterator[Batch]],
+        *,
+        painter: ViewPainter,
+        console: Console,
+        witness: Witness | None = None,
     ) -> None:
         """Train from here to the end.
 
         Args:
             read: Reads the batches from one number to before another; a step takes ``optim.accumulate`` of them.
+            witness: Measures the network at the start and whenever a checkpoint is written; None on all processes but
+                the first, which the others wait for.
 
         Raises:
             ValueError: If a loss or the gradient was not finite. The newest checkpoint then holds the state before
@@ -63,6 +71,8 @@ class Trainer:
         batches = read(self.step * accumulate, steps * accumulate)
         with ExitStack() as stack:
             log = self._log(stack, console)
+            if witness is not None and not witness.has_seen(self.step):
+                _look(witness, self.step, console)
             for step in range(self.step, steps):
                 seed_step(self.experiment.seed, step, self.accelerator.process_index)
                 is_drawn = log is not None and every.draw_every > 0 and step % every.draw_every == 0
@@ -78,6 +88,8 @@ class Trainer:
                     log.write(step, _numbers(values))
                 if is_saved:
                     self.save()
+                    if witness is not None:
+                        _look(witness, self.step, console)
 
     def update(
         self, batches: Iterator[Batch], step: int, painter: ViewPainter | None = None
@@ -193,6 +205,11 @@ def seed_step(seed: int, step: int, rank: int) -> None:
     """Seed everything random in a step by its place, so that resuming needs no generator's state."""
     words = np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)
     torch.manual_seed(int(words[0] >> np.uint64(1)))
+
+
+def _look(witness: Witness, step: int, console: Console) -> None:
+    for alarm in witness.look(step):
+        console.print(f"step {step}: {alarm}", style="bold yellow", highlight=False, markup=False)
 
 
 def _mean_weights(seen: View | Joint) -> dict[str, Tensor]:

@@ -21,6 +21,7 @@ from segue.engine.model_card import card_of, model_card
 from segue.engine.run_scores import score_run
 from segue.engine.settings import Experiment
 from segue.engine.view_painter import ViewPainter
+from segue.engine.witness import Witness, trained_on
 from segue.methods.context import Preparation
 from segue.models.build import normalisation
 from segue.models.weights import save_model
@@ -77,6 +78,8 @@ def train(
     boxes = {"source": experiment.data.source.resize, "target": experiment.data.target.resize}
     method.prepare(Preparation(folder, source, target, boxes, accelerator.device))
     trainer = Trainer(experiment, folder, method=method, accelerator=accelerator)
+    is_watched = accelerator.is_main_process and experiment.evidence.pictures > 0
+    witness = Witness(experiment, folder, method, accelerator.device) if is_watched else None
     if accelerator.is_main_process:
         experiments.save(experiment, folder / "experiment.yaml")
     if trainer.step:
@@ -84,10 +87,12 @@ def train(
     if trainer.step < experiment.steps:
         mean, std = normalisation(experiment.network.encoder)
         painter = ViewPainter(folder, classes=training_classes(experiment.data), mean=mean, std=std)
-        trainer.run(loader.steps, painter=painter, console=console)
+        trainer.run(loader.steps, painter=painter, console=console, witness=witness)
     card = model_card(experiment, step=trainer.step)
     statistics = settle_statistics(experiment, method, card, device=accelerator.device)
     card = replace(card, batch_statistics=statistics)
+    if witness is not None and experiment.network.statistics == "target":
+        witness.look(trainer.step)  # once more, as the network has other statistics now
     if accelerator.is_main_process:
         for name, trained in method.trained().items():
             save_model(folder / name, trained.network, card_of(trained, card))
@@ -110,7 +115,7 @@ def _open(experiment: Experiment, *, learns_target: bool) -> tuple[Dataset, Data
     for dataset in (source, target, *scored_on):
         if dataset is not None:
             dataset.check()
-    return source, target if learns_target else None
+    return source, trained_on(experiment, target) if learns_target and target is not None else None
 
 
 def _accelerator(experiment: Experiment, *, cpu: bool, console: Console) -> Accelerator:

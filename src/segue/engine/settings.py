@@ -132,6 +132,14 @@ class EvaluationSettings(Settings):
     pictures: Annotated[int, Field(ge=0)] = 8  # how many predictions to keep for the report
 
 
+class EvidenceSettings(Settings):
+    """What a run is judged by without target labels."""
+
+    # Target pictures, and as many of the source, looked at whenever a checkpoint is written; 0: none. Where the target
+    # has at least twenty times as many, they are set aside and not trained on.
+    pictures: Annotated[int, Field(ge=0)] = 8
+
+
 class Terms(_EveryTerm):
     """Additional losses by name; None leaves one out."""
 
@@ -159,6 +167,7 @@ class Experiment(Settings):
     optim: OptimSettings = OptimSettings()
     run: RunSettings = RunSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    evidence: EvidenceSettings = EvidenceSettings()
     reads_target_labels: bool = False  # true only for the oracle, which trains on target labels
 
     @model_validator(mode="after")

@@ -17,10 +17,19 @@ from segue.engine import experiment as experiments
 from segue.engine import run
 from segue.engine.domains import open_domain, training_classes
 from segue.engine.settings import Experiment
+from segue.evaluation.evidence import RECORD_FILE
 from segue.files import write_text
 from segue.ranks import is_first_rank, join, processes, rank, wait_for_all
 
-RESULTS = ("model", "scores.json", "metrics.jsonl", "timing.jsonl", "pictures", "class_statistics.json")
+RESULTS = (
+    "model",
+    "scores.json",
+    RECORD_FILE,
+    "metrics.jsonl",
+    "timing.jsonl",
+    "pictures",
+    "class_statistics.json",
+)
 
 
 def train(
