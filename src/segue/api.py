@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from segue.engine.settings import Experiment
+    from segue.evaluation.evidence import Verdict
     from segue.evaluation.model import Model, TrainedModel
     from segue.evaluation.pictures import LabelledPictures
     from segue.evaluation.prediction_files import Written
@@ -28,11 +29,25 @@ class TrainedRun:
     Attributes:
         record: The content of ``scores.json``: the scores on the target, on the source and of further networks; None
             without labelled pictures.
+        baseline: The run that it is compared with, if one was named.
     """
 
     folder: Path
     settings: "Experiment"
     record: dict[str, Any] | None
+    baseline: Path | None = None
+
+    @property
+    def verdict(self) -> "Verdict | None":
+        """Whether adapting helped, as far as can be told without target labels; None for a run that did not adapt."""
+        from segue.evaluation import evidence
+
+        record = evidence.read(self.folder)
+        if record is None or not record.rows or not record.adapted:
+            return None
+        other = None if self.baseline is None else evidence.read(self.baseline)
+        named = None if self.baseline is None or other is None else (self.baseline.resolve().name, other)
+        return evidence.judge(record, named)
 
     @property
     def scores(self) -> Scores | None:
@@ -252,7 +267,7 @@ def train(
     if baseline is not None and not (baseline / "experiment.yaml").is_file():
         raise ValueError(f"--baseline {baseline}: not a run folder; give one that `segue train` wrote")
     record = stages.train(experiment, folder, console=Console(quiet=quiet), cpu=cpu)
-    run = TrainedRun(folder, experiment, record)
+    run = TrainedRun(folder, experiment, record, baseline)
     if is_first_rank():
         _write_reports(run, baseline)
     return run

@@ -1,4 +1,4 @@
-"""A run measures itself without target labels: what is recorded, what is set aside, and that training is not touched."""
+"""A run measures itself without target labels: what is recorded and set aside, and that training is not touched."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.tiny import QUIET, assert_same_tensors, stopped_after_two_steps, tiny, write_model
 
 from segue.data.streets.dataset import StreetScenes
 from segue.engine import run as engine_run
@@ -15,7 +16,6 @@ from segue.engine.stages import train
 from segue.engine.witness import Sets, trained_on
 from segue.evaluation import evidence
 from segue.evaluation.unlabelled import MEASURES
-from tests.tiny import QUIET, assert_same_tensors, stopped_after_two_steps, tiny, write_model
 
 UNSCORED = {"data": {"evaluation": None}}
 

@@ -1,4 +1,4 @@
-"""Measures without target labels on predictions that are known by hand; the script that compares two kinds of statistics."""
+"""Measures without target labels on predictions known by hand; the script that compares two kinds of statistics."""
 
 import io
 import math

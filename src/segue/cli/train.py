@@ -59,6 +59,10 @@ def train(
     if run.record is not None:
         title = f"{run.settings.recipe}: {run.settings.data.pair}"
         console.print(scores_table(run.record, title=title), soft_wrap=True)
+    verdict = run.verdict
+    if verdict is not None:
+        for line in (verdict.headline, *verdict.reasons):
+            console.print(line, highlight=False, markup=False)
     if run.fusion_report is not None:
         console.print(f"fusion  {run.fusion_report}", highlight=False, markup=False)
     console.print(f"model   {run.folder / 'model'}\nreport  {run.report}", highlight=False, markup=False)

@@ -6,7 +6,7 @@ The record is ``evidence.json`` in the run folder. It describes itself, so that 
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
 
@@ -26,7 +26,8 @@ class Row:
         each: Of the measures that vote, the value on each target picture.
         shares: Of the target's pixels, by class.
         certainty: The mean probability of each class where it is named; None where it never is.
-        alarms: What looks like a collapse, in words.
+        alarms: What goes wrong, in words: classes that vanish, and collapses.
+        collapsed: Whether one of them is a collapse.
     """
 
     step: int
@@ -35,6 +36,7 @@ class Row:
     shares: list[float]
     certainty: list[float | None]
     alarms: list[str] = field(default_factory=list[str])
+    collapsed: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,13 +122,15 @@ SURE, MOVED = 0.2, 0.2
 class on balance."""
 
 
-def alarms(record: Record) -> list[str]:
-    """What looks like a collapse in the last row, compared with the rows before it."""
-    counted = record.counted()
-    if len(counted) < 2:
-        return []
-    *earlier, now = counted
-    return [*_vanished(record, earlier, now), *_taken_over(record, earlier, now), *_hollow(earlier, now)]
+def watched(record: Record) -> Record:
+    """The record with the alarms of its last row, which is compared with the rows before it."""
+    *before, now = record.rows
+    earlier = [row for row in record.counted() if row is not now]
+    if not earlier or now not in record.counted():
+        return record
+    collapses = [*_taken_over(record, earlier, now), *_hollow(earlier, now)]
+    alarms = [*collapses, *_vanished(record, earlier, now)]
+    return replace(record, rows=[*before, replace(now, alarms=alarms, collapsed=bool(collapses))])
 
 
 def _vanished(record: Record, earlier: Sequence[Row], now: Row) -> list[str]:
@@ -225,34 +229,38 @@ def votes(measures: Mapping[str, Mapping[str, Any]], before: Row, after: Row) ->
 def judge(record: Record, baseline: tuple[str, Record] | None = None) -> Verdict:
     """The verdict on a run from its last row.
 
-    It is compared with a baseline of the same pictures, or else with the model that training started from. It hurt if
-    an alarm stands, or more measures vote against it than for it, the source's score being one of them; it helped if
-    at least half of the measures vote for it and none against it; anything else is no evidence.
+    It is compared with a baseline of the same pictures, or else with the model that training started from. A class that
+    vanishes counts against it as a measure does, and so does a source that is forgotten. It hurt if it has collapsed,
+    or more is against it than for it; it helped if at least half of the measures are for it and nothing is against
+    it; anything else is no evidence.
 
     Args:
         baseline: The name and the record of the run to compare with, such as a source-only one.
     """
     after = record.rows[-1]
-    if after.alarms:
-        return Verdict("hurt", "an alarm stands at the end", [f"{alarm}." for alarm in after.alarms])
-    name, before = _compared_with(record, baseline)
-    if before is None:
+    warned = [f"{alarm}." for alarm in after.alarms]
+    if after.collapsed:
+        return Verdict("hurt", "it has collapsed", warned)
+    compared = compared_with(record, baseline)
+    if compared is None:
         advice = (
             "There is no trained model to compare it with on the same pictures: start from one (network.start), or name"
             " a source-only run (--baseline)."
         )
-        return Verdict("no evidence", "nothing to compare with", [advice])
+        return Verdict("no evidence", "nothing to compare with", [advice, *warned])
+    name, before = compared
     found = votes(record.measures, before, after)
     sides = [vote.side for vote in found]
     forgotten = _forgotten(before, after)
-    for_it, against = sides.count(1), sides.count(-1) + bool(forgotten)
+    for_it, against = sides.count(1), sides.count(-1) + len(forgotten) + len(warned)
     reasons = [
         f"Against {name}, on {len(record.pictures)} target pictures: "
         + "; ".join(f"{v.title}: better on {v.better}, worse on {v.worse}" for v in found)
         + ".",
         *forgotten,
+        *warned,
     ]
-    counted = f"{for_it} of {len(found)} measures for it, {against} against"
+    counted = f"{for_it} of {len(found)} measures for it, {_counted(against)} against"
     if against > for_it:
         return Verdict("hurt", counted, reasons)
     if for_it and 2 * for_it >= len(found) and not against:
@@ -260,12 +268,13 @@ def judge(record: Record, baseline: tuple[str, Record] | None = None) -> Verdict
     return Verdict("no evidence", counted, reasons)
 
 
-def _compared_with(record: Record, baseline: tuple[str, Record] | None) -> tuple[str, Row | None]:
+def compared_with(record: Record, baseline: tuple[str, Record] | None = None) -> tuple[str, Row] | None:
+    """The row that a run's last one is compared with, and its name; None if there is none, see :func:`judge`."""
     if baseline is not None:
         name, other = baseline
         if other.rows and other.pictures == record.pictures and other.classes == record.classes:
             return name, other.rows[-1]
-    return "the model that it started from", record.rows[0] if record.start is not None else None
+    return None if record.start is None else ("the start", record.rows[0])
 
 
 def _forgotten(before: Row, after: Row) -> list[str]:
@@ -280,6 +289,10 @@ def _by_chance(better: int, worse: int) -> float:
     coins = better + worse
     tail = sum(math.comb(coins, heads) for heads in range(min(better, worse) + 1)) / 2**coins
     return min(1.0, 2 * tail)
+
+
+def _counted(number: int) -> str:
+    return str(number) if number else "nothing"
 
 
 def _percent(share: float) -> str:

@@ -1,6 +1,6 @@
 """What can be told of a model without target labels: measures of its predictions, in one table.
 
-None of these is a score: a model can be sure, steady and wrong. ``docs/selection.md`` says how far each is to be trusted.
+None of these is a score: a model can be sure, steady and wrong. ``docs/selection.md`` says how far to trust each.
 To add one, write a function of :class:`Seen` and its line of :data:`MEASURES`.
 """
 
