@@ -19,6 +19,7 @@ from segue.cli.predict import predict
 from segue.cli.recipes import recipes
 from segue.cli.report import report
 from segue.cli.saliency import saliency
+from segue.cli.select import select
 from segue.cli.study import study
 from segue.cli.train import train
 
@@ -35,6 +36,7 @@ VERBS = {
     "predict": predict,
     "recipes": recipes,
     "report": report,
+    "select": select,
     "study": study,
     "label": label,
     "fuse": fuse,

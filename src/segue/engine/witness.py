@@ -126,12 +126,8 @@ def measured(
     start = torch.tensor(earlier[0].shares) if earlier and record.start is not None else None
     seen = replace(seen, source=probability, label=label, start=start)
     shares = source_shares(seen)
-    row = row_of(seen, step)
-    found = replace(
-        record, source_shares=shares.tolist() if shares is not None else None, rows=[*earlier, row]
-    )
-    row.alarms.extend(evidence.alarms(found))
-    return found
+    known = None if shares is None else shares.tolist()
+    return evidence.watched(replace(record, source_shares=known, rows=[*earlier, row_of(seen, step)]))
 
 
 def row_of(seen: Seen, step: int) -> Row:

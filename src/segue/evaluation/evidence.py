@@ -173,8 +173,8 @@ Finding: TypeAlias = Literal["helped", "no evidence", "hurt"]
 CHANCE = 0.1
 """A measure votes where chance alone would be as one-sided over the pictures at most this often."""
 
-FORGOTTEN = 0.05
-"""The source is forgotten if the mean IoU on it falls by more than this."""
+FORGOTTEN = 0.1
+"""The source is forgotten if the mean IoU on it falls by more than this; even good adaptation costs some of it."""
 
 
 @dataclass(frozen=True)
