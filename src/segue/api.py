@@ -183,6 +183,8 @@ class Wishes(TypedDict, total=False):
         target: A folder of pictures, in place of a pair; labels are never read.
         classes: A YAML or JSON list of the classes to train, with ``source`` and ``target``.
         evaluation: A folder of labelled target pictures to score on, with ``source`` and ``target``.
+        few: A folder of a few labelled target pictures to train on, too; labelled as the pair's evaluation pictures are
+            if it has no class list of its own.
         config: A YAML file of settings, which override the recipe's and the pair's.
         steps: Optimiser updates.
         seed: The seed of everything random.
@@ -193,6 +195,7 @@ class Wishes(TypedDict, total=False):
     target: Path | None
     classes: Path | None
     evaluation: Path | None
+    few: Path | None
     config: Path | None
     steps: int | None
     seed: int | None
@@ -208,7 +211,7 @@ def configure(recipe: str, pair: str | None = None, **wishes: Unpack[Wishes]) ->
     """
     from segue.recipes import pairs
     from segue.recipes.catalogue import experiment
-    from segue.trees import nested, read_yaml
+    from segue.trees import merge, nested, read_yaml
 
     source, target, classes, evaluation = (
         wishes.get(name) for name in ("source", "target", "classes", "evaluation")
@@ -224,6 +227,11 @@ def configure(recipe: str, pair: str | None = None, **wishes: Unpack[Wishes]) ->
         if pair
         else pairs.from_folders(source, target, classes=classes, evaluation=evaluation)
     )
+    few = wishes.get("few")
+    if few is not None:
+        known = domains.get("data", {}).get("evaluation") or {}
+        alike = {key: known[key] for key in ("label_classes", "class_map") if key in known}
+        domains = merge(domains, {"data": {"few": {**alike, "root": str(few.absolute())}}})
     config = wishes.get("config")
     flags = {"steps": wishes.get("steps"), "seed": wishes.get("seed")}
     flags = {name: value for name, value in flags.items() if value is not None}

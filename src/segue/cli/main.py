@@ -21,6 +21,7 @@ from segue.cli.report import report
 from segue.cli.saliency import saliency
 from segue.cli.select import select
 from segue.cli.study import study
+from segue.cli.suggest import suggest
 from segue.cli.train import train
 
 app = typer.Typer(
@@ -37,6 +38,7 @@ VERBS = {
     "recipes": recipes,
     "report": report,
     "select": select,
+    "suggest": suggest,
     "study": study,
     "label": label,
     "fuse": fuse,

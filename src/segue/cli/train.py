@@ -26,6 +26,12 @@ def train(
     evaluation: Annotated[
         Path | None, typer.Option(help="Folder of labelled target pictures, for scores after training.")
     ] = None,
+    few: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a few labelled target pictures to train on, too; segue suggest names them."
+        ),
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of settings to change.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder; by default runs/RECIPE.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps.")] = None,
@@ -46,7 +52,7 @@ def train(
     from segue.ranks import is_first_rank
 
     wanted = api.configure(
-        recipe, pair, source=source, target=target, classes=classes, evaluation=evaluation, config=config,
+        recipe, pair, source=source, target=target, classes=classes, evaluation=evaluation, few=few, config=config,
         steps=steps, seed=seed, settings=parse_assignments(assignments or []),
     )  # fmt: skip
     if show:

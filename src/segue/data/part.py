@@ -1,4 +1,4 @@
-"""Parts of a data set, for what must not be measured on the pictures that were trained on."""
+"""Parts of a data set, for what must not be measured on the pictures that were trained on, and two sets as one."""
 
 from collections.abc import Sequence
 
@@ -56,3 +56,44 @@ class Part(Chosen):
 
     def __init__(self, whole: Dataset, place: int, parts: int) -> None:
         super().__init__(whole, range(place, len(whole), parts))
+
+
+class Joined(Dataset):
+    """The pictures of one data set, then those of another in the same classes, whose names begin with ``few/``."""
+
+    def __init__(self, first: Dataset, second: Dataset) -> None:
+        self.classes = first.classes
+        self.first = first
+        self.second = second
+
+    def __len__(self) -> int:
+        """The number of pictures of both."""
+        return len(self.first) + len(self.second)
+
+    def name(self, index: int) -> str:
+        """As in its own data set; names stay unique."""
+        own, place = self._of(index)
+        return own.name(place) if own is self.first else f"few/{own.name(place)}"
+
+    def image(self, index: int) -> UInt8[Tensor, "3 h w"]:
+        """RGB, 0 to 255."""
+        own, place = self._of(index)
+        return own.image(place)
+
+    def label(self, index: int) -> UInt8[Tensor, "h w"]:
+        """As in its own data set."""
+        own, place = self._of(index)
+        return own.label(place)
+
+    def fingerprint(self) -> str:
+        """That of both."""
+        return digest((self.first.fingerprint(), self.second.fingerprint()))
+
+    def check(self) -> None:
+        """As both do."""
+        self.first.check()
+        self.second.check()
+
+    def _of(self, index: int) -> tuple[Dataset, int]:
+        count = len(self.first)
+        return (self.first, index) if index < count else (self.second, index - count)

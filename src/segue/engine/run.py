@@ -61,6 +61,7 @@ def train(
     same_experiment(folder, experiment)
     reading = experiment.method.reading(experiment.recipe)
     source, target = _open(experiment, learns_target=reading.target)
+    few = _open_few(experiment, console)
 
     torch.manual_seed(experiment.seed)
     method = build_method(experiment, build_student(experiment))
@@ -69,6 +70,7 @@ def train(
         experiment,
         source,
         target,
+        few=few,
         statistics_cache=folder / "class_statistics.json",
         device=accelerator.device,
         rank=accelerator.process_index,
@@ -116,6 +118,27 @@ def _open(experiment: Experiment, *, learns_target: bool) -> tuple[Dataset, Data
         if dataset is not None:
             dataset.check()
     return source, trained_on(experiment, target) if learns_target and target is not None else None
+
+
+def _open_few(experiment: Experiment, console: Console) -> Dataset | None:
+    """The few labelled target pictures; warns if the run would be scored on them, too."""
+    data = experiment.data
+    if data.few is None:
+        return None
+    few = open_domain(data, data.few, labelled=True)
+    few.check()
+    names = {few.name(index).rpartition("/")[2] for index in range(len(few))}
+    console.print(f"{len(few)} labelled target pictures are trained on, too (data.few).", style="bold yellow")
+    if data.evaluation is not None:
+        scored = open_domain(data, data.evaluation, labelled=False)
+        both = names & {scored.name(index).rpartition("/")[2] for index in range(len(scored))}
+        if both:
+            console.print(
+                f"data.few: {len(both)} of them have names of pictures that the run is scored on, for example"
+                f" {min(both)}: leave those out, or the score is too good",
+                style="bold yellow",
+            )
+    return few
 
 
 def _accelerator(experiment: Experiment, *, cpu: bool, console: Console) -> Accelerator:

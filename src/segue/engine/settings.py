@@ -76,6 +76,10 @@ class DataSettings(Settings):
     source_evaluation: DomainSettings | None = None  # labelled source pictures to score on after training
     # Labelled target pictures to score on after training; never trained on.
     evaluation: DomainSettings | None = None
+    # A few labelled target pictures, mixed into the source's: semi-supervised adaptation. The share is how often one of
+    # them is drawn in place of a source picture.
+    few: DomainSettings | None = None
+    few_share: Share = 0.5
     crop: tuple[Side, Side] = (512, 512)  # height, width
     scale: tuple[Positive, Positive] = (1.0, 1.0)  # range of the random factor on size before cropping
     flip: Share = 0.5  # how often a crop is mirrored
@@ -187,6 +191,16 @@ class Experiment(Settings):
             raise ValueError(
                 "data.rare_classes draws the source's pictures unevenly, but this method learns each of a share of them"
                 " equally often: set data.rare_classes=null"
+            )
+        if self.method.deals_source and self.data.few is not None:
+            raise ValueError(
+                f"data.few: method {self.method.name} learns every source picture equally often, so a few of the target"
+                " cannot be mixed in; choose another recipe"
+            )
+        if self.network.statistics == "domain" and self.data.few is not None:
+            raise ValueError(
+                "network.statistics=domain: data.few shows labelled target pictures among the source's; choose trained"
+                " or target"
             )
         if self.network.statistics == "domain" and not self.method.shows_domains_apart:
             raise ValueError(

@@ -88,6 +88,12 @@ class RunFolder:
         )
 
     @property
+    def trained_on_few(self) -> bool:
+        """Whether it was given a few labelled target pictures to train on."""
+        data = self.experiment.get("data")
+        return isinstance(data, dict) and bool(cast(dict[str, Any], data).get("few"))
+
+    @property
     def planned_steps(self) -> int | None:
         """How many steps the configuration asks for."""
         steps = self.experiment.get("steps")
