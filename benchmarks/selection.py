@@ -1,6 +1,6 @@
 """How far measures without target labels can be trusted: on finished runs, against the true scores.
 
-    python benchmarks/selection.py measure runs/studies/campaign_dusk --out benchmarks/studies/selection_dusk.json
+    python benchmarks/selection.py measure runs/studies/campaign_dusk --out benchmarks/selection/selection_dusk.json
     python benchmarks/selection.py write            # fill the tables of docs/selection.md from the committed records
     python benchmarks/selection.py write --check
 
@@ -32,7 +32,7 @@ from segue.memory import keep_memory
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = ROOT / "docs" / "selection.md"
-RECORDS = ROOT / "benchmarks" / "studies"
+RECORDS = ROOT / "benchmarks" / "selection"
 
 
 def measure(study: Path, out: Path, *, pictures: int, device: torch.device) -> None:
@@ -144,38 +144,37 @@ def correlations(record: dict[str, Any]) -> str:
     of_run = [
         [one for one in every if one.run["run"] == run] for run in sorted({one.run["run"] for one in every})
     ]
+    adapted = [[one for one in group if one.run["row"] != "source_only"] for group in of_seed]
+    numbers = ", ".join(seed.removeprefix("seed") for seed in seeds)
     lines = [
-        f"{len(every)} checkpoints of {len(of_run)} runs, seeds {', '.join(seed.removeprefix('seed') for seed in seeds)},"
+        f"{len(every)} checkpoints of {len(of_run)} runs, seeds {numbers},"
         f" {record['pictures']} pictures of each domain. One seed's checkpoints differ by"
         f" {_points(mean(_spread(group) for group in of_seed))} points at most, one run's by"
         f" {_points(mean(_spread(group) for group in of_run))}.",
         "",
-        "| measure | votes | rank correlation, all | within a seed | points lost, a seed | points lost, a run |",
-        "|---|---|---|---|---|---|",
+        "| measure | votes | rank correlation, all | within a seed | adapted only | points lost, a seed | points lost, a run |",
+        "|---|---|---|---|---|---|---|",
     ]
     ranked = [
         *((name, one["title"], one["votes"]) for name, one in measures.items() if one["better"]),
         (None, "the rule of `segue select`", False),
     ]
     for name, title, is_voting in ranked:
-        cells = [correlation(_goodness(group, name, measures), _true(group)) for group in (every, *of_seed)]
-        seed_cells = [cell for cell in cells[1:] if cell is not None]
-        lost = [[_lost(group, name, measures) for group in groups] for groups in (of_seed, of_run)]
-        lines.append(
-            f"| {title} | {'yes' if is_voting else ''} | {_signed(cells[0])} |"
-            f" {_signed(mean(seed_cells) if seed_cells else None)} |"
-            + "".join(
-                f" {_points(mean(known)) if (known := [x for x in one if x is not None]) else 'n/a'} |"
-                for one in lost
-            )
+        all_of_them, within, without = (
+            [correlation(_goodness(group, name, measures), _true(group)) for group in groups]
+            for groups in ([every], of_seed, adapted)
         )
+        lost = [[_lost(group, name, measures) for group in groups] for groups in (of_seed, of_run)]
+        cells = [_signed(_known_mean(found)) for found in (all_of_them, within, without)]
+        cells += [_points(known) if (known := _known_mean(one)) is not None else "n/a" for one in lost]
+        lines.append(f"| {title} | {'yes' if is_voting else ''} | {' | '.join(cells)} |")
     at_random = [
         mean(mean([max(_true(g)) - score for score in _true(g)]) for g in groups)
         for groups in (of_seed, of_run)
     ]
-    lines.append(f"| at random | | | | {_points(at_random[0])} | {_points(at_random[1])} |")
+    lines.append(f"| at random | | | | | {_points(at_random[0])} | {_points(at_random[1])} |")
     last = [mean(max(_true(g)) - g[-1].mean_iou for g in of_run)]
-    lines.append(f"| the last checkpoint | | | | | {_points(last[0])} |")
+    lines.append(f"| the last checkpoint | | | | | | {_points(last[0])} |")
     return "\n".join(lines)
 
 
@@ -222,6 +221,11 @@ def _true(group: Sequence[Measured]) -> list[float]:
 
 def _spread(group: Sequence[Measured]) -> float:
     return max(_true(group)) - min(_true(group))
+
+
+def _known_mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return mean(known) if known else None
 
 
 def _points(share: float, *, signed: bool = False) -> str:
