@@ -138,3 +138,15 @@ def test_a_record_is_read_back_and_a_damaged_one_is_named(tmp_path: Path) -> Non
         (other / evidence.RECORD_FILE).write_text(json.dumps(content))
         with pytest.raises(ValueError, match=r"evidence\.json cannot be read"):
             read(other)
+
+
+def test_a_run_of_stages_is_compared_with_the_start_of_the_first(tmp_path: Path) -> None:
+    write(tmp_path / "round1", record(row(0, 0.1), row(50, 0.3)))
+    write(tmp_path, record(row(0, 0.3), row(80, 0.4), start="round1/model"))
+    evidence.begin_at(tmp_path, tmp_path / "round1")
+    whole = read(tmp_path)
+    assert whole is not None and whole.start == "source_only"
+    assert [(one.step, one.values["steadiness"]) for one in whole.rows] == [(0, 0.1), (80, 0.4)]
+    write(tmp_path / "fresh", record(row(0), start=None))
+    evidence.begin_at(tmp_path, tmp_path / "fresh")
+    assert read(tmp_path) == whole

@@ -1,10 +1,13 @@
 """``segue train``: one training run, written into a run folder."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from segue.api import TrainedRun
 
 
 def train(
@@ -47,7 +50,6 @@ def train(
 ) -> None:
     """Train a recipe on a pair of domains; repeat an interrupted command and it goes on."""
     from segue import api
-    from segue.cli.tables import scores_table
     from segue.engine.experiment import parse_assignments, to_yaml
     from segue.ranks import is_first_rank
 
@@ -61,6 +63,13 @@ def train(
     run = api.train(wanted, out=out, baseline=baseline, cpu=cpu)
     if not is_first_rank():
         return
+    _say(run)
+
+
+def _say(run: "TrainedRun") -> None:
+    """The scores, the verdict without target labels, and where everything lies."""
+    from segue.cli.tables import scores_table
+
     console = Console()
     if run.record is not None:
         title = f"{run.settings.recipe}: {run.settings.data.pair}"
@@ -68,7 +77,7 @@ def train(
     verdict = run.verdict
     if verdict is not None:
         for line in (verdict.headline, *verdict.reasons):
-            console.print(line, highlight=False, markup=False)
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
     if run.fusion_report is not None:
         console.print(f"fusion  {run.fusion_report}", highlight=False, markup=False)
     console.print(f"model   {run.folder / 'model'}\nreport  {run.report}", highlight=False, markup=False)

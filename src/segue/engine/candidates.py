@@ -55,7 +55,8 @@ class Kept:
         own = found.pop(scored)
         if own is None:
             raise ValueError(f"{self.folder}: holds no {scored} of the kind that the run's settings describe")
-        return own, *found.values()
+        (partner,) = found.values()
+        return own, partner
 
     def model(self, device: torch.device) -> TrainedModel:
         """The network that the run would score, ready to predict; its batch statistics are as trained."""

@@ -88,8 +88,7 @@ class Trainer:
                     log.write(step, _numbers(values))
                 if is_saved:
                     self.save()
-                    if witness is not None:
-                        _look(witness, self.step, console)
+                    _look(witness, self.step, console)
 
     def update(
         self, batches: Iterator[Batch], step: int, painter: ViewPainter | None = None
@@ -207,8 +206,8 @@ def seed_step(seed: int, step: int, rank: int) -> None:
     torch.manual_seed(int(words[0] >> np.uint64(1)))
 
 
-def _look(witness: Witness, step: int, console: Console) -> None:
-    for alarm in witness.look(step):
+def _look(witness: Witness | None, step: int, console: Console) -> None:
+    for alarm in witness.look(step) if witness is not None else ():
         console.print(f"step {step}: {alarm}", style="bold yellow", highlight=False, markup=False)
 
 

@@ -87,13 +87,23 @@ def read(folder: Path) -> Record | None:
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        record = Record(**{**content, "rows": [Row(**row) for row in content["rows"]]})
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        rows = [Row(**row) for row in content.pop("rows")]
+        record = Record(rows=rows, **content)
         _check(record)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path} cannot be read ({reason}): restore it, or remove it") from error
     return record
+
+
+def begin_at(folder: Path, first: Path) -> None:
+    """Let a run's record begin with the start of its first stage, which is what the whole run is compared with."""
+    whole, begun = read(folder), read(first)
+    if whole is None or begun is None or begun.start is None or whole.start is None:
+        return
+    if whole.pictures == begun.pictures:
+        write(folder, replace(whole, start=begun.start, rows=[begun.rows[0], *whole.rows[1:]]))
 
 
 def _check(record: Record) -> None:

@@ -77,7 +77,7 @@ def correlation(one: Sequence[float | None], other: Sequence[float | None]) -> f
     ranked = [np.array(_ranks([pair[side] for pair in pairs], 1), dtype=float) for side in (0, 1)]
     if any(float(np.ptp(own)) == 0 for own in ranked):
         return None
-    return float(np.corrcoef(*ranked)[0, 1])
+    return float(np.corrcoef(ranked[0], ranked[1])[0, 1])
 
 
 def points_lost(ranks: Sequence[float | None], scores: Sequence[float | None]) -> float | None:
@@ -138,7 +138,7 @@ def probe(confusions: Sequence[np.ndarray | None], *, seed: int = 0) -> Probe:
             are of the same pictures.
     """
     scored = [place for place, one in enumerate(confusions) if one is not None]
-    stacked = np.stack([confusions[place] for place in scored])  # pyright: ignore[reportArgumentType, reportCallIssue]
+    stacked = np.stack([one for one in confusions if one is not None])
     number = stacked.shape[1]
     generator = np.random.default_rng(seed)
     wins = np.zeros(len(scored))
@@ -146,10 +146,11 @@ def probe(confusions: Sequence[np.ndarray | None], *, seed: int = 0) -> Probe:
         drawn = np.bincount(generator.integers(0, number, number), minlength=number)
         means = _mean_ious(np.einsum("cpij,p->cij", stacked, drawn))
         wins[int(np.argmax(means))] += 1
-    means, scores, again = _mean_ious(stacked.sum(1)), [None] * len(confusions), [0.0] * len(confusions)
-    for place, mean, won in zip(scored, means, wins, strict=True):
+    scores: list[float | None] = [None] * len(confusions)
+    again = [0.0] * len(confusions)
+    for place, mean, won in zip(scored, _mean_ious(stacked.sum(1)), wins, strict=True):
         scores[place], again[place] = float(mean), float(won) / REPEATS
-    return Probe(list(scores), again)
+    return Probe(scores, again)
 
 
 def _mean_ious(confusions: np.ndarray) -> np.ndarray:

@@ -109,8 +109,8 @@ def _measures(record: Record, before: Row | None) -> list[MeasureRow]:
         now = record.rows[-1].values.get(name)
         change = 0.0 if was is None or now is None else (now - was) * measure["better"]
         tone = "gain" if change > 0 else "loss" if change < 0 else ""
-        shown = (None if value is None else significant(value) for value in (was, now))
-        rows.append(MeasureRow(str(measure["title"]), *shown, tone))
+        before_it, after_it = (None if value is None else significant(value) for value in (was, now))
+        rows.append(MeasureRow(str(measure["title"]), before_it, after_it, tone))
     return [row for row in rows if row.before is not None or row.after is not None]
 
 

@@ -44,9 +44,12 @@ def read_target_pictures(run: Path) -> list[TargetPicture]:
 def _picture(run: Path, entry: Any) -> TargetPicture:
     known = cast(dict[str, Any], entry)
     changed = known.get("changed")
+    image, before, after = (inside(run, known.get(kind)) for kind in ("image", "before", "after"))
     return TargetPicture(
         str(known["name"]),
-        *(inside(run, known.get(kind)) for kind in ("image", "before", "after")),
+        image,
+        before,
+        after,
         None if changed is None else float(changed),
         [(str(one), str(other), float(share)) for one, other, share in known.get("moves", [])],
     )
