@@ -152,7 +152,8 @@ def correlations(record: dict[str, Any]) -> str:
         f" {_points(mean(_spread(group) for group in of_seed))} points at most, one run's by"
         f" {_points(mean(_spread(group) for group in of_run))}.",
         "",
-        "| measure | votes | rank correlation, all | within a seed | adapted only | points lost, a seed | points lost, a run |",
+        "| measure | votes | rank correlation, all | within a seed | adapted only | points lost, a seed"
+        " | points lost, a run |",
         "|---|---|---|---|---|---|---|",
     ]
     ranked = [
@@ -182,7 +183,7 @@ def verdicts(record: dict[str, Any]) -> str:
     """A row for each adapted run: what the verdict says, and what is true."""
     lines = ["| run | true change | verdict | for | why not |", "|---|---|---|---|---|"]
     source = {run["seed"]: run for run in record["runs"] if run["row"] == "source_only"}
-    for run in record["runs"]:
+    for run in sorted(record["runs"], key=lambda run: run["run"]):
         if run["row"] == "source_only" or run["oracle"] or run["seed"] not in source:
             continue
         other, rows = source[run["seed"]], _rows(run)

@@ -82,6 +82,8 @@ def train(
     trainer = Trainer(experiment, folder, method=method, accelerator=accelerator)
     is_watched = accelerator.is_main_process and experiment.evidence.pictures > 0
     witness = Witness(experiment, folder, method, accelerator.device) if is_watched else None
+    if witness is not None:
+        witness.announce(console)
     if accelerator.is_main_process:
         experiments.save(experiment, folder / "experiment.yaml")
     if trainer.step:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from rich.console import Console
 from torch import Tensor, nn
 
 from segue.data.dataset import Dataset
@@ -154,6 +155,16 @@ class Witness:
         self.method = method
         self.device = device
         self.sets = Sets.of(experiment)
+
+    def announce(self, console: Console) -> None:
+        """Say what training does not see because of it."""
+        sets = self.sets
+        if sets.set_aside and self.experiment.method.reading(self.experiment.recipe).target:
+            console.print(
+                f"{len(sets.chosen)} of {len(sets.target)} target pictures are set aside to judge the run by"
+                " (evidence.pictures).",
+                highlight=False,
+            )
 
     def look(self, step: int) -> Sequence[str]:
         """Measure after so many steps; returns the alarms that were not raised before."""
