@@ -46,7 +46,7 @@ def test_a_healthy_run_raises_nothing() -> None:
 
 def test_a_class_that_vanishes_raises_an_alarm_but_is_no_collapse() -> None:
     said, collapsed = alarms(row(0), row(100, shares=[0.59, 0.004, 0.406]))
-    assert said == ["car is vanishing: 10.0 % of the target before, now 0.4 %"] and not collapsed
+    assert said == ["car is vanishing: 10.0% of the target before, now 0.4%"] and not collapsed
 
 
 def test_a_class_that_is_rare_in_the_source_may_go() -> None:
@@ -56,7 +56,7 @@ def test_a_class_that_is_rare_in_the_source_may_go() -> None:
 
 def test_one_class_that_takes_over_is_a_collapse() -> None:
     said, collapsed = alarms(row(0), row(100, shares=[0.9, 0.05, 0.05]))
-    assert said[0].startswith("road takes over: 90.0 % of the target, at most 50.0 % before") and collapsed
+    assert said[0].startswith("road takes over: 90.0% of the target, at most 50.0% before") and collapsed
 
 
 def test_it_stands_as_long_as_the_class_does() -> None:

@@ -97,7 +97,7 @@ def test_a_baseline_of_the_same_pictures_is_compared_with(make_run: Callable[...
 
 
 def test_alarms_stand_on_the_page_with_their_steps(run: Path, tmp_path: Path) -> None:
-    evidence.write(run, record(row(0, 0.4), row(100, 0.5, ["road takes over: 90.0 % of the target"])))
+    evidence.write(run, record(row(0, 0.4), row(100, 0.5, ["road takes over: 90.0% of the target"])))
     text = page(tmp_path, run)
     assert "step 100: road takes over" in text and "It hurt" in text
 

@@ -60,7 +60,7 @@ class Evidence:
     Attributes:
         verdict: None for a run that did not adapt.
         before: What the first column of measures and classes is of; None if there is nothing to compare with.
-        alarms: By step, those that were raised on the way.
+        alarms: By step, those that were raised on the way, each where it was raised first.
     """
 
     run: ShownRun
@@ -91,7 +91,7 @@ def find_evidence(runs: Sequence[ShownRun]) -> Evidence | None:
         _measures(record, row),
         _classes(judged, record, row),
         _charts(runs),
-        [(row.step, row.alarms) for row in record.rows if row.alarms],
+        _alarms(record),
         _pictures(judged),
     )
 
@@ -100,6 +100,18 @@ def _baseline(runs: Sequence[ShownRun]) -> tuple[str, Record] | None:
     first = runs[0]
     is_other = first is not judged_run(runs) and first.role != "oracle"
     return (first.name, first.folder.evidence) if is_other and first.folder.evidence is not None else None
+
+
+def _alarms(record: Record) -> list[tuple[int, list[str]]]:
+    """What an alarm is about stands before its colon."""
+    known: set[str] = set()
+    raised: list[tuple[int, list[str]]] = []
+    for row in record.rows:
+        new = [alarm for alarm in row.alarms if alarm.partition(":")[0] not in known]
+        known |= {alarm.partition(":")[0] for alarm in new}
+        if new:
+            raised.append((row.step, new))
+    return raised
 
 
 def _measures(record: Record, before: Row | None) -> list[MeasureRow]:
