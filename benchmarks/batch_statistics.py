@@ -19,7 +19,8 @@ from rich.table import Table
 from segue import api
 from segue.engine.finished_run import run_pictures
 from segue.evaluation.model import TrainedModel
-from segue.evaluation.unlabelled import Unlabelled, look
+from segue.evaluation.pictures import evenly
+from segue.evaluation.unlabelled import Seen, agreement, entropy, look, steadiness
 from segue.memory import keep_memory
 
 BOTH: tuple[Literal["trained", "target"], ...] = ("trained", "target")
@@ -30,13 +31,13 @@ class Measured:
     """A run's results with one kind of statistics."""
 
     mean_iou: float
-    seen: Unlabelled
+    seen: Seen
 
 
 MEASURES = {
-    "low entropy": lambda measured: -measured.seen.entropy,
-    "steady when smaller": lambda measured: measured.seen.steadiness,
-    "agrees with teacher": lambda measured: measured.seen.agreement,
+    "low entropy": lambda measured: -entropy(measured.seen),
+    "steady when altered": lambda measured: steadiness(measured.seen),
+    "agrees with teacher": lambda measured: agreement(measured.seen),
 }
 """Measures without labels, higher is better; None where a run has no teacher."""
 
@@ -54,7 +55,8 @@ def _measured(
         raise ValueError(f"{run}: its network has no batch norms, so there is nothing to compare")
     scores = api.evaluate(model)
     target, _ = run_pictures(model, "target")
-    return Measured(scores.mean_iou, look(model, target, other=_teacher(run, device), most=pictures))
+    chosen = evenly(len(target), pictures)
+    return Measured(scores.mean_iou, look(model, target, chosen, other=_teacher(run, device)))
 
 
 def _teacher(run: Path, device: str | None) -> TrainedModel | None:
@@ -92,8 +94,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for run in given.runs:
         runs.append(measure(run, device=given.device, pictures=given.pictures))
         for kind, one in runs[-1].items():
-            agreement = "" if one.seen.agreement is None else f"{100 * one.seen.agreement:.1f}"
-            cells = (f"{one.seen.entropy:.3f}", f"{100 * one.seen.steadiness:.1f}", agreement)
+            alike = (steadiness(one.seen), agreement(one.seen))
+            shown = ("" if share is None else f"{100 * share:.1f}" for share in alike)
+            cells = (f"{entropy(one.seen):.3f}", *shown)
             table.add_row(str(run) if kind == "trained" else "", kind, f"{100 * one.mean_iou:.1f}", *cells)
     console = Console(soft_wrap=True)
     console.print(table)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from segue.engine.settings import Experiment
+    from segue.evaluation.evidence import Verdict
     from segue.evaluation.model import Model, TrainedModel
     from segue.evaluation.pictures import LabelledPictures
     from segue.evaluation.prediction_files import Written
@@ -29,11 +30,25 @@ class TrainedRun:
     Attributes:
         record: The content of ``scores.json``: the scores on the target, on the source and of further networks; None
             without labelled pictures.
+        baseline: The run that it is compared with, if one was named.
     """
 
     folder: Path
     settings: "Experiment"
     record: dict[str, Any] | None
+    baseline: Path | None = None
+
+    @property
+    def verdict(self) -> "Verdict | None":
+        """Whether adapting helped, as far as can be told without target labels; None for a run that did not adapt."""
+        from segue.evaluation import evidence
+
+        record = evidence.read(self.folder)
+        if record is None or not record.rows or not record.adapted:
+            return None
+        other = None if self.baseline is None else evidence.read(self.baseline)
+        named = None if self.baseline is None or other is None else (self.baseline.resolve().name, other)
+        return evidence.judge(record, named)
 
     @property
     def scores(self) -> Scores | None:
@@ -165,12 +180,15 @@ class Wishes(Folders, total=False):
     """What a run changes of its recipe, and the two folders that may stand in place of a pair; None changes nothing.
 
     Attributes:
+        few: A folder of a few labelled target pictures to train on, too; labelled as the pair's evaluation pictures are
+            if it has no class list of its own.
         config: A YAML file of settings, which override the recipe's and the pair's.
         steps: Optimiser updates.
         seed: The seed of everything random.
         settings: Any settings by name, dotted ("optim.lr") or nested, which override all others.
     """
 
+    few: Path | None
     config: Path | None
     steps: int | None
     seed: int | None
@@ -209,6 +227,11 @@ def configure(
             f"--pair and {', '.join(given)} exclude each other: a pair says where its folders are"
         )
     domains = from_folders(folders) if pair is None else pairs.pair(pair)
+    few = wishes.get("few")
+    if few is not None:
+        known = domains.get("data", {}).get("evaluation") or {}
+        alike = {key: known[key] for key in ("label_classes", "class_map") if key in known}
+        domains = merge(domains, {"data": {"few": {**alike, "root": str(few.absolute())}}})
     config = wishes.get("config")
     flags = {"steps": wishes.get("steps"), "seed": wishes.get("seed")}
     flags = {name: value for name, value in flags.items() if value is not None}
@@ -290,7 +313,7 @@ def train(
     if baseline is not None and not (baseline / "experiment.yaml").is_file():
         raise ValueError(f"--baseline {baseline}: not a run folder; give one that `segue train` wrote")
     record = stages.train(experiment, folder, console=console, cpu=cpu)
-    run = TrainedRun(folder, experiment, record)
+    run = TrainedRun(folder, experiment, record, baseline)
     if is_first_rank():
         _write_reports(run, baseline)
     return run

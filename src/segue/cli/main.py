@@ -20,7 +20,9 @@ from segue.cli.predict import predict
 from segue.cli.recipes import recipes
 from segue.cli.report import report
 from segue.cli.saliency import saliency
+from segue.cli.select import select
 from segue.cli.study import study
+from segue.cli.suggest import suggest
 from segue.cli.train import train
 
 app = typer.Typer(
@@ -37,6 +39,8 @@ VERBS = {
     "predict": predict,
     "recipes": recipes,
     "report": report,
+    "select": select,
+    "suggest": suggest,
     "study": study,
     "label": label,
     "fuse": fuse,

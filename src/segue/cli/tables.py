@@ -86,3 +86,29 @@ def _aligned(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
 
 def _percent(fraction: float | None) -> str:
     return "n/a" if fraction is None else f"{100 * fraction:.1f}"
+
+
+@dataclass(frozen=True)
+class PlainTable:
+    """Any table of texts, for ``Console.print``; the first column is aligned to the left, and so is the last."""
+
+    title: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """A drawn table on a terminal, aligned lines elsewhere; rich calls this."""
+        if console.is_terminal:
+            table = Table(*self.headings, title=self.title)
+            for row in self.rows:
+                table.add_row(*row)
+            yield table
+            return
+        lines = [self.headings, *self.rows]
+        widths = [max(len(line[column]) for line in lines) for column in range(len(self.headings))]
+        said = [
+            "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) for line in lines
+        ]
+        yield Text(
+            "\n".join([self.title, *(line.rstrip() for line in said)]), no_wrap=True, overflow="ignore"
+        )

@@ -1,10 +1,13 @@
 """``segue train``: one training run, written into a run folder."""
 
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from segue.api import TrainedRun
 
 Folder: TypeAlias = Path | None
 Split: TypeAlias = str | None
@@ -32,6 +35,10 @@ Evaluation: TypeAlias = Annotated[
     Folder, typer.Option(help="Folder of labelled target pictures, for scores after training.")
 ]
 PartOf: TypeAlias = Annotated[Split, typer.Option(help="Which part of that folder: train, val, ...")]
+Few: TypeAlias = Annotated[
+    Folder,
+    typer.Option(help="Folder of a few labelled target pictures to train on, too; segue suggest names them."),
+]
 
 
 def train(
@@ -47,6 +54,7 @@ def train(
     classes: Classes = None,
     evaluation: Evaluation = None,
     evaluation_split: PartOf = None,
+    few: Few = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of settings to change.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder; by default runs/RECIPE.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps.")] = None,
@@ -62,14 +70,13 @@ def train(
 ) -> None:
     """Train a recipe on a pair of domains; repeat an interrupted command and it goes on."""
     from segue import api
-    from segue.cli.tables import scores_table
     from segue.engine.experiment import parse_assignments, to_yaml
     from segue.ranks import is_first_rank, launched
 
     wanted = api.configure(
         recipe, pair, source=source, source_images=source_images, source_labels=source_labels,
         label_suffix=label_suffix, source_split=source_split, target=target, target_split=target_split,
-        classes=classes, evaluation=evaluation, evaluation_split=evaluation_split, config=config,
+        classes=classes, evaluation=evaluation, evaluation_split=evaluation_split, few=few, config=config,
         steps=steps, seed=seed, settings=parse_assignments(assignments or []),
         cpu=cpu, say=None if show or launched()[0] else typer.echo,
     )  # fmt: skip
@@ -79,10 +86,21 @@ def train(
     run = api.train(wanted, out=out, baseline=baseline, cpu=cpu)
     if not is_first_rank():
         return
+    _say(run)
+
+
+def _say(run: "TrainedRun") -> None:
+    """The scores, the verdict without target labels, and where everything lies."""
+    from segue.cli.tables import scores_table
+
     console = Console()
     if run.record is not None:
         title = f"{run.settings.recipe}: {run.settings.data.pair}"
         console.print(scores_table(run.record, title=title), soft_wrap=True)
+    verdict = run.verdict
+    if verdict is not None:
+        for line in (verdict.headline, *verdict.reasons):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
     if run.fusion_report is not None:
         console.print(f"fusion  {run.fusion_report}", highlight=False, markup=False)
     console.print(f"model   {run.folder / 'model'}\nreport  {run.report}", highlight=False, markup=False)

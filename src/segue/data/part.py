@@ -1,4 +1,6 @@
-"""A part of a data set, for what must not be measured on the pictures that were trained on."""
+"""Parts of a data set, for what must not be measured on the pictures that were trained on, and two sets as one."""
+
+from collections.abc import Sequence
 
 from jaxtyping import UInt8
 from torch import Tensor
@@ -6,21 +8,20 @@ from torch import Tensor
 from segue.data.dataset import Dataset, digest
 
 
-class Part(Dataset):
-    """Every n-th picture of a data set, under its name there.
+class Chosen(Dataset):
+    """Some pictures of a data set, under their names there.
 
     Args:
-        place: The first picture, from 0 to ``parts`` - 1.
-        parts: The n: pictures are dealt to so many parts in turn.
+        places: Of the pictures in the whole, in the order wanted.
     """
 
-    def __init__(self, whole: Dataset, place: int, parts: int) -> None:
+    def __init__(self, whole: Dataset, places: Sequence[int]) -> None:
         self.classes = whole.classes
         self.whole = whole
-        self.places = range(place, len(whole), parts)
+        self.places = places
 
     def __len__(self) -> int:
-        """The number of pictures of this part; 0 if the whole has too few."""
+        """The number of pictures chosen."""
         return len(self.places)
 
     def name(self, index: int) -> str:
@@ -36,10 +37,63 @@ class Part(Dataset):
         return self.whole.label(self.places[index])
 
     def fingerprint(self) -> str:
-        """That of the whole, and which part this is."""
+        """That of the whole, and which pictures these are."""
         return digest((self.whole.fingerprint(), str(self.places)))
 
     def check(self) -> None:
-        """As the whole does, and that this part has a picture."""
+        """As the whole does, and that a picture is chosen."""
         self.whole.check()
         super().check()
+
+
+class Part(Chosen):
+    """Every n-th picture of a data set.
+
+    Args:
+        place: The first picture, from 0 to ``parts`` - 1.
+        parts: The n: pictures are dealt to so many parts in turn.
+    """
+
+    def __init__(self, whole: Dataset, place: int, parts: int) -> None:
+        super().__init__(whole, range(place, len(whole), parts))
+
+
+class Joined(Dataset):
+    """The pictures of one data set, then those of another in the same classes, whose names begin with ``few/``."""
+
+    def __init__(self, first: Dataset, second: Dataset) -> None:
+        self.classes = first.classes
+        self.first = first
+        self.second = second
+
+    def __len__(self) -> int:
+        """The number of pictures of both."""
+        return len(self.first) + len(self.second)
+
+    def name(self, index: int) -> str:
+        """As in its own data set; names stay unique."""
+        own, place = self._of(index)
+        return own.name(place) if own is self.first else f"few/{own.name(place)}"
+
+    def image(self, index: int) -> UInt8[Tensor, "3 h w"]:
+        """RGB, 0 to 255."""
+        own, place = self._of(index)
+        return own.image(place)
+
+    def label(self, index: int) -> UInt8[Tensor, "h w"]:
+        """As in its own data set."""
+        own, place = self._of(index)
+        return own.label(place)
+
+    def fingerprint(self) -> str:
+        """That of both."""
+        return digest((self.first.fingerprint(), self.second.fingerprint()))
+
+    def check(self) -> None:
+        """As both do."""
+        self.first.check()
+        self.second.check()
+
+    def _of(self, index: int) -> tuple[Dataset, int]:
+        count = len(self.first)
+        return (self.first, index) if index < count else (self.second, index - count)

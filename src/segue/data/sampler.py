@@ -81,6 +81,29 @@ class RareClassSampler:
         return int(pictures[int(torch.randint(0, len(pictures), (), generator=generator))]), wanted
 
 
+class MixedSampler:
+    """Now and then a picture of a second, smaller set, which lies behind the first one; else as the first's sampler.
+
+    Args:
+        first: Draws of the first ``before`` pictures.
+        few: How many pictures the second set has.
+        share: How often one of them is drawn, in [0, 1].
+    """
+
+    def __init__(self, first: Sampler, *, before: int, few: int, share: float) -> None:
+        self.first = first
+        self.before = before
+        self.few = UniformSampler(few)
+        self.share = share
+
+    def draw(self, generator: Generator) -> tuple[int, int | None]:
+        """A picture's index in both sets, and the class that it was drawn for, if any."""
+        if float(torch.rand((), generator=generator)) >= self.share:
+            return self.first.draw(generator)
+        place, wanted = self.few.draw(generator)
+        return self.before + place, wanted
+
+
 def class_probabilities(frequency: Float[Tensor, " k"], temperature: float) -> Float[Tensor, " k"]:
     """The probability of each class in rare-class sampling: softmax((1 - f) / T) over those that occur, in float64.
 

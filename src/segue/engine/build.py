@@ -11,7 +11,8 @@ from segue.data.crop import RandomCrop
 from segue.data.dataset import Dataset
 from segue.data.deck import Deck
 from segue.data.loader import Loader
-from segue.data.sampler import RareClassSampler, Sampler, UniformSampler
+from segue.data.part import Joined
+from segue.data.sampler import MixedSampler, RareClassSampler, Sampler, UniformSampler
 from segue.data.statistics import class_statistics
 from segue.engine.domains import open_offline, training_classes
 from segue.engine.settings import Experiment
@@ -52,6 +53,7 @@ def build_loader(
     source: Dataset,
     target: Dataset | None,
     *,
+    few: Dataset | None = None,
     statistics_cache: Path,
     device: torch.device,
     reading: Reading,
@@ -62,6 +64,9 @@ def build_loader(
 
     The source's labels are read once, and their statistics kept in a file.
 
+    Args:
+        few: Labelled target pictures to mix into the source's.
+
     Raises:
         ValueError: If a source label is wrong.
     """
@@ -71,12 +76,17 @@ def build_loader(
     deck = None
     if reading.source_share is not None and target is not None:
         deck = Deck(len(source), len(target), share=reading.source_share, seed=experiment.seed)
+    sampler = _sampler(experiment, source, statistics_cache)
+    if few is not None:
+        share = experiment.data.few_share
+        sampler = MixedSampler(sampler, before=len(source), few=len(few), share=share)
+        source = Joined(source, few)
     return Loader(
         source,
         target,
         source_transform=source_crop,
         target_transform=target_crop,
-        source_sampler=_sampler(experiment, source, statistics_cache),
+        source_sampler=sampler,
         batch=experiment.data.batch,
         seed=experiment.seed,
         mean=mean,

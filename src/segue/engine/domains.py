@@ -115,7 +115,7 @@ def _role(data: DataSettings, domain: DomainSettings) -> str:
     """The key of a domain in the settings."""
     if domain == data.target and domain is not data.evaluation:
         return "target"  # compared by value, as the oracle puts it in the source's place
-    roles = ("source", "evaluation", "source_evaluation")
+    roles = ("source", "evaluation", "source_evaluation", "few")
     return next((role for role in roles if getattr(data, role) is domain), "source")
 
 

@@ -19,6 +19,7 @@ from segue.engine.run_identity import require_own, run_id
 from segue.engine.settings import Experiment
 from segue.engine.stopping import Stopping
 from segue.engine.view_painter import ViewPainter
+from segue.engine.witness import Witness
 from segue.methods.method import Method
 from segue.ranks import average_over_ranks
 from segue.types import Batch, Joint, View
@@ -49,12 +50,19 @@ class Trainer:
         self.optimisers.hold(self.guard.held)
 
     def run(
-        self, read: Callable[[int, int], Iterator[Batch]], *, painter: ViewPainter, console: Console
+        self,
+        read: Callable[[int, int], Iterator[Batch]],
+        *,
+        painter: ViewPainter,
+        console: Console,
+        witness: Witness | None = None,
     ) -> None:
         """Train from here to the end.
 
         Args:
             read: Reads the batches from one number to before another; a step takes ``optim.accumulate`` of them.
+            witness: Measures the network at the start and whenever a checkpoint is written; None on all processes but
+                the first, which the others wait for.
 
         Raises:
             ValueError: If a loss or the gradient was not finite. The newest checkpoint then holds the state before
@@ -67,6 +75,8 @@ class Trainer:
             if isinstance(batches, Generator):
                 stack.callback(batches.close)  # it ends the workers, which an error would keep
             log, stopping = self._log(stack, console), stack.enter_context(Stopping())
+            if self.step % every.save_every == 0 and witness is not None and not witness.has_seen(self.step):
+                _look(witness, self.step, console)
             for step in range(self.step, steps):
                 seed_step(self.experiment.seed, step, self.accelerator.process_index)
                 is_drawn = log is not None and every.draw_every > 0 and step % every.draw_every == 0
@@ -83,6 +93,8 @@ class Trainer:
                     log.advance(step)
                 if is_saved:
                     self.save(alone=is_stopped)
+                    if not is_stopped:
+                        _look(witness, self.step, console)
                 if is_stopped:
                     console.print(f"saved step {self.step} of {steps}", highlight=False)
                     stopping.leave()
@@ -209,6 +221,11 @@ def seed_step(seed: int, step: int, rank: int) -> None:
     """Seed everything random in a step by its place, so that resuming needs no generator's state."""
     words = np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)
     torch.manual_seed(int(words[0] >> np.uint64(1)))
+
+
+def _look(witness: Witness | None, step: int, console: Console) -> None:
+    for alarm in witness.look(step) if witness is not None else ():
+        console.print(f"step {step}: {alarm}", style="bold yellow", highlight=False, markup=False)
 
 
 def _mean_weights(seen: View | Joint) -> dict[str, Tensor]:

@@ -17,13 +17,14 @@ from segue.engine.batch_statistics import settle_statistics
 from segue.engine.build import build_loader, build_method, build_student
 from segue.engine.domains import open_domain, training_classes
 from segue.engine.extension import extension, note_extension
-from segue.engine.glance import check_counted_classes, glance
 from segue.engine.footprint import check_footprint
+from segue.engine.glance import check_counted_classes, glance
 from segue.engine.loop import Trainer, seed_step
 from segue.engine.model_card import card_of, model_card
 from segue.engine.run_scores import score_run
 from segue.engine.settings import Experiment
 from segue.engine.view_painter import ViewPainter
+from segue.engine.witness import Witness, trained_on
 from segue.methods.context import Preparation
 from segue.models.build import normalisation
 from segue.models.weights import save_model
@@ -65,6 +66,7 @@ def train(
         same_experiment(folder, experiment)
     reading = experiment.method.reading(experiment.recipe)
     source, target = _open(experiment, learns_target=reading.target)
+    few = _open_few(experiment, console)
     glance(experiment, target=target is not None, console=console)
 
     check_footprint(experiment, accelerator.device, console=console)
@@ -76,6 +78,7 @@ def train(
         experiment,
         source,
         target,
+        few=few,
         statistics_cache=counted,
         device=accelerator.device,
         rank=accelerator.process_index,
@@ -86,6 +89,10 @@ def train(
     boxes = {"source": experiment.data.source.resize, "target": experiment.data.target.resize}
     method.prepare(Preparation(folder, source, target, boxes, accelerator.device))
     trainer = Trainer(experiment, folder, method=method, accelerator=accelerator)
+    is_watched = accelerator.is_main_process and experiment.evidence.pictures > 0
+    witness = Witness(experiment, folder, method, accelerator.device) if is_watched else None
+    if witness is not None:
+        witness.announce(console)
     if accelerator.is_main_process:
         if longer is not None:
             note_extension(folder, longer, experiment.steps, console=console)
@@ -95,10 +102,12 @@ def train(
     if trainer.step < experiment.steps:
         mean, std = normalisation(experiment.network.encoder)
         painter = ViewPainter(folder, classes=training_classes(experiment.data), mean=mean, std=std)
-        trainer.run(loader.steps, painter=painter, console=console)
+        trainer.run(loader.steps, painter=painter, console=console, witness=witness)
     card = model_card(experiment, step=trainer.step)
     statistics = settle_statistics(experiment, method, card, device=accelerator.device)
     card = replace(card, batch_statistics=statistics)
+    if witness is not None and experiment.network.statistics == "target":
+        witness.look(trainer.step)  # once more, as the network has other statistics now
     if accelerator.is_main_process:
         for name, trained in method.trained().items():
             save_model(folder / name, trained.network, card_of(trained, card))
@@ -121,7 +130,28 @@ def _open(experiment: Experiment, *, learns_target: bool) -> tuple[Dataset, Data
     for dataset in (source, target, *scored_on):
         if dataset is not None:
             dataset.check()
-    return source, target if learns_target else None
+    return source, trained_on(experiment, target) if learns_target and target is not None else None
+
+
+def _open_few(experiment: Experiment, console: Console) -> Dataset | None:
+    """The few labelled target pictures; warns if the run would be scored on them, too."""
+    data = experiment.data
+    if data.few is None:
+        return None
+    few = open_domain(data, data.few, labelled=True)
+    few.check()
+    names = {few.name(index).rpartition("/")[2] for index in range(len(few))}
+    console.print(f"{len(few)} labelled target pictures are trained on, too (data.few).", style="bold yellow")
+    if data.evaluation is not None:
+        scored = open_domain(data, data.evaluation, labelled=False)
+        both = names & {scored.name(index).rpartition("/")[2] for index in range(len(scored))}
+        if both:
+            console.print(
+                f"data.few: {len(both)} of them have names of pictures that the run is scored on, for example"
+                f" {min(both)}: leave those out, or the score is too good",
+                style="bold yellow",
+            )
+    return few
 
 
 def _accelerator(experiment: Experiment, *, cpu: bool, console: Console) -> Accelerator:

@@ -79,6 +79,10 @@ class DataSettings(Settings):
     source_evaluation: DomainSettings | None = None  # labelled source pictures to score on after training
     # Labelled target pictures to score on after training; never trained on.
     evaluation: DomainSettings | None = None
+    # A few labelled target pictures, mixed into the source's: semi-supervised adaptation. The share is how often one of
+    # them is drawn in place of a source picture.
+    few: DomainSettings | None = None
+    few_share: Share = 0.5
     crop: tuple[Side, Side] = (512, 512)  # height, width
     scale: tuple[Positive, Positive] = (1.0, 1.0)  # range of the random factor on size before cropping
     flip: Share = 0.5  # how often a crop is mirrored
@@ -136,6 +140,14 @@ class EvaluationSettings(Settings):
     pictures: Annotated[int, Field(ge=0)] = 8  # how many predictions to keep for the report
 
 
+class EvidenceSettings(Settings):
+    """What a run is judged by without target labels."""
+
+    # Target pictures, and as many of the source, looked at whenever a checkpoint is written; 0: none. Where the target
+    # has at least twenty times as many, they are set aside and not trained on.
+    pictures: Annotated[int, Field(ge=0)] = 8
+
+
 class Terms(_EveryTerm):
     """Additional losses by name; None leaves one out."""
 
@@ -163,6 +175,7 @@ class Experiment(Settings):
     optim: OptimSettings = OptimSettings()
     run: RunSettings = RunSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    evidence: EvidenceSettings = EvidenceSettings()
     reads_target_labels: bool = False  # true only for the oracle, which trains on target labels
 
     @model_validator(mode="after")
@@ -182,6 +195,16 @@ class Experiment(Settings):
             raise ValueError(
                 "data.rare_classes draws the source's pictures unevenly, but this method learns each of a share of them"
                 " equally often: set data.rare_classes=null"
+            )
+        if self.method.deals_source and self.data.few is not None:
+            raise ValueError(
+                f"data.few: method {self.method.name} learns every source picture equally often, so a few of the target"
+                " cannot be mixed in; choose another recipe"
+            )
+        if self.network.statistics == "domain" and self.data.few is not None:
+            raise ValueError(
+                "network.statistics=domain: data.few shows labelled target pictures among the source's; choose trained"
+                " or target"
             )
         if self.network.statistics == "domain" and not self.method.shows_domains_apart:
             raise ValueError(

@@ -17,11 +17,21 @@ from segue.engine import experiment as experiments
 from segue.engine import run
 from segue.engine.domains import open_domain, training_classes
 from segue.engine.settings import Experiment
+from segue.evaluation import evidence
+from segue.evaluation.evidence import RECORD_FILE
 from segue.files import write_text
 from segue.progress import showing
 from segue.ranks import is_first_rank, join, launched, processes, rank, wait_for_all
 
-RESULTS = ("model", "scores.json", "metrics.jsonl", "timing.jsonl", "pictures", "class_statistics.json")
+RESULTS = (
+    "model",
+    "scores.json",
+    RECORD_FILE,
+    "metrics.jsonl",
+    "timing.jsonl",
+    "pictures",
+    "class_statistics.json",
+)
 
 
 def train(
@@ -50,6 +60,7 @@ class _RunStages:
         self.start = experiment.network.start
         self.counted = experiment.evaluation.classes
         self.classes = training_classes(experiment.data)
+        self.first: Path | None = None
 
     @property
     def device(self) -> torch.device:
@@ -72,6 +83,7 @@ class _RunStages:
     ) -> dict[str, Any] | None:
         origin = {"network": {"start": None if start is None else str(start)}}
         stage = experiments.revise(self.experiment, origin, changes)
+        self.first = self.first or folder
         return run.train(stage, folder, console=self.console, cpu=self.cpu)
 
     def open(self, domain: Literal["source", "evaluation"]) -> Dataset | None:
@@ -98,6 +110,8 @@ class _RunStages:
         if is_first_rank():
             for name in RESULTS:
                 _replace(stage / name, self.folder / name)
+            if self.first is not None:
+                evidence.begin_at(self.folder, self.first)
         wait_for_all()
 
     def say(self, text: str) -> None:

@@ -42,7 +42,7 @@ class PictureKeeper:
         """Keep the picture if it is one of the chosen ones."""
         if picture.index not in evenly(picture.total, self._count):
             return
-        size = _size_within(picture.label.shape[-2], picture.label.shape[-1])
+        size = size_within(picture.label.shape[-2], picture.label.shape[-1])
         palette = self._classes.colours
         files = {
             "image": _png(picture.image.permute(1, 2, 0).numpy(), size, Image.Resampling.BILINEAR),
@@ -78,7 +78,7 @@ class PictureKeeper:
         beside.rename(final)
 
 
-def _size_within(height: int, width: int) -> tuple[int, int]:
+def size_within(height: int, width: int) -> tuple[int, int]:
     """Width and height, in PIL's order, with no side longer than LONGEST."""
     factor = min(1.0, LONGEST / max(height, width))
     return max(1, round(width * factor)), max(1, round(height * factor))

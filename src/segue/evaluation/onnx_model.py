@@ -53,7 +53,9 @@ def onnx_predictor(path: Path) -> Predictor:
     try:
         import onnxruntime
     except ImportError as error:
-        raise ValueError("ONNX members need onnxruntime: pip install '.[export]' in Segue's folder") from error
+        raise ValueError(
+            "ONNX members need onnxruntime: pip install '.[export]' in Segue's folder"
+        ) from error
     try:
         session: Any = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     except Exception as error:  # its own errors share no public base class

@@ -177,6 +177,13 @@ class Method(nn.Module):
             return self.student
         raise ValueError("evaluation.network=teacher: this recipe has no teacher that learns; use student")
 
+    def partner(self, network: Literal["student", "teacher"]) -> nn.Module | None:
+        """The teacher of the student, or the student of the teacher; None if there is no such network to score."""
+        try:
+            return self.scored("teacher" if network == "student" else "student")
+        except ValueError:
+            return None
+
     def separate_statistics(self) -> None:
         """Give source views running batch statistics of their own, so that the student's are the target's alone.
 

@@ -7,6 +7,7 @@ import yaml
 
 from segue.files import write_text
 from segue.report.curves import draw_curves
+from segue.report.evidence import find_evidence
 from segue.report.gallery import choose_pictures, view_sheets
 from segue.report.render import render_page
 from segue.report.roles import assign_roles, judged_run
@@ -47,7 +48,7 @@ def write_report(
         OSError: If the page cannot be written.
     """
     shown = assign_roles([RunFolder(run) for run in runs], names)
-    classes = class_table(shown)
+    classes, found = class_table(shown), find_evidence(shown)
     page = render_page(
         "page.html.j2",
         title=title,
@@ -55,9 +56,10 @@ def write_report(
         judged=judged_run(shown),
         subtitle=subtitle(shown),
         seconds=seconds,
-        verdict=judge(shown),
+        verdict=judge(shown, found and found.verdict),
         cautions=cautions(shown),
         gap=find_gap(shown),
+        evidence=found,
         protocols=protocols(shown),
         classes=classes,
         widest=widest_change(classes),

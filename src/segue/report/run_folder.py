@@ -12,6 +12,8 @@ import yaml
 
 from segue.classes import Colour, distinct_colour
 from segue.engine.log import elapsed
+from segue.evaluation import evidence
+from segue.report.target_pictures import inside, read_target_pictures
 from segue.scores import Scores
 
 LogRow = dict[str, float]
@@ -42,6 +44,8 @@ class RunFolder:
         steps_per_second: The median of what was logged.
         memory_mb: The highest memory that was logged.
         pictures: Of the evaluation, in the order of their list.
+        evidence: What was measured without target labels.
+        target_pictures: Those that it was measured on.
         card: What the exported model says of itself.
         reads_target_labels: Whether the run was trained on target labels, or they chose its teacher's layers.
 
@@ -74,12 +78,20 @@ class RunFolder:
         source = (scores or {}).get("source_evaluation")
         self.source_scores = None if source is None else Scores.from_json(source, path / "scores.json")
         self.pictures = _pictures(path)
+        self.evidence = evidence.read(path)
+        self.target_pictures = read_target_pictures(path)
         self.views = _views(path)
         self.card = _object(path / "model" / "card.json") or {}
         saliency = (_object(path / "teacher_layers.json") or {}).get("saliency") or {}
         self.reads_target_labels = saliency.get("against") == "truth" or bool(
             self.experiment.get("reads_target_labels")
         )
+
+    @property
+    def trained_on_few(self) -> bool:
+        """Whether it was given a few labelled target pictures to train on."""
+        data = self.experiment.get("data")
+        return isinstance(data, dict) and bool(cast(dict[str, Any], data).get("few"))
 
     @property
     def planned_steps(self) -> int | None:
@@ -104,7 +116,8 @@ class RunFolder:
     def palette(self) -> dict[str, Colour]:
         """The colour of every class that the model's card or the scores name, in the card's order."""
         scored = self.scores.per_class_iou if self.scores else {}
-        names = dict.fromkeys([*map(str, self.card.get("classes") or []), *scored])
+        recorded = self.evidence.classes if self.evidence else []
+        names = dict.fromkeys([*map(str, self.card.get("classes") or []), *recorded, *scored])
         given = [_colour(value) for value in self.card.get("colours") or []]
         return {
             name: (given[i] if i < len(given) else None) or distinct_colour(i)
@@ -175,25 +188,17 @@ def _picture(folder: Path, entry: Mapping[str, Any]) -> EvaluatedPicture:
     score = _number(entry.get("mean_iou"))
     return EvaluatedPicture(
         name=str(entry.get("name", "")),
-        image=_inside(folder, entry.get("image")),
-        label=_inside(folder, entry.get("label")),
-        prediction=_inside(folder, entry.get("prediction")),
+        image=inside(folder, entry.get("image")),
+        label=inside(folder, entry.get("label")),
+        prediction=inside(folder, entry.get("prediction")),
         mean_iou=None if score is None or math.isnan(score) else score,
     )
 
 
 def _views(folder: Path) -> dict[int, Path]:
     drawn = (path.relative_to(folder) for path in (folder / "pictures" / "views").glob("*.png"))
-    sheets = {int(path.stem): _inside(folder, str(path)) for path in drawn if path.stem.isdecimal()}
+    sheets = {int(path.stem): inside(folder, str(path)) for path in drawn if path.stem.isdecimal()}
     return {step: path for step, path in sorted(sheets.items()) if path is not None}
-
-
-def _inside(folder: Path, relative: object) -> Path | None:
-    # A run folder may come from a stranger: it must not bring other files of this machine into the page.
-    if not isinstance(relative, str) or not relative:
-        return None
-    path = (folder / relative).resolve()
-    return path if path.is_relative_to(folder.resolve()) and path.is_file() else None
 
 
 def _colour(value: object) -> Colour | None:

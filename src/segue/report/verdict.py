@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from segue.evaluation import evidence
 from segue.report.formatting import listed, percent, points
 from segue.report.roles import ShownRun, judged_run
 from segue.report.tables import differing_keys
@@ -28,13 +29,17 @@ class Verdict:
     sentences: list[str]
 
 
-def judge(runs: Sequence[ShownRun]) -> Verdict:
-    """Compare the judged run with the first one."""
+def judge(runs: Sequence[ShownRun], unlabelled: evidence.Verdict | None = None) -> Verdict:
+    """Compare the judged run with the first one.
+
+    Args:
+        unlabelled: The verdict on the judged run without target labels, for where labels give none.
+    """
     judged, first = judged_run(runs), runs[0]
     if judged.mean_iou is None or first.mean_iou is None:
-        return _without_score(runs)
+        return _by_evidence(_without_score(runs), unlabelled)
     if first is judged or first.role == "oracle":
-        return _without_comparison(judged, judged.mean_iou)
+        return _by_evidence(_without_comparison(judged, judged.mean_iou), unlabelled)
     change = judged.mean_iou - first.mean_iou
     tone: Tone = "gain" if change >= NOTICEABLE else "loss" if change <= -NOTICEABLE else "even"
     where = "above" if change >= 0 else "below"
@@ -44,6 +49,14 @@ def judge(runs: Sequence[ShownRun]) -> Verdict:
     )
     sentences = [measured, *_further_means(judged), *_advice(tone, first), *_about_classes(judged, first)]
     return Verdict(tone, _headline(tone, judged, first), sentences)
+
+
+def _by_evidence(labelled: Verdict, unlabelled: evidence.Verdict | None) -> Verdict:
+    """The verdict without target labels, if there is one, before what labels say."""
+    if unlabelled is None:
+        return labelled
+    tones: dict[evidence.Finding, Tone] = {"helped": "gain", "no evidence": "even", "hurt": "loss"}
+    return Verdict(tones[unlabelled.finding], unlabelled.headline, [*unlabelled.reasons, *labelled.sentences])
 
 
 def _without_score(runs: Sequence[ShownRun]) -> Verdict:

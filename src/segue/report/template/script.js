@@ -44,7 +44,7 @@
   const open = (index, chosen) => {
     current = index;
     const judged = rows[index].querySelector("[data-judged]");
-    const first = items()[0].dataset.item;
+    const first = (rows[index].querySelector("[data-before]") || items()[0]).dataset.item;
     const last = judged ? judged.dataset.item : items().at(-1).dataset.item;
     show(index, first, chosen && chosen !== first ? chosen : last);
     wipe();
