@@ -244,17 +244,18 @@ def train(
 
     from segue.engine import stages
     from segue.memory import keep_memory
-    from segue.ranks import is_first_rank
+    from segue.ranks import failing_together, is_first_rank
 
     keep_memory()
     experiment = configure(recipe, pair, **wishes) if isinstance(recipe, str) else recipe
     folder = Path("runs", experiment.recipe) if out is None else Path(out)
     if baseline is not None and not (baseline / "experiment.yaml").is_file():
         raise ValueError(f"--baseline {baseline}: not a run folder; give one that `segue train` wrote")
-    record = stages.train(experiment, folder, console=Console(quiet=quiet), cpu=cpu)
-    run = TrainedRun(folder, experiment, record)
-    if is_first_rank():
-        _write_reports(run, baseline)
+    with failing_together(cpu=cpu):
+        record = stages.train(experiment, folder, console=Console(quiet=quiet), cpu=cpu)
+        run = TrainedRun(folder, experiment, record)
+        if is_first_rank():
+            _write_reports(run, baseline)
     return run
 
 

@@ -18,8 +18,11 @@ from segue.engine.optim import Optimisers
 from segue.engine.settings import Experiment
 from segue.engine.view_painter import ViewPainter
 from segue.methods.method import Method
-from segue.ranks import average_over_ranks
+from segue.ranks import average_over_ranks, is_first_rank, processes, said_by_first_rank, share_first
 from segue.types import Batch, Joint, View
+
+PRECISIONS = {"no": "fp32", "bf16": "bf16", "fp16": "fp16"}
+"""Accelerate's names of precisions, and ours."""
 
 
 class Trainer:
@@ -146,7 +149,8 @@ class Trainer:
         """Write a checkpoint; all processes have to call this."""
         if self.accelerator.is_main_process:
             scaler = self.accelerator.scaler
-            state = checkpoint.State(self.step, {} if scaler is None else scaler.state_dict())
+            scaling = {} if scaler is None else scaler.state_dict()
+            state = checkpoint.State(self.step, scaling, self._conditions())
             folder, keep = self.folder / "checkpoints", self.experiment.run.keep
             checkpoint.save(folder, self.method, self.optimisers.by_name, state, keep=keep)
         self.accelerator.wait_for_everyone()
@@ -170,14 +174,37 @@ class Trainer:
         )
 
     def _resume(self) -> int:
-        """Load the newest checkpoint, if there is one; returns the updates so far."""
-        newest = checkpoint.list_checkpoints(self.folder / "checkpoints")[-1:]
-        if not newest:
+        """Go on from the first process's newest checkpoint, if it has one; returns the updates so far.
+
+        The others never look at their own disks, which may hold an older checkpoint or none.
+        """
+        optimisers = self.optimisers.by_name
+        newest = None
+        if is_first_rank():
+            newest = checkpoint.list_checkpoints(self.folder / "checkpoints")[-1:]
+        state = None
+        if newest:
+            state = checkpoint.load(newest[0], self.method, optimisers, conditions=self._conditions())
+        state = said_by_first_rank(state)
+        share_first(self.method.state_dict().values())
+        if state is None:
             return 0
-        state = checkpoint.load(newest[0], self.method, self.optimisers.by_name)
+        for optimiser in optimisers.values():
+            shapes = said_by_first_rank(checkpoint.shapes_of_moments(optimiser))
+            if not is_first_rank():
+                checkpoint.load_moments(optimiser, checkpoint.empty(shapes))
+            share_first(checkpoint.moments_of(optimiser).values())
         if state.scaler and self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state.scaler)
         return state.step
+
+    def _conditions(self) -> dict[str, int | str]:
+        """What a run may not change on its way, as its later steps would not be those of the run left alone."""
+        return {
+            "processes": processes(),
+            "batch": self.experiment.data.batch,
+            "precision": PRECISIONS[self.accelerator.mixed_precision],
+        }
 
     def _yielded(self, views: Iterator[View | Joint]) -> Iterator[View | Joint]:
         """The views; the code between two yields, such as the teacher's pass, runs in the run's precision."""

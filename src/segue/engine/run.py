@@ -1,14 +1,13 @@
 """One training from settings to a run folder: open and check the data, build, train, save the model, score it."""
 
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
+from accelerate.utils import DistributedDataParallelKwargs
 from rich.console import Console
 
 from segue.data.dataset import Dataset
@@ -24,14 +23,12 @@ from segue.engine.view_painter import ViewPainter
 from segue.methods.context import Preparation
 from segue.models.build import normalisation
 from segue.models.weights import save_model
+from segue.ranks import join, wait_for_all
 
 DISTRIBUTED = DistributedDataParallelKwargs(
     find_unused_parameters=True,  # not every view uses the layers of every term
     broadcast_buffers=False,  # the loop averages them instead
 )
-
-PATIENCE = timedelta(hours=6)
-"""How long processes wait for one that measures, labels or fuses alone."""
 
 
 def train(
@@ -57,7 +54,8 @@ def train(
             "This recipe trains on target labels: it is the oracle, which shows what they would be worth.",
             style="bold yellow",
         )
-    same_experiment(folder, experiment)
+    if accelerator.is_main_process:  # it decides for all, whose disks may not be its own
+        same_experiment(folder, experiment)
     reading = experiment.method.reading(experiment.recipe)
     source, target = _open(experiment, learns_target=reading.target)
 
@@ -76,6 +74,7 @@ def train(
     )
     boxes = {"source": experiment.data.source.resize, "target": experiment.data.target.resize}
     method.prepare(Preparation(folder, source, target, boxes, accelerator.device))
+    wait_for_all()  # who counts or measures keeps the others waiting longer than a step may
     trainer = Trainer(experiment, folder, method=method, accelerator=accelerator)
     if accelerator.is_main_process:
         experiments.save(experiment, folder / "experiment.yaml")
@@ -91,7 +90,7 @@ def train(
     if accelerator.is_main_process:
         for name, trained in method.trained().items():
             save_model(folder / name, trained.network, card_of(trained, card))
-    accelerator.wait_for_everyone()  # from here on every process may read the model
+    wait_for_all()  # from here on every process may read the model
     seed_step(experiment.seed, experiment.steps, accelerator.process_index)
     return score_run(experiment, folder, method, card, accelerator=accelerator)
 
@@ -125,11 +124,8 @@ def _accelerator(experiment: Experiment, *, cpu: bool, console: Console) -> Acce
         )
     # Accelerate keeps one state per process, but the demo and the tests train several runs in one process.
     AcceleratorState._reset_state()  # pyright: ignore[reportPrivateUsage]
-    return Accelerator(
-        mixed_precision=precision,
-        cpu=cpu,
-        kwargs_handlers=[DISTRIBUTED, InitProcessGroupKwargs(timeout=PATIENCE)],
-    )
+    join(cpu=cpu)
+    return Accelerator(mixed_precision=precision, cpu=cpu, kwargs_handlers=[DISTRIBUTED])
 
 
 def _has_bf16() -> bool:

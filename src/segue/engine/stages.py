@@ -6,6 +6,7 @@ the run's own model, scores and logs.
 
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,9 +17,10 @@ from segue.data.dataset import Dataset
 from segue.engine import experiment as experiments
 from segue.engine import run
 from segue.engine.domains import open_domain, training_classes
+from segue.engine.run_lock import locked
 from segue.engine.settings import Experiment
-from segue.files import write_text
-from segue.ranks import is_first_rank, join, processes, rank, wait_for_all
+from segue.files import part_beside, write_text
+from segue.ranks import is_first_rank, join, launched, processes, rank, wait_for_all
 
 RESULTS = ("model", "scores.json", "metrics.jsonl", "timing.jsonl", "pictures", "class_statistics.json")
 
@@ -28,9 +30,12 @@ def train(
 ) -> dict[str, Any] | None:
     """Carry out a run of any recipe in its folder; ``cpu`` ignores accelerators.
 
-    It returns and raises what :func:`segue.engine.run.train` does; wrong members raise ``ValueError``, too.
+    It returns and raises what :func:`segue.engine.run.train` does; wrong members raise ``ValueError``, too, and a
+    folder that another process works in raises ``OSError``.
     """
-    return experiment.method.carry_out(_RunStages(experiment, folder, console, cpu))
+    # The first process of the launch holds the folder for all.
+    with locked(folder) if launched()[0] == 0 else nullcontext():
+        return experiment.method.carry_out(_RunStages(experiment, folder, console, cpu))
 
 
 class _RunStages:
@@ -52,7 +57,7 @@ class _RunStages:
     @property
     def device(self) -> torch.device:
         # A property, as joining makes the processes meet, which a plain training leaves to its Accelerator.
-        return join(cpu=self.cpu, timeout=run.PATIENCE)
+        return join(cpu=self.cpu)
 
     @property
     def together(self) -> int:
@@ -86,9 +91,9 @@ class _RunStages:
         wait_for_all()
 
     def begin(self) -> None:
-        run.same_experiment(self.folder, self.experiment)
-        join(cpu=self.cpu, timeout=run.PATIENCE)
+        join(cpu=self.cpu)
         if is_first_rank():
+            run.same_experiment(self.folder, self.experiment)
             experiments.save(self.experiment, self.folder / "experiment.yaml")
         wait_for_all()
 
@@ -105,8 +110,7 @@ class _RunStages:
 
 def _replace(source: Path, goal: Path) -> None:
     if source.is_dir():
-        beside = goal.with_name(f".{goal.name}.part")
-        shutil.rmtree(beside, ignore_errors=True)
+        beside = part_beside(goal)
         shutil.copytree(source, beside)
         shutil.rmtree(goal, ignore_errors=True)
         beside.rename(goal)
