@@ -23,7 +23,7 @@ PACKAGE = ROOT / "src" / "segue"
 FILES = sorted(PACKAGE.rglob("*.py"))
 PLAIN = {"types", "classes", "fusion_rules", "protocol", "scores", "settings", "trees"}
 LEVELS = [
-    PLAIN | {"clock", "files", "machine", "memory", "ranks", "__init__"},
+    PLAIN | {"clock", "files", "machine", "memory", "precision", "ranks", "__init__"},
     {"ops"},
     {"models", "data"},
     {"evaluation"},

@@ -70,7 +70,10 @@ def load(path: Path) -> Experiment:
 def differences(one: Experiment, other: Experiment) -> list[str]:
     """The dotted keys in which two experiments differ, without those that affect only records and speed."""
     left, right = (flatten(e.model_dump(mode="json")) for e in (one, other))
-    return [key for key in sorted(left | right) if left.get(key) != right.get(key) and not _only_records(key)]
+    changed = [key for key in sorted(left | right) if left.get(key) != right.get(key)]
+    if "auto" in (left["run.precision"], right["run.precision"]):
+        changed = [key for key in changed if key != "run.precision"]  # checkpoints know which it was
+    return [key for key in changed if not _only_records(key)]
 
 
 def check_key(key: str) -> None:

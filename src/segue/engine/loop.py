@@ -1,7 +1,7 @@
 """The training loop: every view that the method yields gets one pass and one backward at once."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from itertools import islice
 from pathlib import Path
 
@@ -41,6 +41,10 @@ class Trainer:
         self.method = method.to(accelerator.device)
         self.optimisers = Optimisers(method, experiment.optim, steps=experiment.steps)
         self.step = self._resume()
+        if experiment.run.compile:
+            self.method.student.compile()  # in place: names in checkpoints stay as they are
+        if accelerator.ddp_handler is not None:
+            accelerator.ddp_handler.find_unused_parameters = self.has_layers_outside
         # The whole method is prepared, not only the student, so that its terms' gradients are reduced over ranks, too.
         self.module, *self.prepared = accelerator.prepare(self.method, *self.optimisers.by_name.values())
         self.learnt = self.optimisers.parameters()
@@ -93,10 +97,14 @@ class Trainer:
         self.guard.begin()
         watched: list[tuple[str, Tensor]] = []
         batch: Batch | None = None
-        for batch in islice(batches, settings.accumulate):
+        is_last = False
+        for number, batch in enumerate(islice(batches, settings.accumulate), 1):
             for seen in self._yielded(self.method.views(batch, step)):
-                losses: dict[str, Tensor] = self.module(seen)
-                self.accelerator.backward(torch.stack(list(losses.values())).sum() / settings.accumulate)
+                is_last = number == settings.accumulate and self._is_last(seen)
+                with nullcontext() if is_last else self.accelerator.no_sync(self.module):
+                    losses: dict[str, Tensor] = self.module(seen)
+                    total = torch.stack(list(losses.values())).sum()
+                    self.accelerator.backward(total / settings.accumulate)
                 detached = {name: loss.detach() for name, loss in losses.items()}
                 watched += detached.items()
                 values |= detached | _mean_weights(seen)
@@ -107,6 +115,8 @@ class Trainer:
                 painter = None  # one batch of a step is enough
         if batch is None:
             raise RuntimeError(f"the loader ended before step {step}")
+        if not is_last and processes() > 1:
+            raise RuntimeError(f"step {step} did not end with view {self.method.view_names[-1]!r}")
         self.guard.settle(step, watched, self._gradients())
         if settings.clip is not None:
             self.accelerator.clip_grad_norm_(self.module.parameters(), settings.clip)
@@ -116,6 +126,17 @@ class Trainer:
         self.method.after_step(batch, step)
         average_over_ranks(self.buffers)
         return values
+
+    @property
+    def has_layers_outside(self) -> bool:
+        """Whether anything but the student learns, such as a term's discriminators, which not every view uses."""
+        students = {id(parameter) for parameter in self.method.student.parameters()}
+        return any(id(parameter) not in students for parameter in self.optimisers.parameters())
+
+    def _is_last(self, seen: View | Joint) -> bool:
+        """Whether no further view follows: gradients are reduced over processes only then, once in a step."""
+        views = seen.views if isinstance(seen, Joint) else [seen]
+        return views[-1].name == self.method.view_names[-1]
 
     def _gradients(self) -> list[Tensor]:
         """The gradients that have to be finite.

@@ -1,5 +1,6 @@
 """One training from settings to a run folder: open and check the data, build, train, save the model, score it."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,16 @@ from segue.engine.view_painter import ViewPainter
 from segue.methods.context import Preparation
 from segue.models.build import normalisation
 from segue.models.weights import save_model
+from segue.precision import automatic, settle_training
 from segue.ranks import join, wait_for_all
 
 DISTRIBUTED = DistributedDataParallelKwargs(
-    find_unused_parameters=True,  # not every view uses the layers of every term
+    # Whether parameters may go unused is up to the method: the trainer says so.
     broadcast_buffers=False,  # the loop averages them instead
 )
+
+SHARDED = {"FSDP": "ACCELERATE_USE_FSDP", "DeepSpeed": "ACCELERATE_USE_DEEPSPEED"}
+"""What splits a network over processes, and the variable by which Accelerate's launcher asks for it."""
 
 
 def train(
@@ -46,7 +51,9 @@ def train(
         ValueError: If settings, data, weights or a checkpoint are wrong, or the folder holds another experiment.
         OSError: If a file is missing or cannot be written.
     """
-    accelerator = _accelerator(experiment, cpu=cpu, console=console)
+    here = settled(experiment, cpu=cpu)
+    accelerator = _accelerator(here, cpu=cpu, console=console)
+    settle_training(here.run.float32, deterministic=here.run.deterministic)
     if not accelerator.is_main_process:
         console = Console(quiet=True)
     if experiment.reads_target_labels:
@@ -75,7 +82,7 @@ def train(
     boxes = {"source": experiment.data.source.resize, "target": experiment.data.target.resize}
     method.prepare(Preparation(folder, source, target, boxes, accelerator.device))
     wait_for_all()  # who counts or measures keeps the others waiting longer than a step may
-    trainer = Trainer(experiment, folder, method=method, accelerator=accelerator)
+    trainer = Trainer(here, folder, method=method, accelerator=accelerator)
     if accelerator.is_main_process:
         experiments.save(experiment, folder / "experiment.yaml")
     if trainer.step:
@@ -84,7 +91,7 @@ def train(
         mean, std = normalisation(experiment.network.encoder)
         painter = ViewPainter(folder, classes=training_classes(experiment.data), mean=mean, std=std)
         trainer.run(loader.steps, painter=painter, console=console)
-    card = model_card(experiment, step=trainer.step)
+    card = model_card(here, step=trainer.step)
     statistics = settle_statistics(experiment, method, card, device=accelerator.device)
     card = replace(card, batch_statistics=statistics)
     if accelerator.is_main_process:
@@ -92,7 +99,15 @@ def train(
             save_model(folder / name, trained.network, card_of(trained, card))
     wait_for_all()  # from here on every process may read the model
     seed_step(experiment.seed, experiment.steps, accelerator.process_index)
-    return score_run(experiment, folder, method, card, accelerator=accelerator)
+    return score_run(here, folder, method, card, accelerator=accelerator)
+
+
+def settled(experiment: Experiment, *, cpu: bool) -> Experiment:
+    """The experiment with the precision that "auto" means here."""
+    if experiment.run.precision != "auto":
+        return experiment
+    run = experiment.run.model_copy(update={"precision": automatic(cpu=cpu)})
+    return experiment.model_copy(update={"run": run})
 
 
 def _open(experiment: Experiment, *, learns_target: bool) -> tuple[Dataset, Dataset | None]:
@@ -122,6 +137,12 @@ def _accelerator(experiment: Experiment, *, cpu: bool, console: Console) -> Acce
             " faster here",
             style="yellow",
         )
+    for name, variable in SHARDED.items():
+        if os.environ.get(variable, "").lower() in ("1", "true"):
+            raise ValueError(
+                f"{name} splits parameters over processes, but a teacher follows its student's parameter by parameter"
+                " and checkpoints hold whole ones: launch without it; networks of this size fit on one GPU"
+            )
     # Accelerate keeps one state per process, but the demo and the tests train several runs in one process.
     AcceleratorState._reset_state()  # pyright: ignore[reportPrivateUsage]
     join(cpu=cpu)
