@@ -129,11 +129,12 @@ def test_what_is_to_start_fast_imports_no_torch(name: str) -> None:
 
 
 def test_processes_speak_accelerate_and_only_ranks_knows_how_they_meet() -> None:
+    """Accelerate has neither a group that waits longer nor a store: for these ranks.py alone may ask torch."""
     raw = re.compile(r"torch\.distributed|import distributed|\bdist\.|WORLD_SIZE|LOCAL_RANK")
     for path in FILES:
-        found = raw.findall(path.read_text())
-        assert not found, f"{module(path)}: {found}; ask segue.ranks, or an Accelerator in engine/"
         if module(path) != "segue.ranks":
+            found = raw.findall(path.read_text())
+            assert not found, f"{module(path)}: {found}; ask segue.ranks, or an Accelerator in engine/"
             assert "PartialState" not in path.read_text(), module(path)
 
 

@@ -66,16 +66,17 @@ def _take(path: Path, own: dict[str, Any]) -> None:
                 f"{path.parent} is in use by process {holder.get('process')} on {holder.get('host')}: wait for it, stop"
                 " it, or choose another run folder"
             )
-        # Renaming lets one of several that wait have it: the others find no file, or a new one.
-        stale = path.with_name(f"{LOCK}.{own['token']}.part")
-        with suppress(FileNotFoundError):
-            path.rename(stale)
-            if _read(stale).get("token") != holder.get(
-                "token"
-            ):  # another one was faster, and this is its lock
-                with suppress(OSError):
-                    os.link(stale, path)
-            stale.unlink()
+        with suppress(FileNotFoundError):  # another one that waited was faster
+            _remove(path, holder, path.with_name(f"{LOCK}.{own['token']}.part"))
+
+
+def _remove(path: Path, holder: dict[str, Any], aside: Path) -> None:
+    """Take a stale lock away: as renaming is one act, one of several that wait does it, the others find no file."""
+    path.rename(aside)
+    if _read(aside).get("token") != holder.get("token"):  # another one was faster, and this is its new lock
+        with suppress(OSError):
+            os.link(aside, path)
+    aside.unlink()
 
 
 def _created(path: Path, own: dict[str, Any]) -> bool:
