@@ -11,7 +11,7 @@ import time
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -114,6 +114,21 @@ def of_all_ranks(value: T) -> list[T]:
 
     wait_for_all()
     return gather_object([value])  # Accelerate joins the lists of all processes
+
+
+def sum_with_gradient(value: Tensor) -> Tensor:
+    """The sum over all processes, through which gradients flow back to each; the value itself if there is only one."""
+    return cast(Tensor, _Sum.apply(value)) if several() else value
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:  # type: ignore[override]
+        return _reduced(value, "sum")
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        return _reduced(gradient.contiguous(), "sum")
 
 
 @torch.no_grad()

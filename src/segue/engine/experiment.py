@@ -87,7 +87,7 @@ def check_key(key: str) -> None:
 
 
 def _only_records(key: str) -> bool:
-    return key.startswith("run.") and key != "run.precision"
+    return key.startswith("run.") and key not in ("run.precision", "run.sync_batch_norm")
 
 
 def _explain(error: ValidationError) -> str:

@@ -42,7 +42,9 @@ class Trainer:
         self.optimisers = Optimisers(method, experiment.optim, steps=experiment.steps)
         self.step = self._resume()
         if experiment.run.compile:
-            self.method.student.compile()  # in place: names in checkpoints stay as they are
+            # Part by part, since what joins them draws windows; in place, so that names in checkpoints stay.
+            for part in self.method.student.children():
+                part.compile()
         if accelerator.ddp_handler is not None:
             accelerator.ddp_handler.find_unused_parameters = self.has_layers_outside
         # The whole method is prepared, not only the student, so that its terms' gradients are reduced over ranks, too.
