@@ -106,6 +106,7 @@ def test_windows_together_predict_the_same(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # dynamo's own
 @pytest.mark.parametrize("recipe", ["daformer", "hrda"])
 def test_a_compiled_encoder_and_head_are_one_graph_each(recipe: str) -> None:
     from segue.engine.build import build_student

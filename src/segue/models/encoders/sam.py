@@ -92,7 +92,7 @@ def build_sam(name: str, weights: Path | None = None, *, image_size: int | None 
     model = SamVisionModel(config)
     for module in model.modules():
         if hasattr(module, "get_rel_pos"):
-            module.get_rel_pos = positions_between  # pyright: ignore[reportAttributeAccessIssue]
+            module.get_rel_pos = positions_between  # pyright: ignore[reportArgumentType]
     if weights is not None:
         path = weights / "model.safetensors" if weights.is_dir() else weights
         inner = cast(nn.Module, model.vision_encoder)
