@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: install demo test test-fast lint bench clean
+.PHONY: install demo test test-fast lint bench faults clean
 
 # What a user needs; torch goes first so that nothing else decides its version.
 $(VENV)/.user: pyproject.toml constraints.txt
@@ -39,6 +39,9 @@ bench: $(VENV)/.developer
 	$(BIN)/segue bench encoder
 	$(BIN)/segue bench head
 	$(BIN)/segue bench step
+
+faults: $(VENV)/.developer
+	$(BIN)/python benchmarks/faults.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache

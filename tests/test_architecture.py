@@ -23,7 +23,7 @@ PACKAGE = ROOT / "src" / "segue"
 FILES = sorted(PACKAGE.rglob("*.py"))
 PLAIN = {"types", "classes", "fusion_rules", "protocol", "scores", "settings", "trees"}
 LEVELS = [
-    PLAIN | {"clock", "files", "machine", "memory", "progress", "ranks", "__init__"},
+    PLAIN | {"clock", "files", "machine", "memory", "precision", "progress", "ranks", "__init__"},
     {"ops"},
     {"models", "data"},
     {"evaluation", "checking"},
@@ -129,11 +129,12 @@ def test_what_is_to_start_fast_imports_no_torch(name: str) -> None:
 
 
 def test_processes_speak_accelerate_and_only_ranks_knows_how_they_meet() -> None:
+    """Accelerate has neither a group that waits longer nor a store: for these ranks.py alone may ask torch."""
     raw = re.compile(r"torch\.distributed|import distributed|\bdist\.|WORLD_SIZE|LOCAL_RANK")
     for path in FILES:
-        found = raw.findall(path.read_text())
-        assert not found, f"{module(path)}: {found}; ask segue.ranks, or an Accelerator in engine/"
         if module(path) != "segue.ranks":
+            found = raw.findall(path.read_text())
+            assert not found, f"{module(path)}: {found}; ask segue.ranks, or an Accelerator in engine/"
             assert "PartialState" not in path.read_text(), module(path)
 
 

@@ -299,7 +299,7 @@ def train(
 
     from segue.engine import stages
     from segue.memory import keep_memory
-    from segue.ranks import is_first_rank
+    from segue.ranks import failing_together, is_first_rank
 
     keep_memory()
     console = Console(quiet=quiet)
@@ -312,10 +312,11 @@ def train(
     folder = Path("runs", experiment.recipe) if out is None else Path(out)
     if baseline is not None and not (baseline / "experiment.yaml").is_file():
         raise ValueError(f"--baseline {baseline}: not a run folder; give one that `segue train` wrote")
-    record = stages.train(experiment, folder, console=console, cpu=cpu)
-    run = TrainedRun(folder, experiment, record, baseline)
-    if is_first_rank():
-        _write_reports(run, baseline)
+    with failing_together(cpu=cpu):
+        record = stages.train(experiment, folder, console=console, cpu=cpu)
+        run = TrainedRun(folder, experiment, record, baseline)
+        if is_first_rank():
+            _write_reports(run, baseline)
     return run
 
 

@@ -4,6 +4,10 @@ import ctypes
 import resource
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4
@@ -37,8 +41,16 @@ def keep_memory() -> None:
     mallopt(_M_TRIM_THRESHOLD, -1)
 
 
-def free_bytes() -> float | None:
-    """The memory that this machine, or this container, can still give to processes; None where nobody says."""
+def free_bytes(device: "torch.device | None" = None) -> float | None:
+    """The memory that a GPU, or else this machine or container, can still give; None where nobody says.
+
+    What torch keeps of a GPU's memory without using it counts as free.
+    """
+    if device is not None and device.type == "cuda":
+        import torch
+
+        free, _ = torch.cuda.mem_get_info(device)
+        return float(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         free = next(1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))

@@ -219,8 +219,9 @@ def test_entries_of_a_class_map_are_set_one_by_one() -> None:
 
 def test_precision_is_part_of_an_experiment() -> None:
     one = experiment("source_only", STREET_SCENES)
-    other = experiments.revise(one, {"run": {"precision": "bf16"}})
-    assert experiments.differences(one, other) == ["run.precision"]
+    full, half = (experiments.revise(one, {"run": {"precision": name}}) for name in ("fp32", "bf16"))
+    assert experiments.differences(full, half) == ["run.precision"]
+    assert experiments.differences(one, half) == [], "a checkpoint says what auto was, and refuses a change"
     assert experiments.differences(one, experiments.revise(one, {"run": {"log_every": 7}})) == []
 
 

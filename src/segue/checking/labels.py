@@ -116,8 +116,8 @@ def _in_colours(survey: Survey, domain: Domain, painted: list[tuple[Path, Look]]
     remedy = {"classes": names, "colours": [list(colour) for colour, _ in colours.most_common()]}
     text = (
         f"{first}: {counted(len(painted), 'label')} in {counted(len(colours), 'colour')}, but the class list gives no"
-        " colours: save what follows as classes.yaml in the domain's folder, with a name for each '?', or with its colour"
-        " under void if it means not labelled"
+        " colours: save what follows as classes.yaml in the domain's folder, with a name for each '?', or with its"
+        " colour under void if it means not labelled"
     )
     return Finding("error", domain.role, text, files, _flow(remedy))
 

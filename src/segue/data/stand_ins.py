@@ -1,7 +1,6 @@
 """Tiny stand-ins for the published data sets: street scenes under their names, folders and label ids."""
 
 import io
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from segue.data.published import published_table
 from segue.data.published_layouts import LAYOUTS, Layout
 from segue.data.streets.dataset import STREET_CLASSES, StreetScenes
 from segue.data.streets.style import Domain
-from segue.files import write_bytes
+from segue.files import part_beside, write_bytes
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def write_sample(
     """
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise ValueError(f"{root}: it holds something already; name a new folder")
-    beside = root.with_name(f".{root.name}.{os.getpid()}.part")
+    beside = part_beside(root)
     try:
         for made in sets:
             _write_set(beside / made.folder, made, pictures=pictures, size=size)

@@ -20,6 +20,7 @@ from segue.evaluation.soft_labels import open_soft_labels
 from segue.methods.context import Context
 from segue.methods.method import Method, Reading
 from segue.models import weights
+from segue.models.batch_norms import share_statistics
 from segue.models.build import normalisation
 from segue.models.segmenter import Segmenter
 
@@ -43,6 +44,8 @@ def build_method(experiment: Experiment, student: Segmenter) -> Method:
     )
     terms = {name: settings.build(context) for name, settings in experiment.terms.used().items()}
     method = experiment.method.build(context, terms)
+    if experiment.run.sync_batch_norm:
+        share_statistics(method)
     if experiment.network.statistics == "domain":
         method.separate_statistics()
     return method

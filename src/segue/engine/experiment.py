@@ -71,7 +71,10 @@ def load(path: Path) -> Experiment:
 def differences(one: Experiment, other: Experiment) -> list[str]:
     """The dotted keys in which two experiments differ, without those that affect only records and speed."""
     left, right = (_plain_values(experiment) for experiment in (one, other))
-    return [key for key in sorted(left | right) if left.get(key) != right.get(key)]
+    changed = [key for key in sorted(left | right) if left.get(key) != right.get(key)]
+    if "auto" in (left["run.precision"], right["run.precision"]):
+        changed = [key for key in changed if key != "run.precision"]  # checkpoints know which it was
+    return changed
 
 
 def check_key(key: str) -> None:
@@ -96,7 +99,7 @@ def _plain_values(experiment: Experiment) -> Tree:
 
 
 def _only_records(key: str) -> bool:
-    return key.startswith("run.") and key != "run.precision"
+    return key.startswith("run.") and key not in ("run.precision", "run.sync_batch_norm")
 
 
 def _explain(error: ValidationError) -> str:

@@ -71,7 +71,7 @@ def check_footprint(experiment: Experiment, device: torch.device, *, console: Co
         ValueError: If it is several times what is there.
     """
     needed = footprint(experiment)
-    free = float(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else free_bytes()
+    free = free_bytes(device)
     if needed is None or free is None:
         return
     said = f"about {needed / 2**30:.1f} GiB of memory are needed, {free / 2**30:.1f} GiB are free"

@@ -1,7 +1,7 @@
 """The training loop: every view that the method yields gets one pass and one backward at once."""
 
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from itertools import islice
 from pathlib import Path
 
@@ -21,8 +21,11 @@ from segue.engine.stopping import Stopping
 from segue.engine.view_painter import ViewPainter
 from segue.engine.witness import Witness
 from segue.methods.method import Method
-from segue.ranks import average_over_ranks
+from segue.ranks import average_over_ranks, is_first_rank, processes, said_by_first_rank, share_first
 from segue.types import Batch, Joint, View
+
+PRECISIONS = {"no": "fp32", "bf16": "bf16", "fp16": "fp16"}
+"""Accelerate's names of precisions, and ours."""
 
 
 class Trainer:
@@ -41,6 +44,12 @@ class Trainer:
         self.method = method.to(accelerator.device)
         self.optimisers = Optimisers(method, experiment.optim, steps=experiment.steps)
         self.step = self._resume()
+        if experiment.run.compile:
+            # Part by part, since what joins them draws windows; in place, so that names in checkpoints stay.
+            for part in self.method.student.children():
+                part.compile()
+        if accelerator.ddp_handler is not None:
+            accelerator.ddp_handler.find_unused_parameters = self.has_layers_outside
         # The whole method is prepared, not only the student, so that its terms' gradients are reduced over ranks, too.
         self.module, *self.prepared = accelerator.prepare(self.method, *self.optimisers.by_name.values())
         self.learnt = self.optimisers.parameters()
@@ -110,10 +119,14 @@ class Trainer:
         self.guard.begin()
         watched: list[tuple[str, Tensor]] = []
         batch: Batch | None = None
-        for batch in islice(batches, settings.accumulate):
+        is_last = False
+        for number, batch in enumerate(islice(batches, settings.accumulate), 1):
             for seen in self._yielded(self.method.views(batch, step)):
-                losses: dict[str, Tensor] = self.module(seen)
-                self.accelerator.backward(torch.stack(list(losses.values())).sum() / settings.accumulate)
+                is_last = number == settings.accumulate and self._is_last(seen)
+                with nullcontext() if is_last else self.accelerator.no_sync(self.module):
+                    losses: dict[str, Tensor] = self.module(seen)
+                    total = torch.stack(list(losses.values())).sum()
+                    self.accelerator.backward(total / settings.accumulate)
                 detached = {name: loss.detach() for name, loss in losses.items()}
                 watched += detached.items()
                 values |= detached | _mean_weights(seen)
@@ -124,6 +137,8 @@ class Trainer:
                 painter = None  # one batch of a step is enough
         if batch is None:
             raise RuntimeError(f"the loader ended before step {step}")
+        if not is_last and processes() > 1:
+            raise RuntimeError(f"step {step} did not end with view {self.method.view_names[-1]!r}")
         self.guard.settle(step, watched, self._gradients())
         if settings.clip is not None:
             self.accelerator.clip_grad_norm_(self.module.parameters(), settings.clip)
@@ -133,6 +148,17 @@ class Trainer:
         self.method.after_step(batch, step)
         average_over_ranks(self.buffers)
         return values
+
+    @property
+    def has_layers_outside(self) -> bool:
+        """Whether anything but the student learns, such as a term's discriminators, which not every view uses."""
+        students = {id(parameter) for parameter in self.method.student.parameters()}
+        return any(id(parameter) not in students for parameter in self.optimisers.parameters())
+
+    def _is_last(self, seen: View | Joint) -> bool:
+        """Whether no further view follows: gradients are reduced over processes only then, once in a step."""
+        views = seen.views if isinstance(seen, Joint) else [seen]
+        return views[-1].name == self.method.view_names[-1]
 
     def _gradients(self) -> list[Tensor]:
         """The gradients that have to be finite.
@@ -171,7 +197,7 @@ class Trainer:
         if self.accelerator.is_main_process:
             scaler = self.accelerator.scaler
             scaling = {} if scaler is None else scaler.state_dict()
-            state = checkpoint.State(self.step, scaling, run=run_id(self.folder))
+            state = checkpoint.State(self.step, scaling, self._conditions(), run=run_id(self.folder))
             folder, keep = self.folder / "checkpoints", self.experiment.run.keep
             checkpoint.save(folder, self.method, self.optimisers.by_name, state, keep=keep)
         if alone:
@@ -197,15 +223,38 @@ class Trainer:
         )
 
     def _resume(self) -> int:
-        """Load the newest checkpoint, if there is one; returns the updates so far."""
-        newest = checkpoint.list_checkpoints(self.folder / "checkpoints")[-1:]
-        if not newest:
+        """Go on from the first process's newest checkpoint, if it has one; returns the updates so far.
+
+        The others never look at their own disks, which may hold an older checkpoint or none.
+        """
+        optimisers = self.optimisers.by_name
+        newest = None
+        if is_first_rank():
+            newest = checkpoint.list_checkpoints(self.folder / "checkpoints")[-1:]
+        state = None
+        if newest:
+            state = checkpoint.load(newest[0], self.method, optimisers, conditions=self._conditions())
+            require_own(self.folder, newest[0], state.run)
+        state = said_by_first_rank(state)
+        share_first(self.method.state_dict().values())
+        if state is None:
             return 0
-        state = checkpoint.load(newest[0], self.method, self.optimisers.by_name)
-        require_own(self.folder, newest[0], state.run)
+        for optimiser in optimisers.values():
+            shapes = said_by_first_rank(checkpoint.shapes_of_moments(optimiser))
+            if not is_first_rank():
+                checkpoint.load_moments(optimiser, checkpoint.empty(shapes))
+            share_first(checkpoint.moments_of(optimiser).values())
         if state.scaler and self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state.scaler)
         return state.step
+
+    def _conditions(self) -> dict[str, int | str]:
+        """What a run may not change on its way, as its later steps would not be those of the run left alone."""
+        return {
+            "processes": processes(),
+            "batch": self.experiment.data.batch,
+            "precision": PRECISIONS[self.accelerator.mixed_precision],
+        }
 
     def _yielded(self, views: Iterator[View | Joint]) -> Iterator[View | Joint]:
         """The views; the code between two yields, such as the teacher's pass, runs in the run's precision."""

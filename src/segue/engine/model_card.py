@@ -15,7 +15,12 @@ from segue.models.build import normalisation
 from segue.models.weights import Card
 from segue.protocol import Precision, PredictionProtocol
 
-PRECISIONS: dict[str, Precision] = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+PRECISIONS: dict[str, Precision] = {
+    "auto": "float32",
+    "fp32": "float32",
+    "bf16": "bfloat16",
+    "fp16": "float16",
+}
 
 
 def model_card(experiment: Experiment, *, step: int, batch_statistics: str | None = AS_TRAINED) -> Card:

@@ -1,14 +1,14 @@
 """One training from settings to a run folder: open and check the data, build, train, save the model, score it."""
 
+import os
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
+from accelerate.utils import DistributedDataParallelKwargs
 from rich.console import Console
 
 from segue.data.dataset import Dataset
@@ -26,16 +26,19 @@ from segue.engine.settings import Experiment
 from segue.engine.view_painter import ViewPainter
 from segue.engine.witness import Witness, trained_on
 from segue.methods.context import Preparation
+from segue.methods.method import Method
 from segue.models.build import normalisation
 from segue.models.weights import save_model
+from segue.precision import automatic, settle_training
+from segue.ranks import join, wait_for_all
 
 DISTRIBUTED = DistributedDataParallelKwargs(
-    find_unused_parameters=True,  # not every view uses the layers of every term
+    # Whether parameters may go unused is up to the method: the trainer says so.
     broadcast_buffers=False,  # the loop averages them instead
 )
 
-PATIENCE = timedelta(hours=6)
-"""How long processes wait for one that measures, labels or fuses alone."""
+SHARDED = {"FSDP": "ACCELERATE_USE_FSDP", "DeepSpeed": "ACCELERATE_USE_DEEPSPEED"}
+"""What splits a network over processes, and the variable by which Accelerate's launcher asks for it."""
 
 
 def train(
@@ -53,20 +56,14 @@ def train(
         ValueError: If settings, data, weights or a checkpoint are wrong, or the folder holds another experiment.
         OSError: If a file is missing or cannot be written.
     """
-    accelerator = _accelerator(experiment, cpu=cpu, console=console)
+    here = settled(experiment, cpu=cpu)
+    accelerator = _accelerator(here, cpu=cpu, console=console)
+    settle_training(here.run.float32, deterministic=here.run.deterministic)
     if not accelerator.is_main_process:
         console = Console(quiet=True)
-    if experiment.reads_target_labels:
-        console.print(
-            "This recipe trains on target labels: it is the oracle, which shows what they would be worth.",
-            style="bold yellow",
-        )
-    longer = extension(folder, experiment)
-    if longer is None:
-        same_experiment(folder, experiment)
+    longer = _planned_before(folder, experiment) if accelerator.is_main_process else None
     reading = experiment.method.reading(experiment.recipe)
-    source, target = _open(experiment, learns_target=reading.target)
-    few = _open_few(experiment, console)
+    source, target, few = _open(experiment, console, learns_target=reading.target)
     glance(experiment, target=target is not None, console=console)
 
     check_footprint(experiment, accelerator.device, console=console)
@@ -88,11 +85,9 @@ def train(
     check_counted_classes(experiment, source, counted, console)
     boxes = {"source": experiment.data.source.resize, "target": experiment.data.target.resize}
     method.prepare(Preparation(folder, source, target, boxes, accelerator.device))
-    trainer = Trainer(experiment, folder, method=method, accelerator=accelerator)
-    is_watched = accelerator.is_main_process and experiment.evidence.pictures > 0
-    witness = Witness(experiment, folder, method, accelerator.device) if is_watched else None
-    if witness is not None:
-        witness.announce(console)
+    wait_for_all()  # who counts or measures keeps the others waiting longer than a step may
+    trainer = Trainer(here, folder, method=method, accelerator=accelerator)
+    witness = _witness(experiment, folder, method, accelerator, console)
     if accelerator.is_main_process:
         if longer is not None:
             note_extension(folder, longer, experiment.steps, console=console)
@@ -103,6 +98,14 @@ def train(
         mean, std = normalisation(experiment.network.encoder)
         painter = ViewPainter(folder, classes=training_classes(experiment.data), mean=mean, std=std)
         trainer.run(loader.steps, painter=painter, console=console, witness=witness)
+    return _finish(here, folder, trainer, witness)
+
+
+def _finish(
+    experiment: Experiment, folder: Path, trainer: Trainer, witness: Witness | None
+) -> dict[str, Any] | None:
+    """Save what training leaves behind, and score it."""
+    method, accelerator = trainer.method, trainer.accelerator
     card = model_card(experiment, step=trainer.step)
     statistics = settle_statistics(experiment, method, card, device=accelerator.device)
     card = replace(card, batch_statistics=statistics)
@@ -111,14 +114,42 @@ def train(
     if accelerator.is_main_process:
         for name, trained in method.trained().items():
             save_model(folder / name, trained.network, card_of(trained, card))
-    accelerator.wait_for_everyone()  # from here on every process may read the model
+    wait_for_all()  # from here on every process may read the model
     seed_step(experiment.seed, experiment.steps, accelerator.process_index)
     return score_run(experiment, folder, method, card, accelerator=accelerator)
 
 
-def _open(experiment: Experiment, *, learns_target: bool) -> tuple[Dataset, Dataset | None]:
-    """The source's pictures, and the target's if the method learns from them; checks all that the run will use."""
+def _witness(
+    experiment: Experiment, folder: Path, method: Method, accelerator: Accelerator, console: Console
+) -> Witness | None:
+    if not accelerator.is_main_process or experiment.evidence.pictures == 0:
+        return None
+    witness = Witness(experiment, folder, method, accelerator.device)
+    witness.announce(console)
+    return witness
+
+
+def settled(experiment: Experiment, *, cpu: bool) -> Experiment:
+    """The experiment with the precision that "auto" means here."""
+    if experiment.run.precision != "auto":
+        return experiment
+    run = experiment.run.model_copy(update={"precision": automatic(cpu=cpu)})
+    return experiment.model_copy(update={"run": run})
+
+
+def _open(
+    experiment: Experiment, console: Console, *, learns_target: bool
+) -> tuple[Dataset, Dataset | None, Dataset | None]:
+    """The source, the target if the method learns from it, and a few labelled target pictures if it is given some.
+
+    All that the run will use is checked.
+    """
     data = experiment.data
+    if experiment.reads_target_labels:
+        console.print(
+            "This recipe trains on target labels: it is the oracle, which shows what they would be worth.",
+            style="bold yellow",
+        )
     source = open_domain(data, data.source, labelled=True)
     looked_at = learns_target or experiment.network.statistics == "target"
     target = open_domain(data, data.target, labelled=False) if looked_at else None
@@ -130,7 +161,8 @@ def _open(experiment: Experiment, *, learns_target: bool) -> tuple[Dataset, Data
     for dataset in (source, target, *scored_on):
         if dataset is not None:
             dataset.check()
-    return source, trained_on(experiment, target) if learns_target and target is not None else None
+    learnt = trained_on(experiment, target) if learns_target and target is not None else None
+    return source, learnt, _open_few(experiment, console)
 
 
 def _open_few(experiment: Experiment, console: Console) -> Dataset | None:
@@ -164,17 +196,28 @@ def _accelerator(experiment: Experiment, *, cpu: bool, console: Console) -> Acce
             " faster here",
             style="yellow",
         )
+    for name, variable in SHARDED.items():
+        if os.environ.get(variable, "").lower() in ("1", "true"):
+            raise ValueError(
+                f"{name} splits parameters over processes, but a teacher follows its student's parameter by parameter"
+                " and checkpoints hold whole ones: launch without it; networks of this size fit on one GPU"
+            )
     # Accelerate keeps one state per process, but the demo and the tests train several runs in one process.
     AcceleratorState._reset_state()  # pyright: ignore[reportPrivateUsage]
-    return Accelerator(
-        mixed_precision=precision,
-        cpu=cpu,
-        kwargs_handlers=[DISTRIBUTED, InitProcessGroupKwargs(timeout=PATIENCE)],
-    )
+    join(cpu=cpu)
+    return Accelerator(mixed_precision=precision, cpu=cpu, kwargs_handlers=[DISTRIBUTED])
 
 
 def _has_bf16() -> bool:
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # pyright: ignore[reportPrivateUsage]
+
+
+def _planned_before(folder: Path, experiment: Experiment) -> int | None:
+    """The steps that a run folder was planned for, if the experiment only wants more; refuses another experiment."""
+    longer = extension(folder, experiment)
+    if longer is None:
+        same_experiment(folder, experiment)
+    return longer
 
 
 def same_experiment(folder: Path, experiment: Experiment) -> None:

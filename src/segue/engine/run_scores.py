@@ -16,6 +16,7 @@ from segue.evaluation.scoring import evaluate
 from segue.files import write_text
 from segue.methods.method import Method
 from segue.models.weights import Card
+from segue.ranks import wait_for_all
 
 
 def score_run(
@@ -56,5 +57,5 @@ def score_run(
     keeper.write()
     if accelerator.is_main_process:
         write_text(folder / "scores.json", json.dumps(scores, indent=2) + "\n")
-    accelerator.wait_for_everyone()
+    wait_for_all()
     return scores

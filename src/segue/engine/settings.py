@@ -118,7 +118,11 @@ class OptimSettings(Settings):
 class RunSettings(Settings):
     """How the run is carried out: speed and records."""
 
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"  # auto: bf16 on a GPU that has it, else fp32
+    float32: Literal["tf32", "ieee"] = "tf32"  # how a GPU multiplies float32: tf32 is several times faster
+    deterministic: bool = False  # bit-equal repetitions on a GPU, too, which is slower
+    compile: bool = False  # compile the student's encoder and head, which takes minutes at the start
+    sync_batch_norm: bool = False  # batch norms see the pictures of all processes, so that two equal one
     log_every: Count = 50  # steps between lines of the log
     draw_every: Annotated[int, Field(ge=0)] = 1000  # steps between pictures of the views; 0: none
     save_every: Count = 1000  # steps between checkpoints

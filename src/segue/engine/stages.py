@@ -6,6 +6,7 @@ the run's own model, scores and logs.
 
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,10 +17,11 @@ from segue.data.dataset import Dataset
 from segue.engine import experiment as experiments
 from segue.engine import run
 from segue.engine.domains import open_domain, training_classes
+from segue.engine.run_lock import locked
 from segue.engine.settings import Experiment
 from segue.evaluation import evidence
 from segue.evaluation.evidence import RECORD_FILE
-from segue.files import write_text
+from segue.files import part_beside, write_text
 from segue.progress import showing
 from segue.ranks import is_first_rank, join, launched, processes, rank, wait_for_all
 
@@ -39,9 +41,12 @@ def train(
 ) -> dict[str, Any] | None:
     """Carry out a run of any recipe in its folder; ``cpu`` ignores accelerators.
 
-    It returns and raises what :func:`segue.engine.run.train` does; wrong members raise ``ValueError``, too.
+    It returns and raises what :func:`segue.engine.run.train` does; wrong members raise ``ValueError``, too, and a
+    folder that another process works in raises ``OSError``.
     """
-    with showing(console if launched()[0] == 0 else None):
+    # The first process of the launch holds the folder for all.
+    is_first = launched()[0] == 0
+    with locked(folder) if is_first else nullcontext(), showing(console if is_first else None):
         return experiment.method.carry_out(_RunStages(experiment, folder, console, cpu))
 
 
@@ -65,7 +70,7 @@ class _RunStages:
     @property
     def device(self) -> torch.device:
         # A property, as joining makes the processes meet, which a plain training leaves to its Accelerator.
-        return join(cpu=self.cpu, timeout=run.PATIENCE)
+        return join(cpu=self.cpu)
 
     @property
     def together(self) -> int:
@@ -100,9 +105,9 @@ class _RunStages:
         wait_for_all()
 
     def begin(self) -> None:
-        run.same_experiment(self.folder, self.experiment)
-        join(cpu=self.cpu, timeout=run.PATIENCE)
+        join(cpu=self.cpu)
         if is_first_rank():
+            run.same_experiment(self.folder, self.experiment)
             experiments.save(self.experiment, self.folder / "experiment.yaml")
         wait_for_all()
 
@@ -121,8 +126,7 @@ class _RunStages:
 
 def _replace(source: Path, goal: Path) -> None:
     if source.is_dir():
-        beside = goal.with_name(f".{goal.name}.part")
-        shutil.rmtree(beside, ignore_errors=True)
+        beside = part_beside(goal)
         shutil.copytree(source, beside)
         shutil.rmtree(goal, ignore_errors=True)
         beside.rename(goal)

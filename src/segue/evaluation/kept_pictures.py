@@ -13,7 +13,7 @@ from segue.evaluation.metrics import picture_mean_iou
 from segue.evaluation.pictures import evenly
 from segue.evaluation.prediction_files import png
 from segue.evaluation.scoring import Compared
-from segue.files import write_bytes, write_text
+from segue.files import part_beside, write_bytes, write_text
 from segue.ops.draw import Picture, colourise
 from segue.ranks import is_first_rank, of_all_ranks
 
@@ -62,8 +62,7 @@ class PictureKeeper:
             return
         kept.sort(key=lambda picture: (picture.mean_iou is None, picture.mean_iou, picture.index))
         final = self._run / "pictures" / "evaluation"
-        beside = final.with_name(".evaluation.part")
-        shutil.rmtree(beside, ignore_errors=True)
+        beside = part_beside(final)
         index: list[dict[str, object]] = []
         for place, picture in enumerate(kept):
             paths = {kind: f"{place:03d}/{kind}.png" for kind in picture.files}

@@ -20,6 +20,7 @@ from segue.models.batch_norms import batch_norms
 from segue.models.segmenter import Segmenter
 from segue.models.weights import MODEL_FILE, Card, load_model
 from segue.ops.draw import Picture, colourise, overlay
+from segue.precision import settle
 from segue.protocol import PredictionProtocol
 
 
@@ -216,6 +217,7 @@ def choose_device(name: torch.device | str | None) -> torch.device:
     Raises:
         ValueError: If this machine has no such device.
     """
+    settle()
     if name is None:
         if torch.cuda.is_available():
             return torch.device("cuda", 0)

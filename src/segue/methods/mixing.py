@@ -79,7 +79,11 @@ class StrongAugment:
         jitters, blurs = (torch.rand(2) < often).tolist()  # on the host: nothing waits for the device
         if not (jitters or blurs):
             return image
-        mean, std = self.mean.to(image.device), self.std.to(image.device)
+        if self.mean.device != image.device:
+            self.mean, self.std = (
+                value.to(image.device, non_blocking=True) for value in (self.mean, self.std)
+            )
+        mean, std = self.mean, self.std
         with torch.autocast(image.device.type, enabled=False):
             picture = augment.denormalise(image.float(), mean, std).clamp(0.0, 1.0)
             if jitters:
@@ -87,6 +91,6 @@ class StrongAugment:
                 picture = augment.jitter(picture, factors, tuple(torch.randperm(4).tolist()))
             if blurs:
                 low, high = settings.sigma
-                sigma = low + (high - low) * torch.rand(len(image), device=image.device)
+                sigma = low + (high - low) * torch.rand(len(image))  # on the host, where it is checked
                 picture = augment.blur(picture, sigma, largest_sigma=high)
             return augment.normalise(picture, mean, std)

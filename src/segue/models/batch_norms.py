@@ -4,7 +4,11 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import TypeAlias, cast
 
+import torch
+from jaxtyping import Float
 from torch import Tensor, nn
+
+from segue.ranks import processes, several, sum_with_gradient
 
 AS_TRAINED = "as trained"
 DOMAIN_SPECIFIC = "domain-specific"
@@ -27,6 +31,42 @@ def batch_norms(network: nn.Module) -> list[BatchNorm]:
         for module in network.modules()
         if isinstance(module, BatchNorm) and module.running_mean is not None
     ]
+
+
+class SharedBatchNorm(nn.BatchNorm2d):
+    """A batch norm that normalises by the pictures of all processes, which must have equally many cells each.
+
+    torch's own works on a GPU only; this one is the same on every device. Alone it is a plain batch norm.
+    """
+
+    def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Normalise, and move the running statistics if they are tracked."""
+        if not (self.training and several()):
+            return super().forward(input)
+        axes, shape = (0, 2, 3), (1, -1, 1, 1)
+        with torch.autocast(input.device.type, enabled=False):
+            maps = input.float()
+            count = processes() * maps.numel() / maps.shape[1]
+            mean = sum_with_gradient(maps.sum(axes)) / count
+            centred = maps - mean.view(shape)
+            variance = sum_with_gradient(centred.square().sum(axes)) / count
+            if self.track_running_stats and self.running_mean is not None and self.running_var is not None:
+                assert self.num_batches_tracked is not None
+                self.num_batches_tracked += 1
+                share = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)
+                self.running_mean.lerp_(mean.detach(), share)
+                self.running_var.lerp_(variance.detach() * (count / (count - 1)), share)
+            normal = centred * (variance + self.eps).rsqrt().view(shape)
+            if self.affine:
+                normal = normal * self.weight.view(shape) + self.bias.view(shape)
+        return normal.to(input.dtype)
+
+
+def share_statistics(network: nn.Module) -> None:
+    """Turn the plain batch norms of a network into :class:`SharedBatchNorm`, in place."""
+    for module in network.modules():
+        if type(module) is nn.BatchNorm2d:
+            module.__class__ = SharedBatchNorm
 
 
 def is_watched(norm: BatchNorm) -> bool:

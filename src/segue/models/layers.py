@@ -42,8 +42,11 @@ def pointwise(
     """
     batch, channels, height, width = maps.shape
     is_last = maps.is_contiguous(memory_format=torch.channels_last)
-    is_alone = maps.device.type == "cpu" and torch.get_num_threads() == 1
-    if not (is_alone and is_last) or torch.compiler.is_compiling():
+    if (
+        torch.compiler.is_compiling() or maps.device.type != "cpu"
+    ):  # asking for threads would end a compiled graph
+        return F.conv2d(maps, weight, bias)
+    if not (torch.get_num_threads() == 1 and is_last):
         return F.conv2d(maps, weight, bias)
     rows = maps.permute(0, 2, 3, 1).view(batch * height, 1, width, channels).permute(0, 3, 1, 2)
     convolved = F.conv2d(rows, weight, bias).permute(0, 2, 3, 1)

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from segue.memory import free_bytes
 from segue.models.batch_norms import BatchNorm
 from segue.models.encoders.encoder import Encoder
 from segue.models.segmenter import Segmenter, by_domain
@@ -20,6 +21,12 @@ Size = tuple[int, int]
 
 COARSEST = 32
 """The stride of an encoder's last map: no side of the context may be smaller."""
+
+PASS_BYTES = 1024
+"""The memory that an encoder's pass without gradient takes for a pixel of its picture: an estimate from above.
+
+MiT's widest map holds 256 float32 numbers for 16 pixels and is there a few times at once.
+"""
 
 
 class MultiResolution(Segmenter):
@@ -185,12 +192,14 @@ class MultiResolution(Segmenter):
         return assemble(pieces, cells, size=(size[0] // self.head_stride, size[1] // self.head_stride))
 
     def _detail_of(self, parts: Tensor) -> Iterator[Tensor]:
-        """The detail prediction of each window (n,b,3,h,w), one window at a time to save memory where that is exact.
+        """The detail prediction of each window (n,b,3,h,w), as many windows at a time as memory has room for.
 
         A network that normalises by its batch, such as an official teacher, must see all windows as one batch.
         """
         batch = parts.shape[1]
-        at_once = len(parts) if _uses_batch_statistics(self.encoder) else 1
+        at_once = windows_at_once(parts)
+        if _uses_batch_statistics(self.encoder):
+            at_once = len(parts)
         features = (self.encoder(some.flatten(0, 1)) for some in parts.split(at_once))
         if _uses_batch_statistics(self.head):
             features = iter([_joined(features)])
@@ -213,6 +222,18 @@ class Shrink(nn.Module):
 def shrunk(image: Float[Tensor, "b 3 h w"], reduction: int) -> Float[Tensor, "b 3 h2 w2"]:
     """An image at a whole fraction of its size, bilinear as in the official code."""
     return resize(image, (image.shape[-2] // reduction, image.shape[-1] // reduction))
+
+
+def windows_at_once(parts: Float[Tensor, "n b 3 h w"]) -> int:
+    """How many windows to encode together: each pass costs a GPU thousands of launches, and each window memory.
+
+    A processor gains nothing from more than one. Half of the free memory is taken at most, and windows go one by one
+    where results must not depend on how much is free.
+    """
+    if parts.device.type != "cuda" or torch.are_deterministic_algorithms_enabled():
+        return 1
+    room = (free_bytes(parts.device) or 0) / 2
+    return max(1, min(len(parts), int(room // (PASS_BYTES * parts[0, :, 0].numel()))))
 
 
 def _cells(window: Window, pixels: int) -> Window:

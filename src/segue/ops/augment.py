@@ -50,8 +50,9 @@ def draw_jitter(
     count: int, strength: float, *, device: torch.device, generator: torch.Generator | None = None
 ) -> Float[Tensor, "b 4"]:
     """Jitter factors for ``count`` pictures: within ``strength`` of 1, for the hue within ``strength`` of 0."""
-    spread = (torch.rand(count, 4, device=device, generator=generator) * 2 - 1) * strength
-    return spread + torch.tensor([1.0, 1.0, 1.0, 0.0], device=device)
+    factors = (torch.rand(count, 4, device=device, generator=generator) * 2 - 1) * strength
+    factors[:, :3] += 1.0
+    return factors
 
 
 def blur_kernel_side(side: int) -> int:
@@ -64,6 +65,8 @@ def blur(
     image: Float[Tensor, "b 3 h w"], sigma: Float[Tensor, " b"], *, largest_sigma: float
 ) -> Float[Tensor, "b 3 h w"]:
     """Gaussian blur with one sigma (in pixels) per picture and mirrored borders.
+
+    The sigmas may lie on the host: that they are positive is asked of them, which would wait for a device.
 
     Source: DAFormer's strong augmentation. Its kernels span a tenth of the picture (51 pixels at 512); weights
     beyond seven times ``largest_sigma`` are below float32 resolution, so the kernel ends there.

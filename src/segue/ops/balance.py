@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
+from segue.ops.counting import counted
 from segue.types import IGNORE
 
 
@@ -67,7 +68,7 @@ def rare_classes(pixels: Int64[Tensor, " k"], below: float) -> list[int]:
 
 def present_pixels(label: Int64[Tensor, "b h w"], classes: int) -> Int64[Tensor, " k"]:
     """How many pixels of a batch have each class."""
-    return torch.bincount(label.flatten(), minlength=256)[:classes]
+    return counted(label, IGNORE + 1)[:classes]
 
 
 def hardest(

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from segue.ops.counting import counted
+
 Similarity: TypeAlias = Literal["cosine", "dot", "linear"]
 
 TINY = 1e-10
@@ -36,7 +38,10 @@ def log_similarity(
     embedding, bank = embedding.float(), bank.float()
     if kind == "cosine":
         embedding, bank = F.normalize(embedding, dim=1), F.normalize(bank, dim=1)
-    product = embedding @ bank.T
+    with torch.autocast(
+        embedding.device.type, enabled=False
+    ):  # bf16 has too few digits for a temperature of 0.1
+        product = embedding @ bank.T
     if kind == "linear":
         return (product / product.sum(dim=1, keepdim=True) + TINY).log()
     logits = product / temperature
@@ -120,7 +125,8 @@ def distinct_pixels(
         most: Pixels drawn of a class at most.
     """
     order, start, count = _shuffled(label, classes, generator)
-    asking = F.one_hot(wanted, classes) * open_rows[:, None]
+    every = torch.arange(classes, device=wanted.device)
+    asking = (wanted[:, None] == every) & open_rows[:, None]
     turn = (asking.cumsum(0).gather(1, wanted[:, None])[:, 0] - 1).clamp(min=0)
     is_served = open_rows & (turn < count[wanted].clamp(max=most))
     place = (start[wanted] + turn).clamp(max=len(label) - 1)
@@ -150,5 +156,5 @@ def _shuffled(
     """Pixels sorted by class, in random order within each; where each class begins, and how many pixels it has."""
     shuffle = torch.rand(len(label), device=label.device, generator=generator).argsort()
     order = shuffle[label[shuffle].argsort(stable=True)]
-    count = torch.bincount(label.clamp(max=classes), minlength=classes + 1)[: classes + 1]
+    count = counted(label.clamp(max=classes), classes + 1)
     return order, count.cumsum(0) - count, count

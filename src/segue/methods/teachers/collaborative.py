@@ -176,7 +176,7 @@ class CollaborativeTeacher(Teacher):
                     for name, depth in zip(self.layers, depths, strict=True)
                 ]
             case _:  # rows are as wide as the most candidates that any block has
-                rows = self.scores.tolist()
+                rows = self.scores.cpu().tolist()
                 return [row.index(max(row[:depth])) for row, depth in zip(rows, depths, strict=True)]
 
     def _compare(self, student: Segmenter, image: Tensor, kind: Likeness) -> None:

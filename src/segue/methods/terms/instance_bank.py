@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from segue.methods.context import PAPER_STEPS, Context
 from segue.methods.method import MethodSettings, Term, TermSettings
 from segue.ops import instances
+from segue.ops.counting import counted
 from segue.ops.resize import resize, resize_nearest
 from segue.ranks import from_first_rank
 from segue.settings import Count, NotNegative, Share
@@ -264,19 +265,25 @@ class InstanceBank(Term):
             self._fill(_pixels(embedding[:1]), seen.flatten())
 
     def _count(self, label: Tensor) -> None:
-        known = label.flatten().clamp(max=self.classes)
-        seen = torch.bincount(known, minlength=self.classes + 1)[: self.classes]
+        seen = counted(label.clamp(max=self.classes), self.classes + 1)[: self.classes]
         self.counts += from_first_rank(seen.double())
 
     def _fill(self, pixels: Tensor, label: Tensor) -> None:
-        if not bool(self.ages.any()):
-            self._count(label)  # without a warm-up nothing was counted before
-            if not bool(self.counts.any()):
-                return
-            self.labels.copy_(quotas(self.counts, self.settings.size))
-            self.ages.copy_(torch.arange(1, self.settings.size + 1))
+        has_rows = self.ages.any()
+        before = self.counts.clone()
+        self._count(label)  # without a warm-up nothing was counted before
+        self.counts.copy_(torch.where(has_rows, before, self.counts))
+        begins = ~has_rows & self.counts.any()
+        ages = torch.arange(1, self.settings.size + 1, device=label.device)
+        self.labels.copy_(torch.where(begins, quotas(self.counts, self.settings.size), self.labels))
+        self.ages.copy_(torch.where(begins, ages, self.ages))
         place, is_drawn = instances.distinct_pixels(
-            label, self.labels, ~self.filled, self.classes, most=FROM_ONE_PICTURE, generator=self._dice(label)
+            label,
+            self.labels,
+            ~self.filled & (has_rows | begins),
+            self.classes,
+            most=FROM_ONE_PICTURE,
+            generator=self._dice(label),
         )
         rows, new = from_first_rank(pixels[place].float()), from_first_rank(is_drawn.float()) > 0
         self.features.copy_(torch.where(new[:, None], rows, self.features))
@@ -333,13 +340,14 @@ class InstanceBank(Term):
 def quotas(counts: Float[Tensor, " c"], size: int) -> Int64[Tensor, " k"]:
     """The class of each row, rarest first: as many rows for each class seen, and the remainder for the rarest ones.
 
-    ``counts`` holds the pixels of each class; at least one class must have some.
+    ``counts`` holds the pixels of each class; where no class has any, the rows mean nothing.
     """
     order = torch.where(counts > 0, counts, torch.inf).argsort()
-    present = int((counts > 0).sum())
-    each, spare = divmod(size, present)
-    rows = torch.tensor([each + (place < spare) for place in range(present)], device=counts.device)
-    return order[:present].repeat_interleave(rows)
+    present = (counts > 0).sum().clamp(min=1)
+    each = size // present
+    place = torch.arange(len(counts), device=counts.device)
+    rows = (each + (place < size - each * present)) * (place < present)
+    return order[torch.searchsorted(rows.cumsum(0), torch.arange(size, device=counts.device), right=True)]
 
 
 def _pixels(maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "n c"]:

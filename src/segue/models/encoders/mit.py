@@ -92,7 +92,8 @@ class MixTransformer(Encoder):
 
         Source: STCT + MHA, section 3.2, multi-head hybrid attention, without parameters of its own.
         """
-        maps, features, number = image, list[Tensor](), 0
+        maps, number = image, 0
+        features: list[Tensor] = []  # not list[Tensor](), which would break a compiled graph
         for stage in range(1, len(self.depths) + 1):
             maps = maps.contiguous(memory_format=torch.channels_last)
             tokens: Tensor = self.get_submodule(f"patch_embed{stage}")(maps)

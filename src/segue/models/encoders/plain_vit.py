@@ -65,7 +65,8 @@ class PlainVit(PatchEncoder):
 
     def quarter_maps(self, image: Float[Tensor, "b 3 h w"], plan: MeetingPlan | None) -> Sequence[Tensor]:
         """The four normalised maps on the grid of patches."""
-        vit, number, maps = cast(PatchTransformer, self.vit), 0, list[Tensor]()
+        vit, number = cast(PatchTransformer, self.vit), 0
+        maps: list[Tensor] = []  # not list[Tensor](), which would break a compiled graph
         grid = self.grid((image.shape[-2], image.shape[-1]))
         tokens = vit.embedded(image, grid)
         for stage, names in enumerate(self.layers, start=1):

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -89,6 +90,9 @@ def build_sam(name: str, weights: Path | None = None, *, image_size: int | None 
     size = SIZES[name] | ({} if image_size is None else {"image_size": image_size})
     config = cast(Any, SamVisionConfig)(**size, mlp_dim=4 * int(size["hidden_size"]))
     model = SamVisionModel(config)
+    for module in model.modules():
+        if hasattr(module, "get_rel_pos"):
+            module.get_rel_pos = positions_between  # pyright: ignore[reportArgumentType]
     if weights is not None:
         path = weights / "model.safetensors" if weights.is_dir() else weights
         inner = cast(nn.Module, model.vision_encoder)
@@ -96,6 +100,18 @@ def build_sam(name: str, weights: Path | None = None, *, image_size: int | None 
         check_fit(inner, state, path)
         inner.load_state_dict(state)
     return SamEncoder(model)
+
+
+def positions_between(q_size: int, k_size: int, rel_pos: Float[Tensor, "l c"]) -> Float[Tensor, "q k c"]:
+    """The table's row for every distance between a query and a key of a square window, as the library looks them up.
+
+    The library makes the distances on the host, so that every block would wait for the device.
+    """
+    assert q_size == k_size and len(rel_pos) == 2 * q_size - 1, (
+        "SAM's windows are squares, its tables are fitted"
+    )
+    place = torch.arange(q_size, device=rel_pos.device)
+    return rel_pos[place[:, None] - place[None, :] + q_size - 1]
 
 
 def own_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
