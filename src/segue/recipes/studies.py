@@ -172,6 +172,21 @@ STUDIES: dict[str, Study] = {
             ),
         },
     ),
+    "adversarial": Study(
+        question="What do entropy and discriminators bring, beside self-training?",
+        paper="those of the recipes",
+        baseline="source only, as long",
+        tables={
+            "main": (
+                StudyRow("source only", "source_only"),
+                _onward("source only, as long", "source_only"),
+                _onward("minent", "minent"),
+                _onward("advent", "advent"),
+                _onward("adaptsegnet", "adaptsegnet"),
+                _onward("dacs", "dacs"),
+            ),
+        },
+    ),
     "clda": Study(
         question="Does a small student gain from a large teacher, and more if the teacher learns from it?",
         paper="CLDA",
