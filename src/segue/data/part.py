@@ -1,4 +1,7 @@
-"""A part of a data set, for what must not be measured on the pictures that were trained on."""
+"""Parts of a data set: every n-th picture, the pictures that a file lists, or pictures with labels made beforehand."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from jaxtyping import UInt8
 from torch import Tensor
@@ -6,21 +9,20 @@ from torch import Tensor
 from segue.data.dataset import Dataset, digest
 
 
-class Part(Dataset):
-    """Every n-th picture of a data set, under its name there.
+class Chosen(Dataset):
+    """Some pictures of a data set, under their names there.
 
     Args:
-        place: The first picture, from 0 to ``parts`` - 1.
-        parts: The n: pictures are dealt to so many parts in turn.
+        places: Their places in the whole.
     """
 
-    def __init__(self, whole: Dataset, place: int, parts: int) -> None:
+    def __init__(self, whole: Dataset, places: Sequence[int]) -> None:
         self.classes = whole.classes
         self.whole = whole
-        self.places = range(place, len(whole), parts)
+        self.places = places
 
     def __len__(self) -> int:
-        """The number of pictures of this part; 0 if the whole has too few."""
+        """The number of pictures; 0 if none was chosen."""
         return len(self.places)
 
     def name(self, index: int) -> str:
@@ -36,10 +38,65 @@ class Part(Dataset):
         return self.whole.label(self.places[index])
 
     def fingerprint(self) -> str:
-        """That of the whole, and which part this is."""
+        """That of the whole, and which pictures these are."""
         return digest((self.whole.fingerprint(), str(self.places)))
 
     def check(self) -> None:
-        """As the whole does, and that this part has a picture."""
+        """As the whole does, and that there is a picture."""
         self.whole.check()
         super().check()
+
+
+class Part(Chosen):
+    """Every n-th picture of a data set, for what must not be measured on the pictures that were trained on.
+
+    Args:
+        place: The first picture, from 0 to ``parts`` - 1.
+        parts: The n: pictures are dealt to so many parts in turn.
+    """
+
+    def __init__(self, whole: Dataset, place: int, parts: int) -> None:
+        super().__init__(whole, range(place, len(whole), parts))
+
+
+def listed(whole: Dataset, path: Path) -> Chosen:
+    """The pictures that a text file names, one a line, in the file's order.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the data set has no picture of a name, or the file names none.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such list of pictures")
+    places = {whole.name(index): index for index in range(len(whole))}
+    names = [name for name in path.read_text(encoding="utf-8").splitlines() if name]
+    if strange := [name for name in names if name not in places]:
+        raise ValueError(
+            f"{path}: no picture {strange[0]!r} here, such as {next(iter(places), 'none')!r} is; names are those of the"
+            " pictures' files, without extension"
+        )
+    if not names:
+        raise ValueError(f"{path}: names no picture; write one name a line")
+    return Chosen(whole, [places[name] for name in names])
+
+
+class Relabelled(Chosen):
+    """Pictures with labels made beforehand in the place of their own, which are not read.
+
+    Args:
+        labels: From a picture's name to its label, in training classes.
+        origin: Changes when the labels do.
+    """
+
+    def __init__(self, whole: Dataset, labels: Callable[[str], Tensor], origin: str) -> None:
+        super().__init__(whole, range(len(whole)))
+        self.labels = labels
+        self.origin = origin
+
+    def label(self, index: int) -> UInt8[Tensor, "h w"]:
+        """As it was made beforehand."""
+        return self.labels(self.name(index))
+
+    def fingerprint(self) -> str:
+        """That of the pictures, and of the labels."""
+        return digest((super().fingerprint(), self.origin))

@@ -1,16 +1,13 @@
 """Opens the data sets and labels that an experiment names."""
 
-from collections.abc import Callable
 from pathlib import Path
-
-from torch import Tensor
 
 from segue.classes import ClassList, class_list
 from segue.data.dataset import Dataset
 from segue.data.folder import ImageFolder
 from segue.data.name_patterns import NamePatterns
-from segue.data.named_labels import open_named_labels
-from segue.data.part import Part
+from segue.data.named_labels import NamedLabels, open_named_labels
+from segue.data.part import Part, Relabelled, listed
 from segue.data.published import open_published
 from segue.engine.settings import DataSettings, DomainSettings
 
@@ -33,9 +30,23 @@ def open_domain(
         ValueError: If the settings do not say enough, or the data are not as they say.
         FileNotFoundError: If a folder is missing.
     """
+    whole = _open_files(
+        data,
+        domain.model_copy(update={"part": None, "names": None, "labels": None}),
+        labelled=labelled and domain.labels is None,
+        map_place=map_place or f"data.{_role(data, domain)}.class_map (the pair's file, or --set)",
+    )
     if domain.part is not None:
-        whole = open_domain(data, domain.model_copy(update={"part": None}), labelled=labelled)
-        return Part(whole, *domain.part)
+        whole = Part(whole, *domain.part)
+    if domain.names is not None:
+        whole = listed(whole, domain.names)
+    if domain.labels is not None and labelled:
+        labels = open_offline(data, domain.labels, whole)
+        whole = Relabelled(whole, labels, labels.fingerprint())
+    return whole
+
+
+def _open_files(data: DataSettings, domain: DomainSettings, *, labelled: bool, map_place: str) -> Dataset:
     classes = training_classes(data)
     patterns = NamePatterns(tuple(domain.include), tuple(domain.exclude))
     if domain.dataset == "street_scenes":
@@ -63,7 +74,6 @@ def open_domain(
         )
     root = data.root / domain.root
     own = domain.label_classes
-    map_place = map_place or f"data.{_role(data, domain)}.class_map (the pair's file, or --set)"
     if domain.dataset != "folder":
         if own is not None:
             raise ValueError(f"{domain.dataset} has label classes of its own: leave out label_classes")
@@ -97,7 +107,7 @@ def _role(data: DataSettings, domain: DomainSettings) -> str:
     return next((role for role in roles if getattr(data, role) is domain), "source")
 
 
-def open_offline(data: DataSettings, folder: Path, target: Dataset) -> Callable[[str], Tensor]:
+def open_offline(data: DataSettings, folder: Path, target: Dataset) -> NamedLabels:
     """The labels of a folder in training classes, by the names of target pictures.
 
     Args:

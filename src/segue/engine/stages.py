@@ -19,6 +19,7 @@ from segue.engine.domains import open_domain, training_classes
 from segue.engine.settings import Experiment
 from segue.files import write_text
 from segue.ranks import is_first_rank, join, processes, rank, wait_for_all
+from segue.trees import Tree
 
 RESULTS = ("model", "scores.json", "metrics.jsonl", "timing.jsonl", "pictures", "class_statistics.json")
 
@@ -76,6 +77,10 @@ class _RunStages:
         data = self.experiment.data
         wanted = data.source if domain == "source" else data.evaluation
         return None if wanted is None else open_domain(data, wanted, labelled=True)
+
+    def domain(self, name: Literal["source", "target"]) -> Tree:
+        data: Tree = self.experiment.data.model_dump(mode="json")
+        return data[name]
 
     def shared(self, task: Callable[[tuple[int, int]], object]) -> None:
         task((rank(), processes()))

@@ -139,6 +139,12 @@ RECIPES: dict[str, Recipe] = {
         "predictions of both domains alike to a discriminator",
         published="adaptsegnet",
     ),
+    "intrada": Recipe(
+        alignment.intrada,
+        "Pan et al., CVPR 2020",
+        "AdvEnt, then AdvEnt from the target's easy pictures to its hard ones",
+        published="intrada",
+    ),
     "cbst": Recipe(
         offline.cbst,
         "Zou et al., ECCV 2018",

@@ -59,6 +59,7 @@ def _pair(name: str, source: Tree, target: Tree, *, source_size: tuple[int, int]
         "when": {
             "data.rare_classes": {"data": {"rare_classes": {"min_share": ENOUGH / (rows * columns)}}},
             "method.name=aligned": ALIGNED,
+            "method.name=intra_domain": ALIGNED,
             "size=distilled": {"network": {"encoder": "mit_b3"}},  # from a teacher with mit_b5
             "network.multi_resolution": {
                 "data": {

@@ -183,6 +183,7 @@ STUDIES: dict[str, Study] = {
                 _onward("minent", "minent"),
                 _onward("advent", "advent"),
                 _onward("adaptsegnet", "adaptsegnet"),
+                _onward("intrada", "intrada", base="advent"),
                 _onward("dacs", "dacs"),
             ),
         },
