@@ -1,6 +1,7 @@
 """Adaptation methods, which turn a batch into views to train on: their settings by name."""
 
 from segue.methods.aligned import AlignedSettings
+from segue.methods.average import AverageSettings
 from segue.methods.intra_domain import IntraDomainSettings
 from segue.methods.method import MethodSettings
 from segue.methods.offline import OfflineSettings
@@ -13,6 +14,7 @@ METHODS: dict[str, type[MethodSettings]] = {
     "self_training": SelfTrainingSettings,
     "aligned": AlignedSettings,
     "intra_domain": IntraDomainSettings,
+    "average": AverageSettings,
     "offline": OfflineSettings,
     "ensemble_distillation": EnsembleDistillationSettings,
 }
