@@ -15,6 +15,7 @@ from segue.models.batch_norms import batch_norms, statistics_kept
 from segue.models.segmenter import Segmenter, segmentation_loss
 from segue.ops.losses import masked_mean
 from segue.ops.resize import resize_nearest
+from segue.ranks import mean_over_ranks
 from segue.settings import Count, NotNegative, Share
 from segue.types import Output, Supervised, View
 
@@ -117,7 +118,7 @@ class PointPerturbation(Term):
             other: What the discriminator says of the other domain.
             doubt: What is to grow, from changed features to a scalar.
         """
-        radius = self.settings.radius * points.float().norm(dim=1).mean()
+        radius = self.settings.radius * mean_over_ranks(points.float().norm(dim=1).mean())
         change = torch.zeros_like(points)
         for _ in range(self.settings.ascents):
             changed = (points + change).requires_grad_()
