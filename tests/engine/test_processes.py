@@ -76,11 +76,13 @@ def aligned(student: Segmenter) -> Method:
 def joined(student: Segmenter) -> Method:
     """Self-training with terms that have discriminators of maps, of features and of points."""
     settings = FeatureDistanceSettings(share=0.1, min_share=0.0)
+    # Probabilities of an untrained student are so alike that rounding would decide where its discriminator steps.
+    adversary = AdversarialSettings(share=0.001, map="self_information")
     width, channels = student.embedding_channels, student.encoder.out_channels[-1]
     points = PointPerturbationSettings(share=0.1, after=0.0)
     terms = {
         "distance": FeatureDistance(settings, student.encoder, classes=None, num_classes=12),
-        "maps": Adversarial(AdversarialSettings(share=0.1), num_classes=12, auxiliary=False),
+        "maps": Adversarial(adversary, num_classes=12, auxiliary=False),
         "features": ClassAdversarial(ClassAdversarialSettings(), in_channels=width, num_classes=12),
         "points": PointPerturbation(points, in_channels=channels, steps=STEPS),
     }
