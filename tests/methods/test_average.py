@@ -24,7 +24,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     paths = {name: place / name for name in ("advent", "minent")}
     for seed, path in enumerate(paths.values()):
         write_model(tiny("advent"), path, seed=seed)
-    given = {"method": {"trained": None, "models": {name: str(path) for name, path in paths.items()}}}
+    given = {"method": {"models": {name: str(path) for name, path in paths.items()}}}
     scores = train(tiny("advent_minent", given), place / "both", console=QUIET, cpu=True)
     assert scores == json.loads((place / "both" / "scores.json").read_text())
     return {**paths, "both": place / "both"}
@@ -81,9 +81,9 @@ def test_a_run_trains_each_by_its_own_terms(tmp_path: Path) -> None:
 
 def test_models_that_do_not_fit_are_refused(folders: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"an average needs two models, found 1: set method\.models"):
-        tiny("advent_minent", {"method": {"trained": None, "models": {"a": str(folders["advent"])}}})
+        tiny("advent_minent", {"method": {"models": {"a": str(folders["advent"])}}})
     given = {name: str(folders[name]) for name in ("advent", "minent")}
-    wanted = tiny("advent_minent", {"method": {"trained": None, "models": given}})
+    wanted = tiny("advent_minent", {"method": {"models": given}})
     fewer = revise(wanted, {"data": {"classes": ["road", "car"], "colours": None}})
     with pytest.raises(ValueError, match="are not those of the pair"):
         train(fewer, tmp_path / "run", console=QUIET, cpu=True)

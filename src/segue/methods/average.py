@@ -33,12 +33,12 @@ class AverageSettings(MethodSettings):
     name: Literal["average"] = "average"
     # Run or model folders by name; without any, one model is trained for each entry of ``trained``.
     models: dict[Name, Path] = Field(default={})
-    trained: dict[Name, list[str]] | None = None  # by name, which of the run's terms train a model
+    trained: dict[Name, list[str]] = Field(default={})  # by name, which of the run's terms train a model
     aligned: AlignedSettings = AlignedSettings()  # what a model is trained by
 
     @model_validator(mode="after")
     def _several(self) -> "AverageSettings":
-        found = self.models or self.trained or {}
+        found = self.models or self.trained
         if len(found) < 2:
             raise ValueError(
                 f"an average needs two models, found {len(found)}: set method.models={{a: RUN, b: RUN}}"
@@ -58,20 +58,18 @@ class AverageSettings(MethodSettings):
         stages.begin()
         models = dict(self.models)
         if not models:
-            trained = self.trained or {}
-            for name in trained:
+            for name in self.trained:
                 stages.say(f"training {name}")
                 models[name] = stages.folder / name
                 stages.train_stage(models[name], start=stages.start, changes=self._alone(name))
-            stages.keep(stages.folder / next(reversed(trained)))
+            stages.keep(stages.folder / next(reversed(self.trained)))
         if is_first_rank():
             self._join(stages, models)
         wait_for_all()
         return _scored(stages)
 
     def _alone(self, name: str) -> Tree:
-        trained = self.trained or {}
-        others = {term for terms in trained.values() for term in terms}.difference(trained[name])
+        others = {term for terms in self.trained.values() for term in terms}.difference(self.trained[name])
         return {"method": self.aligned.model_dump(mode="json"), "terms": dict.fromkeys(sorted(others))}
 
     def _join(self, stages: Stages, models: Mapping[str, Path]) -> None:

@@ -186,7 +186,6 @@ STUDIES: dict[str, Study] = {
                 StudyRow(
                     "advent + minent",
                     "advent_minent",
-                    {"method": {"trained": None}},
                     needs={f"method.models.{name}": name for name in ("advent", "minent")},
                     base="advent",
                 ),
