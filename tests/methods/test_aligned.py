@@ -210,6 +210,17 @@ def test_a_share_of_nothing_is_source_only_bit_for_bit(recipe: str, tmp_path: Pa
     assert not all(torch.equal(some[name], source[name]) for name in source)
 
 
+def test_patchalign_without_patches_is_adaptsegnet_bit_for_bit(tmp_path: Path) -> None:
+    def learnt(name: str, terms: dict[str, Any]) -> Data:
+        train(tiny(name, UNSCORED, {"terms": terms}), tmp_path / name, console=QUIET, cpu=True)
+        return load_file(tmp_path / name / "model" / "model.safetensors")
+
+    given = {"adversarial": {"share": 0.5, "after": 0.0}}
+    one = learnt("patchalign", {**given, "patch_alignment": {"share": 0.0, "adversarial_share": 0.0}})
+    other = learnt("adaptsegnet", given)
+    assert one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
+
+
 def test_a_list_in_yaml_joins_them_with_self_training(tmp_path: Path) -> None:
     wish = yaml.safe_load("terms: [adversarial, entropy]\nsteps: 2")
     train(tiny("dacs", wish, UNSCORED), tmp_path, console=QUIET, cpu=True)

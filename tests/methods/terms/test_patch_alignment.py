@@ -1,5 +1,4 @@
-"""PatchAlign: kinds of patches come from the source's labels, once; each loss moves its own side; without its part only
-the global discriminator is left."""
+"""PatchAlign: kinds of patches come from the source's labels, once; each loss moves its own side; adversaries wait."""
 
 from pathlib import Path
 
