@@ -23,8 +23,11 @@ from segue.engine.stages import train
 from segue.methods.aligned import AlignedSettings
 from segue.methods.method import Method
 from segue.methods.terms.adversarial import Adversarial, AdversarialSettings
+from segue.methods.terms.class_adversarial import ClassAdversarial, ClassAdversarialSettings
 from segue.methods.terms.entropy import Entropy, EntropySettings
 from segue.methods.terms.feature_distance import FeatureDistance, FeatureDistanceSettings
+from segue.methods.terms.patch_alignment import KINDS_FILE
+from segue.methods.terms.point_perturbation import PointPerturbation, PointPerturbationSettings
 from segue.models.build import build_segmenter
 from segue.models.segmenter import Segmenter
 from segue.types import Batch, Source, Target
@@ -70,7 +73,23 @@ def aligned(student: Segmenter) -> Method:
     return AlignedSettings().build(context(student, classes=12), terms)
 
 
-METHODS = {"daformer": daformer, "aligned": aligned}
+def joined(student: Segmenter) -> Method:
+    """Self-training with terms that have discriminators of maps, of features and of points."""
+    settings = FeatureDistanceSettings(share=0.1, min_share=0.0)
+    # Probabilities of an untrained student are so alike that rounding would decide where its discriminator steps.
+    adversary = AdversarialSettings(share=0.001, map="self_information")
+    width, channels = student.embedding_channels, student.encoder.out_channels[-1]
+    points = PointPerturbationSettings(share=0.1, after=0.0)
+    terms = {
+        "distance": FeatureDistance(settings, student.encoder, classes=None, num_classes=12),
+        "maps": Adversarial(adversary, num_classes=12, auxiliary=False),
+        "features": ClassAdversarial(ClassAdversarialSettings(), in_channels=width, num_classes=12),
+        "points": PointPerturbation(points, in_channels=channels, steps=STEPS),
+    }
+    return self_training(student, terms, threshold=0.1)
+
+
+METHODS = {"daformer": daformer, "aligned": aligned, "joined": joined}
 
 
 def learn(folder: Path, *, norm: bool, which: str = "daformer") -> dict[str, torch.Tensor]:
@@ -129,18 +148,23 @@ def test_two_processes_equal_one_on_both_halves(
     assert float(torch.stack(close).mean()) > 0.97
 
 
-@pytest.mark.parametrize("recipe", ["cbst", "ensemble"])
+@pytest.mark.parametrize("recipe", ["cbst", "ensemble", "intrada", "patchalign"])
 def test_stages_on_two_processes(recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without pictures to score on, nothing but the stages themselves makes a process wait."""
     wanted = ready(tiny(recipe), tmp_path / "members")
     wanted = revise(wanted, {"data": {"evaluation": None, "source_evaluation": None}})
     on_two(train_stages, wanted, tmp_path / "run", monkeypatch=monkeypatch)
     assert (tmp_path / "run/model/model.safetensors").is_file()
-    labels = tmp_path / "run" / ("round2/labels" if recipe == "cbst" else "fused")
-    assert len(list((labels / "index").glob("*.png"))) == 6
+    if recipe == "patchalign":  # no stages, but kinds of patches that the first process finds for all
+        assert (tmp_path / "run" / KINDS_FILE).is_file()
+        return
+    place = {"cbst": "round2/labels", "ensemble": "fused", "intrada": "split/labels"}
+    labels = tmp_path / "run" / place[recipe]
+    labelled = 4 if recipe == "intrada" else 6  # the easy ones
+    assert len(list((labels / "index").glob("*.png"))) == labelled
     if recipe == "ensemble":
         account = json.loads((labels / "fusion.json").read_text())
         assert account["pictures"] == 6 and sum(account["classes"]) + account["ignored"] == account["pixels"]
         assert {path.name for path in labels.glob("*.jsonl")} >= {"pictures-0.jsonl", "pictures-1.jsonl"}
     else:
-        assert json.loads((labels / "statistics.json").read_text())["pictures"] == 6
+        assert json.loads((labels / "statistics.json").read_text())["pictures"] == labelled

@@ -180,8 +180,20 @@ def test_two_iterations_against_discriminators(official: Data, name: str, shown:
         assert_same(judge, part_like(judge, official, f"{name}/after/{which}/"))
 
 
-@pytest.mark.parametrize(("recipe", "term"), [("minent", "entropy"), ("advent", "adversarial")])
-def test_a_share_of_nothing_is_source_only_bit_for_bit(recipe: str, term: str, tmp_path: Path) -> None:
+NOTHING: dict[str, dict[str, Any]] = {
+    "minent": {"entropy": {"share": 0.0}},
+    "advent": {"adversarial": {"share": 0.0}},
+    "fada": {"class_adversarial": {"share": 0.0}},
+    "patchalign": {
+        "adversarial": {"share": 0.0},
+        "patch_alignment": {"share": 0.0, "adversarial_share": 0.0},
+    },
+    "apoda": {"entropy": {"share": 0.0}, "point_perturbation": {"share": 0.0, "consistency_share": 0.0}},
+}
+
+
+@pytest.mark.parametrize("recipe", list(NOTHING))
+def test_a_share_of_nothing_is_source_only_bit_for_bit(recipe: str, tmp_path: Path) -> None:
     """All that learns is equal; running batch statistics follow both domains, as in the official code."""
 
     def learnt(name: str, *wishes: dict[str, Any]) -> Data:
@@ -190,12 +202,23 @@ def test_a_share_of_nothing_is_source_only_bit_for_bit(recipe: str, term: str, t
         state = load_file(tmp_path / str(len(wishes)) / "model" / "model.safetensors")
         return {key: value for key, value in state.items() if "running_" not in key and "num_" not in key}
 
-    mean = {"method": {"source_mean": "pixels"}}
+    mean = {"method": {"source_mean": "pixels", "temperature": 1.0}}
     source, some = learnt("source_only"), learnt(recipe, mean)
-    none = learnt(recipe, mean, {"terms": {term: {"share": 0.0}}})
+    none = learnt(recipe, mean, {"terms": NOTHING[recipe]})
     assert source and source.keys() == none.keys()
     assert all(torch.equal(none[name], source[name]) for name in source)
     assert not all(torch.equal(some[name], source[name]) for name in source)
+
+
+def test_patchalign_without_patches_is_adaptsegnet_bit_for_bit(tmp_path: Path) -> None:
+    def learnt(name: str, terms: dict[str, Any]) -> Data:
+        train(tiny(name, UNSCORED, {"terms": terms}), tmp_path / name, console=QUIET, cpu=True)
+        return load_file(tmp_path / name / "model" / "model.safetensors")
+
+    given = {"adversarial": {"share": 0.5, "after": 0.0}}
+    one = learnt("patchalign", {**given, "patch_alignment": {"share": 0.0, "adversarial_share": 0.0}})
+    other = learnt("adaptsegnet", given)
+    assert one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
 
 
 def test_a_list_in_yaml_joins_them_with_self_training(tmp_path: Path) -> None:
@@ -205,6 +228,25 @@ def test_a_list_in_yaml_joins_them_with_self_training(tmp_path: Path) -> None:
     names = ("source/discriminator", *(f"target/{own}" for own in ("segmentation", "entropy", "adversarial")))
     assert len(logged) == 2 and all(name in logged[0] for name in names)
     assert (tmp_path / "checkpoints" / "0000002" / "optimizer.adversarial.discriminator.safetensors").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "listed", ["[adversarial, feature_distance]", "[class_adversarial, patch_alignment, point_perturbation]"]
+)
+def test_a_joined_run_that_is_taken_up_ends_bit_equal(
+    listed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = tiny("dacs", yaml.safe_load(f"terms: {listed}"), UNSCORED)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    train(wanted, whole, console=QUIET, cpu=True)
+    with stopped_after_two_steps(monkeypatch):
+        train(wanted, broken, console=QUIET, cpu=True)
+    train(wanted, broken, console=QUIET, cpu=True)
+    names = [f"optimizer.{name}.discriminator" for name in wanted.terms.used() if name != "feature_distance"]
+    for name in ("method", "optimizer", *names):
+        file = f"checkpoints/0000003/{name}.safetensors"
+        assert_same_tensors(whole / file, broken / file)
 
 
 def test_both_levels_by_sgd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,9 +279,27 @@ def test_the_papers_pairs_bring_the_papers_network(pair: str) -> None:
         network = wanted.network
         assert (network.head, network.context, network.auxiliary) == ("deeplab_v2", branches, 0.1)
         assert (wanted.optim.name, wanted.optim.lr, wanted.optim.power) == ("sgd", 2.5e-4, 0.9)
-        assert wanted.method == AlignedSettings(source_mean="labelled")
+        assert wanted.method == AlignedSettings(source_mean="labelled") and network.aligned_corners
+    for recipe, branches in (
+        ("intrada", "four"),
+        ("advent_minent", "four"),
+        ("fada", "four"),
+        ("apoda", "two"),
+    ):
+        wanted = experiment(recipe, PAIRS[pair])
+        assert (wanted.network.head, wanted.network.context) == ("deeplab_v2", branches)
+        assert (wanted.network.auxiliary is None) == (recipe in ("fada", "apoda"))
+        assert (wanted.data.batch, wanted.steps) == ((8, 40000) if recipe == "fada" else (1, 120000))
 
 
 def test_a_method_that_would_learn_nothing_of_the_target_is_refused() -> None:
     with pytest.raises(ValueError, match=r"none looks at it: set terms\.entropy"):
         AlignedSettings().build(context(TwoLevels()), {})
+
+
+def test_terms_about_pseudo_labels_say_that_there_are_none() -> None:
+    with pytest.raises(
+        ValueError, match=r"terms\.confidence is about pseudo-labels, and method aligned has none"
+    ):
+        tiny("minent", {"terms": {"confidence": {}}})
+    assert tiny("dacs", {"terms": {"confidence": {}}}).terms.confidence is not None

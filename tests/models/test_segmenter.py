@@ -100,3 +100,23 @@ def test_probabilities_are_learnt_where_there_is_a_label():
     torch.testing.assert_close(segmentation_loss(output, view_of(label, soft=soft)), loss.mean())
     own = view_of(label, soft=soft, loss=lambda logits, label, soft: (logits * soft).sum(1))
     torch.testing.assert_close(segmentation_loss(output, own), (output.logits * soft).sum(1).mean())
+
+
+def test_predictions_enlarged_corner_on_corner():
+    """As in AdaptSegNet's and ADVENT's codes, with the auxiliary one; without the setting they stay on their grid."""
+    image = torch.rand(1, 3, 64, 96)
+    network, plain = (
+        build_segmenter(
+            "mit_nano", "deeplab_v2", num_classes=5, drop_path=0.0, auxiliary=0.1, aligned_corners=aligned
+        )
+        for aligned in (True, False)
+    )
+    plain.load_state_dict(network.state_dict())
+    for one, small in zip(network(image).supervised, plain(image).supervised, strict=True):
+        assert small.logits.shape[-2:] < (64, 96) and one.share == small.share
+        wanted = F.interpolate(small.logits, (64, 96), mode="bilinear", align_corners=True)
+        torch.testing.assert_close(one.logits, wanted)
+        torch.testing.assert_close(one.logits[..., 0, 0], small.logits[..., 0, 0])
+        torch.testing.assert_close(one.logits[..., -1, -1], small.logits[..., -1, -1])
+    with pytest.raises(ValueError, match=r"set network\.aligned_corners=false"):
+        build_segmenter("mit_nano", "daformer", num_classes=5, multi_resolution={}, aligned_corners=True)

@@ -16,6 +16,7 @@ from segue.data.class_map import (
     read_class_list,
     read_label_classes,
 )  # fmt: skip
+from segue.data.dataset import digest
 from segue.data.decoding import read_label
 from segue.data.folder import LABEL_FOLDERS
 from segue.data.folder_files import find_files
@@ -43,6 +44,11 @@ class NamedLabels:
             raise ValueError(f"{self.origin}: no label of picture {picture!r}")
         path = self.files[picture]
         return self.table.translate(read_label(path), str(path))
+
+    def fingerprint(self) -> str:
+        """Changes with the names, sizes and times of the files."""
+        files = [(name, path.stat()) for name, path in self.files.items()]
+        return digest(f"{name} {file.st_size} {file.st_mtime_ns}" for name, file in files)
 
 
 def open_named_labels(

@@ -1,6 +1,7 @@
-"""Parts of a data set, for what must not be measured on the pictures that were trained on, and two sets as one."""
+"""Parts of a data set: every n-th picture, those that a file lists, those with labels made beforehand; two as one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from jaxtyping import UInt8
 from torch import Tensor
@@ -47,7 +48,7 @@ class Chosen(Dataset):
 
 
 class Part(Chosen):
-    """Every n-th picture of a data set.
+    """Every n-th picture of a data set, for what must not be measured on the pictures that were trained on.
 
     Args:
         place: The first picture, from 0 to ``parts`` - 1.
@@ -56,6 +57,49 @@ class Part(Chosen):
 
     def __init__(self, whole: Dataset, place: int, parts: int) -> None:
         super().__init__(whole, range(place, len(whole), parts))
+
+
+def listed(whole: Dataset, path: Path) -> Chosen:
+    """The pictures that a text file names, one a line, in the file's order.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the data set has no picture of a name, or the file names none.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such list of pictures")
+    places = {whole.name(index): index for index in range(len(whole))}
+    names = [name for name in path.read_text(encoding="utf-8").splitlines() if name]
+    if strange := [name for name in names if name not in places]:
+        raise ValueError(
+            f"{path}: no picture {strange[0]!r} here, such as {next(iter(places), 'none')!r} is; names are those of the"
+            " pictures' files, without extension"
+        )
+    if not names:
+        raise ValueError(f"{path}: names no picture; write one name a line")
+    return Chosen(whole, [places[name] for name in names])
+
+
+class Relabelled(Chosen):
+    """Pictures with labels made beforehand in the place of their own, which are not read.
+
+    Args:
+        labels: From a picture's name to its label, in training classes.
+        origin: Changes when the labels do.
+    """
+
+    def __init__(self, whole: Dataset, labels: Callable[[str], Tensor], origin: str) -> None:
+        super().__init__(whole, range(len(whole)))
+        self.labels = labels
+        self.origin = origin
+
+    def label(self, index: int) -> UInt8[Tensor, "h w"]:
+        """As it was made beforehand."""
+        return self.labels(self.name(index))
+
+    def fingerprint(self) -> str:
+        """That of the pictures, and of the labels."""
+        return digest((super().fingerprint(), self.origin))
 
 
 class Joined(Dataset):

@@ -1,16 +1,13 @@
 """Opens the data sets and labels that an experiment names."""
 
-from collections.abc import Callable
 from pathlib import Path
-
-from torch import Tensor
 
 from segue.classes import ClassList, class_list
 from segue.data.dataset import Dataset
 from segue.data.folder import ImageFolder
 from segue.data.name_patterns import NamePatterns
-from segue.data.named_labels import open_named_labels
-from segue.data.part import Part
+from segue.data.named_labels import NamedLabels, open_named_labels
+from segue.data.part import Part, Relabelled, listed
 from segue.data.published import open_published
 from segue.engine.settings import DataSettings, DomainSettings
 
@@ -33,9 +30,26 @@ def open_domain(
         ValueError: If the settings do not say enough, or the data are not as they say.
         FileNotFoundError: If a folder is missing.
     """
+    whole = _open_files(
+        data,
+        domain.model_copy(update={"part": None, "names": None, "offline_labels": None}),
+        labelled=labelled and domain.offline_labels is None,
+        role=_role(data, domain),
+        map_place=map_place or class_map_place(data, domain),
+    )
     if domain.part is not None:
-        whole = open_domain(data, domain.model_copy(update={"part": None}), labelled=labelled)
-        return Part(whole, *domain.part)
+        whole = Part(whole, *domain.part)
+    if domain.names is not None:
+        whole = listed(whole, domain.names)
+    if domain.offline_labels is not None and labelled:
+        labels = open_offline(data, domain.offline_labels, whole)
+        whole = Relabelled(whole, labels, labels.fingerprint())
+    return whole
+
+
+def _open_files(
+    data: DataSettings, domain: DomainSettings, *, labelled: bool, role: str, map_place: str
+) -> Dataset:
     classes = training_classes(data)
     patterns = NamePatterns(tuple(domain.include), tuple(domain.exclude))
     if domain.dataset == "street_scenes":
@@ -55,11 +69,10 @@ def open_domain(
             size=domain.size or streets.USUAL_SIZE,
             seed=domain.seed,
         )
-    _check_files(data, domain)
+    _check_files(domain, role)
     assert domain.root is not None, "checked above"
     root = data.root / domain.root
     own = domain.label_classes
-    map_place = map_place or class_map_place(data, domain)
     if domain.dataset != "folder":
         return open_published(
             domain.dataset,
@@ -91,14 +104,14 @@ def class_map_place(data: DataSettings, domain: DomainSettings) -> str:
     return f"data.{_role(data, domain)}.class_map (the pair's file, or --set)"
 
 
-def _check_files(data: DataSettings, domain: DomainSettings) -> None:
+def _check_files(domain: DomainSettings, role: str) -> None:
     """Raise ``ValueError`` if settings of files are missing, or others are there, which would be ignored."""
     if domain.size is not None:
         raise ValueError(f"dataset {domain.dataset}: size is what street scenes are rendered at; use resize")
     if domain.pictures is not None or domain.domain is not None:
         key = "domain" if domain.pictures is None else f"pictures={domain.pictures}"
         raise ValueError(
-            f"dataset {domain.dataset}: data.{_role(data, domain)}.{key} is for street scenes, which are generated;"
+            f"dataset {domain.dataset}: data.{role}.{key} is for street scenes, which are generated;"
             " choose among files by part=[0,4] (every fourth one), include or exclude"
         )
     if domain.root is None:
@@ -119,7 +132,7 @@ def _role(data: DataSettings, domain: DomainSettings) -> str:
     return next((role for role in roles if getattr(data, role) is domain), "source")
 
 
-def open_offline(data: DataSettings, folder: Path, target: Dataset) -> Callable[[str], Tensor]:
+def open_offline(data: DataSettings, folder: Path, target: Dataset) -> NamedLabels:
     """The labels of a folder in training classes, by the names of target pictures.
 
     Args:

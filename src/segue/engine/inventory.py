@@ -9,7 +9,7 @@ from segue.data.class_map import LabelClasses, LabelTable, label_table
 from segue.data.dataset import Dataset
 from segue.data.folder import find_labels, folder_classes
 from segue.data.folder_files import labels_of
-from segue.data.part import Part
+from segue.data.part import Chosen
 from segue.data.picture_files import PictureFiles
 from segue.data.published_layouts import LAYOUTS
 from segue.engine.domains import class_map_place, open_domain, training_classes
@@ -41,7 +41,7 @@ def _domain(data: DataSettings, role: str, domain: DomainSettings) -> Domain:
     shown = Domain(
         role.replace("_", " "),
         data.root / (domain.root or ""),
-        is_labelled=role != "target",
+        is_labelled=role != "target" and domain.offline_labels is None,
         refusals=refusals,
         resize=domain.resize,
     )
@@ -71,7 +71,7 @@ def _add_folder_labels(
         shown.pairing = "".join(pairing)
         shown.unlabelled = [path for name, path in shown.images.items() if name not in labels]
         shown.labels = {name: labels[name] for name in shown.images if name in labels}
-        if not (domain.include or domain.exclude or domain.part):
+        if not (domain.include or domain.exclude or domain.part or domain.names):
             shown.surplus = [path for name, path in labels.items() if name not in shown.images]
     if own is not None:
         classes, place = training_classes(data), class_map_place(data, domain)
@@ -88,7 +88,7 @@ def _add_published_labels(
     if dataset is None:
         return
     layout = LAYOUTS[domain.dataset]
-    whole = dataset.whole if isinstance(dataset, Part) else dataset
+    whole = _whole(dataset)
     if isinstance(whole, PictureFiles):
         labels = whole.label_files
         shown.labels = {name: labels[name] for name in shown.images}
@@ -116,9 +116,16 @@ def _classes(shown: Domain, data: DataSettings, domain: DomainSettings) -> Label
 
 def _files(dataset: Dataset) -> dict[str, Path]:
     """A data set's picture files by name, in its order."""
-    whole = dataset.whole if isinstance(dataset, Part) else dataset
+    whole = _whole(dataset)
     files = whole.files if isinstance(whole, PictureFiles) else {}
     return {name: files[name] for name in map(dataset.name, range(len(dataset))) if name in files}
+
+
+def _whole(dataset: Dataset) -> Dataset:
+    """What a data set is a choice of."""
+    while isinstance(dataset, Chosen):
+        dataset = dataset.whole
+    return dataset
 
 
 def _told(refusals: list[str], find: Callable[[], Found]) -> Found | None:

@@ -50,6 +50,9 @@ class DomainSettings(Settings):
     resize: tuple[Count, Count] | None = None  # height and width before cropping and for evaluation
     margins: Margins | None = None  # borders to mark as not valid before cropping
     part: tuple[Annotated[int, Field(ge=0)], Count] | None = None  # [0, 2]: every second one, from the first
+    names: Path | None = None  # a text file of the pictures to take, one name without extension a line
+    # Folder of labels made beforehand, as method.labels; the domain's own are not read.
+    offline_labels: Path | None = None
 
     @model_validator(mode="after")
     def _the_part_is_one_of_them(self) -> "DomainSettings":

@@ -24,6 +24,7 @@ from segue.evaluation.evidence import RECORD_FILE
 from segue.files import part_beside, write_text
 from segue.progress import showing
 from segue.ranks import is_first_rank, join, launched, processes, rank, wait_for_all
+from segue.trees import Tree
 
 RESULTS = (
     "model",
@@ -95,6 +96,10 @@ class _RunStages:
         data = self.experiment.data
         wanted = data.source if domain == "source" else data.evaluation
         return None if wanted is None else open_domain(data, wanted, labelled=True)
+
+    def domain(self, name: Literal["source", "target"]) -> Tree:
+        data: Tree = self.experiment.data.model_dump(mode="json")
+        return data[name]
 
     def shared(self, task: Callable[[tuple[int, int]], object]) -> None:
         task((rank(), processes()))

@@ -3,8 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
+from torch import Tensor
+
 from segue.methods.context import Context
 from segue.methods.method import Method, MethodSettings, Term
+from segue.ops.losses import cross_entropy
+from segue.settings import Positive
 from segue.types import Batch, MeanOver, View
 
 
@@ -13,6 +17,7 @@ class AlignedSettings(MethodSettings):
 
     name: Literal["aligned"] = "aligned"
     source_mean: MeanOver = "labelled"  # what the source's loss is averaged over
+    temperature: Positive = 1.0  # T by which logits are divided in the source's loss (FADA: 1.8)
 
     def build(self, context: Context, terms: Mapping[str, Term]) -> "Aligned":
         """Around the student.
@@ -45,6 +50,12 @@ class Aligned(Method):
             The source view and the target view; the latter's weight is 0 where a picture has no content.
         """
         assert batch.target is not None, "the engine gives a target loader"
-        yield View("source", batch.source.image, batch.source.label, mean_over=self.settings.source_mean)
+        loss = None if self.settings.temperature == 1 else self._tempered
+        yield View(
+            "source", batch.source.image, batch.source.label, loss=loss, mean_over=self.settings.source_mean
+        )
         valid = batch.target.valid
         yield View("target", batch.target.image, weight=None if valid is None else valid.float())
+
+    def _tempered(self, logits: Tensor, label: Tensor) -> Tensor:
+        return cross_entropy(logits / self.settings.temperature, label)

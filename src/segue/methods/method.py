@@ -57,6 +57,9 @@ class Term(nn.Module):
         """Named scalar losses, already multiplied by their share, on the output of ``network``, the student."""
         raise NotImplementedError
 
+    def prepare(self, preparation: Preparation) -> None:
+        """Called once before the first step, and again when a run is resumed; most terms have nothing to prepare."""
+
     def after_step(self, batch: Batch, step: int) -> None:
         """Called once after the optimiser's update; most terms have nothing to do."""
 
@@ -165,7 +168,9 @@ class Method(nn.Module):
         }
 
     def prepare(self, preparation: Preparation) -> None:
-        """Called once before the first step, and again when a run is resumed; most methods have nothing to prepare."""
+        """Called once before the first step, and again when a run is resumed: terms measure what they need."""
+        for term in self._own_terms():
+            term.prepare(preparation)
 
     def trained(self) -> dict[str, Trained]:
         """The networks to save after training, by folder; "model" is the run's result."""
@@ -253,6 +258,8 @@ class MethodSettings(Settings):
     """The method's name in settings files: each subclass narrows it to a literal of its own."""
     has_teacher: ClassVar[bool] = False
     """Whether the target's view carries a teacher's output."""
+    labels_target: ClassVar[bool] = False
+    """Whether the target's view carries a label, made by a teacher or beforehand."""
     shows_domains_apart: ClassVar[bool] = True
     """Whether each view shows one domain only, so that batch statistics can be kept for each."""
 

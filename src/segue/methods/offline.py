@@ -36,6 +36,7 @@ class OfflineSettings(MethodSettings):
 
     name: Literal["offline"] = "offline"
     shows_domains_apart: ClassVar[bool] = False
+    labels_target: ClassVar[bool] = True
     labels: Path | None = None  # folder of label PNGs by picture name, with classes.json
     soft: bool = False  # learn the probabilities that are stored beside the labels
     # The share of the source's pictures that are learnt in common batches with the target's; None: the target alone.

@@ -34,6 +34,7 @@ class SelfTrainingSettings(MethodSettings):
 
     name: Literal["self_training"] = "self_training"
     has_teacher: ClassVar[bool] = True
+    labels_target: ClassVar[bool] = True
     teacher: AnyTeacher = AverageSettings()  # who labels the target
     soft: bool = False  # learn the teacher's probabilities instead of its label
     source_mean: MeanOver = "pixels"  # average the source's loss over all pixels or over labelled ones
@@ -133,7 +134,8 @@ class SelfTraining(Method):
         self.teacher.follow(self.student, batch, step, self.held)
 
     def prepare(self, preparation: Preparation) -> None:
-        """Let the teacher prepare: a large one may have to measure its layers."""
+        """Let the teacher prepare, too: a large one may have to measure its layers."""
+        super().prepare(preparation)
         self.teacher.prepare(preparation)
 
     def trained(self) -> dict[str, Trained]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -26,6 +26,7 @@ class EnsembleDistillationSettings(MethodSettings):
     """EnD and EnD²: a student that learns the probabilities of several models on the target."""
 
     name: Literal["ensemble_distillation"] = "ensemble_distillation"
+    labels_target: ClassVar[bool] = True
     members: dict[str, Path] = Field(default={})  # run or model folders of the pair's classes, by name
     # "mean" (EnD): learn the mean of the members' probabilities; "distribution" (EnD²): fit a Dirichlet distribution
     # to them.

@@ -61,6 +61,10 @@ class Stages(Protocol):
         """The pair's labelled pictures of a domain; None if it names none."""
         ...
 
+    def domain(self, name: Literal["source", "target"]) -> Tree:
+        """A domain's settings, as plain values."""
+        ...
+
     def shared(self, task: Callable[[tuple[int, int]], object]) -> None:
         """Call ``task((part, parts))`` on every process, then ``task((0, 1))`` on the first one to check the whole."""
         ...

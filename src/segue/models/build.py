@@ -40,7 +40,8 @@ def build_segmenter(
         multi_resolution: Arguments of ``MultiResolution``, with ``attention`` "class", "single" or "none"
             for one attention map a class, one for all, or plain halves; None for a single resolution.
         options: What else :class:`segue.models.settings.NetworkSettings` say of how it is built: ``channels``,
-            ``context``, ``dropout``, ``drop_path``, ``auxiliary``.
+            ``context``, ``dropout``, ``drop_path``, ``auxiliary``,
+            ``aligned_corners``.
 
     Raises:
         ValueError: If a name is unknown, a context is given to a head without a choice, an auxiliary prediction is
@@ -52,10 +53,12 @@ def build_segmenter(
     network = build_encoder(encoder, drop_path=settings.drop_path)
     if multi_resolution is not None and settings.auxiliary is not None:
         raise ValueError("multi_resolution has no auxiliary prediction: set network.auxiliary=null")
+    if multi_resolution is not None and settings.aligned_corners:
+        raise ValueError("multi_resolution fuses predictions on a grid: set network.aligned_corners=false")
     widths = network.out_channels
     decoder = kind(widths, num_classes, settings)
     if multi_resolution is None:
-        return Segmenter(network, decoder)
+        return Segmenter(network, decoder, aligned_corners=settings.aligned_corners)
     if decoder.stride not in (*network.strides[:1], *network.strides[-1:]):
         raise ValueError(
             f"multi_resolution with encoder {encoder!r} and head {head!r}: logits must lie on a grid of"

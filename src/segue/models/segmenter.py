@@ -1,9 +1,11 @@
 """A segmentation network: an encoder, a head, and the loss over what the head predicts."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import cast
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -21,6 +23,8 @@ class Segmenter(nn.Module):
     Args:
         encoder: From an image to four maps, fine to coarse.
         head: From the four maps to logits and the embedding before the classifier.
+        aligned_corners: Whether predictions are enlarged here, to the image's size and corner on corner, as in the
+            codes of AdaptSegNet and ADVENT; otherwise whoever uses them enlarges them, cell on cells.
 
     Attributes:
         shrinks: Downscaling factor of the pictures' sides before the encoder makes ``Output.features`` of them.
@@ -29,14 +33,15 @@ class Segmenter(nn.Module):
     encoder: Encoder
     shrinks: int = 1
 
-    def __init__(self, encoder: Encoder, head: nn.Module) -> None:
+    def __init__(self, encoder: Encoder, head: nn.Module, *, aligned_corners: bool = False) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = head
+        self.aligned_corners = aligned_corners
 
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> Output:
         """Predict every class at every cell of the head's own grid."""
-        return self._decoded(cast(list[Tensor], self.encoder(image)))
+        return self.decoded(cast(list[Tensor], self.encoder(image)), image)
 
     def together(self, images: list[Tensor], groups: Tensor | None, rules: HybridRules) -> Iterator[Output]:
         """Predict source and target pictures in one pass in which their tokens meet.
@@ -52,12 +57,16 @@ class Segmenter(nn.Module):
             The source's output, then the target's.
         """
         features = self.encoder.together(torch.cat(images), MeetingPlan(groups, rules))
-        for own in by_domain(features):
-            yield self._decoded(own)
+        for own, image in zip(by_domain(features), images, strict=True):
+            yield self.decoded(own, image)
 
-    def _decoded(self, features: list[Tensor]) -> Output:
+    def decoded(self, features: list[Tensor], image: Tensor) -> Output:
+        """What the head makes of the encoder's maps of an image."""
         logits, embedding = cast(tuple[Tensor, Tensor], self.head(features))
         further = cast(Head, self.head).auxiliary(features) if self.training else []
+        if self.aligned_corners:
+            logits = _enlarged(logits, image)
+            further = [replace(one, logits=_enlarged(one.logits, image)) for one in further]
         return Output(logits, features, embedding, [Supervised(logits), *further])
 
     def without_each_layer(self, image: Tensor) -> Iterator[tuple[str | None, Tensor]]:
@@ -79,6 +88,10 @@ class Segmenter(nn.Module):
     def feature_network(self) -> nn.Module:
         """From an image to ``Output.features``, for terms that compare with a frozen copy."""
         return self.encoder
+
+
+def _enlarged(logits: Tensor, image: Tensor) -> Tensor:
+    return F.interpolate(logits, image.shape[-2:], mode="bilinear", align_corners=True)
 
 
 def by_domain(features: list[Tensor]) -> list[list[Tensor]]:

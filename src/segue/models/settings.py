@@ -30,6 +30,7 @@ class NetworkSettings(Settings):
     dropout: Share = 0.1
     drop_path: Share = 0.1
     auxiliary: Positive | None = None  # DeepLabV2: share of the loss of a second prediction, from stage 3
+    aligned_corners: bool = False  # enlarge predictions corner on corner, as AdaptSegNet's and ADVENT's codes
     multi_resolution: MultiResolutionSettings | None = None
     weights: Path | None = None  # the encoder's; None starts from random numbers
     start: Path | None = None  # a run or model folder: training starts from its whole network

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import save
@@ -14,6 +14,7 @@ from torch import nn
 
 from segue.classes import ClassList, class_list
 from segue.files import write_bytes, write_text
+from segue.models.averaged import build_network
 from segue.models.batch_norms import AS_TRAINED
 from segue.models.build import build_segmenter
 from segue.models.encoders.encoder import Encoder
@@ -37,7 +38,7 @@ class Card:
         classes: Class names, by training id.
         mean: What is subtracted from each colour channel, in 0 to 255.
         std: What each colour channel is then divided by.
-        network: The arguments of ``build_segmenter``.
+        network: The arguments of ``build_segmenter``, or under "members" those of several networks.
         prediction: How the target's pictures are predicted.
         versions: Versions of the software that wrote it.
         batch_statistics: Whose batch statistics the weights hold, see ``batch_norms``; None without batch norms.
@@ -116,14 +117,14 @@ def load_model(folder: Path) -> tuple[Segmenter, Card]:
     }
     with torch.device("meta"):
         try:
-            segmenter = build_segmenter(**card.network)
+            segmenter = build_network(card.network)
         except (TypeError, ValueError, RuntimeError, AttributeError, KeyError, OverflowError) as error:
             raise ValueError(
                 f"{folder / CARD_FILE}: its network cannot be built: {_one_line(error)}"
             ) from error
     check_fit(segmenter, state, path)
     segmenter.load_state_dict(state, assign=True)
-    return segmenter.eval(), card
+    return cast(Segmenter, segmenter.eval()), card
 
 
 def model_folder(folder: Path) -> Path:

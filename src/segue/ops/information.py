@@ -17,6 +17,14 @@ def self_information(probability: Float[Tensor, "b k h w"]) -> Float[Tensor, "b 
     return -probability * torch.log2(probability + 1e-30) / math.log2(probability.shape[1])
 
 
+def mean_information(probability: Float[Tensor, "b k h w"]) -> Float[Tensor, " b"]:
+    """How uncertain each picture's prediction is: the mean of its self-information over pixels and classes.
+
+    Source: the ranking of IntraDA (Pan et al., CVPR 2020), and its code, in whose mean classes count, too.
+    """
+    return self_information(probability).double().mean((1, 2, 3))
+
+
 def charbonnier(values: Float[Tensor, "*shape"], eta: float) -> Float[Tensor, "*shape"]:
     """Values in [0, 1], of which the high ones count more the higher ``eta`` is, above one half.
 

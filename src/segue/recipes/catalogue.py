@@ -139,6 +139,33 @@ RECIPES: dict[str, Recipe] = {
         "predictions of both domains alike to a discriminator",
         published="adaptsegnet",
     ),
+    "intrada": Recipe(
+        alignment.intrada,
+        "Pan et al., CVPR 2020",
+        "AdvEnt, then AdvEnt from the target's easy pictures to its hard ones",
+        published="intrada",
+    ),
+    "advent_minent": Recipe(
+        alignment.advent_minent,
+        "Vu et al., CVPR 2019",
+        "the mean of AdvEnt's and MinEnt's predictions",
+        published="advent",
+    ),
+    "fada": Recipe(
+        alignment.fada, "Wang et al., ECCV 2020", "features alike, class by class, to a discriminator"
+    ),
+    "patchalign": Recipe(
+        alignment.patchalign,
+        "Tsai et al., ICCV 2019",
+        "AdaptSegNet + kinds of patches alike to a discriminator",
+        published="patchalign",
+    ),
+    "apoda": Recipe(
+        alignment.apoda,
+        "Yang et al., AAAI 2020",
+        "features classified alike after adversarial changes",
+        published="apoda",
+    ),
     "cbst": Recipe(
         offline.cbst,
         "Zou et al., ECCV 2018",

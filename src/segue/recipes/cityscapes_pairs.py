@@ -18,15 +18,24 @@ DARK_ZURICH: Tree = {"dataset": "dark_zurich", "root": "dark_zurich", "resize": 
 
 ALIGNED: Tree = {
     "steps": 120000,
-    "network": {"encoder": "resnet101_caffe", "head": "deeplab_v2", "context": "four", "auxiliary": 0.1},
+    "network": {
+        "encoder": "resnet101_caffe", "head": "deeplab_v2", "context": "four", "auxiliary": 0.1,
+        "aligned_corners": True,
+    },
     "data": {"crop": [512, 1024], "batch": 1},
     "optim": {
         "name": "sgd", "lr": 2.5e-4, "head_factor": 10.0, "weight_decay": 5e-4, "momentum": 0.9,
         "warmup": 0.0, "power": 0.9,
     },
-    "when": {"terms.adversarial.map=probabilities": {"network": {"context": "two"}}},
+    "when": {
+        "terms.adversarial.map=probabilities": {"network": {"context": "two"}},
+        "terms.patch_alignment": {"network": {"context": "two", "auxiliary": None}},
+        "terms.point_perturbation": {"network": {"context": "two", "auxiliary": None}},
+        "terms.class_adversarial": {"steps": 40000, "network": {"auxiliary": None}, "data": {"batch": 8}},
+    },
 }  # fmt: skip
-"""What AdaptSegNet and ADVENT train: DeepLabV2 with an auxiliary prediction, by SGD; ADVENT's has four branches."""
+"""What AdaptSegNet and ADVENT train: DeepLabV2 with an auxiliary prediction, by SGD; ADVENT's has four branches. The
+others have one prediction, and FADA sees eight pictures at once."""
 
 ENOUGH = 3000
 """Rare class sampling draws a picture for a class if it has more pixels of it than this, at the source's own size."""
@@ -59,6 +68,8 @@ def _pair(name: str, source: Tree, target: Tree, *, source_size: tuple[int, int]
         "when": {
             "data.rare_classes": {"data": {"rare_classes": {"min_share": ENOUGH / (rows * columns)}}},
             "method.name=aligned": ALIGNED,
+            "method.name=intra_domain": ALIGNED,
+            "method.name=average": ALIGNED,
             "size=distilled": {"network": {"encoder": "mit_b3"}},  # from a teacher with mit_b5
             "network.multi_resolution": {
                 "data": {

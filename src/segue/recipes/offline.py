@@ -68,7 +68,8 @@ def ensemble() -> Tree:
     Command: ``segue train ensemble --pair street_scenes --set method.ensemble.members='{a: runs/a, b: runs/b}'
     --set network.start=runs/source_only``. The member believed for a class is the one whose student is most certain of
     it; no target label is read. Weights and percentile are the last student's: those of the members' own students are
-    in ``method.ensemble.students``, none by default.
+    in ``method.ensemble.students``, none by default. The paper's own student is ``--set network.encoder=drn_d_54 --set
+    network.head=deeplab_v3plus --set network.aligned_corners=true``.
 
     Note:
         The official code drops labels below a certainty of 90 % by default, its follow-up below 70 %. Here

@@ -63,6 +63,10 @@ STREET_SCENES: Tree = {
         "data.rare_classes": {"data": {"rare_classes": {"temperature": 0.05, "min_share": 0.0005}}},
         # Random weights have no features worth keeping; only SAM's published weights are worth looking at.
         "terms.feature_distance": {"terms": {"feature_distance": None}},
+        # As narrow as the pictures are small: with the papers' shares and rates such a discriminator stays in balance
+        # and the source is learnt as well as without it (no target label was looked at).
+        "terms.adversarial": {"terms": {"adversarial": {"discriminator": {"channels": 16}}}},
+        "terms.class_adversarial": {"terms": {"class_adversarial": {"channels": [64, 32]}}},
         "terms.frozen_regularizer": {"terms": {"frozen_regularizer": {"encoder": "sam_tiny"}}},
         # The same streets, rendered twice as large: the context sees what other recipes see, the detail sees
         # what is lost at that size.

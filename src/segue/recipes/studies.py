@@ -185,6 +185,31 @@ STUDIES: dict[str, Study] = {
             ),
         },
     ),
+    "adversarial": Study(
+        question="What do entropy and discriminators bring, beside self-training?",
+        paper="those of the recipes",
+        baseline="source only, as long",
+        tables={
+            "main": (
+                StudyRow("source only", "source_only"),
+                _onward("source only, as long", "source_only"),
+                _onward("minent", "minent"),
+                _onward("advent", "advent"),
+                _onward("adaptsegnet", "adaptsegnet"),
+                StudyRow(
+                    "advent + minent",
+                    "advent_minent",
+                    needs={f"method.models.{name}": name for name in ("advent", "minent")},
+                    base="advent",
+                ),
+                _onward("intrada", "intrada", base="advent"),
+                _onward("fada", "fada"),
+                _onward("patchalign", "patchalign", base="adaptsegnet"),
+                _onward("apoda", "apoda"),
+                _onward("dacs", "dacs"),
+            ),
+        },
+    ),
     "clda": Study(
         question="Does a small student gain from a large teacher, and more if the teacher learns from it?",
         paper="CLDA",

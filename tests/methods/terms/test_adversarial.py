@@ -65,3 +65,17 @@ def test_crops_too_small_for_it_are_refused() -> None:
     wanted = tiny("advent", {"terms": {"adversarial": {"resolution": "head"}}})
     with pytest.raises(ValueError, match=r"crops of 64 pixels have 16: choose .*resolution=picture"):
         build_method(wanted, build_student(wanted))
+
+
+def test_a_share_may_begin_later_than_the_discriminator() -> None:
+    settings = AdversarialSettings.model_validate({"discriminator": {"channels": 2}, "after": 0.5})
+    judged, logits = (
+        Adversarial(settings, num_classes=3, auxiliary=False, steps=10),
+        torch.randn(1, 3, 64, 64),
+    )
+    found: list[dict[str, Tensor]] = []
+    for step in (4, 5):
+        judged.step = step
+        found.append(look(judged, logits))
+    assert float(found[0]["adversarial"].detach()) == 0 < float(found[1]["adversarial"].detach())
+    assert torch.equal(found[0]["discriminator"], found[1]["discriminator"])

@@ -5,11 +5,14 @@ The order also decides in which order they draw random starting weights, so new 
 
 from segue.methods.method import TermSettings
 from segue.methods.terms.adversarial import AdversarialSettings
+from segue.methods.terms.class_adversarial import ClassAdversarialSettings
 from segue.methods.terms.confidence import ConfidenceSettings
 from segue.methods.terms.entropy import EntropySettings
 from segue.methods.terms.feature_distance import FeatureDistanceSettings
 from segue.methods.terms.frozen_regularizer import FrozenRegularizerSettings
 from segue.methods.terms.instance_bank import InstanceBankSettings
+from segue.methods.terms.patch_alignment import PatchAlignmentSettings
+from segue.methods.terms.point_perturbation import PointPerturbationSettings
 
 TERMS: dict[str, type[TermSettings]] = {
     "feature_distance": FeatureDistanceSettings,
@@ -18,4 +21,7 @@ TERMS: dict[str, type[TermSettings]] = {
     "confidence": ConfidenceSettings,
     "entropy": EntropySettings,
     "adversarial": AdversarialSettings,
+    "class_adversarial": ClassAdversarialSettings,
+    "patch_alignment": PatchAlignmentSettings,
+    "point_perturbation": PointPerturbationSettings,
 }

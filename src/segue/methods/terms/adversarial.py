@@ -7,29 +7,23 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import functional_call
 
+from segue.methods.adversary import SOURCE, TARGET, JudgeSettings, still
 from segue.methods.context import Context
 from segue.methods.levels import LevelSettings
 from segue.methods.method import Optimisation, Term
 from segue.ops.information import self_information
-from segue.settings import Count, NotNegative, Positive, Settings, Share
+from segue.settings import Count
 from segue.types import Output, View
-
-SOURCE, TARGET = 0.0, 1.0
-"""What the discriminator is to say of the two domains."""
 
 SMALLEST = 32
 """Cells along a side of the smallest map that a discriminator can judge: it halves a map five times."""
 
 
-class DiscriminatorSettings(Settings):
-    """A discriminator, and the Adam that it learns by."""
+class DiscriminatorSettings(JudgeSettings):
+    """A discriminator of maps, and the Adam that it learns by."""
 
     channels: Count = 64  # of its first layer; the next three have twice, four and eight times as many
-    lr: Positive = 1e-4
-    betas: tuple[Share, Share] = (0.9, 0.99)
-    power: NotNegative = 0.9  # of the polynomial decay of its rate
 
 
 class AdversarialSettings(LevelSettings):
@@ -52,7 +46,10 @@ class AdversarialSettings(LevelSettings):
                 f" have {min(context.crop) // stride}: choose terms.adversarial.resolution=picture or larger crops"
             )
         return Adversarial(
-            self, num_classes=len(context.classes), auxiliary=context.network.auxiliary is not None
+            self,
+            num_classes=len(context.classes),
+            auxiliary=context.network.auxiliary is not None,
+            steps=context.steps,
         )
 
 
@@ -67,14 +64,18 @@ class Adversarial(Term):
 
     Args:
         auxiliary: Whether the network makes an auxiliary prediction, which has a discriminator of its own.
+        steps: The length of the run.
     """
 
     view_names = ("source", "target")
 
-    def __init__(self, settings: AdversarialSettings, *, num_classes: int, auxiliary: bool) -> None:
+    def __init__(
+        self, settings: AdversarialSettings, *, num_classes: int, auxiliary: bool, steps: int = 1
+    ) -> None:
         super().__init__()
         self.settings = settings
         self.auxiliary = auxiliary
+        self.steps = steps
         channels = settings.discriminator.channels
         self.discriminators = nn.ModuleList(
             discriminator(num_classes, channels) for _ in range(1 + auxiliary)
@@ -84,29 +85,17 @@ class Adversarial(Term):
         """The discriminators' losses, and on the target the student's."""
         domain = SOURCE if view.name == "source" else TARGET
         found: dict[str, Tensor] = {}
-        levels = self.settings.levels(output, view, auxiliary=self.auxiliary)
+        levels = self.settings.levels(output, view, auxiliary=self.auxiliary, done=self.step / self.steps)
         for judge, (level, share, probability) in zip(self.discriminators, levels, strict=True):
             shown = self_information(probability) if self._is_information else probability
             found[f"discriminator{level}"] = 0.5 * self._cost(judge(shown.detach()), domain)
             if view.name == "target":
-                still = {name: weight.detach() for name, weight in judge.named_parameters()}
-                found[f"adversarial{level}"] = share * self._cost(
-                    functional_call(judge, still, (shown,)), SOURCE
-                )
+                found[f"adversarial{level}"] = share * self._cost(still(judge, shown), SOURCE)
         return found
 
     def optimisations(self) -> dict[str, Optimisation]:
         """One for all discriminators."""
-        own = self.settings.discriminator
-        return {
-            "discriminator": Optimisation(
-                list(self.discriminators.parameters()),
-                "adam",
-                own.lr,
-                options={"betas": own.betas},
-                schedule=lambda step, steps: (1 - step / steps) ** own.power,
-            )
-        }
+        return self.settings.discriminator.optimisation(self.discriminators)
 
     @property
     def _is_information(self) -> bool:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from segue.methods.context import Context
-from segue.methods.method import Term, TermSettings
+from segue.methods.method import MethodSettings, Term, TermSettings
 from segue.ops.resize import resize
 from segue.settings import NotNegative
 from segue.types import IGNORE, Output, View
@@ -22,6 +22,14 @@ class ConfidenceSettings(TermSettings):
     # What is minimised: the prediction's divergence from the uniform one (MRKLD), its negative entropy (MRENT) or the
     # sum of its squares (MRL2).
     kind: Kind = "divergence"
+
+    def check(self, method: MethodSettings) -> None:
+        """The target needs labels, made by a teacher or beforehand."""
+        if not method.labels_target:
+            raise ValueError(
+                f"terms.confidence is about pseudo-labels, and method {method.name} has none: leave it out, or choose"
+                " method.name=offline or self_training"
+            )
 
     def build(self, context: Context) -> "ConfidenceRegularizer":
         """Build the term."""

@@ -26,7 +26,10 @@ class EntropySettings(LevelSettings):
     def build(self, context: Context) -> "Entropy":
         """The term."""
         return Entropy(
-            self, num_classes=len(context.classes), auxiliary=context.network.auxiliary is not None
+            self,
+            num_classes=len(context.classes),
+            auxiliary=context.network.auxiliary is not None,
+            steps=context.steps,
         )
 
 
@@ -43,14 +46,18 @@ class Entropy(Term):
 
     Args:
         auxiliary: Whether the network makes an auxiliary prediction.
+        steps: The length of the run.
     """
 
     source_ratio: Tensor
 
-    def __init__(self, settings: EntropySettings, *, num_classes: int, auxiliary: bool) -> None:
+    def __init__(
+        self, settings: EntropySettings, *, num_classes: int, auxiliary: bool, steps: int = 1
+    ) -> None:
         super().__init__()
         self.settings = settings
         self.auxiliary = auxiliary
+        self.steps = steps
         self.view_names = ("target",) if settings.prior is None else ("source", "target")
         # Of each class, the sum over the steps so far of its share of the labelled source pixels.
         self.register_buffer("source_ratio", torch.zeros(num_classes))
@@ -61,7 +68,8 @@ class Entropy(Term):
             self._count(view)
             return {}
         found: dict[str, Tensor] = {}
-        for level, share, probability in self.settings.levels(output, view, auxiliary=self.auxiliary):
+        levels = self.settings.levels(output, view, auxiliary=self.auxiliary, done=self.step / self.steps)
+        for level, share, probability in levels:
             counts = _counted(view, probability)
             entropy = self_information(probability).sum(1)
             if self.settings.eta is not None:
