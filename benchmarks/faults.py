@@ -1,8 +1,9 @@
 """The fault campaign: what happens to a run whose process, disk, files or clock fail (``make faults``).
 
 Every case trains the same small run. It survives if, in the end, the same command arrives at a checkpoint that is
-bit-equal to that of a run left alone; it is refused if the command ends with an error of one line instead; an input
-is taken as it is where nothing tells it from a good one. Anything else is lost. Rows go to ``faults.json`` beside this file, and from there into ``docs/reliability.md``.
+bit-equal to that of a run left alone; it is refused if the command ends with an error of one line instead; an input is
+taken as it is where nothing tells it from a good one. Anything else is lost. Rows go to ``faults.json`` beside this
+file, and from there into ``docs/reliability.md``.
 
     python benchmarks/faults.py [--kills 50] [--seconds 1800]
 """
