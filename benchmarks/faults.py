@@ -1,8 +1,9 @@
 """The fault campaign: what happens to a run whose process, disk, files or clock fail (``make faults``).
 
 Every case trains the same small run. It survives if, in the end, the same command arrives at a checkpoint that is
-bit-equal to that of a run left alone; it is refused if the command ends with an error of one line instead; anything
-else is lost. Rows go to ``faults.json`` beside this file, and from there into ``docs/reliability.md``.
+bit-equal to that of a run left alone; it is refused if the command ends with an error of one line instead; an input is
+taken as it is where nothing tells it from a good one. Anything else is lost. Rows go to ``faults.json`` beside this
+file, and from there into ``docs/reliability.md``.
 
     python benchmarks/faults.py [--kills 50] [--seconds 1800]
 """
@@ -44,7 +45,8 @@ SETTINGS = {
     "run": {"log_every": 1, "draw_every": 0, "save_every": 2},
 }
 
-SURVIVED, REFUSED, LOST = "survived", "refused in one line", "lost"
+SURVIVED, REFUSED, TAKEN, LOST = "survived", "refused in one line", "taken as it is", "lost"
+OUTCOMES = (SURVIVED, REFUSED, TAKEN, LOST)
 
 
 class Campaign:
@@ -84,16 +86,23 @@ class Campaign:
 
     def note(self, fault: str, outcome: str, said: str = "") -> None:
         """Count an outcome; what was lost is remembered in words."""
-        row = self.rows.setdefault(fault, {"tried": 0, SURVIVED: 0, REFUSED: 0, LOST: 0, "words": []})
+        row = self.rows.setdefault(fault, {"tried": 0, **dict.fromkeys(OUTCOMES, 0), "words": []})
         row["tried"] += 1  # type: ignore[operator]
         row[outcome] += 1  # type: ignore[operator]
         if outcome == LOST:
             row["words"].append(said)  # type: ignore[attr-defined]
         print(f"{fault}: {outcome} {said}", flush=True)
 
-    def attempt(self, fault: str, out: Path, harm: Callable[[], None], mended: Callable[[], None]) -> None:
-        """Train under a fault; if that is refused, mend it, train again and compare."""
-        outcome = SURVIVED
+    def attempt(
+        self,
+        fault: str,
+        out: Path,
+        harm: Callable[[], None],
+        mended: Callable[[], None],
+        unhurt: str = SURVIVED,
+    ) -> None:
+        """Train under a fault, mend it, train again and compare; ``unhurt`` is what no error means."""
+        outcome = unhurt
         try:
             harm()
         except (ValueError, OSError) as error:
@@ -237,6 +246,7 @@ def bad_inputs(campaign: Campaign) -> None:
                 out,
                 lambda data=data, out=out: campaign.train(out, data),
                 lambda out=out: shutil.rmtree(out, ignore_errors=True),
+                unhurt=TAKEN,
             )
 
 
@@ -305,9 +315,9 @@ def table(record: dict[str, object]) -> str:
     """The rows as a table of the page."""
     rows = record["rows"]
     assert isinstance(rows, dict)
-    lines = ["| fault | tried | survived | refused in one line | lost |", "|---|---|---|---|---|"]
+    lines = ["| fault | tried | " + " | ".join(OUTCOMES) + " |", "|---|---|" + "---|" * len(OUTCOMES)]
     lines += [
-        f"| {name} | " + " | ".join(str(row[key]) for key in ("tried", SURVIVED, REFUSED, LOST)) + " |"
+        f"| {name} | " + " | ".join(str(row[key]) for key in ("tried", *OUTCOMES)) + " |"
         for name, row in rows.items()
     ]
     lost = [f"- {name}: {words}" for name, row in rows.items() for words in dict.fromkeys(row["words"])]
