@@ -147,6 +147,20 @@ def greet(name: str) -> None:
     typer.echo(f"hello {name}")
 '''
 
+CHECK = '''
+"""How many domains there are."""
+
+from collections.abc import Iterator
+
+from segue.checking.finding import Finding
+from segue.checking.survey import Survey
+
+
+def domains(survey: Survey) -> Iterator[Finding]:
+    """Say it."""
+    yield Finding("note", "all", f"{len(survey.domains)} domains")
+'''
+
 LAYOUT = """
     "toy": Layout("pictures", "marks", ".png", ".png", {0: "road", 1: "sky"}, "{:02d}", (8, 8)),"""
 
@@ -209,6 +223,19 @@ PIECES = {
         "from segue.models.heads.linear import LinearHead\n",
     ),
     "data set on disk": Piece("data/published_layouts.py", "LAYOUTS: dict[str, Layout] = {", LAYOUT),
+    "check of data": Piece(
+        "checking/checks.py",
+        "CHECKS: dict[str, Callable[[Survey], Iterator[Finding]]] = {",
+        '"domains": domains,',
+        "checking/domains.py",
+        CHECK,
+        "from segue.checking.domains import domains\n",
+    ),
+    "measure without labels": Piece(
+        "evaluation/unlabelled.py",
+        "MEASURES: dict[str, Measure] = {",
+        '"highest": Measure(lambda seen: float(seen.target.max()), "highest probability", 1),',
+    ),
     "verb": Piece(
         "cli/main.py",
         "VERBS = {",
@@ -220,12 +247,15 @@ PIECES = {
 }
 
 USE = """
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner
+from segue.checking.checks import findings
+from segue.checking.survey import Survey
 from segue.cli.main import app
 from segue.engine.domains import open_domain
 from segue.engine.settings import DomainSettings
@@ -237,7 +267,8 @@ folder = Path(sys.argv[1])
 network = {"encoder": "averages", "head": "linear"}
 twice = {"network": network, "method": {"name": "twice"}, "terms": {"sharpness": {"share": 0.25}}}
 train(experiment("source_only", TINY, twice), folder / "twice", console=Console(quiet=True), cpu=True)
-still = experiment("dacs", TINY, {"network": network, "method": {"teacher": {"name": "still"}}})
+wish = {"network": network, "method": {"teacher": {"name": "still"}}, "evidence": {"pictures": 1}}
+still = experiment("dacs", TINY, wish)
 train(still, folder / "still", console=Console(quiet=True), cpu=True)
 
 for kind in ("pictures", "marks"):
@@ -245,6 +276,9 @@ for kind in ("pictures", "marks"):
     Image.new("RGB" if kind == "pictures" else "L", (8, 8), 1).save(folder / "toy" / kind / "a.png")
 toy = open_domain(still.data, DomainSettings(dataset="toy", root=folder / "toy"), labelled=True)
 assert toy.name(0) == "a" and still.data.classes[int(toy.label(0)[0, 0])] == "sky"
+
+assert "0 domains" in [finding.text for kind, finding in findings(Survey({}, (), (), crop=(8, 8))) if kind == "domains"]
+assert 0 < json.loads((folder / "still/evidence.json").read_text())["rows"][-1]["values"]["highest"] <= 1
 
 assert "greet" in CliRunner().invoke(app, ["--help"]).output
 assert CliRunner().invoke(app, ["greet", "you"]).output == "hello you\\n"

@@ -70,7 +70,8 @@ def test_runs_are_measured_once(
     import torch
 
     for recipe in ("source_only", "dacs"):
-        train(tiny(recipe, {"evidence": {"pictures": 2}}), tmp_path / "study" / recipe / "seed0", console=QUIET, cpu=True)
+        wanted = tiny(recipe, {"evidence": {"pictures": 2}})
+        train(wanted, tmp_path / "study" / recipe / "seed0", console=QUIET, cpu=True)
     for _ in range(2):
         selection.measure(tmp_path / "study", tmp_path / "out.json", pictures=2, device=torch.device("cpu"))
     assert capsys.readouterr().out == "dacs/seed0\nsource_only/seed0\n"

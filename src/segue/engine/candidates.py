@@ -9,7 +9,7 @@ import torch
 from segue.engine import checkpoint
 from segue.engine.experiment import load
 from segue.engine.model_card import model_card
-from segue.engine.settings import Experiment
+from segue.engine.settings import EvidenceSettings, Experiment
 from segue.engine.witness import Sets, measured
 from segue.evaluation import evidence
 from segue.evaluation.evidence import Record
@@ -84,7 +84,7 @@ def measure_kept(run: Path, device: torch.device, *, pictures: int | None = None
     """The record of a run's start and checkpoints, measured now; it yields as it grows.
 
     Args:
-        pictures: How many of each domain; None for as many as the run's settings say.
+        pictures: How many of each domain; None for as many as the run's settings say, or usually if it took none.
 
     Raises:
         ValueError: If the run keeps no checkpoint.
@@ -94,7 +94,8 @@ def measure_kept(run: Path, device: torch.device, *, pictures: int | None = None
     if not found:
         raise ValueError(f"{run}: keeps no checkpoint, so there is nothing to choose from")
     experiment = found[0].experiment
-    if pictures is not None:
+    pictures = pictures or experiment.evidence.pictures or EvidenceSettings().pictures
+    if pictures != experiment.evidence.pictures:
         wanted = experiment.evidence.model_copy(update={"pictures": pictures})
         experiment = experiment.model_copy(update={"evidence": wanted})
     sets = Sets.of(experiment)

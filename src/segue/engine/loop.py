@@ -102,8 +102,8 @@ class Trainer:
                     log.advance(step)
                 if is_saved:
                     self.save(alone=is_stopped)
-                    if not is_stopped:
-                        _look(witness, self.step, console)
+                if is_saved and not is_stopped:
+                    _look(witness, self.step, console)
                 if is_stopped:
                     console.print(f"saved step {self.step} of {steps}", highlight=False)
                     stopping.leave()

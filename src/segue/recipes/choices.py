@@ -25,7 +25,7 @@ ON_A_PROCESSOR: Tree = {
     "steps": 2000,
     "network": {"encoder": "mit_b0"},
     "data": {"workers": 1},
-    "run": {"log_every": 20, "draw_every": 200, "save_every": 200},
+    "run": {"precision": "fp32", "log_every": 20, "draw_every": 200, "save_every": 200},
     # A teacher that follows within as large a share of the run as DAFormer's: 2.5 % of it.
     "when": {"method.teacher.name=average": {"method": {"teacher": {"momentum": 0.98}}}},
 }

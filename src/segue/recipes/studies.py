@@ -70,14 +70,11 @@ SMALL = StudyRow("small student alone", "daformer", published=68.1, size="distil
 CLDA = _taught("clda", "clda", 69.5)
 
 
-def _rounds(label: str, recipe: str, published: float | None = None, **changes: object) -> StudyRow:
-    """A row that begins with the run of the row "source only"."""
-    return StudyRow(label, recipe, changes, published, {"network.start": "source only"})
-
-
-def _onward(label: str, recipe: str, base: str | None = None, **changes: object) -> StudyRow:
+def _onward(
+    label: str, recipe: str, published: float | None = None, base: str | None = None, **changes: object
+) -> StudyRow:
     """A row that goes on from the source-only model of its seed."""
-    return StudyRow(label, recipe, changes, needs={"network.start": "source only"}, base=base)
+    return StudyRow(label, recipe, changes, published, {"network.start": "source only"}, base=base)
 
 
 def _sized(label: str, recipe: str, size: Size, base: str | None = None, **needs: str) -> StudyRow:
@@ -162,24 +159,24 @@ STUDIES: dict[str, Study] = {
         tables={
             "main": (
                 StudyRow("source only", "source_only", published=33.4),
-                _rounds("cbst", "cbst", 45.9),
-                _rounds("cbst_sp", "cbst_sp"),
-                _rounds("crst", "crst", 47.1),
-                _rounds("crst_lrent", "crst_lrent"),
+                _onward("cbst", "cbst", 45.9),
+                _onward("cbst_sp", "cbst_sp"),
+                _onward("crst", "crst", 47.1),
+                _onward("crst_lrent", "crst_lrent"),
             ),
             "regularisers": (
-                _rounds("crst", "crst", 47.1),
-                _rounds("crst entropy", "crst", terms={"confidence": {"kind": "entropy"}}),
-                _rounds("crst squares", "crst", terms={"confidence": {"kind": "squares"}}),
+                _onward("crst", "crst", 47.1),
+                _onward("crst entropy", "crst", terms={"confidence": {"kind": "entropy"}}),
+                _onward("crst squares", "crst", terms={"confidence": {"kind": "squares"}}),
             ),
             "pieces": (
-                _rounds("cbst", "cbst", 45.9),
-                _rounds("moving statistics", "cbst", method={"frozen_statistics": False}),
-                _rounds("no mining", "cbst", method={"rounds": {"mine": 0.0}}),
-                _rounds("one scale", "cbst", data={"scale": [1.0, 1.0]}),
-                _rounds("labels of one look", "cbst", method={"rounds": {"flip": False, "scales": [1.0]}}),
-                _rounds("the source's rate", "cbst", method={"rounds": {"rate": 1.0}}),
-                _rounds(
+                _onward("cbst", "cbst", 45.9),
+                _onward("moving statistics", "cbst", method={"frozen_statistics": False}),
+                _onward("no mining", "cbst", method={"rounds": {"mine": 0.0}}),
+                _onward("one scale", "cbst", data={"scale": [1.0, 1.0]}),
+                _onward("labels of one look", "cbst", method={"rounds": {"flip": False, "scales": [1.0]}}),
+                _onward("the source's rate", "cbst", method={"rounds": {"rate": 1.0}}),
+                _onward(
                     "half the source", "cbst", method={"rounds": {"source_portion": 0.5, "source_most": 0.5}}
                 ),
             ),
