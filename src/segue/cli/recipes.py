@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from segue.recipes.published import PublishedRow
 
@@ -98,6 +98,19 @@ def _show(name: str, pair: str | None) -> None:
         console.print(
             "\n".join(map(_origin, recipe.rows.values())), markup=False, highlight=False, soft_wrap=True
         )
+    if pair is None:
+        console.print(f"\n{_citing(recipe.papers)}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _citing(papers: "Sequence[str]") -> str:
+    """The entries for a bibliography; their lines are not broken, so that they can be copied."""
+    from segue.recipes.citations import citations
+
+    known = citations().papers
+    if not papers:
+        return "How to cite: no paper; Segue itself as CITATION.cff says."
+    entries = "\n".join(known[key].bibtex(key) for key in papers)
+    return f"How to cite (Segue itself: CITATION.cff):\n\n{entries}"
 
 
 def _published(rows: "Mapping[str, PublishedRow]") -> Table:
