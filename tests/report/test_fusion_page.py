@@ -16,7 +16,8 @@ def fused(out: Path, *, named: list[list[int]], **rules: Any) -> Path:
     """What ``segue fuse`` leaves of two members, without pictures; ``named`` has a row for each of them."""
     account = {
         "members": ["one", "two"], "names": NAMES, "pictures": 1, "pixels": 100_000,
-        "policy_from": None, "rules": {"kind": "channel", "conflict": "drop", "unclaimed": "drop", "window": 3, "threshold": 0.0,
+        "policy_from": None,
+        "rules": {"kind": "channel", "conflict": "drop", "unclaimed": "drop", "window": 3, "threshold": 0.0,
                   "policy": [0, 1, 1], "order": None} | rules,
         "disputed": 0, "unclaimed": 0, "ignored": 0,
         "classes": named[0], "named": named, "agreeing": [[9, 9], [9, 9]],
