@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
-from itertools import product
 from math import dist
 
 Colour = tuple[int, int, int]
@@ -84,8 +83,9 @@ def completed(colours: Sequence[Colour | None]) -> list[Colour]:
 @cache
 def _distinct(taken: tuple[Colour, ...], number: int) -> tuple[Colour, ...]:
     """Colours chosen one by one, each the farthest of a grid from all before it; the grid has 729."""
-    steps = (0, 32, 64, 96, 128, 160, 192, 224, 255)
-    places = {colour: _seen(colour) for colour in product(steps, repeat=3)}
+    steps = [*range(0, 256, 32), 255]
+    grid: list[Colour] = [(red, green, blue) for red in steps for green in steps for blue in steps]
+    places = {colour: _seen(colour) for colour in grid}
     nearest_taken = dict.fromkeys(places, float("inf"))
     chosen: list[Colour] = []
     for colour in ((0, 0, 0), (255, 255, 255), *taken):
