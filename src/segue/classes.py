@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
+from math import dist
 
 Colour = tuple[int, int, int]
+Place = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -67,21 +70,52 @@ def class_list(names: Sequence[str], colours: Sequence[Colour] | None = None) ->
     if colours is not None:
         return ClassList(tuple(names), tuple(colours))
     usual = dict(zip(CITYSCAPES_19.names, CITYSCAPES_19.colours, strict=True))
-    return ClassList(
-        tuple(names), tuple(usual.get(name) or distinct_colour(i) for i, name in enumerate(names))
+    return ClassList(tuple(names), tuple(completed([usual.get(name) for name in names])))
+
+
+def completed(colours: Sequence[Colour | None]) -> list[Colour]:
+    """The colours with a distinct one for every None: each as unlike as can be to the others, black and white."""
+    given = [colour for colour in colours if colour is not None]
+    found = iter(_distinct(tuple(given), len(colours) - len(given)))
+    return [next(found) if colour is None else colour for colour in colours]
+
+
+@cache
+def _distinct(taken: tuple[Colour, ...], number: int) -> tuple[Colour, ...]:
+    """Colours chosen one by one, each the farthest of a grid from all before it; the grid has 729."""
+    steps = [*range(0, 256, 32), 255]
+    grid: list[Colour] = [(red, green, blue) for red in steps for green in steps for blue in steps]
+    places = {colour: _seen(colour) for colour in grid}
+    nearest_taken = dict.fromkeys(places, float("inf"))
+    chosen: list[Colour] = []
+    for colour in ((0, 0, 0), (255, 255, 255), *taken):
+        _come_nearer(nearest_taken, places, _seen(colour))
+    for _ in range(number):
+        farthest = max(nearest_taken, key=nearest_taken.__getitem__)
+        chosen.append(farthest)
+        _come_nearer(nearest_taken, places, places[farthest])
+    return tuple(chosen)
+
+
+def _come_nearer(distances: dict[Colour, float], places: dict[Colour, Place], taken: Place) -> None:
+    for colour, place in places.items():
+        distances[colour] = min(distances[colour], dist(place, taken))
+
+
+def _seen(colour: Colour) -> Place:
+    """A colour in Oklab (Ottosson, 2020), where distances are about as large as they look."""
+    red, green, blue = (
+        value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
+        for value in (part / 255 for part in colour)
     )
-
-
-def distinct_colour(index: int) -> Colour:
-    """The colour of a class without a usual one: the PASCAL VOC bit pattern, which never repeats below 256."""
-    red = green = blue = 0
-    value = index + 1
-    for bit in range(7, -1, -1):
-        red |= (value & 1) << bit
-        green |= (value >> 1 & 1) << bit
-        blue |= (value >> 2 & 1) << bit
-        value >>= 3
-    return red, green, blue
+    long = (0.4122214708 * red + 0.5363325363 * green + 0.0514459929 * blue) ** (1 / 3)
+    middle = (0.2119034982 * red + 0.6806995451 * green + 0.1073969566 * blue) ** (1 / 3)
+    short = (0.0883024619 * red + 0.2817188376 * green + 0.6299787005 * blue) ** (1 / 3)
+    return (
+        0.2104542553 * long + 0.7936177850 * middle - 0.0040720468 * short,
+        1.9779984951 * long - 2.4285922050 * middle + 0.4505937099 * short,
+        0.0259040371 * long + 0.7827717662 * middle - 0.8086757660 * short,
+    )
 
 
 CITYSCAPES_19 = ClassList(

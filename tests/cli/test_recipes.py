@@ -14,12 +14,29 @@ def shown(*arguments: str) -> str:
     return found.output
 
 
-def test_the_list_has_every_recipe_and_its_published_scores() -> None:
+def test_the_list_has_every_recipe_whole_within_80_columns_of_a_pipe() -> None:
+    """Nothing is cut, boxed or wider than 80 columns, and a recipe's name starts its line, as `grep ^dacs` wants it."""
     text = shown()
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text and "┃" not in text
+    words = " ".join(text.split())
     for name, recipe in RECIPES.items():
-        assert name in text
+        assert f"\n{name} " in f"\n{text}"
+        assert recipe.pieces in words and recipe.paper in words
         for pair, row in recipe.rows.items():
-            assert f"{row.mean:.1f}  {pair}" in text
+            assert f"{row.mean:.1f} {pair}" in words
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_the_list_fits_terminals(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    """On a terminal the list takes its width, but never more than 100 columns; no word is cut in two."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    lines = shown().splitlines()
+    # The longest name and the longest pair need more than 40 columns: they stay whole.
+    assert max(map(len, lines)) <= max(min(width, 100), 48)
+    assert any("DAFormer + rare" in line or "DACS + rare" in line for line in lines)
 
 
 def test_one_recipe_with_its_rows() -> None:

@@ -235,3 +235,12 @@ def test_precision_is_part_of_an_experiment() -> None:
 def test_settings_that_no_run_can_end_with(wish: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         experiment("source_only", STREET_SCENES, wish)
+
+
+def test_colours_are_no_difference() -> None:
+    """Colours are only drawn: a run whose default colours were others, of an older version, goes on."""
+    wanted = experiment("source_only", STREET_SCENES)
+    painted = experiments.revise(
+        wanted, {"data": {"colours": [[i, 0, 0] for i in range(len(wanted.data.classes))]}}
+    )
+    assert wanted != painted and not experiments.differences(wanted, painted)

@@ -1,5 +1,6 @@
 """``segue recipes``: what can be trained, with the scores that papers publish."""
 
+from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -7,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from segue.recipes.published import PublishedRow
 
@@ -32,19 +33,35 @@ def recipes(
         _list()
 
 
+WIDEST = 100
+"""Lines of the list are broken here even on wider terminals; pipes have 80 columns."""
+
+
 def _list() -> None:
     from segue.recipes.catalogue import RECIPES
     from segue.recipes.pairs import PAIRS
 
-    table = Table(
-        title="Recipes", caption=f"Built-in pairs: {', '.join(PAIRS)}; or a YAML file, or two folders"
-    )
-    for heading in ("recipe", "paper", "pieces", "published mIoU"):
-        table.add_column(heading, no_wrap=heading in ("recipe", "published mIoU"))
+    console = Console()
+    width = min(console.width, WIDEST) if console.is_terminal else 80
+    indent = max(map(len, RECIPES)) + 2
     for name, recipe in RECIPES.items():
-        scores = "\n".join(f"{row.mean:.1f}  {pair}" for pair, row in recipe.rows.items())
-        table.add_row(name, recipe.paper, recipe.pieces, scores or "-")
-    Console().print(table)
+        scores = ", ".join(f"{row.mean:.1f} {pair}" for pair, row in recipe.rows.items())
+        said = [recipe.pieces, recipe.paper, scores and f"mIoU {scores}"]
+        lines = [line for text in said if text and text != "-" for line in _broken(text, width - indent)]
+        first, *others = lines
+        entry = "".join(f"\n{' ' * indent}{line}" for line in others)
+        console.print(f"{name:{indent}}{first}{entry}", markup=False, highlight=False, soft_wrap=True)
+    ending = (
+        f"mIoU: what the paper prints. Pairs: {', '.join(PAIRS)}; or a YAML file, or two folders.",
+        "segue recipes RECIPE shows one of them: settings, scores of every class, how to cite.",
+    )
+    broken = "\n".join(line for text in ending for line in _broken(text, width))
+    console.print(f"\n{broken}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _broken(text: str, width: int) -> list[str]:
+    """Lines of at most that many characters, broken between words; a longer word stays whole."""
+    return wrap(text, max(width, 1), break_long_words=False, break_on_hyphens=False)
 
 
 def _show(name: str, pair: str | None) -> None:
@@ -81,6 +98,19 @@ def _show(name: str, pair: str | None) -> None:
         console.print(
             "\n".join(map(_origin, recipe.rows.values())), markup=False, highlight=False, soft_wrap=True
         )
+    if pair is None:
+        console.print(f"\n{_citing(recipe.papers)}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _citing(papers: "Sequence[str]") -> str:
+    """The entries for a bibliography; their lines are not broken, so that they can be copied."""
+    from segue.recipes.citations import citations
+
+    known = citations().papers
+    if not papers:
+        return "How to cite: no paper; Segue itself as CITATION.cff says."
+    entries = "\n".join(known[key].bibtex(key) for key in papers)
+    return f"How to cite (Segue itself: CITATION.cff):\n\n{entries}"
 
 
 def _published(rows: "Mapping[str, PublishedRow]") -> Table:

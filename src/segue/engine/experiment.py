@@ -99,6 +99,8 @@ def _plain_values(experiment: Experiment) -> Tree:
 
 
 def _only_records(key: str) -> bool:
+    if key == "data.colours":  # of pictures in reports; default ones may be others in another version
+        return True
     return key.startswith("run.") and key not in ("run.precision", "run.sync_batch_norm")
 
 

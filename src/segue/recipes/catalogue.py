@@ -8,6 +8,7 @@ from segue.classes import nearest
 from segue.engine.experiment import parse
 from segue.engine.settings import Experiment
 from segue.recipes import alignment, baselines, clda, daformer_family, offline, on_daformer
+from segue.recipes.citations import short
 from segue.recipes.pairs import with_pair
 from segue.recipes.published import PublishedRow, published
 from segue.trees import Tree, flatten, merge
@@ -18,14 +19,20 @@ class Recipe:
     """What a paper does.
 
     Attributes:
+        papers: Whose recipe it is, by the names of ``citations.yaml``: to be cited by those who use it.
         pieces: What it consists of, in a few words.
         published: The key of the paper's own rows in ``published.yaml``; None if no paper prints any.
     """
 
     build: Callable[[], Tree]
-    paper: str
+    papers: tuple[str, ...]
     pieces: str
     published: str | None = None
+
+    @property
+    def paper(self) -> str:
+        """Authors, venue and year of its papers; a dash if there are none."""
+        return short(self.papers)
 
     @property
     def rows(self) -> dict[str, PublishedRow]:
@@ -38,161 +45,147 @@ class Recipe:
 
 
 RECIPES: dict[str, Recipe] = {
-    "source_only": Recipe(baselines.source_only, "-", "supervised on the source"),
-    "adabn": Recipe(
-        baselines.adabn, "Li et al., 2016", "source_only + batch statistics of the target's pictures"
-    ),
+    "source_only": Recipe(baselines.source_only, (), "supervised on the source"),
+    "adabn": Recipe(baselines.adabn, ("adabn",), "source_only + batch statistics of the target's pictures"),
     "target_supervised": Recipe(
-        baselines.target_supervised, "-", "oracle: supervised on target labels, for measuring only"
+        baselines.target_supervised, (), "oracle: supervised on target labels, for measuring only"
     ),
     "dacs": Recipe(
         daformer_family.dacs,
-        "Tranheden et al., WACV 2021",
+        ("dacs",),
         "EMA teacher, ClassMix, colour jitter and blur",
         published="dacs",
     ),
     "daformer": Recipe(
         daformer_family.daformer,
-        "Hoyer et al., CVPR 2022",
+        ("daformer",),
         "DACS + rare class sampling + feature distance",
         published="daformer",
     ),
     "hrda": Recipe(
         daformer_family.hrda,
-        "Hoyer et al., ECCV 2022",
+        ("hrda",),
         "DAFormer + context and detail crops fused by attention",
         published="hrda",
     ),
-    "mic": Recipe(
-        daformer_family.mic, "Hoyer et al., CVPR 2023", "HRDA + masked image consistency", published="mic"
-    ),
+    "mic": Recipe(daformer_family.mic, ("mic",), "HRDA + masked image consistency", published="mic"),
     "daformer_mic": Recipe(
         daformer_family.daformer_mic,
-        "Hoyer et al., CVPR 2023",
+        ("mic",),
         "DAFormer + masked image consistency",
         published="daformer_mic",
     ),
     "stct": Recipe(
         on_daformer.stct,
-        "STCT + MHA",
+        ("stct_mha",),
         "DAFormer's networks; each target picture trusted as far as student and teacher agree",
         published="stct",
     ),
     "stct_mha": Recipe(
         on_daformer.stct_mha,
-        "STCT + MHA",
+        ("stct_mha",),
         "STCT + source and target meet in hybrid attention",
         published="stct_mha",
     ),
     "dida": Recipe(
-        on_daformer.dida, "DIDA", "DAFormer + agreement on a bank of labelled instances", published="dida"
+        on_daformer.dida, ("dida",), "DAFormer + agreement on a bank of labelled instances", published="dida"
     ),
-    "dida_paper": Recipe(on_daformer.dida_paper, "DIDA", "DIDA whose instances correct the pseudo-label"),
+    "dida_paper": Recipe(on_daformer.dida_paper, ("dida",), "DIDA whose instances correct the pseudo-label"),
     "dida_official_code": Recipe(
-        on_daformer.dida_official_code, "DIDA", "what DIDA's released code computes, for comparison"
+        on_daformer.dida_official_code, ("dida",), "what DIDA's released code computes, for comparison"
     ),
     "ssr": Recipe(
         on_daformer.ssr,
-        "SSR",
+        ("ssr",),
         "DAFormer + a second decoding of features that looked at SAM's",
         published="daformer_ssr",
     ),
     "ssr_mic": Recipe(
-        on_daformer.ssr_mic, "SSR", "SSR + masked image consistency", published="daformer_mic_ssr"
+        on_daformer.ssr_mic, ("ssr",), "SSR + masked image consistency", published="daformer_mic_ssr"
     ),
-    "dida_ssr": Recipe(on_daformer.dida_ssr, "DIDA, SSR", "DAFormer + the instance bank + SAM's features"),
+    "dida_ssr": Recipe(
+        on_daformer.dida_ssr, ("dida", "ssr"), "DAFormer + the instance bank + SAM's features"
+    ),
     "kd": Recipe(
         clda.kd,
-        "Hinton et al., 2015",
+        ("hinton",),
         "a small student learns what a large trained teacher says of the target",
     ),
     "clda": Recipe(
         clda.clda,
-        "CLDA",
+        ("clda",),
         "kd + the teacher's useless layers follow the student's that attend alike",
         published="clda_daformer_student",
     ),
     "clda_plain": Recipe(
-        clda.clda_plain, "CLDA", "clda whose student sees the target as it is, as equation 4 is written"
+        clda.clda_plain, ("clda",), "clda whose student sees the target as it is, as equation 4 is written"
     ),
     "clda_hrda": Recipe(
         clda.clda_hrda,
-        "CLDA",
+        ("clda",),
         "the same with networks that look at two resolutions",
         published="clda_hrda_student",
     ),
     "minent": Recipe(
         alignment.minent,
-        "Vu et al., CVPR 2019",
+        ("advent",),
         "predictions on the target of low entropy",
         published="minent",
     ),
     "advent": Recipe(
         alignment.advent,
-        "Vu et al., CVPR 2019",
+        ("advent",),
         "entropy maps of both domains alike to a discriminator",
         published="advent_single",
     ),
     "adaptsegnet": Recipe(
         alignment.adaptsegnet,
-        "Tsai et al., CVPR 2018",
+        ("adaptsegnet",),
         "predictions of both domains alike to a discriminator",
         published="adaptsegnet",
     ),
     "intrada": Recipe(
         alignment.intrada,
-        "Pan et al., CVPR 2020",
+        ("intrada",),
         "AdvEnt, then AdvEnt from the target's easy pictures to its hard ones",
         published="intrada",
     ),
     "advent_minent": Recipe(
         alignment.advent_minent,
-        "Vu et al., CVPR 2019",
+        ("advent",),
         "the mean of AdvEnt's and MinEnt's predictions",
         published="advent",
     ),
-    "fada": Recipe(
-        alignment.fada, "Wang et al., ECCV 2020", "features alike, class by class, to a discriminator"
-    ),
+    "fada": Recipe(alignment.fada, ("fada",), "features alike, class by class, to a discriminator"),
     "patchalign": Recipe(
         alignment.patchalign,
-        "Tsai et al., ICCV 2019",
+        ("patchalign",),
         "AdaptSegNet + kinds of patches alike to a discriminator",
         published="patchalign",
     ),
     "apoda": Recipe(
         alignment.apoda,
-        "Yang et al., AAAI 2020",
+        ("apoda",),
         "features classified alike after adversarial changes",
         published="apoda",
     ),
     "cbst": Recipe(
         offline.cbst,
-        "Zou et al., ECCV 2018",
+        ("cbst",),
         "rounds: label the surest pixels of every class, train on them, again",
         published="cbst",
     ),
-    "cbst_sp": Recipe(
-        offline.cbst_sp, "Zou et al., ECCV 2018", "CBST + classes are expected where the source has them"
-    ),
-    "crst": Recipe(
-        offline.crst, "Zou et al., ICCV 2019", "CBST + a regulariser against certainty", published="mrkld"
-    ),
-    "crst_lrent": Recipe(
-        offline.crst_lrent, "Zou et al., ICCV 2019", "CBST with soft pseudo-labels", published="lrent"
-    ),
+    "cbst_sp": Recipe(offline.cbst_sp, ("cbst",), "CBST + classes are expected where the source has them"),
+    "crst": Recipe(offline.crst, ("crst",), "CBST + a regulariser against certainty", published="mrkld"),
+    "crst_lrent": Recipe(offline.crst_lrent, ("crst",), "CBST with soft pseudo-labels", published="lrent"),
     "ensemble": Recipe(
         offline.ensemble,
-        "Ensemble distillation",
+        ("ensemble",),
         "members fused class by class from whom is believed there; one student",
         published="ensemble_channel",
     ),
-    "end": Recipe(
-        offline.end, "Hinton et al., 2015", "a student of several models' mean probability", published="end"
-    ),
-    "end2": Recipe(
-        offline.end2, "Malinin et al., ICLR 2020", "a student of their distribution", published="end2"
-    ),
+    "end": Recipe(offline.end, ("hinton",), "a student of several models' mean probability", published="end"),
+    "end2": Recipe(offline.end2, ("end2",), "a student of their distribution", published="end2"),
 }
 
 

@@ -47,6 +47,12 @@ def write_fusion_report(
         reasons=account.get("certainty") or account.get("iou") or [],
         # If the IoU itself decided, it is among the reasons already.
         ious=[] if compared is None or "iou" in account else compared["iou"],
+        # By pixels, not by shares, which round to zero.
+        unpredicted=[
+            name
+            for name, *pixels in zip(account["names"], *account["named"], strict=True)
+            if account["pixels"] and not any(pixels)
+        ],
         compared=compared,
         worth=[] if compared is None else _worth(account, compared),
         pictures=[

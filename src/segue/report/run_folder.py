@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import yaml
 
-from segue.classes import Colour, distinct_colour
+from segue.classes import Colour, completed
 from segue.engine.log import elapsed
 from segue.evaluation import evidence
 from segue.report.target_pictures import inside, read_target_pictures
@@ -117,12 +117,10 @@ class RunFolder:
         """The colour of every class that the model's card or the scores name, in the card's order."""
         scored = self.scores.per_class_iou if self.scores else {}
         recorded = self.evidence.classes if self.evidence else []
-        names = dict.fromkeys([*map(str, self.card.get("classes") or []), *recorded, *scored])
-        given = [_colour(value) for value in self.card.get("colours") or []]
-        return {
-            name: (given[i] if i < len(given) else None) or distinct_colour(i)
-            for i, name in enumerate(list(names)[:255])
-        }
+        known = dict.fromkeys([*map(str, self.card.get("classes") or []), *recorded, *scored])
+        names = list(known)[:255]
+        given = [_colour(value) for value in self.card.get("colours") or []][: len(names)]
+        return dict(zip(names, completed([*given, *[None] * (len(names) - len(given))]), strict=True))
 
 
 def _read(path: Path, parse: Callable[[str], Any], kind: type, called: str) -> Any:
