@@ -1,0 +1,67 @@
+"""``segue export``: a trained model for other runtimes, compared with the original, with a page that describes it."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from segue.cli.options import ModelPath
+
+if TYPE_CHECKING:
+    from segue.export.agreement import Agreement
+
+
+def export(
+    model: ModelPath,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to; by default export/ in the model's folder.")
+    ] = None,
+    teacher: Annotated[
+        bool, typer.Option("--teacher", help="Export the run's teacher instead of its student.")
+    ] = False,
+) -> None:
+    """Write a model as ONNX, for batches and pictures of any size, and compare it with the original in onnxruntime.
+
+    model.onnx takes normalised pictures (B,3,H,W) and returns logits (B,K,H,W); model.json beside it has classes, mean
+    and std. The exit code is 1 if the two do not predict the same.
+    """
+    from segue import api
+    from segue.evaluation.onnx_model import require_runtime
+    from segue.export.agreement import compare_with
+    from segue.export.onnx_file import write_onnx
+    from segue.memory import keep_memory
+
+    require_runtime()
+    keep_memory()
+    console = Console(soft_wrap=True)
+    trained = api.load(model, "cpu", teacher=teacher)
+    folder = model / "export" if out is None else out
+    write_onnx(trained, folder / "model.onnx")
+    console.print(f"model   {folder / 'model.onnx'}", highlight=False, markup=False)
+    if not _compared("onnxruntime", compare_with(trained, folder / "model.onnx"), console):
+        raise typer.Exit(1)
+
+
+def _compared(name: str, agreements: "Iterable[Agreement]", console: Console) -> bool:
+    """Print comparisons, and whether all hold."""
+    from segue.cli.tables import PlainTable
+
+    found = list(agreements)
+    rows = [
+        [
+            "x".join(map(str, one.shape)),
+            f"{one.largest:.1e}",
+            f"{one.mean:.1e}",
+            f"{100 * one.same:.3f}",
+            "" if one.holds else "differs",
+        ]
+        for one in found
+    ]
+    headings = ["pictures", "largest difference", "mean", "same class %", ""]
+    console.print(PlainTable(f"probabilities in {name} and here", headings, rows))
+    holds = all(one.holds for one in found)
+    if not holds:
+        console.print(f"{name} does not predict what the model predicts: do not use what was written")
+    return holds
