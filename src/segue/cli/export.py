@@ -1,6 +1,7 @@
 """``segue export``: a trained model for other runtimes, compared with the original, with a page that describes it."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ from rich.console import Console
 from segue.cli.options import ModelPath
 
 if TYPE_CHECKING:
+    from segue.evaluation.model import TrainedModel
     from segue.export.agreement import Agreement
 
 
@@ -25,12 +27,16 @@ def export(
     """Write a model as ONNX, for batches and pictures of any size, and compare it with the original in onnxruntime.
 
     model.onnx takes normalised pictures (B,3,H,W) and returns logits (B,K,H,W); model.json beside it has classes, mean
-    and std. The exit code is 1 if the two do not predict the same.
+    and std. A SegFormer is also written as a folder for the transformers library. README.md describes the model: its
+    classes, data, protocol, scores and licences. The exit code is 1 if one of them does not predict the same.
     """
     from segue import api
     from segue.evaluation.onnx_model import require_runtime
     from segue.export.agreement import compare_with
+    from segue.export.model_page import model_page
     from segue.export.onnx_file import write_onnx
+    from segue.export.transformers_folder import is_segformer
+    from segue.files import write_text
     from segue.memory import keep_memory
 
     require_runtime()
@@ -40,15 +46,33 @@ def export(
     folder = model / "export" if out is None else out
     write_onnx(trained, folder / "model.onnx")
     console.print(f"model   {folder / 'model.onnx'}", highlight=False, markup=False)
-    if not _compared("onnxruntime", compare_with(trained, folder / "model.onnx"), console):
+    found = {"onnxruntime": list(compare_with(trained, folder / "model.onnx"))}
+    if is_segformer(trained):
+        found |= _transformers(trained, folder / "transformers", console)
+    holds = [_holds(name, agreements, console) for name, agreements in found.items()]
+    write_text(folder / "README.md", model_page(trained, found))
+    console.print(f"page    {folder / 'README.md'}", highlight=False, markup=False)
+    if not all(holds):
         raise typer.Exit(1)
 
 
-def _compared(name: str, agreements: "Iterable[Agreement]", console: Console) -> bool:
-    """Print comparisons, and whether all hold."""
+def _transformers(model: "TrainedModel", folder: Path, console: Console) -> "dict[str, list[Agreement]]":
+    """Write a SegFormer's folder for the transformers library, and compare it if the library is there."""
+    from segue.export.agreement import agreements
+    from segue.export.transformers_folder import transformers_predictor, write_transformers
+
+    write_transformers(model, folder)
+    console.print(f"folder  {folder}", highlight=False, markup=False)
+    if find_spec("transformers") is None:
+        console.print("not compared in transformers, which is not installed")
+        return {}
+    return {"transformers": list(agreements(model, transformers_predictor(folder)))}
+
+
+def _holds(name: str, found: "Sequence[Agreement]", console: Console) -> bool:
+    """Whether all comparisons hold, which are printed."""
     from segue.cli.tables import PlainTable
 
-    found = list(agreements)
     rows = [
         [
             "x".join(map(str, one.shape)),
