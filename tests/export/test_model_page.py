@@ -33,5 +33,5 @@ def test_a_model_without_a_run_says_that_nothing_is_known(tmp_path: Path) -> Non
 
 @pytest.mark.slow
 def test_target_labels_that_were_read_are_said(tmp_path: Path) -> None:
-    train(tiny("oracle", {"steps": 1}), tmp_path / "run", console=QUIET, cpu=True)
+    train(tiny("target_supervised", {"steps": 1}), tmp_path / "run", console=QUIET, cpu=True)
     assert "an oracle" in model_page(TrainedModel.load(tmp_path / "run", "cpu"), FOUND)

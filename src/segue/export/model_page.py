@@ -123,8 +123,8 @@ def _scores(model: TrainedModel) -> str:
     measured = scores.protocol.get("network", "student")
     return f"""## Scores
 
-Mean IoU {100 * scores.mean_iou:.1f} % over {len(scores.averaged)} classes, {100 * scores.accuracy:.1f} % of pixels right,
-on labelled target pictures ({measured}).
+Mean IoU {100 * scores.mean_iou:.1f} % over {len(scores.averaged)} classes, {100 * scores.accuracy:.1f} % of pixels
+right, on labelled target pictures ({measured}).
 
 {_table(["class", "IoU %"], rows)}"""
 
