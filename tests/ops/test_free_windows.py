@@ -2,8 +2,16 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from segue.ops.free_windows import assemble_free, cut_free, extended, window_lines
+from segue.ops.free_windows import (
+    assemble_free,
+    cut_free,
+    enlarged_free,
+    extended,
+    pooled_free,
+    window_lines,
+)
 from segue.ops.windows import assemble, cut, window_grid
 
 
@@ -31,3 +39,12 @@ def test_a_picture_is_extended_by_its_last_row_and_column() -> None:
     wide = extended(image, multiple=4, least=4)
     assert wide.shape == (1, 1, 4, 4) and torch.equal(wide[0, 0, 3], image[0, 0, 2])
     assert extended(image, multiple=2, least=8).shape == (1, 1, 8, 8)
+
+
+@pytest.mark.parametrize("size", [(14, 14), (5, 20), (33, 9), (1, 14)])
+def test_pooling_and_cubic_resizing_are_those_of_the_library(size: tuple[int, int]) -> None:
+    maps = torch.randn(2, 3, 14, 14, generator=torch.Generator().manual_seed(0))
+    free = (torch.tensor(size[0]), torch.tensor(size[1]))
+    assert torch.allclose(pooled_free(maps, free), F.adaptive_avg_pool2d(maps, size), atol=1e-6)
+    cubic = F.interpolate(maps, size=size, mode="bicubic", align_corners=False, antialias=True)
+    assert torch.allclose(enlarged_free(maps, free), cubic, atol=1e-5)

@@ -1,9 +1,7 @@
 """A trained model as an ONNX network for batches and pictures of any size."""
 
-import io
 import json
 import warnings
-from contextlib import redirect_stdout
 from pathlib import Path
 
 import torch
@@ -60,7 +58,7 @@ def _record(network: nn.Module, path: Path, device: torch.device) -> None:
     torch's newer exporter needs another package, onnxscript; see the decisions in docs/architecture.md.
     """
     free = {0: "batch", 2: "height", 3: "width"}
-    with warnings.catch_warnings(), torch.no_grad(), redirect_stdout(io.StringIO()):  # errors print the graph
+    with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter(
             "ignore"
         )  # of shapes compared in Python; the result is compared at several sizes
@@ -69,6 +67,7 @@ def _record(network: nn.Module, path: Path, device: torch.device) -> None:
                 network,
                 (torch.zeros(DRAWN_AT, device=device),),
                 str(path),
+                verbose=False,  # an error would print the graph
                 dynamo=False,
                 opset_version=OPSET,
                 input_names=["image"],

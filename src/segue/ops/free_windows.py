@@ -71,6 +71,44 @@ def assemble_free(
     return down @ lines @ across.transpose(0, 1)
 
 
+def pooled_free(maps: Float[Tensor, "b c h w"], size: tuple[Tensor, Tensor]) -> Float[Tensor, "b c h2 w2"]:
+    """``adaptive_avg_pool2d`` to a size that is not known yet: each cell's mean, as matrices from either side."""
+    down, across = (
+        _shares(torch.as_tensor(side), torch.as_tensor(wanted))
+        for side, wanted in zip(maps.shape[-2:], size, strict=True)
+    )
+    return down.to(maps.dtype) @ maps @ across.to(maps.dtype).transpose(0, 1)
+
+
+def enlarged_free(maps: Float[Tensor, "b c h w"], size: tuple[Tensor, Tensor]) -> Float[Tensor, "b c h2 w2"]:
+    """``interpolate`` with ``mode="bicubic", antialias=True`` to a size that is not known yet."""
+    down, across = (
+        _cubic(side, torch.as_tensor(wanted)) for side, wanted in zip(maps.shape[-2:], size, strict=True)
+    )
+    return down @ maps @ across.transpose(0, 1)
+
+
+def _cubic(side: int, wanted: Tensor) -> Float[Tensor, "m n"]:
+    """How much each of ``side`` rows counts in each of the ``wanted`` ones: Keys' kernel of a = -0.5."""
+    scale = side / wanted
+    places = torch.arange(side, dtype=torch.float32)
+    away = (places + 0.5 - scale * (_places(wanted)[:, None] + 0.5)) / torch.clamp(scale, min=1.0)
+    away = away.abs()
+    near = (1.5 * away - 2.5) * away * away + 1
+    far = ((-0.5 * away + 2.5) * away - 4) * away + 2
+    weight = torch.where(away <= 1, near, torch.where(away < 2, far, torch.zeros_like(away)))
+    return weight / weight.sum(1, keepdim=True)
+
+
+def _shares(side: Tensor, wanted: Tensor) -> Float[Tensor, "m n"]:
+    """How much each of ``side`` rows counts in each of the ``wanted`` ones, which may overlap by one."""
+    cell, place = _places(wanted)[:, None], _places(side)[None]
+    first = torch.div(cell * side, wanted, rounding_mode="floor")
+    end = torch.div((cell + 1) * side + wanted - 1, wanted, rounding_mode="floor")
+    inside = ((place >= first) & (place < end)).float()
+    return inside / inside.sum(1, keepdim=True)
+
+
 def _places(count: Tensor) -> Integer[Tensor, " n"]:
     """0 to before a scalar of integers, which an exporter follows although the declared type wants a number."""
     return torch.arange(cast(int, count))
