@@ -89,7 +89,7 @@ class PatchEncoder(Encoder):
     def block_map(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
         """The cells of what a block returned, (B,C,h,w)."""
         cells = tokens[:, self.prefix :].transpose(1, 2)
-        return cells.unflatten(2, self.grid(size))
+        return cells.reshape(cells.shape[0], cells.shape[1], *self.grid(size))
 
     def last_map(self, image: Tensor) -> Tensor:
         """The last block's normalised patches."""
