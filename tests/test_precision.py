@@ -62,7 +62,7 @@ def test_deterministic_is_said_to_every_library() -> None:
 def test_what_splits_a_network_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(run.SHARDED[name], "true")
     with pytest.raises(ValueError, match=f"{name} splits parameters .* launch without it"):
-        run._accelerator(tiny("daformer"), cpu=True, console=QUIET)
+        run._accelerator(tiny("daformer"), Path("run"), cpu=True, console=QUIET)
 
 
 def test_the_banks_product_is_float32_under_autocast() -> None:

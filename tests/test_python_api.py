@@ -19,6 +19,17 @@ ROOT = Path(__file__).resolve().parents[1]
 CODE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
+def own_folders(root: Path) -> None:
+    """Two folders as people have them: pictures, and for the source labels of the values 0 to 2."""
+    generator = np.random.default_rng(0)
+    for name in ("source/images", "source/labels", "target"):
+        (root / name).mkdir(parents=True)
+        for number in range(4):
+            shape = (96, 128) if name.endswith("labels") else (96, 128, 3)
+            pixels = generator.integers(0, 3 if len(shape) == 2 else 256, shape)
+            Image.fromarray(pixels.astype(np.uint8)).save(root / name / f"{number}.png")
+
+
 @pytest.fixture
 def scene(tmp_path: Path) -> Path:
     path = tmp_path / "pictures" / "one.png"
@@ -40,12 +51,32 @@ def test_the_code_in_the_documents_runs(
     document: str, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    own_folders(tmp_path / "own")
     blocks = CODE.findall((ROOT / document).read_text())
     assert blocks
     names: dict[str, object] = {}
     for block in blocks:
         exec(compile(block, document, "exec"), names)
     assert (tmp_path / "predictions/overlay/one.png").is_file()
+
+
+@pytest.mark.slow
+def test_adapt_takes_names_of_classes_as_it_takes_a_file(tmp_path: Path) -> None:
+    own_folders(tmp_path / "own")
+    classes = tmp_path / "classes.yaml"
+    classes.write_text("[road, car, sky]\n")
+    runs = [
+        segue.adapt(
+            str(tmp_path / "own/source"), tmp_path / "own/target", given,
+            recipe="source_only", out=tmp_path / f"run{place}", steps=1, cpu=True, quiet=True,
+        )
+        for place, given in enumerate((["road", "car", "sky"], classes, str(classes)))
+    ]  # fmt: skip
+    assert runs[0].model.classes.names == ("road", "car", "sky")
+    own = [run.settings.data.model_dump(exclude={"source", "target"}) for run in runs]
+    assert own[0] == own[1] == own[2]
+    weights = [(run.folder / "model/model.safetensors").read_bytes() for run in runs]
+    assert weights[0] == weights[1] == weights[2]
 
 
 def test_importing_it_imports_no_torch() -> None:

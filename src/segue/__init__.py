@@ -4,10 +4,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from segue.api import evaluate, load, predict, train
+    from segue.api import adapt, evaluate, load, predict, train
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "evaluate", "load", "predict", "train"]
+__all__ = ["__version__", "adapt", "evaluate", "load", "predict", "train"]
 
 
 def __getattr__(name: str) -> Any:

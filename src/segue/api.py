@@ -1,9 +1,9 @@
-"""The functions of ``import segue``: train, load, evaluate and predict; the verbs call the same ones."""
+"""The functions of ``import segue``: adapt, train, load, evaluate and predict; the verbs call the same ones."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, cast
 
 from segue.protocol import Mode
 from segue.recipes.own_folders import Folders
@@ -176,8 +176,8 @@ def predict(
     return write_predictions(_loaded(model), pictures, Path(out), progress=progress)
 
 
-class Wishes(Folders, total=False):
-    """What a run changes of its recipe, and the two folders that may stand in place of a pair; None changes nothing.
+class Changes(TypedDict, total=False):
+    """What a run changes of its recipe; None changes nothing.
 
     Attributes:
         few: A folder of a few labelled target pictures to train on, too; labelled as the pair's evaluation pictures are
@@ -193,6 +193,10 @@ class Wishes(Folders, total=False):
     steps: int | None
     seed: int | None
     settings: Mapping[str, Any] | None
+
+
+class Wishes(Folders, Changes, total=False):
+    """What a run changes of its recipe, and the two folders that may stand in place of a pair."""
 
 
 def configure(
@@ -318,6 +322,43 @@ def train(
         if is_first_rank():
             _write_reports(run, baseline)
     return run
+
+
+def adapt(
+    source: Path | str,
+    target: Path | str,
+    classes: Path | str | Sequence[str] | None = None,
+    *,
+    recipe: str = "daformer",
+    evaluation: Path | str | None = None,
+    out: Path | str | None = None,
+    cpu: bool = False,
+    quiet: bool = False,
+    **changes: Unpack[Changes],
+) -> TrainedRun:
+    """Adapt a model from a folder of labelled pictures to a folder of unlabelled ones: :func:`train` for own folders.
+
+    Network, crops, batch and precision are chosen for this machine and these pictures, except where ``settings`` or
+    ``config`` say otherwise.
+
+    Args:
+        source: A folder with ``images/`` and ``labels/``.
+        target: A folder of pictures; labels in it are not read.
+        classes: Names in the order of the labels' values, or a file that lists them; None for the source's own list.
+        evaluation: A folder of labelled target pictures to score on.
+        changes: See :class:`Changes`.
+
+    Raises:
+        ValueError: As :func:`train`, and if a folder has no pictures.
+        OSError: If a file is missing or cannot be written.
+    """
+    folders: Folders = {
+        "source": Path(source),
+        "target": Path(target),
+        "classes": Path(classes) if isinstance(classes, str) else classes,
+        "evaluation": None if evaluation is None else Path(evaluation),
+    }
+    return train(recipe, out=out, cpu=cpu, quiet=quiet, **folders, **changes)
 
 
 def _write_reports(run: TrainedRun, baseline: Path | None) -> None:

@@ -13,6 +13,7 @@ from segue.cli.compare import compare
 from segue.cli.data import data
 from segue.cli.demo import demo
 from segue.cli.evaluate import evaluate
+from segue.cli.export import export
 from segue.cli.fuse import fuse
 from segue.cli.import_ import import_
 from segue.cli.label import label
@@ -37,6 +38,7 @@ VERBS = {
     "train": train,
     "evaluate": evaluate,
     "predict": predict,
+    "export": export,
     "recipes": recipes,
     "report": report,
     "select": select,

@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -53,10 +53,20 @@ class RunLog:
     """Writes ``metrics.jsonl`` (what was computed, equal on every repetition) and ``timing.jsonl``.
 
     It also shows progress, by a bar on a terminal and by plain lines elsewhere. Lines of an interrupted run from step
-    ``start`` on are removed.
+    ``start`` on are removed. ``also`` gets the values and speed of each line, and its step.
     """
 
-    def __init__(self, folder: Path, *, steps: int, start: int, console: Console, title: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        steps: int,
+        start: int,
+        console: Console,
+        title: str,
+        also: Callable[[dict[str, Any], int], None] | None = None,
+    ) -> None:
+        self.also = also
         self.steps = steps
         self.start = start
         self.console = console
@@ -130,6 +140,8 @@ class RunLog:
         for file, row in zip(self.files, ({"step": step, **values}, timing), strict=True):
             file.write(json.dumps(row) + "\n")
             file.flush()
+        if self.also is not None:
+            self.also({**values, "steps_per_second": rate}, step)
         self._show(step, values, rate)
 
     def _show(self, step: int, values: Mapping[str, float], rate: float) -> None:

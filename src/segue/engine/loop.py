@@ -210,7 +210,14 @@ class Trainer:
             return None
         steps, title = self.experiment.steps, self.experiment.recipe
         return stack.enter_context(
-            RunLog(self.folder, steps=steps, start=self.step, console=console, title=title)
+            RunLog(
+                self.folder,
+                steps=steps,
+                start=self.step,
+                console=console,
+                title=title,
+                also=self.accelerator.log,
+            )
         )
 
     def _advice(self, kept: Path) -> str:

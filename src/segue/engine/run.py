@@ -23,6 +23,7 @@ from segue.engine.loop import Trainer, seed_step
 from segue.engine.model_card import card_of, model_card
 from segue.engine.run_scores import score_run
 from segue.engine.settings import Experiment
+from segue.engine.trackers import tracked, tracking
 from segue.engine.view_painter import ViewPainter
 from segue.engine.witness import Witness, trained_on
 from segue.methods.context import Preparation
@@ -57,7 +58,7 @@ def train(
         OSError: If a file is missing or cannot be written.
     """
     here = settled(experiment, cpu=cpu)
-    accelerator = _accelerator(here, cpu=cpu, console=console)
+    accelerator = _accelerator(here, folder, cpu=cpu, console=console)
     settle_training(here.run.float32, deterministic=here.run.deterministic)
     if not accelerator.is_main_process:
         console = Console(quiet=True)
@@ -97,7 +98,8 @@ def train(
     if trainer.step < experiment.steps:
         mean, std = normalisation(experiment.network.encoder)
         painter = ViewPainter(folder, classes=training_classes(experiment.data), mean=mean, std=std)
-        trainer.run(loader.steps, painter=painter, console=console, witness=witness)
+        with tracked(accelerator, here, folder):
+            trainer.run(loader.steps, painter=painter, console=console, witness=witness)
     return _finish(here, folder, trainer, witness)
 
 
@@ -186,7 +188,7 @@ def _open_few(experiment: Experiment, console: Console) -> Dataset | None:
     return few
 
 
-def _accelerator(experiment: Experiment, *, cpu: bool, console: Console) -> Accelerator:
+def _accelerator(experiment: Experiment, folder: Path, *, cpu: bool, console: Console) -> Accelerator:
     precision = {"fp32": "no"}.get(experiment.run.precision, experiment.run.precision)
     if precision == "fp16" and (cpu or not torch.cuda.is_available()):
         raise ValueError("run.precision=fp16 needs a GPU; use bf16 or fp32 here")
@@ -205,7 +207,9 @@ def _accelerator(experiment: Experiment, *, cpu: bool, console: Console) -> Acce
     # Accelerate keeps one state per process, but the demo and the tests train several runs in one process.
     AcceleratorState._reset_state()  # pyright: ignore[reportPrivateUsage]
     join(cpu=cpu)
-    return Accelerator(mixed_precision=precision, cpu=cpu, kwargs_handlers=[DISTRIBUTED])
+    return Accelerator(
+        mixed_precision=precision, cpu=cpu, kwargs_handlers=[DISTRIBUTED], **tracking(experiment, folder)
+    )
 
 
 def _has_bf16() -> bool:

@@ -29,6 +29,10 @@ Side: TypeAlias = Annotated[int, Field(ge=32, le=32768)]
 """A side in pixels, at least as long as a cell of an encoder's coarsest map, at most what a picture file may have."""
 
 
+TrackerName: TypeAlias = Literal["tensorboard", "wandb", "mlflow"]
+"""A service or a viewer that draws curves."""
+
+
 class DomainSettings(Settings):
     """Where a domain's pictures are, and which training classes its own classes are."""
 
@@ -131,6 +135,7 @@ class RunSettings(Settings):
     save_every: Count = 1000  # steps between checkpoints
     # How many checkpoints are kept: at least two, so that one is left if the newest is damaged.
     keep: Annotated[int, Field(ge=2)] = 2
+    trackers: list[TrackerName] = []  # who else gets every line of the log, through Accelerate
 
 
 class EvaluationSettings(Settings):

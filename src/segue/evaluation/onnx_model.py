@@ -39,6 +39,15 @@ class OnnxModel(Model):
         super().__init__(predictor, classes, mean, std, torch.device("cpu"))
 
 
+def require_runtime() -> Any:
+    """The module onnxruntime; a ValueError that says how to install it where it is missing."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ValueError("ONNX needs onnxruntime: pip install '.[export]' in Segue's folder") from error
+    return onnxruntime
+
+
 def onnx_predictor(path: Path) -> Predictor:
     """A predictor on the processor, from a network with one input (B,3,H,W) and one output (B,K,h,w).
 
@@ -50,12 +59,7 @@ def onnx_predictor(path: Path) -> Predictor:
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ValueError(
-            "ONNX members need onnxruntime: pip install '.[export]' in Segue's folder"
-        ) from error
+    onnxruntime = require_runtime()
     try:
         session: Any = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     except Exception as error:  # its own errors share no public base class

@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from segue.ops.dilation import dilated_depthwise
+from segue.ops.recording import is_recorded
 
 
 class TokenLinear(nn.Linear):
@@ -42,9 +43,7 @@ def pointwise(
     """
     batch, channels, height, width = maps.shape
     is_last = maps.is_contiguous(memory_format=torch.channels_last)
-    if (
-        torch.compiler.is_compiling() or maps.device.type != "cpu"
-    ):  # asking for threads would end a compiled graph
+    if is_recorded() or maps.device.type != "cpu":  # asking for threads would end a compiled graph
         return F.conv2d(maps, weight, bias)
     if not (torch.get_num_threads() == 1 and is_last):
         return F.conv2d(maps, weight, bias)

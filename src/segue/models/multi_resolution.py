@@ -1,6 +1,6 @@
 """HRDA: one network sees a picture whole at low resolution and in windows at high resolution, and fuses both."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import torch
@@ -13,6 +13,8 @@ from segue.models.batch_norms import BatchNorm
 from segue.models.encoders.encoder import Encoder
 from segue.models.segmenter import Segmenter, by_domain
 from segue.ops.attention import MeetingPlan
+from segue.ops.free_windows import assemble_free, cut_free, extended, window_lines
+from segue.ops.recording import is_exported
 from segue.ops.resize import resize
 from segue.ops.windows import Window, assemble, cut, window_grid
 from segue.types import HybridRules, Output, Supervised
@@ -92,7 +94,7 @@ class MultiResolution(Segmenter):
         context, embedding = self.head(features)
         attention = self._attention(features, context)
         fused = self._fuse(context, attention, self._detail_everywhere(image), None)
-        if image.shape[-2:] != size:
+        if is_exported() or image.shape[-2:] != size:
             # The padding is cut off again, which is exact only at the picture's full resolution.
             fused = resize(fused, (image.shape[-2], image.shape[-1]))[..., : size[0], : size[1]]
         return Output(fused, features, embedding, [Supervised(fused)])
@@ -151,6 +153,8 @@ class MultiResolution(Segmenter):
     def _on_grid(self, image: Tensor) -> Tensor:
         """The picture, padded by repeating its right and lower borders until its sides are multiples of the grid."""
         least = COARSEST * self.shrinks
+        if is_exported():
+            return extended(image, multiple=self.grid, least=least)
         height, width = image.shape[-2:]
         below, right = (max(least, -(-side // self.grid) * self.grid) - side for side in (height, width))
         if not (below or right):
@@ -186,10 +190,22 @@ class MultiResolution(Segmenter):
         strides = [
             max(self.grid, int(side * (1 - self.overlap)) // self.grid * self.grid) for side in self.detail
         ]
+        if is_exported():
+            return self._detail_at_once(image, strides)
         windows = window_grid(size, self.detail, stride=(strides[0], strides[1]))
         cells = [_cells(window, self.head_stride) for window in windows]
         pieces = self._detail_of(cut(image, windows))
         return assemble(pieces, cells, size=(size[0] // self.head_stride, size[1] // self.head_stride))
+
+    def _detail_at_once(self, image: Tensor, strides: Sequence[int]) -> Tensor:
+        """The same for a picture of any size, with all windows in one batch."""
+        sides = [torch.as_tensor(side) for side in image.shape[-2:]]
+        rows, columns = map(window_lines, sides, self.detail, strides)
+        logits: Tensor = self.head(self.encoder(cut_free(image, rows, columns)))[0]
+        stride = self.head_stride
+        height, width = (torch.div(side, stride, rounding_mode="floor") for side in sides)
+        cells = [torch.div(lines[:, ::stride], stride, rounding_mode="floor") for lines in (rows, columns)]
+        return assemble_free(logits, cells[0], cells[1], size=(height, width))
 
     def _detail_of(self, parts: Tensor) -> Iterator[Tensor]:
         """The detail prediction of each window (n,b,3,h,w), as many windows at a time as memory has room for.

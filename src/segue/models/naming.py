@@ -121,6 +121,17 @@ def to_ours(state: Mapping[str, Tensor], names: Sequence[str], rules: Rules) -> 
     return renamed, [name for name in state if name not in used]
 
 
+def to_theirs(state: Mapping[str, Tensor], rules: Rules) -> State:
+    """Our tensors under the foreign names; those that the other project lacks are left out."""
+    turned = dict(state)
+    _turn_levels(turned, rules)
+    renamed: State = {}
+    for name, value in turned.items():
+        parts = foreign_names(name, rules)
+        renamed |= zip(parts, value.chunk(len(parts)) if len(parts) > 1 else (value,), strict=False)
+    return renamed
+
+
 def _turn_levels(state: State, rules: Rules) -> None:
     """Reverse the order of the fusing convolution's input levels, where the projects differ."""
     if rules in COARSE_TO_FINE and FUSION in state:

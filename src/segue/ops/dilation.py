@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from segue.ops.recording import is_recorded
+
 MOST_PADDED = 4
 """Cells of the parts over cells of the map: up to this ratio taking the map apart is always faster; at five it depends
 on the size."""
@@ -29,7 +31,7 @@ def dilated_depthwise(
     # The library's gradient is slow on maps with sides of one or two cells, so there are at least three.
     rows, columns = max(3, -(-height // dilation)), max(3, -(-width // dilation))
     gains = dilation > 1 and rows * columns * dilation**2 <= MOST_PADDED * height * width
-    if maps.device.type != "cpu" or not gains or torch.compiler.is_compiling():
+    if maps.device.type != "cpu" or not gains or is_recorded():
         return F.conv2d(maps, weight, padding=dilation, dilation=dilation, groups=channels)
     parts: Tensor = _Apart.apply(maps.permute(0, 2, 3, 1), dilation, (rows, columns))
     convolved = F.conv2d(parts.flatten(0, 2).permute(0, 3, 1, 2), weight, padding=1, groups=channels)

@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from segue.ops.recording import is_recorded
+
 
 def concatenated(
     maps: Sequence[Float[Tensor, "b _ h w"]], *, layout: torch.memory_format | None = None
@@ -19,7 +21,7 @@ def concatenated(
 
     ``torch.cat`` returns slices of the whole gradient instead. A ``layout`` decides that of the result on a CPU.
     """
-    if maps[0].device.type != "cpu" or torch.compiler.is_compiling():
+    if maps[0].device.type != "cpu" or is_recorded():
         return torch.cat(list(maps), dim=1)
     return _Concatenation.apply(layout, *maps)
 

@@ -1,9 +1,11 @@
 """A pair of two folders: what the options of ``segue train`` say about them, as settings."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
 
+from segue.classes import class_list
 from segue.trees import Tree
 
 
@@ -16,7 +18,7 @@ class Folders(TypedDict, total=False):
         source_labels: The same for its labels.
         label_suffix: What follows a source picture's name in that of its label: "_mask".
         target: A folder of pictures; labels are never read.
-        classes: A YAML or JSON list of the classes to train; None for the source's own list.
+        classes: A YAML or JSON list of the classes to train, or their names; None for the source's own list.
         evaluation: A folder of labelled target pictures to score on; None for no score.
         source_split: Which part of the source, if it is divided; the same for the other two.
     """
@@ -26,7 +28,7 @@ class Folders(TypedDict, total=False):
     source_labels: Path | None
     label_suffix: str | None
     target: Path | None
-    classes: Path | None
+    classes: Path | Sequence[str] | None
     evaluation: Path | None
     source_split: str | None
     target_split: str | None
@@ -59,10 +61,11 @@ def from_folders(folders: Folders) -> Tree:
         raise FileNotFoundError(
             f"{source}: no class list here ({', '.join(CLASS_FILES)}); name one with --classes FILE"
         )
-    known = read_class_list(listed)
+    known = read_class_list(listed) if isinstance(listed, Path) else class_list(listed)
+    values = _plain(listed) if isinstance(listed, Path) else list(listed)
 
     def domain(folder: Path, **more: object) -> Tree:
-        own = {} if class_file(folder) else {"label_classes": _plain(listed)}
+        own = {} if class_file(folder) else {"label_classes": values}
         said = {key: str(value) for key, value in more.items() if value is not None}
         return {"dataset": "folder", "root": _plain(folder), **own, **said}
 

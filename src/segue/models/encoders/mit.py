@@ -59,6 +59,7 @@ class MixTransformer(Encoder):
         self.depths = tuple(depths)
         self.heads = tuple(heads)
         self.reductions = tuple(reductions)
+        self.mlp_ratio = mlp_ratio
         self.classifier_names = ("head.",)
         blocks = sum(depths)
         rates = iter([drop_path * i / max(blocks - 1, 1) for i in range(blocks)])

@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from segue.models.encoders.encoder import Encoder
 from segue.ops.attention import MeetingPlan
+from segue.ops.free_windows import pooled_free
+from segue.ops.recording import is_exported
 from segue.ops.resize import resize
 
 Grid = tuple[int, int]
@@ -86,7 +89,7 @@ class PatchEncoder(Encoder):
     def block_map(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
         """The cells of what a block returned, (B,C,h,w)."""
         cells = tokens[:, self.prefix :].transpose(1, 2)
-        return cells.unflatten(2, self.grid(size))
+        return cells.reshape(cells.shape[0], cells.shape[1], *self.grid(size))
 
     def last_map(self, image: Tensor) -> Tensor:
         """The last block's normalised patches."""
@@ -94,12 +97,12 @@ class PatchEncoder(Encoder):
 
     def grid(self, size: tuple[int, int]) -> Grid:
         """The patches of a picture of that many rows and columns."""
-        return -(-size[0] // self.patch), -(-size[1] // self.patch)
+        return (size[0] + self.patch - 1) // self.patch, (size[1] + self.patch - 1) // self.patch
 
     def _pyramid(self, image: Tensor, plan: MeetingPlan | None) -> list[Tensor]:
         height, width = image.shape[-2:]
         maps = self.quarter_maps(self._on_patches(image), plan)
-        return self.pyramid_head(maps, [(-(-height // s), -(-width // s)) for s in self.strides])
+        return self.pyramid_head(maps, [((height + s - 1) // s, (width + s - 1) // s) for s in self.strides])
 
     def _on_patches(self, image: Tensor) -> Tensor:
         rows, columns = self.grid((image.shape[-2], image.shape[-1]))
@@ -145,6 +148,11 @@ class Pyramid(nn.Module):
         early, second, third, last = maps
         levels = [self.fine(early), self.middle(second), third]
         resized = [resize(level, size) for level, size in zip(levels, sizes, strict=False)]
+        if is_exported():
+            return [
+                *resized,
+                pooled_free(last, (torch.as_tensor(sizes[-1][0]), torch.as_tensor(sizes[-1][1]))),
+            ]
         return [*resized, F.adaptive_avg_pool2d(last, sizes[-1])]
 
 

@@ -12,6 +12,8 @@ from torch.utils.checkpoint import checkpoint
 from segue.models.encoders.encoder import Colour, Variant
 from segue.models.encoders.patches import Grid, PatchEncoder
 from segue.ops.attention import Attend, MeetingPlan
+from segue.ops.free_windows import enlarged_free
+from segue.ops.recording import is_exported
 
 EPS = 1e-6
 """Of every normalisation; pretrained weights expect exactly this."""
@@ -101,15 +103,18 @@ class PatchTransformer(nn.Module):
     def embedded(self, image: Float[Tensor, "b 3 h w"], grid: Grid) -> Float[Tensor, "b n c"]:
         """The class token and the patches of a picture, each with its position added."""
         patches: Tensor = self.patch_embed(image)
-        tokens = torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], dim=1)
+        tokens = torch.cat([self.cls_token.expand(patches.shape[0], -1, -1), patches], dim=1)
         return tokens + self.positions(grid)
 
     def positions(self, grid: Grid) -> Float[Tensor, "1 n c"]:
         """Those of the file interpolated to a grid of patches, as timm does; the class token's comes first."""
-        if grid == (SIDE, SIDE):
+        if not is_exported() and grid == (SIDE, SIDE):
             return self.pos_embed
         own = self.pos_embed[:, 1:].transpose(1, 2).unflatten(2, (SIDE, SIDE)).float()
-        fitted = F.interpolate(own, size=grid, mode="bicubic", align_corners=False, antialias=True)
+        if is_exported():
+            fitted = enlarged_free(own, (torch.as_tensor(grid[0]), torch.as_tensor(grid[1])))
+        else:
+            fitted = F.interpolate(own, size=grid, mode="bicubic", align_corners=False, antialias=True)
         return torch.cat([self.pos_embed[:, :1], fitted.flatten(2).transpose(1, 2)], dim=1)
 
 

@@ -1,6 +1,5 @@
 """How heads fuse levels and add context: 1x1 convolution, dilated ones in parallel, sparse self-attention."""
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 
 import torch
@@ -12,6 +11,7 @@ from segue.models.batch_norms import is_watched
 from segue.models.layers import ConvNorm, PointwiseConv, pointwise
 from segue.ops.dilation import dilated_depthwise
 from segue.ops.memory_format import concatenated, relaid
+from segue.ops.recording import is_recorded
 from segue.ops.resize import resize
 
 DILATIONS = (1, 6, 12, 18)
@@ -116,7 +116,7 @@ def fitted_together(levels: Sequence[Tensor]) -> Float[Tensor, "b c h w"]:
 
 def _keeps_everything() -> bool:
     """Whether intermediate maps are kept anyway for gradients, or left to the exporter."""
-    return torch.is_grad_enabled() or torch.compiler.is_compiling()
+    return torch.is_grad_enabled() or is_recorded()
 
 
 def conv_norm_of_parts(layer: ConvNorm, parts: Iterable[Tensor]) -> Tensor:
@@ -182,7 +182,7 @@ class InterlacedAttention(nn.Module):
         maps = self.in_conv(*levels)
         height, width = maps.shape[-2:]
         block = self.block
-        rows, columns = math.ceil(height / block), math.ceil(width / block)
+        rows, columns = (height + block - 1) // block, (width + block - 1) // block
         spare_rows, spare_columns = rows * block - height, columns * block - width
         top, left = spare_rows // 2, spare_columns // 2
         maps = F.pad(maps, (left, spare_columns - left, top, spare_rows - top))

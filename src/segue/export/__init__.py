@@ -1,0 +1,1 @@
+"""Models in the formats of others, compared with the original, and described."""
