@@ -1,7 +1,7 @@
 """Write docs/methods: a page for each paper's method, made from its recipes, their docstrings and published scores.
 
-    python benchmarks/method_pages.py            # rewrite the pages
-    python benchmarks/method_pages.py --check    # only check that they are up to date
+python benchmarks/method_pages.py            # rewrite the pages
+python benchmarks/method_pages.py --check    # only check that they are up to date
 """
 
 import inspect

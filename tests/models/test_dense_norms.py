@@ -26,6 +26,7 @@ FAMILIES = (
     "mobilenet_v2",
     "resnet50_v1c",
     "resnet101_caffe",
+    "drn_d_54",
     "dinov2_tiny",
     "dinov3_tiny",
     "vit_nano",
