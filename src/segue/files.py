@@ -14,7 +14,8 @@ def part_beside(path: Path) -> Path:
     Host and process say whose it is; a random part tells containers apart, which may share both.
     """
     host = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())[:20]
-    return path.with_name(f".{path.name[:150]}.{host}-{os.getpid()}-{secrets.token_hex(4)}.part")
+    known = os.fsencode(path.name)[:150].decode(errors="ignore")  # disks count bytes
+    return path.with_name(f".{known}.{host}-{os.getpid()}-{secrets.token_hex(4)}.part")
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -152,6 +152,14 @@ INTERRUPTED: dict[str, tuple[Any, str, int]] = {
 }
 
 
+def told(path: Path) -> bytes:
+    """A file without the name of its run, which every run has for itself."""
+    content = path.read_bytes()
+    if path.name == "state.json":
+        content = json.dumps({**json.loads(content), "run": ""}).encode()
+    return content
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("where", list(INTERRUPTED))
 def test_a_run_that_was_stopped_in_its_second_round_ends_as_an_unbroken_one(
@@ -182,4 +190,5 @@ def test_a_run_that_was_stopped_in_its_second_round_ends_as_an_unbroken_one(
     ]
     assert len(files) > 40
     for file in files:
-        assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "broken" / file).read_bytes(), file
+        whole, broken = (told(tmp_path / name / file) for name in ("whole", "broken"))
+        assert whole == broken, file

@@ -1,0 +1,108 @@
+"""No recipe's step waits for its device or mixes devices, seen on a device that is watched instead of used.
+
+Three steps of each: a bank counts, is filled, and learns. Reading the flag of what is not finite, logging and saving
+may wait; they are not part of ``update``. ``test_no_waiting.py`` runs these tests.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import Accelerator
+
+from segue.engine.build import build_method, build_student
+from segue.engine.loop import Trainer, seed_step
+from segue.methods.method import Method
+from segue.methods.teachers.collaborative import CollaborativeTeacher
+from segue.methods.terms.instance_bank import InstanceBank
+from segue.recipes.catalogue import RECIPES
+from segue.types import Batch, Source, Target
+from tests.tiny import ready, tiny
+from tests.watched_device import Watch, device
+
+# What may wait, how often in three steps, and why.
+ALLOWED = {
+    "kornia.filters.gaussian_blur2d": (9, "on CUDA kornia moves these few numbers without waiting"),
+    "self._full = bool(self.filled.all())": (2, "a bank asks whether it is full, until it is"),
+    "rows = self.scores.cpu().tolist()": (1, "a collaborative teacher chooses its blocks once in a run"),
+}
+
+
+def batch(side: int, on: torch.device) -> Batch:
+    image, label = torch.randn(2, 3, side, side), torch.randint(0, 12, (2, side, side))
+    valid, soft = torch.ones(2, side, side, dtype=torch.bool), torch.rand(2, 12, side, side).softmax(1)
+    there = [value.to(on) for value in (image, label, image.flip(0), valid, label.flip(0), soft)]
+    return Batch(Source(*there[:2], ["", ""]), Target(there[2], there[3], there[4], ["", ""], there[5]))
+
+
+def prepare(method: Method) -> None:
+    """Choose the layers of a collaborative teacher, which a run does after measuring them."""
+    teacher = getattr(method, "teacher", None)
+    if isinstance(teacher, CollaborativeTeacher):
+        teacher.choose(method.student, teacher.network.encoder.layers[-1])
+
+
+def learnt_since_the_last_view(trainer: Trainer) -> set[int]:
+    """The ids of parameters that have got a gradient since the newest pass began; it keeps itself up to date."""
+    touched: set[int] = set()
+    trainer.method.register_forward_pre_hook(lambda *_: touched.clear())
+    for parameter in trainer.learnt:
+        parameter.register_post_accumulate_grad_hook(lambda one: touched.add(id(one)))
+    return touched
+
+
+PART, PARTS = (int(number) for number in os.environ.get("PART", "0/1").split("/"))
+
+
+@pytest.mark.parametrize("recipe", list(RECIPES)[PART::PARTS])
+def test_a_step_waits_for_nothing(recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    on = device()
+    wanted = ready(tiny(recipe), tmp_path / "large")
+    monkeypatch.setattr(Accelerator, "device", property(lambda _: on))
+    monkeypatch.setattr(InstanceBank, "_dice", lambda *_: torch.Generator())  # a watched device has none
+    torch.manual_seed(0)
+    method = build_method(wanted, build_student(wanted))
+    prepare(method)
+    with Watch() as watch:
+        trainer = Trainer(wanted, tmp_path, method=method, accelerator=Accelerator(cpu=True))
+        seen = [batch(wanted.data.crop[0], on) for _ in range(3)]
+        watch.waits.clear()
+        touched = learnt_since_the_last_view(trainer)
+        for step, one in enumerate(seen):
+            seed_step(0, step, 0)
+            trainer.update(iter([one]), step)
+            # Gradients are reduced over processes in the last view's backward, which waits for all that learns.
+            assert trainer.has_layers_outside or touched == set(map(id, trainer.learnt))
+    for wait, (most, _) in ALLOWED.items():
+        found = [what for what in watch.waits if wait in what]
+        assert sum(watch.waits.pop(what) for what in found) <= most, wait
+    assert not watch.waits, "\n".join(f"{count} x {what}" for what, count in watch.waits.items())
+
+
+def test_what_waits_is_seen() -> None:
+    on = device()
+    with Watch() as watch:
+        value = torch.arange(4.0, device=on)
+        assert not watch.waits, "what is made on the device waits for nothing"
+        (value * 2 + 1.0).sum()
+        value.to("cpu", non_blocking=True)
+        torch.ones(4).to(on, non_blocking=True)
+        value[torch.tensor(1)] = 2.0
+        assert len(watch.waits) == 1, "only the copy whose end somebody must wait for to use it"
+        waits: list[Callable[[], object]] = [
+            lambda: float(value[0]),
+            lambda: value[value > 1],
+            lambda: value.nonzero(),
+            lambda: value.cpu(),
+            lambda: torch.tensor([1.0, 2.0], device=on),
+            lambda: value[torch.tensor([0, 1])],
+            lambda: value.long().bincount(),
+        ]
+        for wait in waits:
+            before = watch.waits.total()
+            wait()
+            assert watch.waits.total() == before + 1
+        with pytest.raises(AssertionError, match="on the host and on the device"):
+            value + torch.ones(4)
