@@ -11,6 +11,8 @@ import torch
 import torch.multiprocessing as mp
 from accelerate.state import AcceleratorState, PartialState
 
+from segue import ranks
+
 MEETING = timedelta(minutes=5)
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="gloo over spawn is tested on POSIX systems")
 
@@ -34,4 +36,5 @@ def _one_of_two(rank: int, task: Callable[..., None], arguments: tuple[object, .
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "ACCELERATE_USE_CPU": "true"}
     torch.set_num_threads(1)
     task(rank, *arguments)
+    ranks._patient.clear()
     PartialState().destroy_process_group()

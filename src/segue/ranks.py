@@ -4,6 +4,7 @@ Everything goes through Accelerate, which is imported only where it is used beca
 process that works alone pays for one look-up per call, creates no state and waits for nobody.
 """
 
+import atexit
 import os
 import sys
 import threading
@@ -166,6 +167,7 @@ def join(*, cpu: bool, timeout: timedelta = IN_TRAINING) -> torch.device:
             # On the host, whatever the devices speak: waiting for hours then keeps no device busy.
             patient = distributed.new_group(backend="gloo", timeout=BETWEEN_STAGES)
             _patient[:] = [(everybody, cast("ProcessGroup", patient))]
+            atexit.register(_patient.clear)  # its threads must end before the interpreter does
     return state.device or torch.device("cpu")
 
 
