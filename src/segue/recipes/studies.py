@@ -89,11 +89,9 @@ def _sized(label: str, recipe: str, size: Size, base: str | None = None, **needs
 TWO_RESOLUTIONS: Tree = {key: hrda()[key] for key in ("network", "evaluation")}
 
 
-def _finer(label: str, recipe: str, base: str | None = None, **changes: object) -> StudyRow:
+def _finer(label: str, recipe: str, base: str | None = None) -> StudyRow:
     """A row that goes on from the source-only model of its seed that sees two resolutions."""
-    return StudyRow(
-        label, recipe, changes, needs={"network.start": "source only, two resolutions"}, base=base
-    )
+    return StudyRow(label, recipe, needs={"network.start": "source only, two resolutions"}, base=base)
 
 
 BEST_FOUR = ("daformer", "daformer_mic", "stct", "dida")
