@@ -32,6 +32,7 @@ LEVELS = [
     {"recipes", "report", "bench"},
     {"study", "api", "export", "viewer"},
     {"cli"},
+    {"__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 NO_TORCH = ("report", "checking", "cli/main", "files", *sorted(PLAIN - {"types"}))

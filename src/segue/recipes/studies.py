@@ -120,7 +120,14 @@ STUDIES: dict[str, Study] = {
                 _onward("dacs", "dacs"),
                 _onward("daformer", "daformer"),
                 _onward("daformer_mic", "daformer_mic"),
-                _onward("stct", "stct"),
+                # STCT does not mix pictures: what it is built on is plain self-training.
+                _onward(
+                    "no coordination",
+                    "stct",
+                    base="source only, as long",
+                    method={"coordinate": {"mode": "none"}},
+                ),
+                _onward("stct", "stct", base="no coordination"),
                 _onward("stct_mha", "stct_mha", base="stct"),  # of networks with attention
                 _onward("dida", "dida"),
                 _onward("ssr", "ssr"),
