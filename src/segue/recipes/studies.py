@@ -40,6 +40,7 @@ STCT = StudyRow("STCT", "stct", published=56.65)  # alpha 2e-4
 FULL = StudyRow("STCT + MHA", "stct_mha", published=68.05)  # an inter share of one half
 # The paper's source-only training: the same run with no weight on the target's loss from start to end.
 ALPHA_0 = _coordinate("alpha 0", 51.37, alpha=0.0)
+PLAIN: Tree = {"coordinate": {"mode": "none"}}
 UNCOORDINATED = _coordinate("no coordination", 54.0, mode="none")
 PRETRAINED = {"network.start": "source only"}
 
@@ -120,14 +121,8 @@ STUDIES: dict[str, Study] = {
                 _onward("dacs", "dacs"),
                 _onward("daformer", "daformer"),
                 _onward("daformer_mic", "daformer_mic"),
-                # STCT does not mix pictures: what it is built on is plain self-training.
-                _onward(
-                    "no coordination",
-                    "stct",
-                    base="source only, as long",
-                    method={"coordinate": {"mode": "none"}},
-                ),
-                _onward("stct", "stct", base="no coordination"),
+                _onward("no coordination", "stct", base="source only, as long", method=PLAIN),
+                _onward("stct", "stct", base="no coordination"),  # not daformer, as it does not mix pictures
                 _onward("stct_mha", "stct_mha", base="stct"),  # of networks with attention
                 _onward("dida", "dida"),
                 _onward("ssr", "ssr"),
@@ -324,7 +319,7 @@ STUDIES: dict[str, Study] = {
                 StudyRow(
                     "from source only, no coordination",
                     "stct_mha",
-                    {"method": {"coordinate": {"mode": "none"}}},
+                    {"method": PLAIN},
                     published=67.06,
                     needs=PRETRAINED,
                 ),
