@@ -19,7 +19,7 @@ from segue.engine.run_identity import require_own, run_id
 from segue.engine.settings import Experiment
 from segue.engine.stopping import Stopping
 from segue.engine.view_painter import ViewPainter
-from segue.engine.witness import Witness
+from segue.engine.witness import Witness, is_previewed
 from segue.methods.method import Method
 from segue.ranks import average_over_ranks, is_first_rank, processes, said_by_first_rank, share_first
 from segue.types import Batch, Joint, View
@@ -100,6 +100,8 @@ class Trainer:
                     log.write(step, _numbers(values))
                 if log is not None:
                     log.advance(step)
+                if witness is not None and every.draw_every > 0 and is_previewed(self.step):
+                    witness.preview(self.step)
                 if is_saved:
                     self.save(alone=is_stopped)
                 if is_saved and not is_stopped:
