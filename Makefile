@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: install demo test test-fast lint bench faults clean
+.PHONY: install demo test test-fast test-view lint bench faults clean
 
 # What a user needs; torch goes first so that nothing else decides its version.
 $(VENV)/.user: pyproject.toml constraints.txt
@@ -34,6 +34,20 @@ test: lint
 
 test-fast: $(VENV)/.developer
 	$(BIN)/pytest -n 2 --dist worksteal -m 'not slow'
+
+# The page of `segue view` has an environment of its own upon the developer's, as Gradio wants an older Pillow and an older
+# tomlkit than everything else is tested with. The browser is Debian's: apt-get install chromium chromium-driver.
+VIEW := $(VENV)/view
+$(VIEW)/.ready: $(VENV)/.developer
+	test -x $(VIEW)/bin/python || $(PYTHON) -m venv $(VIEW)
+	$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+		> $$($(VIEW)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/developer.pth
+	grep -v -E '^(pillow|tomlkit)==' constraints.txt > $(VIEW)/constraints.txt
+	$(VIEW)/bin/python -m pip --disable-pip-version-check install --quiet --constraint $(VIEW)/constraints.txt 'gradio>=6.20'
+	touch $@
+
+test-view: $(VIEW)/.ready
+	$(VIEW)/bin/python -m pytest tests/viewer
 
 bench: $(VENV)/.developer
 	$(BIN)/segue bench encoder

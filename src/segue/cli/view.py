@@ -30,7 +30,6 @@ def view(
 
         keep_memory()
         session = Session(run, device)
-        typer.echo(
-            f"{len(session.gallery.names)} target pictures: http://{ADDRESS}:{listening.getsockname()[1]}  (Ctrl-C ends)"
-        )
+        address = f"http://{ADDRESS}:{listening.getsockname()[1]}"
+        typer.echo(f"{len(session.gallery.names)} target pictures: {address}  (Ctrl-C ends)")
         serve(session, listening)

@@ -100,8 +100,7 @@ class Trainer:
                     log.write(step, _numbers(values))
                 if log is not None:
                     log.advance(step)
-                if witness is not None and every.draw_every > 0 and is_previewed(self.step):
-                    witness.preview(self.step)
+                _preview(witness if every.draw_every else None, self.step)
                 if is_saved:
                     self.save(alone=is_stopped)
                 if is_saved and not is_stopped:
@@ -284,6 +283,11 @@ def seed_step(seed: int, step: int, rank: int) -> None:
 def _look(witness: Witness | None, step: int, console: Console) -> None:
     for alarm in witness.look(step) if witness is not None else ():
         console.print(f"step {step}: {alarm}", style="bold yellow", highlight=False, markup=False)
+
+
+def _preview(witness: Witness | None, step: int) -> None:
+    if witness is not None and is_previewed(step):
+        witness.preview(step)
 
 
 def _mean_weights(seen: View | Joint) -> dict[str, Tensor]:

@@ -84,9 +84,9 @@ class Page:
     def _list(self) -> None:
         self.tiles = gr.HTML(elem_id="tiles", js_on_load=CHOOSES)
         with gr.Row():
-            self.back = gr.Button("‹ page", elem_id="back", size="sm", min_width=60)
+            self.back = gr.Button("← page", elem_id="back", size="sm", min_width=60)
             self.counted = gr.HTML(elem_id="counted", min_width=100)
-            self.forth = gr.Button("page ›", elem_id="forth", size="sm", min_width=60)
+            self.forth = gr.Button("page →", elem_id="forth", size="sm", min_width=60)
         with gr.Row():
             self.count = gr.Number(
                 50, label="pictures", precision=0, minimum=1, elem_id="count", min_width=100
@@ -101,11 +101,11 @@ class Page:
             self.right = gr.Dropdown(right, value="after", label="right", elem_id="right", min_width=120)
         self.compared = gr.HTML(elem_id="compared", js_on_load=SLIDES)
         with gr.Row():
-            self.previous = gr.Button("‹", elem_id="previous", min_width=50)
+            self.previous = gr.Button("←", elem_id="previous", min_width=50)
             self.accept = gr.Button("Accept", variant="primary", elem_id="accept", min_width=90)
             self.reject = gr.Button("Reject", variant="stop", elem_id="reject", min_width=90)
             self.undo = gr.Button("Undecide", elem_id="undo", min_width=90)
-            self.following = gr.Button("›", elem_id="following", min_width=50)
+            self.following = gr.Button("→", elem_id="following", min_width=50)
         self.facts = gr.HTML(elem_id="facts")
 
     def _wire(self) -> None:

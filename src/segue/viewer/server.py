@@ -30,7 +30,7 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 def require_gradio() -> None:
     """Raise ``ValueError`` if Gradio is not installed."""
     if find_spec("gradio") is None:
-        raise ValueError("segue view needs Gradio: pip install 'segue-uda[view]'")
+        raise ValueError("segue view needs Gradio: pip install '.[view]' in Segue's folder")
 
 
 def bound(port: int) -> socket.socket:
