@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +12,14 @@ import torch
 from PIL import Image
 
 from segue.api import load
+from segue.data.picture_files import PictureFiles
 from segue.data.review import REVIEW_FILE, read_review
 from segue.data.streets.dataset import StreetScenes
+from segue.engine.experiment import load as load_experiment
+from segue.engine.experiment import revise, save
 from segue.evaluation.model import TrainedModel
 from segue.viewer import session as sessions
+from segue.viewer.gallery import Wanted
 from segue.viewer.kept_facts import FILE
 from segue.viewer.session import LAYERS, Session
 
@@ -120,3 +126,31 @@ def test_what_is_no_run_or_has_no_model_is_refused_in_one_line(run: Path, tmp_pa
     with pytest.raises(FileNotFoundError, match="neither a model nor a checkpoint yet"):
         Session(run, "cpu")
     (run / REVIEW_FILE).write_text("{")
+
+
+def test_five_thousand_pictures_are_opened_by_their_names_alone(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    Image.new("RGB", (64, 32), "teal").save(folder / "0000.jpg")
+    for number in range(1, 5000):
+        os.link(folder / "0000.jpg", folder / f"{number:04d}.jpg")
+    experiment = load_experiment(run / "experiment.yaml")
+    target = {"dataset": "folder", "root": str(folder), "pictures": None, "domain": None, "size": None}
+    save(revise(experiment, {"data": {"target": target}}), run / "experiment.yaml")
+    read: list[int] = []
+    image = PictureFiles.image
+
+    def watched(self: PictureFiles, index: int) -> torch.Tensor:
+        read.append(index)
+        return image(self, index)
+
+    monkeypatch.setattr(PictureFiles, "image", watched)
+    began = time.process_time()
+    session = Session(run, "cpu")
+    page = session.gallery.page(Wanted(), 0)
+    assert time.process_time() - began < 3
+    assert page[2] == 5000 and read == []
+    session.content(4321, "thumbnail")
+    assert read == [4321]

@@ -8,7 +8,7 @@ import gradio as gr  # pyright: ignore[reportMissingImports]
 
 from segue.data.review import Decision
 from segue.viewer import markup
-from segue.viewer.gallery import MEASURES, SHARE, Shown, Wanted
+from segue.viewer.gallery import MEASURES, PAGE, SHARE, Shown, Wanted
 from segue.viewer.session import LAYERS, Session
 
 CSS = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
@@ -134,8 +134,8 @@ class Page:
         """The heading, the tiles, the line below them, and the page's number."""
         gallery, key = self.session.gallery, self.session.key
         places, number, total = gallery.page(wanted, number)
-        first = places[0:1] and gallery.listed(wanted).index(places[0]) + 1
-        counted = f"{first} to {first + len(places) - 1} of {total:,}" if first else "none"
+        first = number * PAGE + 1
+        counted = f"{first} to {number * PAGE + len(places)} of {total:,}" if places else "none"
         return [
             markup.heading(self.session.run.resolve().name, gallery),
             markup.tiles(gallery, places, wanted, current=place, key=key),
