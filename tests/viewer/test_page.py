@@ -116,10 +116,18 @@ def test_a_run_is_looked_at_filtered_and_rejected_from(run: Path, browser: Any) 
         slider = seen.one("#compared input[data-sets=at]")
         before = seen.run("return getComputedStyle(document.querySelector('.side.right')).clipPath")
         seen.run(
-            "arguments[0].value = 20; arguments[0].dispatchEvent(new Event('input', {bubbles: true}))", slider
+            "arguments[0].value = 70; arguments[0].dispatchEvent(new Event('input', {bubbles: true}))", slider
         )
         after = seen.run("return getComputedStyle(document.querySelector('.side.right')).clipPath")
-        assert "50%" in before and "20%" in after
+        assert "50%" in before and "70%" in after
+
+        # So it does where the picture itself is dragged.
+        seen.run(
+            "const frame = document.querySelector('.frame'), box = frame.getBoundingClientRect();"
+            "frame.dispatchEvent(new PointerEvent('pointermove',"
+            " {bubbles: true, buttons: 1, clientX: box.left + box.width / 5, clientY: box.top + 9}))"
+        )
+        assert seen.one("#compared input[data-sets=at]").get_attribute("value") == "20"
 
         # Another picture; the slider stays where it was put.
         seen.press('.tile[data-place="5"]')

@@ -36,6 +36,16 @@ element.addEventListener("input", (event) => {
   element.dataset[sets] = event.target.value;
   put();
 });
+const drag = (event) => {
+  const frame = event.target.closest(".frame");
+  if (!frame || !(event.buttons & 1)) return;
+  event.preventDefault();
+  const box = frame.getBoundingClientRect();
+  const at = (100 * (event.clientX - box.left)) / box.width;
+  element.dataset.at = Math.max(0, Math.min(100, at)).toFixed(1);
+  put();
+};
+["pointerdown", "pointermove"].forEach((name) => element.addEventListener(name, drag));
 watch("value", put);
 """
 
@@ -70,7 +80,11 @@ class Page:
         classes = [("any class", ""), *((name, name) for name in self.session.classes.names)]
         with gr.Row():
             self.order = gr.Dropdown(
-                list(orders.items()), value="name", label="largest first by", elem_id="order", min_width=140
+                list(orders.items()),
+                value="name",
+                label="order, largest first",
+                elem_id="order",
+                min_width=140,
             )
             self.shows = gr.Dropdown(classes, value="", label="shows", elem_id="shows", min_width=140)
             self.decided = gr.Dropdown(
@@ -78,7 +92,7 @@ class Page:
                 min_width=140,
             )  # fmt: skip
         with gr.Row():
-            self.least = gr.Slider(0, 100, value=0, step=0.5, label="at least, in percent", elem_id="least")
+            self.least = gr.Slider(0, 100, value=0, step=0.5, label="at least, %", elem_id="least")
             self.text = gr.Textbox(label="name contains", elem_id="text", max_lines=1)
 
     def _list(self) -> None:
@@ -113,7 +127,8 @@ class Page:
         state = [*asked, self.number, self.place, self.left, self.right]
         listed = [self.head, self.tiles, self.counted, self.number]
         everything = [*listed, self.compared, self.facts, self.place]
-        self.blocks.load(self._everything, state, everything)
+        # The list needs no prediction, so that it does not wait for one.
+        self.blocks.load(self._anew, state, listed).then(self._everything, state, everything)
         for one in asked:
             one.change(self._anew, state, listed)
         self.back.click(self._turned(-1), state, listed)
