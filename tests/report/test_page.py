@@ -97,6 +97,7 @@ def test_three_runs(three: list[Path], tmp_path: Path) -> None:
 def test_one_run(make_run, tmp_path: Path) -> None:
     page = check(write_report(tmp_path / "r.html", [make_run("daformer")], title="One"))
     assert "Nothing to compare it with." in page.text and "the same model on the source 82.0" in page.text
+    assert "How target predictions developed" in page.text and "after 3 steps" in page.text
 
 
 def test_a_run_without_labels_is_reported_all_the_same(make_run, tmp_path: Path) -> None:
