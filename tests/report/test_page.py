@@ -90,7 +90,7 @@ def test_three_runs(three: list[Path], tmp_path: Path) -> None:
     assert "Differences are from source-only" in page.text
     assert "n/a" in page.text and "Whole configuration of adapted" in page.text
     assert "crop:" in page.text and "2.13.0" in page.text
-    assert len(page.all("img")) == 2 * 5 + 3 * 2
+    assert len(page.all("img")) == 2 * 5 + 3 * (2 + 2)
     assert not list(out.parent.glob(".*"))
 
 

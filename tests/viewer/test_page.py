@@ -17,7 +17,7 @@ from tests.viewer.test_server import served
 from segue.data.review import REVIEW_FILE, read_review
 from segue.viewer.session import Session
 
-PATIENCE = 600
+PATIENCE = 300
 """Seconds to wait for the page; continuous integration shares its processors."""
 
 FLAGS = (
@@ -82,9 +82,8 @@ class Seen:
         field = self.one(f"{selector} input")
         self.run("arguments[0].scrollIntoView({block: 'center'})", field)
         field.click()
-        field.send_keys(title)
-        until(lambda: [o for o in self.all("[role=option]") if title in o.text], f"the option {title}")
-        field.send_keys("\ue007")
+        found = until(lambda: [o for o in self.all("[role=option]") if title in o.text], f"the option {title}")
+        found[0].click()
 
     def picture(self) -> str:
         return self.one("#compared figcaption").text

@@ -105,7 +105,7 @@ def served(run: Path) -> Iterator[str]:
     listening = bound(0)
     port = listening.getsockname()[1]
     app = server.application(Session(run, "cpu"), port)
-    running = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
+    running = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     try:

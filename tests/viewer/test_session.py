@@ -137,7 +137,8 @@ def test_five_thousand_pictures_are_opened_by_their_names_alone(
     for number in range(1, 5000):
         os.link(folder / "0000.jpg", folder / f"{number:04d}.jpg")
     experiment = load_experiment(run / "experiment.yaml")
-    target = {"dataset": "folder", "root": str(folder), "pictures": None, "domain": None, "size": None}
+    unset = dict.fromkeys(("split", "pictures", "domain", "size"))
+    target = {"dataset": "folder", "root": str(folder), **unset}
     save(revise(experiment, {"data": {"target": target}}), run / "experiment.yaml")
     read: list[int] = []
     image = PictureFiles.image

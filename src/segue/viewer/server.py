@@ -143,5 +143,5 @@ def serve(session: Session, listening: socket.socket) -> None:
     import uvicorn  # pyright: ignore[reportMissingImports]
 
     app = application(session, listening.getsockname()[1])
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1)
     uvicorn.Server(config).run(sockets=[listening])
