@@ -36,7 +36,7 @@ test-fast: $(VENV)/.developer
 	$(BIN)/pytest -n 2 --dist worksteal -m 'not slow'
 
 # The page of `segue view` has an environment of its own upon the developer's, as Gradio wants an older Pillow and an older
-# tomlkit than everything else is tested with. The browser is Debian's: apt-get install chromium chromium-driver.
+# tomlkit than everything else is tested with, and leaves event loops open. The browser is Debian's: apt-get install chromium chromium-driver.
 VIEW := $(VENV)/view
 $(VIEW)/.ready: $(VENV)/.developer
 	test -x $(VIEW)/bin/python || $(PYTHON) -m venv $(VIEW)
@@ -47,7 +47,7 @@ $(VIEW)/.ready: $(VENV)/.developer
 	touch $@
 
 test-view: $(VIEW)/.ready
-	$(VIEW)/bin/python -m pytest tests/viewer
+	$(VIEW)/bin/python -m pytest -W ignore::ResourceWarning -W ignore::pytest.PytestUnraisableExceptionWarning tests/viewer
 
 bench: $(VENV)/.developer
 	$(BIN)/segue bench encoder
