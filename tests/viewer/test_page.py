@@ -82,7 +82,9 @@ class Seen:
         field = self.one(f"{selector} input")
         self.run("arguments[0].scrollIntoView({block: 'center'})", field)
         field.click()
-        found = until(lambda: [o for o in self.all("[role=option]") if title in o.text], f"the option {title}")
+        found = until(
+            lambda: [o for o in self.all("[role=option]") if title in o.text], f"the option {title}"
+        )
         found[0].click()
 
     def picture(self) -> str:
