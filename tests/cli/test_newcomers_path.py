@@ -8,10 +8,12 @@ printed, but for a network and a number of steps that a test can wait for.
 import json
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -107,6 +109,15 @@ def test_from_a_strangers_folders_to_a_model_for_other_software(here: Path, type
     targets = sorted(path.stem for path in (here / "TARGET").iterdir())
     assert code == 0 and sorted(path.stem for path in (here / "predictions/index").iterdir()) == targets
     pytest.importorskip("onnx", reason="export needs the extra of its name")
+    with subprocess.Popen(
+        [sys.executable, "-m", *shlex.split(printed("view")), "--port", "0"], stdout=subprocess.PIPE, text=True
+    ) as viewer:
+        assert viewer.stdout is not None
+        told = viewer.stdout.readline()
+        with urlopen(re.findall(r"http://\S+", told)[0]) as page:
+            assert f"{len(targets)} target pictures" in told and "<title>" in page.read().decode()
+        viewer.send_signal(signal.SIGINT)
+        assert viewer.wait(60) == 0
     # in a process of its own: an exporter's sizes are tensors, which the tests' checks of types refuse
     subprocess.run([sys.executable, "-m", *shlex.split(printed("export"))], check=True)
     assert json.loads((here / "deploy/model.json").read_text())["classes"] == ["background", "road"]

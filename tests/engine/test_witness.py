@@ -13,7 +13,7 @@ from segue.engine import run as engine_run
 from segue.engine.experiment import revise
 from segue.engine.settings import Experiment
 from segue.engine.stages import train
-from segue.engine.witness import Sets, trained_on
+from segue.engine.witness import Sets, is_previewed, trained_on
 from segue.evaluation import evidence
 from segue.evaluation.unlabelled import MEASURES
 
@@ -71,8 +71,19 @@ def test_measuring_changes_no_bit_of_training_and_is_resumed_bit_by_bit(
         for name in ("method", "optimizer"):
             file = f"checkpoints/0000003/{name}.safetensors"
             assert_same_tensors(tmp_path / "whole" / file, tmp_path / other / file)
-    for name in (evidence.RECORD_FILE, "pictures/target/index.json", "pictures/target/001/after.png"):
+    progress = "pictures/progress/0000003.png"  # drawn early, and long before the first picture of the views
+    for name in (
+        evidence.RECORD_FILE,
+        "pictures/target/index.json",
+        "pictures/target/001/after.png",
+        progress,
+    ):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "broken" / name).read_bytes()
+
+
+def test_previews_come_early_and_then_ever_more_rarely() -> None:
+    early = [step for step in range(5001) if is_previewed(step)]
+    assert early == [3, 10, 30, 100, 300, 1000, 3000]
 
 
 def test_pictures_are_set_aside_where_there_are_enough(

@@ -67,6 +67,8 @@ def write_pictures(folder: Path, rng: np.random.Generator, *, number: int, noise
         save(
             folder / "pictures" / "views" / f"{step}.png", np.hstack([PALETTE[street(rng)] for _ in range(4)])
         )
+    for step in (3, 10):
+        save(folder / "pictures" / "progress" / f"{step:07d}.png", PALETTE[street(rng)])
 
 
 def write_logs(folder: Path, rng: np.random.Generator, *, steps: int, losses: Sequence[str]) -> None:

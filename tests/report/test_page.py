@@ -90,13 +90,14 @@ def test_three_runs(three: list[Path], tmp_path: Path) -> None:
     assert "Differences are from source-only" in page.text
     assert "n/a" in page.text and "Whole configuration of adapted" in page.text
     assert "crop:" in page.text and "2.13.0" in page.text
-    assert len(page.all("img")) == 2 * 5 + 3 * 2
+    assert len(page.all("img")) == 2 * 5 + 3 * (2 + 2)
     assert not list(out.parent.glob(".*"))
 
 
 def test_one_run(make_run, tmp_path: Path) -> None:
     page = check(write_report(tmp_path / "r.html", [make_run("daformer")], title="One"))
     assert "Nothing to compare it with." in page.text and "the same model on the source 82.0" in page.text
+    assert "How target predictions developed" in page.text and "after 3 steps" in page.text
 
 
 def test_a_run_without_labels_is_reported_all_the_same(make_run, tmp_path: Path) -> None:

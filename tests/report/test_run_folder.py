@@ -18,7 +18,7 @@ def test_reads_a_whole_run(make_run) -> None:
     assert len(run.scores.averaged) == 7 and "train" not in run.scores.averaged
     assert run.source_scores is not None and run.source_scores.mean_iou == pytest.approx(0.82)
     assert [picture.name for picture in run.pictures] == ["street_000", "street_001"]
-    assert list(run.views) == [0, 100, 200]
+    assert list(run.views) == [0, 100, 200] and list(run.progress) == [3, 10]
     assert run.palette["road"] == (128, 64, 128)
 
 

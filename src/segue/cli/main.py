@@ -25,6 +25,7 @@ from segue.cli.select import select
 from segue.cli.study import study
 from segue.cli.suggest import suggest
 from segue.cli.train import train
+from segue.cli.view import view
 
 app = typer.Typer(
     help="Adapt a semantic-segmentation model from a labelled domain to an unlabelled one.",
@@ -41,6 +42,7 @@ VERBS = {
     "export": export,
     "recipes": recipes,
     "report": report,
+    "view": view,
     "select": select,
     "suggest": suggest,
     "study": study,

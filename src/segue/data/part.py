@@ -1,7 +1,6 @@
-"""Parts of a data set: every n-th picture, those that a file lists, those with labels made beforehand; two as one."""
+"""Parts of a data set: every n-th picture, those with labels made beforehand; two as one."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from jaxtyping import UInt8
 from torch import Tensor
@@ -57,27 +56,6 @@ class Part(Chosen):
 
     def __init__(self, whole: Dataset, place: int, parts: int) -> None:
         super().__init__(whole, range(place, len(whole), parts))
-
-
-def listed(whole: Dataset, path: Path) -> Chosen:
-    """The pictures that a text file names, one a line, in the file's order.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the data set has no picture of a name, or the file names none.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such list of pictures")
-    places = {whole.name(index): index for index in range(len(whole))}
-    names = [name for name in path.read_text(encoding="utf-8").splitlines() if name]
-    if strange := [name for name in names if name not in places]:
-        raise ValueError(
-            f"{path}: no picture {strange[0]!r} here, such as {next(iter(places), 'none')!r} is; names are those of the"
-            " pictures' files, without extension"
-        )
-    if not names:
-        raise ValueError(f"{path}: names no picture; write one name a line")
-    return Chosen(whole, [places[name] for name in names])
 
 
 class Relabelled(Chosen):

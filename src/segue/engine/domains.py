@@ -7,8 +7,9 @@ from segue.data.dataset import Dataset
 from segue.data.folder import ImageFolder
 from segue.data.name_patterns import NamePatterns
 from segue.data.named_labels import NamedLabels, open_named_labels
-from segue.data.part import Part, Relabelled, listed
+from segue.data.part import Part, Relabelled
 from segue.data.published import open_published
+from segue.data.review import Unrejected, listed
 from segue.engine.settings import DataSettings, DomainSettings
 
 
@@ -32,13 +33,15 @@ def open_domain(
     """
     whole = _open_files(
         data,
-        domain.model_copy(update={"part": None, "names": None, "offline_labels": None}),
+        domain.model_copy(update={"part": None, "rejected": None, "names": None, "offline_labels": None}),
         labelled=labelled and domain.offline_labels is None,
         role=_role(data, domain),
         map_place=map_place or class_map_place(data, domain),
     )
     if domain.part is not None:
         whole = Part(whole, *domain.part)
+    if domain.rejected is not None:
+        whole = Unrejected(whole, domain.rejected)
     if domain.names is not None:
         whole = listed(whole, domain.names)
     if domain.offline_labels is not None and labelled:

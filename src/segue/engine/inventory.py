@@ -71,7 +71,7 @@ def _add_folder_labels(
         shown.pairing = "".join(pairing)
         shown.unlabelled = [path for name, path in shown.images.items() if name not in labels]
         shown.labels = {name: labels[name] for name in shown.images if name in labels}
-        if not (domain.include or domain.exclude or domain.part or domain.names):
+        if not (domain.include or domain.exclude or domain.part or domain.names or domain.rejected):
             shown.surplus = [path for name, path in labels.items() if name not in shown.images]
     if own is not None:
         classes, place = training_classes(data), class_map_place(data, domain)

@@ -20,7 +20,7 @@ from segue.engine.run_identity import require_own, run_id
 from segue.engine.settings import Experiment
 from segue.engine.stopping import Stopping
 from segue.engine.view_painter import ViewPainter
-from segue.engine.witness import Witness
+from segue.engine.witness import Witness, is_previewed
 from segue.methods.method import Method
 from segue.ranks import average_over_ranks, is_first_rank, processes, said_by_first_rank, share_first
 from segue.types import Batch, Joint, View
@@ -105,6 +105,7 @@ class Trainer:
                     log.write(step, _numbers(values))
                 if log is not None:
                     log.advance(step)
+                _preview(witness if every.draw_every else None, self.step)
                 if is_saved:
                     self.save(alone=is_stopped)
                 if is_saved and not is_stopped:
@@ -287,6 +288,11 @@ def seed_step(seed: int, step: int, rank: int) -> None:
 def _look(witness: Witness | None, step: int, console: Console) -> None:
     for alarm in witness.look(step) if witness is not None else ():
         console.print(f"step {step}: {alarm}", style="bold yellow", highlight=False, markup=False)
+
+
+def _preview(witness: Witness | None, step: int) -> None:
+    if witness is not None and is_previewed(step):
+        witness.preview(step)
 
 
 def _mean_weights(seen: View | Joint) -> dict[str, Tensor]:

@@ -19,6 +19,7 @@ from segue.engine.domains import open_domain, training_classes
 from segue.engine.extension import extension, note_extension
 from segue.engine.footprint import check_footprint
 from segue.engine.glance import check_counted_classes, glance
+from segue.engine.left_out import keep_left_out, require_same_left_out
 from segue.engine.loop import Trainer, seed_step
 from segue.engine.model_card import card_of, model_card
 from segue.engine.run_scores import score_run
@@ -66,6 +67,8 @@ def train(
     reading = experiment.method.reading(experiment.recipe)
     source, target, few = _open(experiment, console, learns_target=reading.target)
     glance(experiment, target=target is not None, console=console)
+    if accelerator.is_main_process:
+        require_same_left_out(folder, target)
 
     check_footprint(experiment, accelerator.device, console=console)
     torch.manual_seed(experiment.seed)
@@ -92,6 +95,7 @@ def train(
     if accelerator.is_main_process:
         if longer is not None:
             note_extension(folder, longer, experiment.steps, console=console)
+        keep_left_out(folder, target, console)
         experiments.save(experiment, folder / "experiment.yaml")
     if trainer.step:
         console.print(f"resuming at step {trainer.step} of {experiment.steps} in {folder}", markup=False)

@@ -54,7 +54,9 @@ class DomainSettings(Settings):
     resize: tuple[Count, Count] | None = None  # height and width before cropping and for evaluation
     margins: Margins | None = None  # borders to mark as not valid before cropping
     part: tuple[Annotated[int, Field(ge=0)], Count] | None = None  # [0, 2]: every second one, from the first
-    names: Path | None = None  # a text file of the pictures to take, one name without extension a line
+    # Lists of pictures: a text file, one name without extension a line, or a run that `segue view` reviewed.
+    names: Path | None = None  # the pictures to take: of a run, those accepted
+    rejected: Path | None = None  # the pictures to leave out
     # Folder of labels made beforehand, as method.labels; the domain's own are not read.
     offline_labels: Path | None = None
 

@@ -5,7 +5,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 from rich.console import Console
 from torch import Tensor, nn
 
@@ -15,9 +17,10 @@ from segue.engine.domains import open_domain
 from segue.engine.model_card import model_card, prediction_protocol
 from segue.engine.settings import DomainSettings, Experiment
 from segue.evaluation import evidence
-from segue.evaluation.evidence import Record, Row
+from segue.evaluation.evidence import PROGRESS, Record, Row
 from segue.evaluation.model import TrainedModel
 from segue.evaluation.pictures import evenly
+from segue.evaluation.prediction_files import png
 from segue.evaluation.target_pictures import TargetPictures
 from segue.evaluation.unlabelled import (
     MEASURES,
@@ -28,10 +31,15 @@ from segue.evaluation.unlabelled import (
     look_at_source,
     source_shares,
 )
+from segue.files import write_bytes
 from segue.methods.method import Method
+from segue.ops.draw import tiled
 
 SPARED = 20
 """Pictures are set aside, and not trained on, only where the target has at least so many times as many."""
+
+PREVIEWED, PREVIEW_WIDTH = 3, 320
+"""So many target pictures are drawn now and then, side by side, each this many pixels wide."""
 
 
 def places_judged_by(pictures: int, total: int) -> tuple[list[int], bool]:
@@ -46,6 +54,11 @@ def trained_on(experiment: Experiment, target: Dataset) -> Dataset:
         return target
     left_out = set(places)
     return Chosen(target, [place for place in range(len(target)) if place not in left_out])
+
+
+def is_previewed(step: int) -> bool:
+    """Whether predictions are drawn after so many steps: 3, 10, 30, 100, 300 and so on."""
+    return step >= 3 and str(step).rstrip("0") in ("1", "3")
 
 
 @dataclass(frozen=True)
@@ -188,6 +201,20 @@ class Witness:
         kept.write()
         evidence.write(self.folder, record)
         return [alarm for alarm in record.rows[-1].alarms if alarm.partition(":")[0] not in known]
+
+    def preview(self, step: int) -> None:
+        """Draw what the network says of a few target pictures after so many steps, into ``pictures/progress``."""
+        card = model_card(self.experiment, step=step)
+        plain = replace(card.prediction, flip=False, scales=(1.0,))
+        network = self.method.scored(self.experiment.evaluation.network)
+        model = TrainedModel(network, card, self.device, protocol=plain)
+        drawn = [
+            Image.fromarray(model.predict(self.sets.target.image(place)).overlay)
+            for place in self.sets.chosen[:PREVIEWED]
+        ]
+        size = (PREVIEW_WIDTH, max(1, round(drawn[0].height * PREVIEW_WIDTH / drawn[0].width)))
+        sheet = tiled([[np.asarray(one.resize(size, Image.Resampling.BILINEAR)) for one in drawn]])
+        write_bytes(self.folder / PROGRESS / f"{step:07d}.png", png(sheet, level=6))
 
     def has_seen(self, step: int) -> bool:
         """Whether the record ends with this step."""

@@ -16,6 +16,9 @@ RECORD_FILE = "evidence.json"
 PICTURES = Path("pictures", "target")
 """The run's folder of target pictures with predictions before and after."""
 
+PROGRESS = Path("pictures", "progress")
+"""The run's folder of sheets that show how predictions of a few target pictures develop, by step."""
+
 
 @dataclass(frozen=True)
 class Row:

@@ -1,7 +1,8 @@
 """The pictures on the page: evaluated ones with every run's prediction, and what the student saw."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from segue.report.data_uris import EmbeddedPicture, embed_labels, embed_photograph, embed_sheet
 from segue.report.roles import ShownRun, judged_run
@@ -71,5 +72,14 @@ def _row(chosen: EvaluatedPicture, runs: Sequence[ShownRun]) -> GalleryRow:
 def view_sheets(run: ShownRun) -> list[tuple[int, EmbeddedPicture]]:
     """What the run's student saw, by step: the first and the last step that was drawn."""
     steps = list(run.folder.views)
-    drawn = [(step, embed_sheet(run.folder.views[step])) for step in dict.fromkeys((*steps[:1], *steps[-1:]))]
+    return _embedded({step: run.folder.views[step] for step in (*steps[:1], *steps[-1:])})
+
+
+def progress_sheets(run: ShownRun) -> list[tuple[int, EmbeddedPicture]]:
+    """How the run's predictions of a few target pictures developed, by step."""
+    return _embedded(run.folder.progress)
+
+
+def _embedded(sheets: Mapping[int, Path]) -> list[tuple[int, EmbeddedPicture]]:
+    drawn = [(step, embed_sheet(path)) for step, path in sheets.items()]
     return [(step, picture) for step, picture in drawn if picture is not None]

@@ -8,7 +8,7 @@ import yaml
 from segue.files import write_text
 from segue.report.curves import draw_curves
 from segue.report.evidence import find_evidence
-from segue.report.gallery import choose_pictures, view_sheets
+from segue.report.gallery import choose_pictures, progress_sheets, view_sheets
 from segue.report.render import render_page
 from segue.report.roles import assign_roles, judged_run
 from segue.report.run_folder import RunFolder
@@ -66,6 +66,7 @@ def write_report(
         palette=next((run.folder.palette for run in shown if run.folder.palette), {}),
         gallery=choose_pictures(shown),
         views=[(run, sheets) for run in shown if (sheets := view_sheets(run))],
+        progress=[(run, sheets) for run in shown if (sheets := progress_sheets(run))],
         curves=draw_curves(shown),
         details=run_details(shown),
         settings=differing_settings(shown),

@@ -46,6 +46,8 @@ class RunFolder:
         pictures: Of the evaluation, in the order of their list.
         evidence: What was measured without target labels.
         target_pictures: Those that it was measured on.
+        views: Sheets of what the student saw, by step.
+        progress: Sheets of how target predictions developed, by step.
         card: What the exported model says of itself.
         reads_target_labels: Whether the run was trained on target labels, or they chose its teacher's layers.
 
@@ -80,7 +82,8 @@ class RunFolder:
         self.pictures = _pictures(path)
         self.evidence = evidence.read(path)
         self.target_pictures = read_target_pictures(path)
-        self.views = _views(path)
+        self.views = _sheets(path, Path("pictures", "views"))
+        self.progress = _sheets(path, evidence.PROGRESS)
         self.card = _object(path / "model" / "card.json") or {}
         saliency = (_object(path / "teacher_layers.json") or {}).get("saliency") or {}
         self.reads_target_labels = saliency.get("against") == "truth" or bool(
@@ -193,8 +196,9 @@ def _picture(folder: Path, entry: Mapping[str, Any]) -> EvaluatedPicture:
     )
 
 
-def _views(folder: Path) -> dict[int, Path]:
-    drawn = (path.relative_to(folder) for path in (folder / "pictures" / "views").glob("*.png"))
+def _sheets(folder: Path, below: Path) -> dict[int, Path]:
+    """The pictures below a run folder that are called by their steps, in order."""
+    drawn = (path.relative_to(folder) for path in (folder / below).glob("*.png"))
     sheets = {int(path.stem): inside(folder, str(path)) for path in drawn if path.stem.isdecimal()}
     return {step: path for step, path in sorted(sheets.items()) if path is not None}
 
