@@ -15,7 +15,7 @@ from segue.recipes import pairs
 from segue.recipes.catalogue import experiment
 from segue.recipes.deviations import as_in_paper, overridden
 from segue.recipes.study import Study, StudyRow
-from segue.study.record import Record, Score, Variant, score_of
+from segue.study.record import Fused, Record, Score, Variant, fused_of, score_of
 from segue.study.runs import run_folder
 from segue.trees import Tree, flatten
 
@@ -65,6 +65,7 @@ class Bed:
             paper=study.paper,
             pair=self.pair,
             baseline=study.baseline,
+            note=study.note,
             seeds=seeds,
             command=self._study_command(name, seeds),
             tables={title: [row.label for row in rows] for title, rows in study.tables.items()},
@@ -75,6 +76,7 @@ class Bed:
 
     def _described(self, row: StudyRow, seeds: Sequence[int], failures: Mapping[Path, str]) -> Variant:
         scores: dict[int, Score] = {}
+        fused: dict[int, Fused] = {}
         failed: dict[int, str] = {}
         for seed in seeds:
             folder = run_folder(self.folder, row.label, seed)
@@ -84,7 +86,9 @@ class Bed:
                 load(folder / "experiment.yaml"), self.experiment(row, seed)
             ):
                 scores[seed] = score
-        return self.variant(row).model_copy(update={"scores": scores, "failed": failed})
+                fused |= {seed: compared} if (compared := fused_of(folder)) else {}
+        found = {"scores": scores, "fused": fused, "failed": failed}
+        return self.variant(row).model_copy(update=found)
 
     def variant(self, row: StudyRow) -> Variant:
         """The record of a row before it is run."""
