@@ -154,6 +154,8 @@ def test_the_adjusted_model_is_the_host_with_moved_logits(tmp_path: Path) -> Non
     assert (
         scores is not None and json.loads((run / "scores.json").read_text())["mean_iou"] == scores["mean_iou"]
     )
+    train(tiny("undoing", method, UNSCORED), tmp_path / "unscored", console=QUIET, cpu=True)
+    assert not (tmp_path / "unscored" / "scores.json").exists()  # those of the host are not its own
     counted = json.loads((run / "class_pictures.json").read_text())
     counts = [torch.tensor(list(counted[domain].values())) for domain in ("source", "target")]
     image = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)

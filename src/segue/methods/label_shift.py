@@ -79,23 +79,24 @@ class LabelShiftSettings(MethodSettings):
             model = stages.folder / "host"
             plain: Tree = {"method": self.host.model_dump(mode="json")}
             stages.train_stage(model, start=stages.start, changes=plain)
+        if self.correct == "adjust" and self.distil is None:
+            if self.model is None:
+                stages.keep(model)
+            self._adjust(stages, model, stages.folder / "model")
+            return scored(stages)
         corrected = model if self.correct == "none" else self._corrected(stages, model)
         if self.distil is not None:
             return self._distilled(stages, corrected)
-        if self.correct == "refine":
-            stages.keep(corrected)
-        else:
-            stages.keep(model)
-            self._adjust(stages, model, stages.folder / "model", self._shift(stages, model))
+        stages.keep(corrected)
         return scored(stages)
 
     def _corrected(self, stages: Stages, model: Path) -> Path:
         """The folder of the host with other class frequencies."""
-        shift = self._shift(stages, model)
         if self.correct == "adjust":
-            self._adjust(stages, model, stages.folder / "adjusted", shift)
+            self._adjust(stages, model, stages.folder / "adjusted")
             return stages.folder / "adjusted"
         stages.say("the classifier learns the source again, without its class frequencies")
+        shift = self._shift(stages, model)
         refinement: Tree = {"name": "classifier_refinement", "shift": shift.tolist()}
         refined = stages.folder / "refined"
         stages.train_stage(
@@ -103,8 +104,9 @@ class LabelShiftSettings(MethodSettings):
         )
         return refined
 
-    def _adjust(self, stages: Stages, model: Path, out: Path, shift: Tensor) -> None:
+    def _adjust(self, stages: Stages, model: Path, out: Path) -> None:
         """Write the host with moved logits as a model."""
+        shift = self._shift(stages, model)
         if is_first_rank():
             network, card = load_model(model_folder(model))
             arguments = adjusted(card.network, classes=len(card.classes))

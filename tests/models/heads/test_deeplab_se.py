@@ -52,7 +52,7 @@ def test_alone_it_sees_the_coarsest_map() -> None:
 def test_channels_are_weighed_by_the_picture() -> None:
     """The same factor everywhere in a picture, between 0 and 1."""
     seen = torch.rand(2, 32, 3, 4) + 0.1
-    factors = Excitation(32)(seen) / seen
+    factors = (Excitation(32)(seen) / seen).detach()
     assert torch.allclose(factors, factors[..., :1, :1].expand_as(factors), atol=1e-5)
     assert float(factors.min()) > 0 and float(factors.max()) < 1
     wide = DeepLabSeHead(WIDTHS, 5, NetworkSettings(channels=512))
