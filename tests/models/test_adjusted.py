@@ -1,4 +1,4 @@
-"""A network with moved logits is saved and loaded as a model, also around several networks, and keeps their features."""
+"""A network with moved logits is saved and loaded, also around several networks, and keeps its features."""
 
 from pathlib import Path
 

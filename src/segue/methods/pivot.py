@@ -42,7 +42,7 @@ class PivotSettings(MethodSettings):
     name: Literal["pivot"] = "pivot"
     labels_target: ClassVar[bool] = True
     labels: Path | None = None  # folder of labels to learn beside the source; None: stages make them
-    rounds: Count = 2  # how often the target is labelled and learnt
+    repeats: Count = 2  # how often the target is labelled and learnt
     regions: RegionSettings = RegionSettings()
     weights: list[Positive] = []  # of the labels' classes; empty: 1, and stages find their own
 
@@ -78,8 +78,8 @@ class PivotSettings(MethodSettings):
         run = stages.folder / "first"
         stages.train_stage(run, start=stages.start, changes={})
         scores: dict[str, Any] | None = None
-        for number in range(self.rounds):
-            stages.say(f"round {number + 1} of {self.rounds}: regions of what pictures show are labelled")
+        for number in range(self.repeats):
+            stages.say(f"round {number + 1} of {self.repeats}: regions of what pictures show are labelled")
             stage = stages.folder / f"round{number + 1}"
             self._label(stages, run, stage / "labels")
             weights = balanced(json.loads((stage / "labels" / "statistics.json").read_text(encoding="utf-8")))

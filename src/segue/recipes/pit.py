@@ -14,7 +14,7 @@ def pit() -> Tree:
     return {
         "method": {
             "name": "pivot",
-            "rounds": 2,
+            "repeats": 2,
             "regions": {"score": 0.5, "area": 0.005, "seeds": 0.05, "reach": 0.5},
         },
         "data": {"flip": 0.5, "max_share": 1.0},

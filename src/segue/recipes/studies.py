@@ -132,6 +132,11 @@ STUDIES: dict[str, Study] = {
                 _onward("cbst", "cbst", base="source only, as long"),
                 _onward("crst", "crst", base="cbst"),
             ),
+            "aligned, then labelled": (
+                StudyRow("rmrnet", "rmrnet"),  # its network has another head than the source-only model
+                _onward("undoing", "undoing"),
+                _onward("pit", "pit"),
+            ),
             "two resolutions": (
                 StudyRow("source only, two resolutions", "source_only", TWO_RESOLUTIONS),
                 StudyRow("oracle, two resolutions", "target_supervised", TWO_RESOLUTIONS),
