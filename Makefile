@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: install demo test test-fast lint bench faults clean
+.PHONY: install demo test tests test-fast lint bench faults clean
 
 # What a user needs; torch goes first so that nothing else decides its version.
 $(VENV)/.user: pyproject.toml constraints.txt
@@ -29,7 +29,11 @@ lint: $(VENV)/.developer
 	$(BIN)/ruff format --check src tests
 	$(BIN)/pyright
 
-test: lint
+# The linters and the tests run beside each other; if one fails, so does this.
+test: $(VENV)/.developer
+	$(MAKE) --jobs=2 lint tests
+
+tests: $(VENV)/.developer
 	$(BIN)/pytest -n 2 --dist worksteal
 
 test-fast: $(VENV)/.developer

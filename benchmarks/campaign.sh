@@ -91,7 +91,7 @@ ssr="  terms.frozen_regularizer:
 
 # Rows of any network; those of hybrid attention and of a large teacher ask for a transformer.
 any_network=()
-for row in "source only" "source only, as long" oracle dacs daformer daformer_mic stct dida ssr dida_ssr \
+for row in "source only" "source only, as long" oracle dacs daformer daformer_mic "no coordination" stct dida ssr dida_ssr \
   cbst crst hrda mic channel majority "mean probability"; do
   any_network+=(--only "$row")
 done

@@ -1,6 +1,6 @@
 """How far measures without target labels can be trusted: on finished runs, against the true scores.
 
-    python benchmarks/selection.py measure runs/studies/campaign_dusk --out benchmarks/selection/selection_dusk.json
+    python benchmarks/selection.py measure runs/studies/campaign_dusk --out benchmarks/selection/selection_dusk.json.xz
     python benchmarks/selection.py write            # fill the tables of docs/selection.md from the committed records
     python benchmarks/selection.py write --check
 
@@ -11,6 +11,7 @@ left out of every table: nobody could choose it.
 
 import argparse
 import json
+import lzma
 import re
 import sys
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ from segue.evaluation import evidence
 from segue.evaluation.evidence import Record, Row
 from segue.evaluation.scoring import evaluate
 from segue.evaluation.selection import Candidate, correlation, points_lost, rank
-from segue.files import write_text
+from segue.files import write_bytes, write_text
 from segue.memory import keep_memory
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,13 +36,14 @@ DOCUMENT = ROOT / "docs" / "selection.md"
 RECORDS = ROOT / "benchmarks" / "selection"
 
 
+def read(record: Path) -> dict[str, Any]:
+    """A record is packed JSON: its many rows are much alike, and `xz -dc` shows them."""
+    return json.loads(lzma.decompress(record.read_bytes()))
+
+
 def measure(study: Path, out: Path, *, pictures: int, device: torch.device) -> None:
     """Measure every checkpoint of a study's runs that the record does not hold yet."""
-    record = (
-        json.loads(out.read_text())
-        if out.is_file()
-        else {"study": study.name, "pictures": pictures, "runs": []}
-    )
+    record = read(out) if out.is_file() else {"study": study.name, "pictures": pictures, "runs": []}
     done = {run["run"] for run in record["runs"]}
     for run in sorted(study.glob("*/seed*")):
         name = run.relative_to(study).as_posix()
@@ -51,7 +53,7 @@ def measure(study: Path, out: Path, *, pictures: int, device: torch.device) -> N
         ].experiment.network.statistics != "target"
         if name not in done and comparable:
             record["runs"].append(_measured(run, name, pictures, device))
-            write_text(out, json.dumps(record, separators=(",", ":")) + "\n")
+            write_bytes(out, lzma.compress(json.dumps(record, separators=(",", ":")).encode()))
             print(name, flush=True)
 
 
@@ -245,7 +247,7 @@ def filled(text: str) -> str:
     """The document with every table written again."""
 
     def block(match: re.Match[str]) -> str:
-        record = json.loads((RECORDS / f"{match['name']}.json").read_text(encoding="utf-8"))
+        record = read(RECORDS / f"{match['name']}.json.xz")
         return f"{match[1]}\n{TABLES[match['table']](record)}\n\n{match[4]}"
 
     return BLOCK.sub(block, text)

@@ -1,13 +1,33 @@
 """How the parity fixtures are stored, see ``fixtures/README.md``."""
 
 import json
+import lzma
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import torch
+from safetensors.torch import load
 from torch import Tensor
 
 from segue.models import naming
+
+
+def numbers(folder: Path, name: str) -> dict[str, Tensor]:
+    """The tensors of a fixture; each call makes its own."""
+    return load(_unpacked(folder / f"{name}.safetensors.xz"))
+
+
+def notes(folder: Path, name: str) -> dict[str, str]:
+    """What a fixture says of its tensors: the settings that they were computed with."""
+    content = _unpacked(folder / f"{name}.safetensors.xz")
+    header = content[8 : 8 + int.from_bytes(content[:8], "little")]  # the beginning of any safetensors file
+    return json.loads(header)["__metadata__"]
+
+
+@lru_cache(maxsize=4)
+def _unpacked(path: Path) -> bytes:
+    return lzma.decompress(path.read_bytes())
 
 
 def from_bits(packed: Tensor, width: int | None = None) -> Tensor:
@@ -18,7 +38,7 @@ def from_bits(packed: Tensor, width: int | None = None) -> Tensor:
 
 def checkpoint_shapes(folder: Path, name: str) -> dict[str, list[int]]:
     """Names and shapes of an official checkpoint; an encoder that has a file of its own is only named."""
-    content = json.loads((folder / "keys" / f"{name}.json").read_text())
+    content = json.loads(_unpacked(folder / "keys.json.xz"))[name]
     encoder = checkpoint_shapes(folder, content["backbone"]) if "backbone" in content else {}
     return {f"backbone.{key}": shape for key, shape in encoder.items()} | content["keys"]
 

@@ -13,16 +13,22 @@ from accelerate.state import AcceleratorState, PartialState
 
 from segue import ranks
 
+TOGETHER = mp.get_context("forkserver" if "forkserver" in mp.get_all_start_methods() else "spawn")
+"""Each process is a fresh one; what takes long to import has been imported once, by the process that they fork from."""
+
+if TOGETHER.get_start_method() == "forkserver":
+    TOGETHER.set_forkserver_preload(["accelerate", "segue.engine.stages"])
 MEETING = timedelta(minutes=5)
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="gloo over spawn is tested on POSIX systems")
 
 
-def on_two(task: Callable[..., None], *arguments: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def on_two(task: Callable[..., None], *arguments: object) -> None:
     """Call ``task(rank, *arguments)`` in two processes; it joins them itself, if it wants to."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("MASTER_PORT", str(free.getsockname()[1]))
-    mp.spawn(_one_of_two, (task, arguments), nprocs=2)
+        port = str(free.getsockname()[1])
+    method = TOGETHER.get_start_method()
+    mp.start_processes(_one_of_two, (port, task, arguments), nprocs=2, start_method=method)
 
 
 def forget_processes() -> None:
@@ -31,10 +37,10 @@ def forget_processes() -> None:
     PartialState._reset_state()
 
 
-def _one_of_two(rank: int, task: Callable[..., None], arguments: tuple[object, ...]) -> None:
+def _one_of_two(rank: int, port: str, task: Callable[..., None], arguments: tuple[object, ...]) -> None:
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "ACCELERATE_USE_CPU": "true"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "ACCELERATE_USE_CPU": "true"}
     torch.set_num_threads(1)
     task(rank, *arguments)
-    ranks._patient.clear()
+    ranks.forget_meeting()
     PartialState().destroy_process_group()

@@ -13,7 +13,14 @@ from segue.engine.build import build_method, build_student
 from segue.engine.stages import train
 from segue.recipes.catalogue import RECIPES
 from segue.types import Batch, Joint, Source, Target
-from tests.tiny import QUIET, assert_same_tensors, ready, stopped_after_two_steps, tiny
+from tests.tiny import (
+    QUIET,
+    assert_same_tensors,
+    domains_whose_labels_are_opened,
+    ready,
+    stopped_after_two_steps,
+    tiny,
+)
 
 
 @pytest.mark.slow
@@ -70,16 +77,7 @@ def test_the_oracle_says_what_it_does(tmp_path: Path) -> None:
 
 def test_other_recipes_never_open_a_target_label(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every label asked for during training is of the source domain."""
-    from segue.data.streets.dataset import StreetScenes
-
-    asked: set[str] = set()
-    label = StreetScenes.label
-
-    def watched(self: StreetScenes, index: int) -> torch.Tensor:
-        asked.add(self.domain)
-        return label(self, index)
-
-    monkeypatch.setattr(StreetScenes, "label", watched)
+    asked = domains_whose_labels_are_opened(monkeypatch)
     unscored = {"data": {"evaluation": None, "source_evaluation": None}}
     assert train(tiny("daformer", {"steps": 2}, unscored), tmp_path / "run", console=QUIET, cpu=True) is None
     assert asked == {"source"}

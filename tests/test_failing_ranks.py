@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tests.processes import POSIX
 
 ROOT = Path(__file__).resolve().parents[1]
 WITHIN = 30.0
+Pairs = Callable[[int, str, str], list[subprocess.Popen[str]]]
 
 PROGRAM = """
 import os, signal, sys, torch
@@ -54,8 +56,8 @@ def launch(program: str) -> list[subprocess.Popen[str]]:
     ]
 
 
-def until_the_end(processes: list[subprocess.Popen[str]]) -> tuple[list[int], str, float]:
-    """The exit codes, what was said, and the seconds since both had met."""
+def go_on_together(processes: list[subprocess.Popen[str]]) -> float:
+    """Wait until each has met its other, and let all go on at once; returns when that was."""
     for process in processes:
         assert process.stdout is not None and process.stdout.readline() == "met\n"
     began = time.monotonic()
@@ -63,58 +65,63 @@ def until_the_end(processes: list[subprocess.Popen[str]]) -> tuple[list[int], st
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    try:
-        ends = [process.communicate(timeout=3 * WITHIN) for process in processes]
-        return (
-            [process.returncode for process in processes],
-            "".join(end[1] for end in ends),
-            time.monotonic() - began,
-        )
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
+    return began
 
 
-WAITS = {"step": "mean_over_ranks(torch.ones(1))", "stage": "wait_for_all()"}
+def ended(process: subprocess.Popen[str], began: float) -> tuple[int, str]:
+    """The exit code and what was said; at most 30 seconds may have passed."""
+    _, said = process.communicate(timeout=max(0.0, began + WITHIN - time.monotonic()))
+    return process.returncode, said
 
 
-@pytest.mark.slow
-@POSIX
-@pytest.mark.parametrize("waits", list(WAITS))
-@pytest.mark.parametrize("failing", [0, 1])
-def test_an_error_ends_both_and_is_told_once(failing: int, waits: str) -> None:
-    deed = "raise ValueError('frame_7.png: no picture')"
-    codes, said, took = until_the_end(launch(PROGRAM.format(failing=failing, deed=deed, waits=WAITS[waits])))
-    assert codes == [2, 2] and said == "segue: frame_7.png: no picture\n" and took < WITHIN
+STEP, STAGE = "mean_over_ranks(torch.ones(1))", "wait_for_all()"
+ERROR, KILL = "raise ValueError('frame_7.png: no picture')", "os.kill(os.getpid(), signal.SIGKILL)"
 
 
-@pytest.mark.slow
-@POSIX
-@pytest.mark.parametrize("failing", [0, 1])
-def test_a_killed_process_ends_the_other(failing: int) -> None:
-    deed = "os.kill(os.getpid(), signal.SIGKILL)"
-    codes, said, took = until_the_end(launch(PROGRAM.format(failing=failing, deed=deed, waits=WAITS["step"])))
-    assert codes[failing] == -signal.SIGKILL and codes[1 - failing] == 2 and took < WITHIN
-    own = [line for line in said.splitlines() if line.startswith("segue: ")]  # torch may have more to say
-    assert len(own) == 1 and "lost" in own[0] and "newest checkpoint" in own[0]
+@pytest.fixture
+def pairs() -> Iterator[Pairs]:
+    """Launches pairs of processes, none of which outlives the test."""
+    launched: list[subprocess.Popen[str]] = []
+
+    def pair(failing: int, deed: str, waits: str) -> list[subprocess.Popen[str]]:
+        launched.extend(found := launch(PROGRAM.format(failing=failing, deed=deed, waits=waits)))
+        return found
+
+    yield pair
+    for process in launched:
+        process.kill()
+        process.communicate()
 
 
 @pytest.mark.slow
 @POSIX
-def test_a_process_that_no_longer_answers_is_given_up() -> None:
-    """As if its machine had lost power: no connection is closed."""
-    processes = launch(PROGRAM.format(failing=9, deed="pass", waits=WAITS["stage"]))
-    for process in processes:
-        assert process.stdout is not None and process.stdout.readline() == "met\n"
-    processes[1].send_signal(signal.SIGSTOP)
-    assert processes[0].stdin is not None
-    began = time.monotonic()
-    try:
-        _, said = processes[0].communicate("go\n", timeout=3 * WITHIN)
-        assert processes[0].returncode == 2 and time.monotonic() - began < WITHIN
-        assert said.startswith("segue: process 1 was lost; ") and len(said.splitlines()) == 1
-    finally:
-        for process in processes:
-            process.kill()
-            process.communicate()
+def test_an_error_ends_both_and_is_told_once(pairs: Pairs) -> None:
+    """Of either process, in a step or between stages. The pairs run beside each other: most of it is waiting."""
+    cases = [pairs(failing, ERROR, waits) for failing in (0, 1) for waits in (STEP, STAGE)]
+    began = go_on_together([process for processes in cases for process in processes])
+    for processes in cases:
+        ends = [ended(process, began) for process in processes]
+        assert [code for code, _ in ends] == [2, 2]
+        assert "".join(said for _, said in ends) == "segue: frame_7.png: no picture\n"
+
+
+@pytest.mark.slow
+@POSIX
+def test_a_process_that_is_killed_or_no_longer_answers_ends_the_other(pairs: Pairs) -> None:
+    """One that no longer answers is as if its machine had lost power: no connection is closed. A pair of which none
+    fails ends well.
+    """
+    killed = {failing: pairs(failing, KILL, STEP) for failing in (0, 1)}
+    left, silent = pairs(1, "os.kill(os.getpid(), signal.SIGSTOP)", STAGE)
+    well = pairs(9, "pass", STAGE)
+    began = go_on_together([*killed[0], *killed[1], left, silent, *well])
+    for failing, processes in killed.items():
+        ends = [ended(process, began) for process in processes]
+        assert ends[failing][0] == -signal.SIGKILL and ends[1 - failing][0] == 2
+        own = [line for _, said in ends for line in said.splitlines() if line.startswith("segue: ")]
+        assert (
+            len(own) == 1 and "lost" in own[0] and "newest checkpoint" in own[0]
+        )  # torch may have more to say
+    assert [ended(process, began)[0] for process in well] == [0, 0]
+    code, said = ended(left, began)
+    assert code == 2 and said.startswith("segue: process 1 was lost; ") and len(said.splitlines()) == 1

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PARTS = 4
+PARTS = 2
 
 
 @pytest.mark.slow

@@ -33,16 +33,18 @@ def test_a_pipe_hears_of_a_slow_first_item_and_then_now_and_again(monkeypatch: p
     assert progress_lines == 1
 
 
-def test_lines_follow_one_another_with_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_follow_one_another_and_say_the_time_left_once_items_tell_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(progress, "FIRST", 0.0)
     monkeypatch.setattr(progress, "EVERY", 0.0)
     console = pipe()
-    with showing(console), counting("scoring", 3) as done:
-        for item in range(3):
+    with showing(console), counting("scoring", 5) as done:
+        for item in range(5):
             time.sleep(0.01)
             done(item)
     lines = console.file.getvalue().splitlines()
-    assert lines[-2:] == ["scoring  1/3, 0 s left", "scoring  2/3, 0 s left"]
+    assert lines[-3:] == ["scoring  2/5", "scoring  3/5, 0 s left", "scoring  4/5, 0 s left"]
 
 
 def test_what_is_quick_and_what_nobody_shows_is_silent() -> None:

@@ -10,7 +10,9 @@ import pytest
 import torch
 from rich.console import Console
 from safetensors.torch import load_file
+from torch import Tensor
 
+from segue.data.streets.dataset import StreetScenes
 from segue.engine.build import build_student
 from segue.engine.experiment import revise
 from segue.engine.loop import Trainer
@@ -108,6 +110,19 @@ def stopped_after_two_steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(Trainer, "update", stopped)
         yield
+
+
+def domains_whose_labels_are_opened(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Empty at first; from now on each label of street scenes that is opened adds its domain."""
+    opened: set[str] = set()
+    label = StreetScenes.label
+
+    def watched(self: StreetScenes, index: int) -> Tensor:
+        opened.add(self.domain)
+        return label(self, index)
+
+    monkeypatch.setattr(StreetScenes, "label", watched)
+    return opened
 
 
 def assert_same_tensors(one: Path, other: Path) -> None:

@@ -15,6 +15,9 @@ from rich.progress import Progress
 FIRST, EVERY = 1.0, 15.0
 """Seconds until a pipe gets its first line, and then between lines; what is done before that is done silently."""
 
+ENOUGH = 3
+"""Items that must be done before they say how long the rest takes: the first one waits for processes to start."""
+
 _console: ContextVar[Console | None] = ContextVar("console", default=None)
 
 
@@ -67,8 +70,8 @@ class _Lines:
     def say(self) -> None:
         now = time.perf_counter()
         self.due = now + EVERY
-        left = (now - self.began) / self.done * (self.total - self.done) if self.done else 0.0
-        said = f", {duration(left)} left" if left else ""
+        left = (now - self.began) / max(self.done, 1) * (self.total - self.done)
+        said = f", {duration(left)} left" if self.done >= ENOUGH else ""
         self.console.print(f"{self.title}  {self.done}/{self.total}{said}", highlight=False, markup=False)
 
 

@@ -35,8 +35,8 @@ PULSE = 2.0
 SILENT = 9
 """After how many looks without a sign of life a process is given up, which leaves time to end within half a minute."""
 
-_patient: "list[tuple[ProcessGroup, ProcessGroup]]" = []
-"""The group of all processes, and one of the same processes that waits longer."""
+_patient: "dict[ProcessGroup, ProcessGroup]" = {}
+"""Under the group of all processes, one of the same processes that waits longer."""
 
 _watches: "list[_Watch]" = []
 
@@ -163,12 +163,21 @@ def join(*, cpu: bool, timeout: timedelta = IN_TRAINING) -> torch.device:
         from torch import distributed
 
         everybody = distributed.group.WORLD
-        if everybody is not None and not (_patient and _patient[0][0] is everybody):
+        if everybody is not None and everybody not in _patient:
+            forget_meeting()
             # On the host, whatever the devices speak: waiting for hours then keeps no device busy.
             patient = distributed.new_group(backend="gloo", timeout=BETWEEN_STAGES)
-            _patient[:] = [(everybody, cast("ProcessGroup", patient))]
-            atexit.register(_patient.clear)  # its threads must end before the interpreter does
+            _patient[everybody] = cast("ProcessGroup", patient)
+            atexit.register(forget_meeting)
     return state.device or torch.device("cpu")
+
+
+def forget_meeting() -> None:
+    """Drop the group that waits longer: a process whose interpreter ends before the group's threads is aborted.
+
+    Happens by itself when a process ends; whoever destroys the group of all processes calls this first.
+    """
+    _patient.clear()
 
 
 @contextmanager
@@ -339,8 +348,9 @@ def wait_for_all() -> None:
         return
     from torch import distributed
 
-    if _patient and _patient[0][0] is distributed.group.WORLD:
-        distributed.barrier(_patient[0][1])
+    everybody = distributed.group.WORLD
+    if everybody is not None and everybody in _patient:
+        distributed.barrier(_patient[everybody])
     else:
         state.wait_for_everyone()
 

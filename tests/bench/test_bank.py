@@ -17,8 +17,8 @@ def test_rows() -> None:
 @pytest.mark.slow
 def test_the_bank_is_full_when_it_is_measured() -> None:
     torch.manual_seed(0)
-    method = bank._method("mit_nano", 512, 40).train()
-    data = noise_batch(1, 512, torch.device("cpu"))
+    method = bank._method("mit_nano", 256, 40).train()
+    data = noise_batch(1, 256, torch.device("cpu"))
     for number in range(3):
         one_step(method, data, number)
     assert method.terms["instance_bank"].filled.all()

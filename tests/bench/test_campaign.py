@@ -85,7 +85,7 @@ def test_every_row_that_is_asked_for_fits_its_network(
             assert {rows[label].network.encoder for label in ("source only, distilled", "kd", "clda")} == {
                 rows["small student alone"].network.encoder
             }
-    assert asked["streets"]["daformer"].steps == 70 and asked["dusk"]["daformer"].steps == 600
+    assert asked["streets"]["daformer"].steps == 70 and asked["dusk"]["daformer"].steps == 2400
     assert asked["dusk_vit"]["ssr"].terms.frozen_regularizer.encoder == "vit_tiny"
     assert asked["dusk"]["dacs"].terms.frozen_regularizer is None
 

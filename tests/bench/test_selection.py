@@ -73,9 +73,11 @@ def test_runs_are_measured_once(
         wanted = tiny(recipe, {"evidence": {"pictures": 2}})
         train(wanted, tmp_path / "study" / recipe / "seed0", console=QUIET, cpu=True)
     for _ in range(2):
-        selection.measure(tmp_path / "study", tmp_path / "out.json", pictures=2, device=torch.device("cpu"))
+        selection.measure(
+            tmp_path / "study", tmp_path / "out.json.xz", pictures=2, device=torch.device("cpu")
+        )
     assert capsys.readouterr().out == "dacs/seed0\nsource_only/seed0\n"
-    record = json.loads((tmp_path / "out.json").read_text())
+    record = selection.read(tmp_path / "out.json.xz")
     assert [run["run"] for run in record["runs"]] == ["dacs/seed0", "source_only/seed0"]
     for run in record["runs"]:
         assert [row["step"] for row in run["rows"]] == [2, 3]

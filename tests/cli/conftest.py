@@ -1,5 +1,8 @@
-"""A small untrained model in a folder, and a labelled folder that it can be scored on."""
+"""The command in this process, street scenes in folders, a small untrained model, and a folder it can be scored on."""
 
+import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,12 +10,44 @@ import pytest
 import torch
 from PIL import Image
 
+from segue.cli.main import main
+from segue.data.streets.dataset import write_folder
 from segue.models.build import build_segmenter
 from segue.models.weights import Card, save_model
 from segue.protocol import PredictionProtocol
 
+Run = Callable[..., tuple[int, str, str]]
 CLASSES = ["road", "car", "sky"]
 NETWORK = {"encoder": "mit_nano", "head": "segformer", "num_classes": 3, "channels": 8}
+
+
+@pytest.fixture
+def segue(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """The command: exit code, and what it wrote to its two streams."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["segue", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        said = capsys.readouterr()
+        return int(stopped.value.code or 0), said.out, said.err
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two folders of street scenes, three pictures each; a module that needs others has a fixture of this name."""
+    root = tmp_path_factory.mktemp("folders")
+    for domain in ("source", "target"):
+        write_folder(root / domain, domain=domain, split="train", count=3, size=(32, 64))
+    return root
+
+
+@pytest.fixture
+def folders(made: Path, tmp_path: Path) -> Path:
+    """A copy to spoil."""
+    return Path(shutil.copytree(made, tmp_path / "data"))
 
 
 @pytest.fixture(scope="session")

@@ -3,48 +3,17 @@
 import json
 import shutil
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from tests.cli.conftest import Run
 
-from segue.cli.main import main
-from segue.data.streets.dataset import STREET_CLASSES, write_folder
+from segue.data.streets.dataset import STREET_CLASSES
 
 SMALL = ["steps=2", "network.encoder=mit_nano", "network.channels=16", "data.crop=[32,64]", "data.workers=0"]
-Run = Callable[..., tuple[int, str]]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two folders of street scenes, three pictures each."""
-    root = tmp_path_factory.mktemp("folders")
-    for domain in ("source", "target"):
-        write_folder(root / domain, domain=domain, split="train", count=3, size=(32, 64))
-    return root
-
-
-@pytest.fixture
-def folders(made: Path, tmp_path: Path) -> Path:
-    """A copy to spoil."""
-    shutil.copytree(made, tmp_path / "data")
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def segue(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """The command in this process: exit code and what it wrote to the error stream."""
-
-    def run(*arguments: str | Path) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["segue", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        return int(stopped.value.code or 0), capsys.readouterr().err
-
-    return run
 
 
 def train(folders: Path, *more: str) -> list[str]:
@@ -54,8 +23,8 @@ def train(folders: Path, *more: str) -> list[str]:
             "--evaluation", f"{folders}/target", "--out", f"{out}", *sets]  # fmt: skip
 
 
-def refused(result: tuple[int, str], folders: Path, *words: str) -> None:
-    code, said = result
+def refused(result: tuple[int, str, str], folders: Path, *words: str) -> None:
+    code, _, said = result
     assert code == 2, said
     assert said.count("\n") == 1 and said.startswith("segue: "), said
     for word in words:
@@ -166,7 +135,7 @@ def test_checkpoint_cut_in_half(folders: Path, segue: Run) -> None:
     path = run / "checkpoints" / "0000002" / "method.safetensors"
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     before = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
-    code, said = segue(*train(folders))
+    code, _, said = segue(*train(folders))
     assert code == 2 and said.count("\n") == 1
     assert "is damaged" in said and str(path.parent) in said
     assert {file: file.read_bytes() for file in run.rglob("*") if file.is_file()} == before
@@ -190,7 +159,7 @@ def full(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.slow
 def test_full_disk(folders: Path, segue: Run, full: Path) -> None:
     arguments = [part.replace(str(folders.parent / "run"), str(full / "run")) for part in train(folders)]
-    code, said = segue(*arguments)
+    code, _, said = segue(*arguments)
     assert code == 2 and said.count("\n") == 1
     assert "No space left" in said and str(full) in said
     assert not list((full / "run" / "checkpoints").glob("*")), "half a checkpoint was left"

@@ -1,22 +1,19 @@
 """`segue check` finds at once what would go wrong: a table, a page, a JSON file; `train` says it in the same words."""
 
 import json
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from tests.cli.conftest import save
+from tests.cli.conftest import Run, save
 from tests.report.test_page import check as check_page
 
-from segue.cli.main import VERBS, main
+from segue.cli.main import VERBS
 from segue.data.streets.dataset import write_folder
 
-Run = Callable[..., tuple[int, str, str]]
 SMALL = ["steps=1", "network.encoder=mit_nano", "network.channels=8", "data.crop=[32,32]", "data.workers=0"]
 
 
@@ -35,31 +32,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture
-def root(made: Path, tmp_path: Path) -> Path:
-    shutil.copytree(made, tmp_path / "data")
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def segue(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["segue", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        said = capsys.readouterr()
-        return int(stopped.value.code or 0), said.out, said.err
-
-    return run
-
-
-def options(root: Path, *settings: str) -> list[object]:
+def options(folders: Path, *settings: str) -> list[object]:
     sets = [part for assignment in (*SMALL, *settings) for part in ("--set", assignment)]
-    return ["--source", root / "source", "--target", root / "target", *sets]
+    return ["--source", folders / "source", "--target", folders / "target", *sets]
 
 
-def check(root: Path, *settings: str) -> list[object]:
-    return ["check", *options(root, *settings), "--workers", 0, "--out", root / "out"]
+def check(folders: Path, *settings: str) -> list[object]:
+    return ["check", *options(folders, *settings), "--workers", 0, "--out", folders / "out"]
 
 
 def pictures(folder: Path, kind: str = "labels") -> list[Path]:
@@ -67,66 +46,66 @@ def pictures(folder: Path, kind: str = "labels") -> list[Path]:
 
 
 @pytest.mark.slow
-def test_good_folders_have_no_error_and_a_whole_page(root: Path, segue: Run) -> None:
-    code, said, _ = segue(*check(root), "--evaluation", root / "val")
+def test_good_folders_have_no_error_and_a_whole_page(folders: Path, segue: Run) -> None:
+    code, said, _ = segue(*check(folders), "--evaluation", folders / "val")
     assert code == 0 and "0 errors" in said
-    account = json.loads((root / "out/check.json").read_text())
+    account = json.loads((folders / "out/check.json").read_text())
     assert account["domains"]["target"]["labels"] is None and account["domains"]["source"]["labels"] == 6
     road = next(one for one in account["classes"] if one["name"] == "road")["shares"]
     assert road["source"] > 0.1 and road["evaluation"] > 0.1 and road["target"] is None
-    page = check_page(root / "out/report.html")
+    page = check_page(folders / "out/report.html")
     assert "Nothing is wrong" in page.text or "Nothing stops training" in page.text
     assert "as the student sees it" in page.text and len(page.all("img")) == 6 + 5 + 2 + 4 * 3
 
 
-def test_mistakes_are_told_together_with_exit_code_1(root: Path, segue: Run) -> None:
-    first, second, third = pictures(root / "source")[:3]
+def test_mistakes_are_told_together_with_exit_code_1(folders: Path, segue: Run) -> None:
+    first, second, third = pictures(folders / "source")[:3]
     save(first, np.full((64, 128), 77))
     save(second, np.full((32, 128), 1))
     third.unlink()
-    broken = pictures(root / "target", "images")[0]
+    broken = pictures(folders / "target", "images")[0]
     broken.write_bytes(broken.read_bytes()[:500])
-    code, said, _ = segue(*check(root))
+    code, said, _ = segue(*check(folders))
     assert code == 1 and "4 errors" in said
     for words in ("label values 77", "128x32", "no label", "cut off", "share of pixels", "n/a"):
         assert words in said
-    page = check_page(root / "out/report.html")
+    page = check_page(folders / "out/report.html")
     assert "4 errors" in page.text and "as the student sees it" not in page.text
-    findings = json.loads((root / "out/check.json").read_text())["findings"]
+    findings = json.loads((folders / "out/check.json").read_text())["findings"]
     assert [str(first)] in next(one["files"] for one in findings if one["kind"] == "label values")
 
 
-def test_a_page_escapes_what_files_are_called(root: Path, segue: Run) -> None:
-    first = pictures(root / "source")[0]
+def test_a_page_escapes_what_files_are_called(folders: Path, segue: Run) -> None:
+    first = pictures(folders / "source")[0]
     name = "<b>&'\"<script>alert(1)<"
-    image = pictures(root / "source", "images")[0]
+    image = pictures(folders / "source", "images")[0]
     image.rename(image.with_name(f"{name}.png"))
     save(first.rename(first.with_name(f"{name}.png")), np.full((64, 128), 77))
-    assert segue(*check(root))[0] == 1
-    check_page(root / "out/report.html")
-    assert "<b>&" not in (root / "out/report.html").read_text()
+    assert segue(*check(folders))[0] == 1
+    check_page(folders / "out/report.html")
+    assert "<b>&" not in (folders / "out/report.html").read_text()
 
 
 @pytest.mark.slow
-def test_target_labels_are_not_opened(root: Path, segue: Run) -> None:
+def test_target_labels_are_not_opened(folders: Path, segue: Run) -> None:
     """Labels beside the target's pictures are no pictures at all: neither verb notices."""
-    for path in pictures(root / "target"):
+    for path in pictures(folders / "target"):
         path.write_bytes(b"nobody reads this")
-    assert segue(*check(root))[0] == 0
-    code, _, said = segue("train", "source_only", "--cpu", *options(root), "--out", root / "run")
+    assert segue(*check(folders))[0] == 0
+    code, _, said = segue("train", "source_only", "--cpu", *options(folders), "--out", folders / "run")
     assert code == 0, said
 
 
 @pytest.mark.parametrize("mistake", ["value", "size", "12 bits", "all ignored", "no label"])
-def test_train_refuses_in_the_same_words_before_it_begins(root: Path, segue: Run, mistake: str) -> None:
-    labels = pictures(root / "source")
+def test_train_refuses_in_the_same_words_before_it_begins(folders: Path, segue: Run, mistake: str) -> None:
+    labels = pictures(folders / "source")
     match mistake:
         case "value":
             save(labels[0], np.full((64, 128), 77))
         case "size":
             save(labels[0], np.zeros((32, 128)))
         case "12 bits":
-            for path in pictures(root / "target", "images"):
+            for path in pictures(folders / "target", "images"):
                 grey = np.asarray(Image.open(path).convert("L")).astype(np.uint16) << 4
                 Image.fromarray(grey).save(path)
         case "all ignored":
@@ -134,20 +113,20 @@ def test_train_refuses_in_the_same_words_before_it_begins(root: Path, segue: Run
                 save(path, np.full((64, 128), 255))
         case _:
             labels[0].unlink()
-    assert segue(*check(root))[0] == 1
-    findings = json.loads((root / "out/check.json").read_text())["findings"]
+    assert segue(*check(folders))[0] == 1
+    findings = json.loads((folders / "out/check.json").read_text())["findings"]
     errors = [one["text"] for one in findings if one["severity"] == "error"]
-    code, _, said = segue("train", "daformer", "--cpu", *options(root), "--out", root / "run")
+    code, _, said = segue("train", "daformer", "--cpu", *options(folders), "--out", folders / "run")
     assert code == 2 and said.removeprefix("segue: ").strip() in errors
-    assert not (root / "run").exists()
+    assert not (folders / "run").exists()
 
 
 @pytest.mark.slow
-def test_train_names_classes_without_a_pixel_before_its_first_step(root: Path, segue: Run) -> None:
-    for path in pictures(root / "source"):
+def test_train_names_classes_without_a_pixel_before_its_first_step(folders: Path, segue: Run) -> None:
+    for path in pictures(folders / "source"):
         values = np.asarray(Image.open(path))
         save(path, np.where(values == 0, 1, values))
-    code, said, error = segue("train", "source_only", "--cpu", *options(root), "--out", root / "run")
+    code, said, error = segue("train", "source_only", "--cpu", *options(folders), "--out", folders / "run")
     assert code == 0, error
     before, _, after = said.partition("1/1")
     assert "no pixel of the class" in before and "road" in before and "no pixel" not in after
@@ -186,9 +165,9 @@ def test_published_layouts_are_checked_too(tmp_path: Path, segue: Run) -> None:
 
 
 @pytest.mark.slow
-def test_the_command_decodes_in_processes(root: Path) -> None:
+def test_the_command_decodes_in_processes(folders: Path) -> None:
     """As a program of its own, with its processes."""
-    arguments = [str(part) for part in check(root)]
+    arguments = [str(part) for part in check(folders)]
     arguments[arguments.index("--workers") + 1] = "2"
     done = subprocess.run(
         [sys.executable, "-c", "from segue.cli.main import main; main()", *arguments],

@@ -7,17 +7,14 @@ Cityscapes-like ``--classes`` is never read by position.
 import json
 import re
 import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from PIL import Image
-from tests.cli.conftest import save
+from tests.cli.conftest import Run, save
 
-from segue.cli.main import main
 from segue.data.folder import ImageFolder
 from segue.engine import experiment as experiments
 from segue.engine.domains import open_domain, training_classes
@@ -28,19 +25,6 @@ CITY = ["road", "sidewalk", "building", "vegetation", "sky", "car"]
 CAMVID = ["sky", "building", "road", "pavement", "tree", "car"]
 SMALL = ["steps=2", "network.encoder=mit_nano", "network.head=segformer", "network.channels=8",
          "data.crop=[32,32]", "data.workers=0", "optim.lr=0.01"]  # fmt: skip
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def segue(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["segue", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        said = capsys.readouterr()
-        return int(stopped.value.code or 0), said.out, said.err
-
-    return run
 
 
 def write(folder: Path, classes: list[str] | None, seed: int, *, meant: list[str] = CITY) -> Path:

@@ -1,33 +1,14 @@
 """Folders as people have them: suffixes, splits, other names, ``..`` in paths; nothing is merged silently."""
 
 import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.cli.conftest import Run
 
 from segue.api import configure
-from segue.cli.main import main
-from segue.data.streets.dataset import write_folder
 from segue.engine.domains import open_domain
 from segue.engine.experiment import differences
-
-Run = Callable[..., str]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("folders")
-    for domain in ("source", "target"):
-        write_folder(root / domain, domain=domain, split="train", count=3, size=(32, 64))
-    return root
-
-
-@pytest.fixture
-def folders(made: Path, tmp_path: Path) -> Path:
-    shutil.copytree(made, tmp_path / "data")
-    return tmp_path / "data"
 
 
 def files(folder: Path) -> list[Path]:
@@ -101,19 +82,14 @@ def test_dots_in_a_path_are_no_difference(folders: Path, monkeypatch: pytest.Mon
     assert not differences(plain, wanted(Path("source")))
 
 
-def test_the_options_reach_the_settings(
-    folders: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_options_reach_the_settings(folders: Path, segue: Run) -> None:
     for place in ("source/rgb/train", "target/images/val"):
         shutil.copytree(folders / place.split("/")[0] / "images", folders / "more" / place)
     folders, classes = folders / "more", folders / "source/classes.json"
     arguments = ["--classes", classes, "--source", folders / "source", "--target", folders / "target",
                  "--source-split", "train", "--target-split", "val", "--label-suffix", "_x", "--source-images", "rgb",
                  "--source-labels", "gt", "--print"]  # fmt: skip
-    monkeypatch.setattr(sys, "argv", ["segue", "train", "daformer", *map(str, arguments)])
-    with pytest.raises(SystemExit):
-        main()
-    said = capsys.readouterr().out
+    _, said, _ = segue("train", "daformer", *arguments)
     for line in ("split: train", "split: val", "label_suffix: _x", "images: rgb", "labels: gt"):
         assert line in said
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from tests.parity import numbers
 
 from segue.data.crop import RandomCrop
 from segue.data.deck import Deck, epoch_steps, share_of
@@ -51,7 +51,7 @@ def test_a_deck_without_the_source_is_the_target() -> None:
 def test_shares_of_rounds_equal_the_official_schedule(fixtures_dir: Path) -> None:
     from segue.methods.rounds import RoundSettings
 
-    official = load_file(fixtures_dir / "cbst_thresholds.safetensors")
+    official = numbers(fixtures_dir, "cbst_thresholds")
     settings = RoundSettings()
     for name, found in (
         ("source_portion", settings.source_share),

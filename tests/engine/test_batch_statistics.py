@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.tiny import QUIET, ready, stopped_after_two_steps, tiny
+from tests.tiny import QUIET, domains_whose_labels_are_opened, ready, stopped_after_two_steps, tiny
 from torch import Tensor
 
 from segue.engine.settings import Experiment
@@ -155,16 +155,7 @@ def test_statistics_by_domain_need_target_views() -> None:
 
 
 def test_target_labels_are_not_read_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from segue.data.streets.dataset import StreetScenes
-
-    asked: set[str] = set()
-    label = StreetScenes.label
-
-    def watched(self: StreetScenes, index: int) -> Tensor:
-        asked.add(self.domain)
-        return label(self, index)
-
-    monkeypatch.setattr(StreetScenes, "label", watched)
+    asked = domains_whose_labels_are_opened(monkeypatch)
     unscored = {"data": {"evaluation": None, "source_evaluation": None}}
     assert train(tiny("adabn", {"steps": 1}, unscored), tmp_path / "run", console=QUIET, cpu=True) is None
     assert asked == {"source"}

@@ -9,9 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.tiny import assert_same_tensors
+from tests.tiny import QUIET, assert_same_tensors, tiny
 
-PROGRAM = """
+from segue.engine.run import train
+
+SETTINGS = {"steps": 12, "run": {"save_every": 2, "draw_every": 5}, "data": {"workers": 1}}
+PROGRAM = f"""
+SETTINGS = {SETTINGS}
 import io, sys
 from pathlib import Path
 import torch
@@ -19,8 +23,7 @@ from rich.console import Console
 from segue.engine.run import train
 from tests.tiny import tiny
 torch.set_num_threads(1)
-settings = {"steps": 12, "run": {"save_every": 2, "draw_every": 5}, "data": {"workers": 1}}
-train(tiny("daformer", settings), Path(sys.argv[1]), console=Console(file=io.StringIO()), cpu=True)
+train(tiny("daformer", SETTINGS), Path(sys.argv[1]), console=Console(file=io.StringIO()), cpu=True)
 """
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -49,11 +52,11 @@ def kill_after_progress(folder: Path, patience: float) -> bool:
 
 @pytest.mark.slow
 def test_killed_at_random(tmp_path: Path) -> None:
-    assert start(tmp_path / "whole").wait() == 0
+    train(tiny("daformer", SETTINGS), tmp_path / "whole", console=QUIET, cpu=True)
     dice = random.Random(os.getpid())
     killed = sum(kill_after_progress(tmp_path / "killed", dice.random() * 0.8) for _ in range(3))
     assert killed >= 1, "the run was never caught running"
-    assert start(tmp_path / "killed").wait() == 0
+    train(tiny("daformer", SETTINGS), tmp_path / "killed", console=QUIET, cpu=True)
     for name in ("method", "optimizer"):
         file = f"checkpoints/0000012/{name}.safetensors"
         assert_same_tensors(tmp_path / "whole" / file, tmp_path / "killed" / file)

@@ -24,11 +24,12 @@ def test_rows_after_the_checkpoint_and_half_a_row_are_removed(tmp_path: Path) ->
     }
 
 
-def test_a_pipe_gets_one_plain_line_a_record(tmp_path: Path) -> None:
+def test_a_pipe_gets_one_plain_line_a_record_and_no_pace_from_the_first_step(tmp_path: Path) -> None:
     text = io.StringIO()
-    with RunLog(tmp_path, steps=2, start=0, console=Console(file=text, width=40), title="run") as log:
-        log.write(0, {"lr": 0.1, "source/segmentation": 1.5})
-        log.advance(0)
-    line = text.getvalue()
-    assert line.count("\n") == 1
-    assert line.startswith("run  1/2  ") and "source/segmentation 1.5" in line and "steps/s" in line
+    with RunLog(tmp_path, steps=3, start=0, console=Console(file=text, width=40), title="run") as log:
+        for step in range(2):
+            log.write(step, {"lr": 0.1, "source/segmentation": 1.5})
+            log.advance(step)
+    first, second = text.getvalue().splitlines()
+    assert first == "run  1/3  source/segmentation 1.5"
+    assert second.startswith("run  2/3  ") and "source/segmentation 1.5" in second and "steps/s" in second

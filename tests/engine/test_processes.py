@@ -114,10 +114,8 @@ def keep_what_is_learnt(rank: int, folder: Path, norm: bool, which: str) -> None
     torch.save(learn(folder, norm=norm, which=which), folder / f"{rank}.pt")
 
 
-def two(
-    folder: Path, *, norm: bool, which: str, monkeypatch: pytest.MonkeyPatch
-) -> list[dict[str, torch.Tensor]]:
-    on_two(keep_what_is_learnt, folder, norm, which, monkeypatch=monkeypatch)
+def two(folder: Path, *, norm: bool, which: str) -> list[dict[str, torch.Tensor]]:
+    on_two(keep_what_is_learnt, folder, norm, which)
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 
@@ -126,19 +124,15 @@ def train_stages(rank: int, wanted: Experiment, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("which", list(METHODS))
-def test_ranks_stay_equal_buffers_included(
-    which: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first, second = two(tmp_path, norm=True, which=which, monkeypatch=monkeypatch)
+def test_ranks_stay_equal_buffers_included(which: str, tmp_path: Path) -> None:
+    first, second = two(tmp_path, norm=True, which=which)
     for name, value in first.items():
         assert torch.equal(value, second[name]), name
 
 
 @pytest.mark.parametrize("which", list(METHODS))
-def test_two_processes_equal_one_on_both_halves(
-    which: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first, _ = two(tmp_path, norm=False, which=which, monkeypatch=monkeypatch)
+def test_two_processes_equal_one_on_both_halves(which: str, tmp_path: Path) -> None:
+    first, _ = two(tmp_path, norm=False, which=which)
     forget_processes()
     alone = learn(tmp_path, norm=False, which=which)
     for name, value in alone.items():
@@ -149,11 +143,11 @@ def test_two_processes_equal_one_on_both_halves(
 
 
 @pytest.mark.parametrize("recipe", ["cbst", "ensemble", "intrada", "patchalign", "rmrnet", "undoing", "pit"])
-def test_stages_on_two_processes(recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stages_on_two_processes(recipe: str, tmp_path: Path) -> None:
     """Without pictures to score on, nothing but the stages themselves makes a process wait."""
     wanted = ready(tiny(recipe), tmp_path / "members")
     wanted = revise(wanted, {"data": {"evaluation": None, "source_evaluation": None}})
-    on_two(train_stages, wanted, tmp_path / "run", monkeypatch=monkeypatch)
+    on_two(train_stages, wanted, tmp_path / "run")
     assert (tmp_path / "run/model/model.safetensors").is_file()
     if recipe == "patchalign":  # no stages, but kinds of patches that the first process finds for all
         assert (tmp_path / "run" / KINDS_FILE).is_file()

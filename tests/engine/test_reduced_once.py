@@ -63,7 +63,7 @@ def compare(rank: int, folder: Path) -> None:
 
 @pytest.mark.slow
 @POSIX
-def test_reduced_once_a_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    on_two(compare, tmp_path, monkeypatch=monkeypatch)
+def test_reduced_once_a_step(tmp_path: Path) -> None:
+    on_two(compare, tmp_path)
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
     assert all(torch.equal(value, second[name]) for name, value in first.items())

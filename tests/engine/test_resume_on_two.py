@@ -58,8 +58,8 @@ def go_on(rank: int, folder: Path) -> None:
 
 @pytest.mark.slow
 @POSIX
-def test_the_first_process_decides_where_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    on_two(go_on, tmp_path, monkeypatch=monkeypatch)
+def test_the_first_process_decides_where_to_go_on(tmp_path: Path) -> None:
+    on_two(go_on, tmp_path)
     forget_processes()
     with pytest.raises(ValueError, match=r"written with processes 2 \(now 1\): start 2 processes, or choose"):
         trainer(tmp_path / "0", seed=0)

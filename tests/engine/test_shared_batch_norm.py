@@ -44,8 +44,8 @@ def keep(rank: int, folder: Path) -> None:
 
 @pytest.mark.slow
 @POSIX
-def test_two_processes_equal_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    on_two(keep, tmp_path, monkeypatch=monkeypatch)
+def test_two_processes_equal_one(tmp_path: Path) -> None:
+    on_two(keep, tmp_path)
     forget_processes()
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
     alone = learn(tmp_path)

@@ -38,13 +38,13 @@ def keep_training(rank: int, wanted: Experiment, folder: Path) -> None:
     train(wanted, folder / "run", console=Console(quiet=True), cpu=True)
 
 
-def test_two_processes_estimate_what_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_processes_estimate_what_one_does(tmp_path: Path) -> None:
     """Eleven pictures are three batches, two of which are the first process's."""
     wanted = tiny(
         "source_only", {"network": {"encoder": "mobilenet_v2"}, "data": {"target": {"pictures": 11}}}
     )
     write_model(wanted, tmp_path)
-    on_two(estimate, wanted, tmp_path, monkeypatch=monkeypatch)
+    on_two(estimate, wanted, tmp_path)
     alone = estimated(wanted, tmp_path)
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
     for one, mine, other in zip(alone, first, second, strict=True):
@@ -53,16 +53,13 @@ def test_two_processes_estimate_what_one_does(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("statistics", ["target", "domain"])
-def test_a_run_on_two_processes_ends(
-    statistics: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_on_two_processes_ends(statistics: str, tmp_path: Path) -> None:
     """Nobody waits for a sum that another one never makes; the saved statistics are those that were scored."""
     forget_processes()
     on_two(
         keep_training,
         tiny("daformer", {"network": {"statistics": statistics}}),
         tmp_path,
-        monkeypatch=monkeypatch,
     )
     said = json.loads((tmp_path / "run/model/card.json").read_text())
     assert said["batch_statistics"] == {"target": "of 6 target pictures"}.get(statistics, "domain-specific")

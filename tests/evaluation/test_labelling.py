@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
+from tests.parity import numbers
 from tests.tiny import tiny, write_model
 from torch import Tensor
 
@@ -33,7 +33,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def cbst(fixtures_dir: Path) -> dict[str, Tensor]:
-    return load_file(fixtures_dir / "cbst_thresholds.safetensors")
+    return numbers(fixtures_dir, "cbst_thresholds")
 
 
 def told(cbst: dict[str, Tensor]) -> tuple[Model, dict[str, int]]:

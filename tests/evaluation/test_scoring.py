@@ -144,12 +144,12 @@ def score_a_share(rank: int, folder: Path) -> None:
 
 @pytest.mark.slow
 @POSIX
-def test_two_processes_find_what_one_finds(in_memory, tmp_path: Path, monkeypatch) -> None:
+def test_two_processes_find_what_one_finds(in_memory, tmp_path: Path) -> None:
     generator = torch.Generator().manual_seed(0)
     images, _ = pictures_of_colours(torch.randint(0, 3, (5, 6, 6), generator=generator).tolist())
     labels = list(torch.randint(0, 3, (5, 6, 6), generator=generator, dtype=torch.uint8))
     torch.save({"images": images, "labels": labels}, tmp_path / "data.pt")
-    on_two(score_a_share, tmp_path, monkeypatch=monkeypatch)
+    on_two(score_a_share, tmp_path)
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
     for count in (5, 1):
         alone = evaluate(model(), in_memory(images[:count], labels[:count])).to_json()

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 import yaml
 from safetensors.torch import load_file
 from tests.methods.building import context
+from tests.parity import numbers
 from tests.tiny import QUIET, assert_same_tensors, stopped_after_two_steps, tiny
 from torch import Tensor, nn
 
@@ -36,7 +37,7 @@ UNSCORED = {"data": {"evaluation": None, "source_evaluation": None}}
 
 @pytest.fixture(scope="module")
 def official(fixtures_dir: Path) -> Data:
-    return load_file(fixtures_dir / "adversarial_steps.safetensors")
+    return numbers(fixtures_dir, "adversarial_steps")
 
 
 class Classifier(nn.Conv2d):

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from tests.methods.building import self_training
 from tests.methods.test_teacher import BATCH, Tiny, load
+from tests.parity import numbers
 from torch import Tensor, nn
 
 from segue.engine.build import build_method, build_student
@@ -25,7 +25,7 @@ Data = dict[str, Tensor]
 
 @pytest.fixture(scope="module")
 def data(fixtures_dir: Path) -> Data:
-    return load_file(fixtures_dir / "dacs_mix.safetensors")
+    return numbers(fixtures_dir, "dacs_mix")
 
 
 class Says(nn.Module):

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file
 from tests.methods.building import self_training
 from tests.methods.official import THINGS, Data, GivenMix, compare, part
+from tests.parity import notes, numbers
 from torch import Tensor
 
 from segue.engine import optim
@@ -25,7 +24,7 @@ from segue.types import Batch, Source, Target
 
 @pytest.fixture(scope="module")
 def data(fixtures_dir: Path) -> Data:
-    return load_file(fixtures_dir / "step_daformer_tiny.safetensors")
+    return numbers(fixtures_dir, "step_daformer_tiny")
 
 
 def method(data: Data, config: dict) -> SelfTraining:
@@ -70,8 +69,7 @@ def batch(data: Data, step: int) -> Batch:
 
 
 def test_two_steps(data: Data, fixtures_dir: Path) -> None:
-    with safe_open(fixtures_dir / "step_daformer_tiny.safetensors", "pt") as file:
-        config = json.loads(file.metadata()["config"])
+    config = json.loads(notes(fixtures_dir, "step_daformer_tiny")["config"])
     trained = method(data, config)
     optimizer = optim.adamw(
         optim.parameter_groups(trained, lr=6e-5, head_factor=10.0, weight_decay=0.01), betas=(0.9, 0.999)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from tests.methods.building import context
+from tests.parity import numbers
 from torch import Tensor, nn
 from torch.distributions import Dirichlet
 
@@ -22,7 +22,7 @@ from segue.types import Batch, Source, Target
 
 
 def test_the_divergence_equals_the_official_code(fixtures_dir: Path) -> None:
-    stored = load_file(fixtures_dir / "end_student.safetensors")
+    stored = numbers(fixtures_dir, "end_student")
     target = stored["soft/target_percent"].float() / 100
     logits = stored["logits"].clone().requires_grad_()
     large = F.interpolate(logits, target.shape[-2:], mode="bilinear", align_corners=True)
@@ -58,7 +58,7 @@ def exact_gradient(logits: Tensor, mean_log: Tensor) -> Tensor:
 def test_agreeing_members_pull_in_the_right_direction(fixtures_dir: Path, concentration: float) -> None:
     """Nineteen classes, members nearly alike, a student near them: float32 lost 20 % at e^15 and all at e^18."""
     torch.manual_seed(0)
-    stored = load_file(fixtures_dir / "end_student.safetensors")["logits"]
+    stored = numbers(fixtures_dir, "end_student")["logits"]
     members = 4 * stored + 1e-3 * torch.randn(4, *stored.shape)
     mean_log = smoothed_log_mean(members, 1.0)
     exact = ((1 - 1e-3) * members.double().softmax(2) + 1e-3 / 19).log().mean(0)

@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
-from tests.tiny import QUIET, stopped_after_two_steps, tiny
+from tests.parity import numbers
+from tests.tiny import QUIET, domains_whose_labels_are_opened, stopped_after_two_steps, tiny
 
 from segue.data.part import Relabelled
-from segue.data.streets.dataset import StreetScenes
 from segue.engine.domains import open_domain
 from segue.engine.experiment import load
 from segue.engine.stages import train
@@ -23,7 +22,7 @@ UNSCORED = {"data": {"evaluation": None, "source_evaluation": None}}
 
 @pytest.mark.parametrize("normalised", [0, 1])
 def test_ranking_and_split_are_the_official_ones(normalised: int, fixtures_dir: Path) -> None:
-    official = load_file(fixtures_dir / "intrada_ranking.safetensors")
+    official = numbers(fixtures_dir, "intrada_ranking")
     found: dict[str, float] = {}
     for place, logits in enumerate(official["logits"]):
         # The official code enlarges with aligned corners, always to this size.
@@ -53,14 +52,7 @@ def test_the_last_stage_aligns_easy_with_hard_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And an interruption of either stage changes nothing."""
-    asked: set[str] = set()
-    label = StreetScenes.label
-
-    def watched(self: StreetScenes, index: int) -> torch.Tensor:
-        asked.add(self.domain)
-        return label(self, index)
-
-    monkeypatch.setattr(StreetScenes, "label", watched)
+    asked = domains_whose_labels_are_opened(monkeypatch)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     wanted = tiny("intrada", UNSCORED)
     train(wanted, whole, console=QUIET, cpu=True)

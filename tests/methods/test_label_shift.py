@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 from tests.methods.building import context
-from tests.tiny import QUIET, stopped_after_two_steps, tiny
+from tests.parity import numbers
+from tests.tiny import QUIET, domains_whose_labels_are_opened, stopped_after_two_steps, tiny
 from torch import Tensor, nn
 
 from segue.data.statistics import ClassStatistics
-from segue.data.streets.dataset import StreetScenes
 from segue.engine.stages import train
 from segue.evaluation.model import TrainedModel
 from segue.methods.label_shift import LabelShiftSettings, mean_share
@@ -29,7 +29,7 @@ PAIRS = ("gta", "synthia")
 
 @pytest.fixture(scope="module")
 def official(fixtures_dir: Path) -> Data:
-    return load_file(fixtures_dir / "label_shift.safetensors")
+    return numbers(fixtures_dir, "label_shift")
 
 
 def large(logits: Tensor, size: tuple[int, int]) -> Tensor:
@@ -170,14 +170,7 @@ def test_stages_go_on_where_they_stopped(
     correct: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No target label is opened; refining leaves the encoder as the host's."""
-    asked: set[str] = set()
-    label = StreetScenes.label
-
-    def watched(self: StreetScenes, index: int) -> Tensor:
-        asked.add(self.domain)
-        return label(self, index)
-
-    monkeypatch.setattr(StreetScenes, "label", watched)
+    asked = domains_whose_labels_are_opened(monkeypatch)
     wanted = tiny("undoing", {"method": {"correct": correct, "distil": {"share": 1.0}}}, UNSCORED)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     train(wanted, whole, console=QUIET, cpu=True)

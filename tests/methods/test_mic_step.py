@@ -6,11 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file
 from tests.methods.building import self_training
 from tests.methods.official import THINGS, Data, GivenMix, compare, part
-from tests.parity import from_bits
+from tests.parity import from_bits, notes, numbers
 from torch import Tensor
 
 from segue.engine import optim
@@ -92,12 +90,10 @@ def method(data: Data, start: Data, config: dict) -> SelfTraining:
 
 
 def test_one_step(fixtures_dir: Path) -> None:
-    path = fixtures_dir / "step_mic_tiny.safetensors"
-    data = load_file(path)
+    data = numbers(fixtures_dir, "step_mic_tiny")
     # Both official runs began with the same weights, but for the attention head and a few running statistics.
-    start = load_file(fixtures_dir / "step_daformer_tiny.safetensors")
-    with safe_open(path, "pt") as file:
-        config = json.loads(file.metadata()["config"])
+    start = numbers(fixtures_dir, "step_daformer_tiny")
+    config = json.loads(notes(fixtures_dir, "step_mic_tiny")["config"])
     trained = method(data, start, config)
     optimizer = optim.adamw(
         optim.parameter_groups(trained, lr=6e-5, head_factor=10.0, weight_decay=0.01), betas=(0.9, 0.999)

@@ -7,8 +7,8 @@ from typing import Literal
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from tests.methods.building import offline
+from tests.parity import numbers
 from torch import Tensor, nn
 
 from segue.methods.class_weights import ClassWeightSettings
@@ -22,12 +22,12 @@ from segue.types import IGNORE, Batch, Output, Source, Supervised, Target, View
 
 @pytest.fixture(scope="module")
 def student(fixtures_dir: Path) -> dict[str, Tensor]:
-    return load_file(fixtures_dir / "end_student.safetensors")
+    return numbers(fixtures_dir, "end_student")
 
 
 @pytest.fixture(scope="module")
 def crst(fixtures_dir: Path) -> dict[str, Tensor]:
-    return load_file(fixtures_dir / "crst_loss.safetensors")
+    return numbers(fixtures_dir, "crst_loss")
 
 
 # The official student is trained on 512 x 256 crops; "small" is 64 * 64 pixels a picture of any size there.

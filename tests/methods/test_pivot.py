@@ -7,12 +7,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tests.methods.building import context
-from tests.tiny import QUIET, stopped_after_two_steps, tiny
+from tests.tiny import QUIET, domains_whose_labels_are_opened, stopped_after_two_steps, tiny
 from torch import Tensor, nn
 
 from segue.classes import class_list
 from segue.data.decoding import read_label
-from segue.data.streets.dataset import StreetScenes
 from segue.engine.stages import train
 from segue.evaluation.labelling import Labels, label_pictures
 from segue.evaluation.model import Model, TrainedModel
@@ -134,14 +133,7 @@ def test_wrong_settings_are_said(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_rounds_go_on_where_they_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: set[str] = set()
-    label = StreetScenes.label
-
-    def watched(self: StreetScenes, index: int) -> Tensor:
-        asked.add(self.domain)
-        return label(self, index)
-
-    monkeypatch.setattr(StreetScenes, "label", watched)
+    asked = domains_whose_labels_are_opened(monkeypatch)
     # A score and an area that untrained networks reach.
     wanted = tiny("pit", {"method": {"regions": {"score": 0.3, "area": 0.0}}}, UNSCORED)
     whole, broken = tmp_path / "whole", tmp_path / "broken"

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 from tests.methods.building import context
-from tests.tiny import QUIET, stopped_after_two_steps, tiny
+from tests.parity import numbers
+from tests.tiny import QUIET, domains_whose_labels_are_opened, stopped_after_two_steps, tiny
 from torch import Tensor, nn
 
-from segue.data.streets.dataset import StreetScenes
 from segue.engine.experiment import load
 from segue.engine.stages import train
 from segue.methods.aligned import Aligned, AlignedSettings
@@ -36,7 +36,7 @@ UNSCORED = {"data": {"evaluation": None, "source_evaluation": None}}
 
 @pytest.fixture(scope="module")
 def official(fixtures_dir: Path) -> Data:
-    return load_file(fixtures_dir / "rectified_pseudo_label.safetensors")
+    return numbers(fixtures_dir, "rectified_pseudo_label")
 
 
 def leaves(official: Data, domain: str) -> tuple[Tensor, Tensor]:
@@ -279,14 +279,7 @@ def test_without_shares_it_is_source_only(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_both_stages_go_on_where_they_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No target label is opened; the last stage learns the labels alone, slower, from the first one's network."""
-    asked: set[str] = set()
-    label = StreetScenes.label
-
-    def watched(self: StreetScenes, index: int) -> Tensor:
-        asked.add(self.domain)
-        return label(self, index)
-
-    monkeypatch.setattr(StreetScenes, "label", watched)
+    asked = domains_whose_labels_are_opened(monkeypatch)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     wanted = tiny("rmrnet", UNSCORED)
     train(wanted, whole, console=QUIET, cpu=True)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
+from tests.parity import numbers
 from torch import nn
 
 from segue.methods.teacher import Frozen
@@ -33,7 +33,7 @@ def load(network: nn.Module, data: dict[str, torch.Tensor], prefix: str) -> None
 
 def test_one_update_equals_the_official_one_at_every_iteration(fixtures_dir: Path) -> None:
     """The official iteration t is our step t - 1: the update after step i happens at the start of iteration i + 1."""
-    data = load_file(fixtures_dir / "ema.safetensors")
+    data = numbers(fixtures_dir, "ema")
     for iteration in (1, 2, 10, 998, 999, 1000, 5000):
         student, teacher = Tiny(), EmaTeacher(AverageSettings(), Tiny())
         load(student, data, "student/")

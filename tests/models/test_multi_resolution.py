@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from tests.parity import numbers
 from torch import Tensor
 
 from segue.evaluation.predictors import sliding
@@ -23,7 +23,7 @@ HRDA = MultiResolutionSettings().model_dump(exclude={"detail", "attention"})
 
 @pytest.fixture(scope="module")
 def data(fixtures_dir: Path) -> Data:
-    return load_file(fixtures_dir / "hrda_tiny.safetensors")
+    return numbers(fixtures_dir, "hrda_tiny")
 
 
 class GivenWindow(MultiResolution):

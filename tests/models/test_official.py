@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
-from tests.parity import checkpoint_shapes, to_foreign
+from tests.parity import checkpoint_shapes, numbers, to_foreign
 from torch import Tensor
 
 from segue.models import naming
@@ -157,14 +156,14 @@ def _renamed(key: str, value: Tensor) -> State:
 
 def test_hugging_face_numbers(fixtures_dir: Path) -> None:
     """The library's own logits, but for its layer norms, which add 1e-5 where the original adds 1e-6."""
-    data = load_file(fixtures_dir / "transformers_segformer_tiny.safetensors")
+    data = numbers(fixtures_dir, "transformers_segformer_tiny")
     encoder = MixTransformer((8, 16, 24, 32), (1, 1, 2, 1), heads=(1, 2, 3, 4), drop_path=0.0)
     network = Segmenter(encoder, SegformerHead(encoder.out_channels, 19, NetworkSettings(channels=16))).eval()
     official = {key.removeprefix("state/"): value for key, value in data.items() if key.startswith("state/")}
     state, left = naming.to_ours(official, list(network.state_dict()), naming.HUGGING_FACE)
     assert not left
     network.load_state_dict(state)
-    image = load_file(fixtures_dir / "mit_tiny.safetensors")["input"]
+    image = numbers(fixtures_dir, "mit_tiny")["input"]
     with torch.no_grad():
         logits = network(image).logits
     assert float((logits - data["logits"]).abs().max()) < 1e-3 * float(data["logits"].abs().max())

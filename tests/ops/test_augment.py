@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from tests.parity import numbers
 
 from segue.ops import augment
 
@@ -14,7 +14,7 @@ STD = torch.tensor([58.395, 57.12, 57.375]).view(3, 1, 1)
 
 @pytest.mark.parametrize("case", [0, 1, 2])
 def test_jitter(fixtures_dir: Path, case: int) -> None:
-    data = load_file(fixtures_dir / "strong_augment.safetensors")
+    data = numbers(fixtures_dir, "strong_augment")
     factors = data[f"jitter{case}/factors_bcsh"].float().expand(2, 4)
     out = augment.jitter(data["rgb01"], factors, tuple(data[f"jitter{case}/order"].tolist()))
     assert torch.allclose(out, data[f"jitter{case}/out"], atol=1e-5)
@@ -22,7 +22,7 @@ def test_jitter(fixtures_dir: Path, case: int) -> None:
 
 @pytest.mark.parametrize("sigma", ["0.3", "1.0"])
 def test_blur(fixtures_dir: Path, sigma: str) -> None:
-    data = load_file(fixtures_dir / "strong_augment.safetensors")
+    data = numbers(fixtures_dir, "strong_augment")
     out = augment.blur(data["blur_in"], torch.tensor([float(sigma)]), largest_sigma=1.15)
     assert torch.allclose(out, data[f"blur_out_sigma{sigma}"], atol=1e-6)
 
@@ -37,13 +37,13 @@ def test_a_shorter_kernel_blurs_the_same() -> None:
 
 
 def test_kernel_sides(fixtures_dir: Path) -> None:
-    data = load_file(fixtures_dir / "strong_augment.safetensors")
+    data = numbers(fixtures_dir, "strong_augment")
     sides = [augment.blur_kernel_side(side) for side in data["blur_sizes"].tolist()]
     assert sides == data["blur_kernel_sizes"].tolist()
 
 
 def test_normalise_and_back(fixtures_dir: Path) -> None:
-    data = load_file(fixtures_dir / "strong_augment.safetensors")
+    data = numbers(fixtures_dir, "strong_augment")
     back = augment.denormalise(data["norm_in"], MEAN, STD)
     assert torch.allclose(back, data["denorm"], atol=1e-6)
     assert torch.allclose(augment.normalise(back, MEAN, STD), data["renorm"], atol=1e-5)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors import safe_open
+from tests.parity import notes, numbers
 from torch import Tensor
 
 from segue.ops.balance import (
@@ -22,12 +22,9 @@ from segue.types import IGNORE
 
 @pytest.fixture(scope="module")
 def cbst(fixtures_dir: Path) -> tuple[dict[str, Tensor], dict]:
-    with safe_open(fixtures_dir / "cbst_thresholds.safetensors", "pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        about = {
-            name: json.loads(text) for name, text in file.metadata().items() if text.startswith('{"portion')
-        }
-    return tensors, about
+    about = notes(fixtures_dir, "cbst_thresholds")
+    settings = {name: json.loads(text) for name, text in about.items() if text.startswith('{"portion')}
+    return numbers(fixtures_dir, "cbst_thresholds"), settings
 
 
 def test_thresholds_and_labels_equal_the_official_code(cbst) -> None:

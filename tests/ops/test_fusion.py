@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors import safe_open
+from tests.parity import notes, numbers
 from torch import Tensor
 
 from segue.classes import class_list
@@ -30,12 +30,9 @@ from segue.types import IGNORE
 
 @pytest.fixture(scope="module")
 def official(fixtures_dir: Path) -> tuple[dict[str, Tensor], dict]:
-    with safe_open(fixtures_dir / "end_fusion.safetensors", "pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        cases = {
-            name: json.loads(text) for name, text in file.metadata().items() if text.startswith('{"teachers')
-        }
-    return tensors, cases
+    about = notes(fixtures_dir, "end_fusion")
+    cases = {name: json.loads(text) for name, text in about.items() if text.startswith('{"teachers')}
+    return numbers(fixtures_dir, "end_fusion"), cases
 
 
 def as_policy(rows: Tensor) -> list[int]:
@@ -281,8 +278,7 @@ def test_votes_by_average_pooling(seed: int, window: int) -> None:
 
 
 def test_policies_equal_the_follow_up_outside_ties_and_unseen_classes(fixtures_dir: Path) -> None:
-    with safe_open(fixtures_dir / "end_policy.safetensors", "pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    tensors = numbers(fixtures_dir, "end_policy")
     for key in [k for k in tensors if k.endswith("/certainty")]:
         certainty, theirs = tensors[key], tensors[key.replace("/certainty", "/policy")].tolist()
         ours = choose_members(certainty)

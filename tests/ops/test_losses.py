@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from tests.parity import numbers
 
 from segue.ops import losses
 from segue.ops.resize import shrink_label
@@ -37,7 +37,7 @@ def test_float16_logits_are_summed_in_float32() -> None:
 
 @pytest.mark.parametrize(("name", "share"), [("things075", 0.75), ("things050", 0.5), ("things025", 0.25)])
 def test_feature_distance_equals_the_official_one(fixtures_dir: Path, name: str, share: float) -> None:
-    data = load_file(fixtures_dir / "feature_distance.safetensors")
+    data = numbers(fixtures_dir, "feature_distance")
     features = data["feat"].clone().requires_grad_()
     cells = shrink_label(data["label"].squeeze(1).long(), (4, 5), num_classes=19, min_share=share)
     assert torch.equal(cells, data[f"{name}/downscaled"].squeeze(1).long())

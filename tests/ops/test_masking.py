@@ -3,14 +3,13 @@
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
-from tests.parity import from_bits
+from tests.parity import from_bits, numbers
 
 from segue.ops.masking import keep_mask
 
 
 def test_equal_to_the_official_masks(fixtures_dir: Path) -> None:
-    data = load_file(fixtures_dir / "mic_mask.safetensors")
+    data = numbers(fixtures_dir, "mic_mask")
     for case in range(4):
         ratio, block, seed = data[f"{case}/ratio_block_seed"].tolist()
         count, _, height, width = data[f"{case}/shape"].tolist()

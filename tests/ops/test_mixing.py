@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import load_file
+from tests.parity import numbers
 
 from segue.ops import mixing
 
@@ -18,7 +18,7 @@ def table(*rows: list[int]) -> torch.Tensor:
 
 
 def test_mixed_images_labels_and_weights_equal_the_official_ones(fixtures_dir: Path) -> None:
-    data = load_file(fixtures_dir / "classmix.safetensors")
+    data = numbers(fixtures_dir, "classmix")
     label = data["label"].squeeze(1).long()
     mask = mixing.class_mask(label, table(data["chosen0"].tolist(), data["chosen1"].tolist()))
     image = mixing.paste(mask, data["img"], data["target_img"])
@@ -32,7 +32,7 @@ def test_mixed_images_labels_and_weights_equal_the_official_ones(fixtures_dir: P
 
 
 def test_batch_pool_is_the_union_that_the_official_code_draws_from(fixtures_dir: Path) -> None:
-    data = load_file(fixtures_dir / "classmix.safetensors")
+    data = numbers(fixtures_dir, "classmix")
     label = data["label"].squeeze(1).long()
     drawn = mixing.draw_classes(label, "batch", torch.Generator().manual_seed(0))
     union = set(label.unique().tolist())

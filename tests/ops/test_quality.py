@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
+from tests.parity import numbers
 
 from segue.ops import mixing, quality
 
 
 def test_label_and_share_equal_the_official_ones(fixtures_dir: Path) -> None:
-    data = load_file(fixtures_dir / "pseudo_label.safetensors")
+    data = numbers(fixtures_dir, "pseudo_label")
     label, confidence = quality.label_and_confidence(data["logits"])
     assert torch.equal(label, data["pseudo_label"].long())
     share = quality.confident_share(confidence, float(data["threshold"]))
@@ -17,7 +17,7 @@ def test_label_and_share_equal_the_official_ones(fixtures_dir: Path) -> None:
 
 
 def test_margins_lose_their_weight_and_pasted_pixels_regain_it(fixtures_dir: Path) -> None:
-    data = load_file(fixtures_dir / "pseudo_label.safetensors")
+    data = numbers(fixtures_dir, "pseudo_label")
     source = data["gt"].squeeze(1).long()
     chosen = torch.zeros(2, 256, dtype=torch.bool)
     for i in range(2):

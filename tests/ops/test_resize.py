@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
+from tests.parity import numbers
 
 from segue.ops.resize import fitted, resize, resize_nearest, shrink_label
 from segue.types import IGNORE
@@ -51,7 +51,7 @@ def test_equals_the_average_of_a_one_hot_map():
 
 @pytest.mark.parametrize("percent", [25, 50, 75])
 def test_equals_daformer(fixtures_dir: Path, percent):
-    data = load_file(fixtures_dir / "feature_distance.safetensors")
+    data = numbers(fixtures_dir, "feature_distance")
     label = data["label"][:, 0].long()
     shrunken = shrink_label(label, (4, 5), num_classes=19, min_share=percent / 100)
     assert torch.equal(shrunken, data[f"things{percent:03}/downscaled"][:, 0].long())

@@ -1,41 +1,19 @@
 """Pair files and class lists with anything in the place of anything: one line each, never a traceback."""
 
 import copy
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from tests.junk import JUNK, places
 
 from segue.api import configure
 from segue.data.class_map import read_label_classes
 
 PAIR = Path(__file__).resolve().parents[2] / "configs" / "carla_to_camvid.yaml"
-JUNK: list[Any] = [
-    None,
-    True,
-    -1,
-    1.5,
-    float("nan"),
-    10**20,
-    "text",
-    [],
-    [1],
-    [[[]]],
-    {},
-    {"a": 1},
-    {1: 2},
-    [None],
-]
+JUNK_IN_PAIRS = [*JUNK, {1: 2}, [None]]
 RECIPES = ("daformer", "cbst", "target_supervised")
-
-
-def places(tree: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    for key, value in tree.items():
-        yield (*above, key)
-        if isinstance(value, dict):
-            yield from places(value, (*above, key))
 
 
 def changed(place: tuple[str, ...], *junk: Any) -> dict[str, Any]:
@@ -67,7 +45,7 @@ def test_sections_that_are_missing_or_no_sections(tmp_path: Path) -> None:
     upper = [place for place in places(yaml.safe_load(PAIR.read_text())) if len(place) < 3]
     upper += [("extends",), ("method",), ("terms",), ("run",), ("evaluation",), ("recipe",)]
     for place in upper:
-        for tree in (changed(place), *(changed(place, junk) for junk in JUNK)):
+        for tree in (changed(place), *(changed(place, junk) for junk in JUNK_IN_PAIRS)):
             path.write_text(yaml.safe_dump(tree))
             refused += configured(path, RECIPES[1 + refused % 2])
     assert refused > 200

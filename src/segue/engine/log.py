@@ -149,10 +149,9 @@ class RunLog:
         if self.console.is_terminal:
             self.bar.update(self.task, losses=f"{rate:.1f}/s  {losses}")
             return
-        remaining = (self.steps - step - 1) / max(rate, 1e-9)
-        self._say(
-            f"{self.title}  {step + 1}/{self.steps}  {rate:.2f} steps/s  {duration(remaining)} left  {losses}"
-        )
+        pace = f"{rate:.2f} steps/s  {duration((self.steps - step - 1) / max(rate, 1e-9))} left  "
+        is_first = step == self.start  # and slower than the others
+        self._say(f"{self.title}  {step + 1}/{self.steps}  {'' if is_first else pace}{losses}")
 
 
 def _reopened(path: Path, start: int):

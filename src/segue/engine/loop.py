@@ -1,5 +1,6 @@
 """The training loop: every view that the method yields gets one pass and one backward at once."""
 
+import warnings
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, nullcontext
 from itertools import islice
@@ -51,7 +52,11 @@ class Trainer:
         if accelerator.ddp_handler is not None:
             accelerator.ddp_handler.find_unused_parameters = self.has_layers_outside
         # The whole method is prepared, not only the student, so that its terms' gradients are reduced over ranks, too.
-        self.module, *self.prepared = accelerator.prepare(self.method, *self.optimisers.by_name.values())
+        with (
+            warnings.catch_warnings()
+        ):  # its new name is unknown to older versions of torch, and to Accelerate
+            warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
+            self.module, *self.prepared = accelerator.prepare(self.method, *self.optimisers.by_name.values())
         self.learnt = self.optimisers.parameters()
         self.buffers = list(self.method.buffers())
         self.guard = Guard([*self.buffers, *_scaler_tensors(accelerator)], accelerator.device)

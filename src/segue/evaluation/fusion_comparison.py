@@ -6,11 +6,10 @@ This is for measuring only: no fused label depends on it, and the oracle reads t
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torchmetrics.classification import MulticlassConfusionMatrix
 
 from segue.classes import ClassList
 from segue.evaluation import policy
@@ -20,6 +19,9 @@ from segue.evaluation.metrics import count, empty_confusion, scores, total
 from segue.fusion_rules import FusionRules
 from segue.scores import Scores
 from segue.types import IGNORE
+
+if TYPE_CHECKING:
+    from torchmetrics.classification import MulticlassConfusionMatrix
 
 Truth = Callable[[str], Tensor]
 """From a picture's name to its label (H,W) in the fused classes."""
@@ -166,16 +168,18 @@ def _best_believed(alone: Sequence[Scores], classes: ClassList, believed: Sequen
     return hits, chance
 
 
-def _empty(classes: ClassList) -> MulticlassConfusionMatrix:
+def _empty(classes: ClassList) -> "MulticlassConfusionMatrix":
     # Ignored pixels get a class of their own: a miss of the true class, but no false alarm for any other.
     return empty_confusion(len(classes) + 1, over_ranks=False)
 
 
-def _count(confusion: MulticlassConfusionMatrix, own: Tensor, label: Tensor) -> None:
+def _count(confusion: "MulticlassConfusionMatrix", own: Tensor, label: Tensor) -> None:
     count(confusion, own.masked_fill(own == IGNORE, confusion.num_classes - 1).long(), label=label.long())
 
 
-def _read(confusion: MulticlassConfusionMatrix, classes: ClassList, counted: Sequence[str] | None) -> Scores:
+def _read(
+    confusion: "MulticlassConfusionMatrix", classes: ClassList, counted: Sequence[str] | None
+) -> Scores:
     # No label has the extra class, so it enters no mean.
     whole = scores(total(confusion), [*classes.names, ""])
     ious = {name: whole.per_class_iou[name] for name in classes.names}

@@ -6,24 +6,29 @@ predicted as that class still count, as misses of the class that they really hav
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Int64, Integer
 from torch import Tensor
-from torchmetrics.classification import MulticlassConfusionMatrix
 
 from segue.ranks import several
 from segue.scores import Scores
 from segue.types import IGNORE
 
+if TYPE_CHECKING:
+    from torchmetrics.classification import MulticlassConfusionMatrix
 
-def empty_confusion(classes: int, *, over_ranks: bool = True) -> MulticlassConfusionMatrix:
+
+def empty_confusion(classes: int, *, over_ranks: bool = True) -> "MulticlassConfusionMatrix":
     """A confusion matrix of zeros on the processor, filled by :func:`count` and read by :func:`total`.
 
     Args:
         over_ranks: Whether the total is over all processes, which then all have to ask for it.
     """
+    # Imported here, because with all of its metrics it takes longer than torch: who never scores does not wait for it.
+    from torchmetrics.classification import MulticlassConfusionMatrix
+
     # Inputs are checked where they are read: doing it here would wait for the device at every picture.
     confusion = MulticlassConfusionMatrix(
         classes,
@@ -39,7 +44,7 @@ def empty_confusion(classes: int, *, over_ranks: bool = True) -> MulticlassConfu
 
 
 def count(
-    confusion: MulticlassConfusionMatrix,
+    confusion: "MulticlassConfusionMatrix",
     prediction: Integer[Tensor, "*b h w"],
     *,
     label: Integer[Tensor, "*b h w"],
@@ -58,7 +63,7 @@ def count(
         torch.use_deterministic_algorithms(True, warn_only=warn_only)
 
 
-def total(confusion: MulticlassConfusionMatrix) -> Int64[Tensor, "k k"]:
+def total(confusion: "MulticlassConfusionMatrix") -> Int64[Tensor, "k k"]:
     """The counts, rows by label and columns by prediction."""
     # torchmetrics returns the matrix of a single class as a scalar.
     return confusion.compute().reshape(confusion.num_classes, confusion.num_classes)

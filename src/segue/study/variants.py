@@ -112,9 +112,8 @@ class Bed:
         plain = experiment(row.recipe, self._tree)
         effective = flatten(self.experiment(row, 0).model_dump(mode="json"))
         needs = {key: self._shown(label) for key, label in row.needs.items()}
-        changed = [
-            key for key in differences(plain, self.experiment(row, 0)) if key in effective and key != "seed"
-        ]
+        different = (key for key in differences(plain, self.experiment(row, 0)) if key != "seed")
+        changed = [there for key in different if (there := _there(key, effective))]
         wishes = {key: needs.get(key, effective[key]) for key in changed}
         parts = ["segue", "train", row.recipe, "--pair", self.pair, "--seed", SEED]
         if "steps" in wishes:
@@ -146,3 +145,10 @@ def _as_yaml(value: object) -> str:
     return (
         yaml.safe_dump(value, default_flow_style=True, width=10**6).removesuffix("\n").removesuffix("\n...")
     )
+
+
+def _there(key: str, settings: Tree) -> str | None:
+    """A dotted key, or the group above it that is left out as a whole; None if settings have neither."""
+    parts = key.split(".")
+    above = (".".join(parts[:end]) for end in range(len(parts), 0, -1))
+    return next((one for one in above if one in settings), None)

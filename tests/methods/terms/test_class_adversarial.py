@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from tests.methods.building import context
+from tests.parity import numbers
 from torch import Tensor, nn
 
 from segue.methods.aligned import AlignedSettings
@@ -20,7 +20,7 @@ SIZE = (14, 18)
 
 @pytest.fixture(scope="module")
 def official(fixtures_dir: Path) -> dict[str, Tensor]:
-    return load_file(fixtures_dir / "fada_step.safetensors")
+    return numbers(fixtures_dir, "fada_step")
 
 
 def term(official: dict[str, Tensor]) -> ClassAdversarial:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from tests.parity import numbers
 from torch import Tensor, nn
 
 from segue.methods.terms.entropy import Entropy, EntropySettings
@@ -16,7 +16,7 @@ Data = dict[str, Tensor]
 
 @pytest.fixture(scope="module")
 def official(fixtures_dir: Path) -> Data:
-    return load_file(fixtures_dir / "entropy_maps.safetensors")
+    return numbers(fixtures_dir, "entropy_maps")
 
 
 def losses(logits: Tensor, view: View | None = None, **options: object) -> dict[str, Tensor]:

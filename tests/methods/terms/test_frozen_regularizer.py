@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from tests.methods.building import self_training
 from tests.methods.official import THINGS, Data, GivenMix, compare, part
+from tests.parity import numbers
 from tests.tiny import tiny
 from torch import Tensor, nn
 
@@ -52,7 +52,7 @@ def fusion(**options) -> FrozenRegularizer:
 
 @pytest.fixture(scope="module")
 def data(fixtures_dir: Path) -> Data:
-    return load_file(fixtures_dir / "ssr_fusion.safetensors")
+    return numbers(fixtures_dir, "ssr_fusion")
 
 
 def load(term: FrozenRegularizer, data: Data) -> FrozenRegularizer:
@@ -202,7 +202,7 @@ def whole_method(data: Data) -> SelfTraining:
 
 
 def test_two_official_iterations(fixtures_dir: Path) -> None:
-    data = load_file(fixtures_dir / "ssr_step.safetensors")
+    data = numbers(fixtures_dir, "ssr_step")
     trained = whole_method(data)
     groups = optim.parameter_groups(trained, lr=6e-5, head_factor=10.0, weight_decay=0.01)
     optimizer = optim.adamw(groups, betas=(0.9, 0.999))

@@ -6,6 +6,7 @@ import pytest
 import torch
 from rich.console import Console
 from safetensors.torch import load_file
+from tests.parity import numbers
 from tests.tiny import TINY, tiny
 from torch import Tensor, nn
 
@@ -31,7 +32,7 @@ PACE = {"warmup", "interval", "momentum", "patience"}
 
 @pytest.fixture(scope="module")
 def data(fixtures_dir: Path) -> Data:
-    return load_file(fixtures_dir / "dida_official_code.safetensors")
+    return numbers(fixtures_dir, "dida_official_code")
 
 
 def pixels(maps: Tensor) -> Tensor:

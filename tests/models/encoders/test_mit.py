@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
-from tests.parity import checkpoint_shapes
+from tests.parity import checkpoint_shapes, numbers
 
 from segue.models.build import build_encoder
 from segue.models.encoders.mit import SIZES, MixTransformer
@@ -35,7 +34,7 @@ def tiny() -> MixTransformer:
 
 @pytest.fixture
 def official(fixtures_dir: Path):
-    data = load_file(fixtures_dir / "mit_tiny.safetensors")
+    data = numbers(fixtures_dir, "mit_tiny")
     network = tiny().eval()
     network.load_state_dict({k.removeprefix("state/"): v for k, v in data.items() if k.startswith("state/")})
     return network, data

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from tests.parity import numbers
 
 from segue.models.encoders import sam
 
@@ -16,7 +16,7 @@ def official(fixtures_dir: Path, monkeypatch: pytest.MonkeyPatch):
         "image_size": 64, "patch_size": 8, "output_channels": 16, "window_size": 3,
     }  # fmt: skip
     monkeypatch.setitem(sam.SIZES, "fixture", tiny)
-    return load_file(fixtures_dir / "sam_encoder_tiny.safetensors")
+    return numbers(fixtures_dir, "sam_encoder_tiny")
 
 
 def test_equal_to_the_official_encoder(official, tmp_path: Path) -> None:

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
-from tests.parity import checkpoint_shapes
+from tests.parity import checkpoint_shapes, numbers
 
 from segue.models.heads.daformer import FUSIONS, DaformerHead
 from segue.models.segmenter import segmentation_loss
@@ -18,7 +17,7 @@ WIDTHS = (64, 128, 320, 512)
 
 @pytest.fixture
 def official(fixtures_dir: Path):
-    return load_file(fixtures_dir / "daformer_head_tiny.safetensors")
+    return numbers(fixtures_dir, "daformer_head_tiny")
 
 
 def part(data, prefix):

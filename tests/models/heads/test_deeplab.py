@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
-from tests.parity import checkpoint_shapes
+from tests.parity import checkpoint_shapes, numbers
 
 from segue.models.build import build_segmenter
 from segue.models.heads.deeplab import BRANCHES, DeepLabV2Head, DeepLabV3PlusHead
@@ -17,7 +16,7 @@ SMALL = (8, 12, 16, 20)
 
 @pytest.fixture(scope="module")
 def official(fixtures_dir: Path):
-    return load_file(fixtures_dir / "deeplab_v2_head.safetensors")
+    return numbers(fixtures_dir, "deeplab_v2_head")
 
 
 @pytest.mark.parametrize("context", BRANCHES)

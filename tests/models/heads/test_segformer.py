@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
-from tests.parity import checkpoint_shapes, to_foreign
+from tests.parity import checkpoint_shapes, numbers, to_foreign
 
 from segue.models.build import build_segmenter
 from segue.models.heads.segformer import SegformerHead
@@ -15,8 +14,8 @@ from segue.models.settings import NetworkSettings
 
 @pytest.fixture
 def official(fixtures_dir: Path):
-    features = load_file(fixtures_dir / "daformer_head_tiny.safetensors")
-    own = load_file(fixtures_dir / "segformer_head_tiny.safetensors")
+    features = numbers(fixtures_dir, "daformer_head_tiny")
+    own = numbers(fixtures_dir, "segformer_head_tiny")
     return own | {name: value for name, value in features.items() if name.startswith("feat")}
 
 
