@@ -18,6 +18,7 @@ from segue.engine.experiment import revise
 from segue.engine.loop import Trainer
 from segue.engine.model_card import model_card
 from segue.engine.settings import Experiment
+from segue.methods.label_shift import LabelShiftSettings
 from segue.methods.offline import OfflineSettings
 from segue.methods.self_training import SelfTrainingSettings
 from segue.methods.soft_ensemble import EnsembleDistillationSettings
@@ -79,6 +80,10 @@ def ready(wanted: Experiment, folder: Path) -> Experiment:
             write_model(wanted, folder / name, seed=seed)
         members = {name: str(folder / name) for name in ("one", "two")}
         return revise(wanted, {"method": {"ensemble": {"members": members, "students": {"share": 0.4}}}})
+    if isinstance(settings, LabelShiftSettings) and settings.distil is not None:
+        return revise(
+            wanted, {"method": {"distil": {"share": 1.0}}}
+        )  # its last stage, too, takes three steps
     if isinstance(settings, EnsembleDistillationSettings):
         for seed, name in enumerate(("one", "two")):
             write_model(wanted, folder / name, seed=seed)

@@ -11,6 +11,9 @@ from torch import Tensor
 IGNORE = 255
 """The label value that no loss and no metric counts, in every file and tensor."""
 
+OutputLoss: TypeAlias = Callable[..., Tensor]
+"""``(output, view) -> loss``, a scalar, for predictions that are not learnt one by one."""
+
 PixelLoss: TypeAlias = Callable[..., Tensor]
 """``(logits (B,K,H,W), label (B,H,W)) -> loss (B,H,W)``, zero where the label is IGNORE; if a view has soft labels
 to learn, their probabilities (B,K,H,W) are the third argument."""
@@ -121,6 +124,7 @@ class View:
         teacher: Its output on the unmixed target images.
         mix_mask: True where a pixel was taken from the source picture.
         loss: The per-pixel loss; None for cross-entropy with the label, or with ``soft``.
+        whole_loss: The loss of all predictions together, in place of the sum of their own.
         trust: Gives each image a weight, once the student's prediction is known.
         soft: Probabilities that are learnt instead of the label wherever the label is not IGNORE.
         mean_over: Which pixels the segmentation loss is averaged over: all of them, or only those with a label.
@@ -138,6 +142,7 @@ class View:
     trust: Trust | None = None
     soft: Float[Tensor, "b k h w"] | None = None
     mean_over: MeanOver = "pixels"
+    whole_loss: OutputLoss | None = None
     moves_statistics: bool = True
 
 

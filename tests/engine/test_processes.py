@@ -142,7 +142,7 @@ def test_two_processes_equal_one_on_both_halves(which: str, tmp_path: Path) -> N
     assert float(torch.stack(close).mean()) > 0.97
 
 
-@pytest.mark.parametrize("recipe", ["cbst", "ensemble", "intrada", "patchalign"])
+@pytest.mark.parametrize("recipe", ["cbst", "ensemble", "intrada", "patchalign", "rmrnet", "undoing", "pit"])
 def test_stages_on_two_processes(recipe: str, tmp_path: Path) -> None:
     """Without pictures to score on, nothing but the stages themselves makes a process wait."""
     wanted = ready(tiny(recipe), tmp_path / "members")
@@ -152,8 +152,8 @@ def test_stages_on_two_processes(recipe: str, tmp_path: Path) -> None:
     if recipe == "patchalign":  # no stages, but kinds of patches that the first process finds for all
         assert (tmp_path / "run" / KINDS_FILE).is_file()
         return
-    place = {"cbst": "round2/labels", "ensemble": "fused", "intrada": "split/labels"}
-    labels = tmp_path / "run" / place[recipe]
+    place = {"cbst": "round2/labels", "ensemble": "fused", "intrada": "split/labels", "pit": "round2/labels"}
+    labels = tmp_path / "run" / place.get(recipe, "labels")
     labelled = 4 if recipe == "intrada" else 6  # the easy ones
     assert len(list((labels / "index").glob("*.png"))) == labelled
     if recipe == "ensemble":

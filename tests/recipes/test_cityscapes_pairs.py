@@ -37,6 +37,13 @@ TINY: dict[str, Any] = {
     "evidence": {"pictures": 0},
 }  # fmt: skip
 
+TWO_PREDICTIONS = {"network": {"head": "deeplab_v2_se", "auxiliary": 0.5}}
+OWN: dict[str, dict[str, Any]] = {
+    "mrnet": TWO_PREDICTIONS,
+    "rmrnet": {**TWO_PREDICTIONS, "method": {"last": {"crop": [64, 64], "resize": [64, 128], "batch": 2}}},
+}
+"""What else a recipe's tiny run needs: networks as small that predict as its own do, and its last stage's sizes."""
+
 EVERYWHERE = ("source_only", "daformer")
 RUNS = [
     (name, recipe)
@@ -131,7 +138,10 @@ def test_a_sample_trains_from_end_to_end(sample: tuple[str, Path], recipe: str, 
         CITYSCAPES_PAIRS[name],
         {"when": {"terms.frozen_regularizer": {"terms": {"frozen_regularizer": {"encoder": "sam_tiny"}}}}},
     )
-    wanted = ready(experiment(recipe, pair, TINY, {"data": {"root": str(folder)}}), tmp_path / "large")
+    wanted = ready(
+        experiment(recipe, pair, TINY, OWN.get(recipe, {}), {"data": {"root": str(folder)}}),
+        tmp_path / "large",
+    )
     scores = train(wanted, tmp_path / "run", console=Console(file=io.StringIO()), cpu=True)
     assert scores is not None and 0 <= scores["mean_iou"] <= 1 and scores["per_class_iou"]["train"] is None
     rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]

@@ -58,7 +58,7 @@ def study(
     write_text(folder / "study.md", tables.markdown(record))
     for table in tables.drawn(record):
         console.print(table)
-    for line in (tables.caption(record), *tables.notes_of(record)):
+    for line in (tables.caption(record), *filter(None, [record.note]), *tables.notes_of(record)):
         console.print(line, markup=False, highlight=False)
     failed = [label for label, variant in record.variants.items() if variant.failed]
     if failed:

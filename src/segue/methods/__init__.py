@@ -3,8 +3,12 @@
 from segue.methods.aligned import AlignedSettings
 from segue.methods.average import AverageSettings
 from segue.methods.intra_domain import IntraDomainSettings
+from segue.methods.label_shift import LabelShiftSettings
 from segue.methods.method import MethodSettings
 from segue.methods.offline import OfflineSettings
+from segue.methods.pivot import PivotSettings
+from segue.methods.rectified import RectifiedSettings
+from segue.methods.refinement import RefinementSettings
 from segue.methods.self_training import SelfTrainingSettings
 from segue.methods.soft_ensemble import EnsembleDistillationSettings
 from segue.methods.source_only import SourceOnlySettings
@@ -15,6 +19,10 @@ METHODS: dict[str, type[MethodSettings]] = {
     "aligned": AlignedSettings,
     "intra_domain": IntraDomainSettings,
     "average": AverageSettings,
+    "rectified": RectifiedSettings,
+    "label_shift": LabelShiftSettings,
+    "pivot": PivotSettings,
+    "classifier_refinement": RefinementSettings,
     "offline": OfflineSettings,
     "ensemble_distillation": EnsembleDistillationSettings,
 }

@@ -1,15 +1,18 @@
 """The source with its labels, the target as it is: what is learnt of the target, terms alone say."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Literal
 
+from pydantic import model_validator
 from torch import Tensor
 
+from segue.methods.class_weights import ClassWeightSettings, Percentile, labelled_loss
 from segue.methods.context import Context
 from segue.methods.method import Method, MethodSettings, Term
 from segue.ops.losses import cross_entropy
 from segue.settings import Positive
-from segue.types import Batch, MeanOver, View
+from segue.types import Batch, MeanOver, Source, View
 
 
 class AlignedSettings(MethodSettings):
@@ -18,6 +21,14 @@ class AlignedSettings(MethodSettings):
     name: Literal["aligned"] = "aligned"
     source_mean: MeanOver = "labelled"  # what the source's loss is averaged over
     temperature: Positive = 1.0  # T by which logits are divided in the source's loss (FADA: 1.8)
+    weights: ClassWeightSettings | None = None  # of the source's classes
+    percentile: Percentile = 0.0  # of the source's loss, below which pixels are left out
+
+    @model_validator(mode="after")
+    def _one_kind_of_loss(self) -> "AlignedSettings":
+        if self.temperature != 1 and (self.weights is not None or self.percentile):
+            raise ValueError("temperature goes with neither weights nor percentile: set one of them alone")
+        return self
 
     def build(self, context: Context, terms: Mapping[str, Term]) -> "Aligned":
         """Around the student.
@@ -42,6 +53,7 @@ class Aligned(Method):
     def __init__(self, settings: AlignedSettings, context: Context, terms: Mapping[str, Term]) -> None:
         super().__init__(context.student, terms, view_names=("source", "target"))
         self.settings = settings
+        self.weights = None if settings.weights is None else settings.weights.build(len(context.classes))
 
     def views(self, batch: Batch, step: int) -> Iterator[View]:
         """One step.
@@ -50,12 +62,17 @@ class Aligned(Method):
             The source view and the target view; the latter's weight is 0 where a picture has no content.
         """
         assert batch.target is not None, "the engine gives a target loader"
-        loss = None if self.settings.temperature == 1 else self._tempered
-        yield View(
-            "source", batch.source.image, batch.source.label, loss=loss, mean_over=self.settings.source_mean
-        )
+        yield self._source(batch.source)
         valid = batch.target.valid
         yield View("target", batch.target.image, weight=None if valid is None else valid.float())
+
+    def _source(self, source: Source) -> View:
+        settings, weights = self.settings, self.weights and self.weights(source.label)
+        if weights is not None or settings.percentile:
+            chosen = partial(labelled_loss, weights=weights, percentile=settings.percentile)
+            return View("source", source.image, source.label, loss=chosen)
+        loss = None if settings.temperature == 1 else self._tempered
+        return View("source", source.image, source.label, loss=loss, mean_over=settings.source_mean)
 
     def _tempered(self, logits: Tensor, label: Tensor) -> Tensor:
         return cross_entropy(logits / self.settings.temperature, label)

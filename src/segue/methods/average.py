@@ -1,6 +1,5 @@
 """Several models that predict as one: those of runs, or those that the run trains, one for each set of terms."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -8,13 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from segue.evaluation.kept_pictures import PictureKeeper
-from segue.evaluation.model import TrainedModel
-from segue.evaluation.scoring import evaluate
-from segue.files import write_text
 from segue.methods.aligned import AlignedSettings
 from segue.methods.context import Context
 from segue.methods.method import Method, MethodSettings, Term
+from segue.methods.stage_scores import scored
 from segue.methods.stages import Stages
 from segue.models.averaged import MEMBERS, Averaged
 from segue.models.weights import load_model, model_folder, save_model
@@ -22,9 +18,6 @@ from segue.ranks import is_first_rank, wait_for_all
 from segue.trees import Tree
 
 Name = Annotated[str, Field(pattern=r"^[^./\\][^/\\]*$")]
-
-SHOWN = 8
-"""Predictions that are kept for the report."""
 
 
 class AverageSettings(MethodSettings):
@@ -66,7 +59,7 @@ class AverageSettings(MethodSettings):
         if is_first_rank():
             self._join(stages, models)
         wait_for_all()
-        return _scored(stages)
+        return scored(stages)
 
     def _alone(self, name: str) -> Tree:
         others = {term for terms in self.trained.values() for term in terms}.difference(self.trained[name])
@@ -90,17 +83,3 @@ class AverageSettings(MethodSettings):
         network = {MEMBERS: [dict(card.network) for _, card in opened.values()]}
         card = replace(first, network=network, recipe=stages.recipe)
         save_model(stages.folder / "model", Averaged([one for one, _ in opened.values()]), card)
-
-
-def _scored(stages: Stages) -> dict[str, Any] | None:
-    pictures = stages.open("evaluation")
-    if pictures is None:
-        return None
-    model = TrainedModel.load(stages.folder / "model", stages.device)
-    keeper = PictureKeeper(stages.folder, classes=model.classes, count=SHOWN)
-    scores = evaluate(model, pictures, watch=keeper).over(stages.counted, {}).to_json()
-    keeper.write()
-    if is_first_rank():
-        write_text(stages.folder / "scores.json", json.dumps(scores, indent=2) + "\n")
-    wait_for_all()
-    return scores

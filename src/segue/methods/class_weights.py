@@ -1,4 +1,4 @@
-"""Class weights, and which pixels are learnt, for students of offline labels."""
+"""Class weights, and which pixels are learnt."""
 
 from typing import Annotated
 
@@ -6,9 +6,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from segue.ops.balance import present_pixels
+from segue.ops.balance import hardest, present_pixels
+from segue.ops.losses import cross_entropy, soft_cross_entropy
 from segue.ranks import mean_over_ranks
 from segue.settings import Positive, Settings, Share
+from segue.types import IGNORE
 
 Percentile = Annotated[float, Field(ge=0.0, lt=100.0)]
 """The percentile of the loss below which pixels are left out; 0 keeps all."""
@@ -49,3 +51,24 @@ class ClassWeights(nn.Module):
         absent = torch.where(pixels == 0, settings.weight, 1.0)
         self.often.lerp_(absent, 1.0 - settings.momentum)
         return torch.where(pixels < settings.small * label.numel(), settings.weight, 1.0) * self.often
+
+
+def labelled_loss(
+    logits: Tensor, label: Tensor, weights: Tensor | None, percentile: float, soft: Tensor | None = None
+) -> Tensor:
+    """Cross-entropy (B,H,W) of logits (B,K,H,W), whose mean is the weighted mean over labelled pixels that are hard.
+
+    Source: the code of CRST and of ensemble distillation; a batch without a labelled pixel costs 0 (in CRST's
+    code it is NaN).
+
+    Args:
+        weights: Of the classes (K,); None for 1.
+        percentile: Of the weighted loss, as in :func:`segue.ops.balance.hardest`.
+        soft: Probabilities (B,K,H,W) that are learnt instead of the label.
+    """
+    loss = cross_entropy(logits, label) if soft is None else soft_cross_entropy(logits, label, soft)
+    counted = torch.ones_like(loss) if weights is None else weights[label.clamp(max=len(weights) - 1)]
+    loss = loss * counted
+    kept = hardest(loss, label, percentile=percentile) != IGNORE
+    total = (counted * kept).sum().clamp(min=1)  # one labelled pixel weighs at least 1
+    return loss * kept * (loss.numel() / total)

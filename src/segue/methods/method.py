@@ -219,7 +219,7 @@ class Method(nn.Module):
     def _losses(self, view: View, output: Output) -> dict[str, Tensor]:
         losses: dict[str, Tensor] = {}
         if view.label is not None:
-            losses["segmentation"] = segmentation_loss(output, view)
+            losses["segmentation"] = (view.whole_loss or segmentation_loss)(output, view)
         for term in self._own_terms():
             if view.name in term.view_names:
                 losses |= term(self.student, view, output)

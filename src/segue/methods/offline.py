@@ -8,14 +8,12 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from segue.methods.class_weights import ClassWeightSettings, Percentile
+from segue.methods.class_weights import ClassWeightSettings, Percentile, labelled_loss
 from segue.methods.context import Context
 from segue.methods.ensemble import EnsembleSettings
 from segue.methods.method import Method, MethodSettings, Reading, Term
 from segue.methods.rounds import RoundSettings
 from segue.methods.stages import Stages
-from segue.ops.balance import hardest
-from segue.ops.losses import cross_entropy, soft_cross_entropy
 from segue.ops.mixing import one_hot
 from segue.settings import Settings, Share
 from segue.types import IGNORE, Batch, Joint, PixelLoss, Source, View
@@ -149,24 +147,3 @@ def _together(source: Source, target: View) -> View:
         mix_mask=is_source[:, None, None].expand_as(label),
         soft=None if soft is None else torch.cat([one_hot(source.label, soft), soft]),
     )
-
-
-def labelled_loss(
-    logits: Tensor, label: Tensor, weights: Tensor | None, percentile: float, soft: Tensor | None = None
-) -> Tensor:
-    """Cross-entropy (B,H,W) of logits (B,K,H,W), whose mean is the weighted mean over labelled pixels that are hard.
-
-    Source: the code of CRST and of ensemble distillation; a batch without a labelled pixel costs 0 (in CRST's
-    code it is NaN).
-
-    Args:
-        weights: Of the classes (K,); None for 1.
-        percentile: Of the weighted loss, as in :func:`segue.ops.balance.hardest`.
-        soft: Probabilities (B,K,H,W) that are learnt instead of the label.
-    """
-    loss = cross_entropy(logits, label) if soft is None else soft_cross_entropy(logits, label, soft)
-    counted = torch.ones_like(loss) if weights is None else weights[label.clamp(max=len(weights) - 1)]
-    loss = loss * counted
-    kept = hardest(loss, label, percentile=percentile) != IGNORE
-    total = (counted * kept).sum().clamp(min=1)  # one labelled pixel weighs at least 1
-    return loss * kept * (loss.numel() / total)

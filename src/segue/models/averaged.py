@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from segue.models.adjusted import ADJUSTED, Adjusted
 from segue.models.build import build_segmenter
 from segue.models.segmenter import Segmenter
 from segue.ops.resize import resize
@@ -45,8 +46,10 @@ class Averaged(nn.Module):
         raise ValueError("an average of several networks has no layers of its own: name one of its members")
 
 
-def build_network(arguments: Mapping[str, Any]) -> Segmenter | Averaged:
+def build_network(arguments: Mapping[str, Any]) -> Segmenter | Averaged | Adjusted:
     """The network of a model card, or several; raises what :func:`segue.models.build.build_segmenter` raises."""
+    if inner := arguments.get(ADJUSTED):
+        return Adjusted(build_network(inner), torch.zeros(arguments["num_classes"]))
     members: Sequence[Mapping[str, Any]] | None = arguments.get(MEMBERS)
     if members is None:
         return build_segmenter(**arguments)

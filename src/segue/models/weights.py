@@ -38,7 +38,8 @@ class Card:
         classes: Class names, by training id.
         mean: What is subtracted from each colour channel, in 0 to 255.
         std: What each colour channel is then divided by.
-        network: The arguments of ``build_segmenter``, or under "members" those of several networks.
+        network: The arguments of ``build_segmenter``, or under "members" those of several networks,
+            or under "adjusted" those of one whose logits are moved.
         prediction: How the target's pictures are predicted.
         versions: Versions of the software that wrote it.
         batch_statistics: Whose batch statistics the weights hold, see ``batch_norms``; None without batch norms.

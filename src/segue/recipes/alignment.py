@@ -64,7 +64,7 @@ def fada() -> Tree:
     """FADA (Wang et al., ECCV 2020): features of both domains are alike, class by class, to a discriminator.
 
     Command: ``segue train fada --pair street_scenes``. Tables have 50.1 mIoU on GTA5 to Cityscapes, as we recall it,
-    after a stage of self-distillation, which this is without.
+    after a stage of self-distillation, which is ``fada_distilled``; this is without.
     """
     tree = _aligned(
         class_adversarial={

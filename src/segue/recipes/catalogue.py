@@ -7,7 +7,17 @@ from typing import Any, Literal, TypeAlias
 from segue.classes import nearest
 from segue.engine.experiment import parse
 from segue.engine.settings import Experiment
-from segue.recipes import alignment, baselines, clda, daformer_family, offline, on_daformer
+from segue.recipes import (
+    alignment,
+    baselines,
+    clda,
+    daformer_family,
+    disagreement,
+    label_shift,
+    offline,
+    on_daformer,
+    pit,
+)
 from segue.recipes.citations import short
 from segue.recipes.pairs import with_pair
 from segue.recipes.published import PublishedRow, published
@@ -157,6 +167,22 @@ RECIPES: dict[str, Recipe] = {
         published="advent",
     ),
     "fada": Recipe(alignment.fada, ("fada",), "features alike, class by class, to a discriminator"),
+    "fada_distilled": Recipe(
+        label_shift.fada_distilled,
+        ("fada",),
+        "FADA, then a new network that learns its labels",
+        published="fada",
+    ),
+    "undoing": Recipe(
+        label_shift.undoing,
+        ("undoing", "fada"),
+        "FADA whose logits are moved to the target's class frequencies, then distilled",
+    ),
+    "undoing_refined": Recipe(
+        label_shift.undoing_refined,
+        ("undoing", "fada"),
+        "FADA whose classifier learns again with the target's class frequencies, then distilled",
+    ),
     "patchalign": Recipe(
         alignment.patchalign,
         ("patchalign",),
@@ -168,6 +194,24 @@ RECIPES: dict[str, Recipe] = {
         ("apoda",),
         "features classified alike after adversarial changes",
         published="apoda",
+    ),
+    "mrnet": Recipe(
+        disagreement.mrnet,
+        ("mrnet",),
+        "two predictions of one network agree on the target, and look like the source's to discriminators",
+        published="mrnet",
+    ),
+    "rmrnet": Recipe(
+        disagreement.rmrnet,
+        ("rmrnet", "mrnet"),
+        "MRNet, then its labels, discounted where its two predictions disagree",
+        published="r_mrnet",
+    ),
+    "pit": Recipe(
+        pit.pit,
+        ("pit",),
+        "regions of the classes that a picture shows as a whole are labelled, and learnt in rounds",
+        published="pit",
     ),
     "cbst": Recipe(
         offline.cbst,

@@ -31,6 +31,16 @@ ALIGNED: Tree = {
         "terms.adversarial.map=probabilities": {"network": {"context": "two"}},
         "terms.patch_alignment": {"network": {"context": "two", "auxiliary": None}},
         "terms.point_perturbation": {"network": {"context": "two", "auxiliary": None}},
+        "terms.memory": {
+            "steps": 25000,
+            "network": {"head": "deeplab_v2_se", "context": None, "auxiliary": 0.5, "channels": 512},
+            "data": {"batch": 2},
+            "optim": {"lr": 2e-4, "nesterov": True, "warmup": 5000 / 25000},
+        },
+        "method.name=pivot": {"network": {"auxiliary": None}},
+        "method.name=rectified": {
+            "method": {"last": {"crop": [256, 512], "resize": [640, 1280], "batch": 9}}
+        },
         "terms.class_adversarial": {"steps": 40000, "network": {"auxiliary": None}, "data": {"batch": 8}},
     },
 }  # fmt: skip
@@ -70,6 +80,9 @@ def _pair(name: str, source: Tree, target: Tree, *, source_size: tuple[int, int]
             "method.name=aligned": ALIGNED,
             "method.name=intra_domain": ALIGNED,
             "method.name=average": ALIGNED,
+            "method.name=rectified": ALIGNED,
+            "method.name=label_shift": ALIGNED,
+            "method.name=pivot": ALIGNED,
             "size=distilled": {"network": {"encoder": "mit_b3"}},  # from a teacher with mit_b5
             "network.multi_resolution": {
                 "data": {

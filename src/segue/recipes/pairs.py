@@ -67,6 +67,11 @@ STREET_SCENES: Tree = {
         # and the source is learnt as well as without it (no target label was looked at).
         "terms.adversarial": {"terms": {"adversarial": {"discriminator": {"channels": 16}}}},
         "terms.class_adversarial": {"terms": {"class_adversarial": {"channels": [64, 32]}}},
+        "terms.multi_scale_adversarial": {
+            "terms": {"multi_scale_adversarial": {"discriminator": {"channels": 8}}}
+        },
+        # The recipe compares two predictions, which this head makes.
+        "terms.memory": {"network": {"head": "deeplab_v2_se", "auxiliary": 0.5}},
         "terms.frozen_regularizer": {"terms": {"frozen_regularizer": {"encoder": "sam_tiny"}}},
         # The same streets, rendered twice as large: the context sees what other recipes see, the detail sees
         # what is lost at that size.

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 from segue.classes import nearest
+from segue.recipes.alignment_study import ADVERSARIAL
 from segue.recipes.catalogue import Size
 from segue.recipes.daformer_family import hrda
+from segue.recipes.ensemble_study import ENSEMBLE
 from segue.recipes.study import Study, StudyRow, read
 from segue.trees import Tree
 
@@ -130,6 +132,11 @@ STUDIES: dict[str, Study] = {
                 _onward("cbst", "cbst", base="source only, as long"),
                 _onward("crst", "crst", base="cbst"),
             ),
+            "aligned, then labelled": (
+                StudyRow("rmrnet", "rmrnet"),  # its network has another head than the source-only model
+                _onward("undoing", "undoing"),
+                _onward("pit", "pit"),
+            ),
             "two resolutions": (
                 StudyRow("source only, two resolutions", "source_only", TWO_RESOLUTIONS),
                 StudyRow("oracle, two resolutions", "target_supervised", TWO_RESOLUTIONS),
@@ -182,31 +189,8 @@ STUDIES: dict[str, Study] = {
             ),
         },
     ),
-    "adversarial": Study(
-        question="What do entropy and discriminators bring, beside self-training?",
-        paper="those of the recipes",
-        baseline="source only, as long",
-        tables={
-            "main": (
-                StudyRow("source only", "source_only"),
-                _onward("source only, as long", "source_only"),
-                _onward("minent", "minent"),
-                _onward("advent", "advent"),
-                _onward("adaptsegnet", "adaptsegnet"),
-                StudyRow(
-                    "advent + minent",
-                    "advent_minent",
-                    needs={f"method.models.{name}": name for name in ("advent", "minent")},
-                    base="advent",
-                ),
-                _onward("intrada", "intrada", base="advent"),
-                _onward("fada", "fada"),
-                _onward("patchalign", "patchalign", base="adaptsegnet"),
-                _onward("apoda", "apoda"),
-                _onward("dacs", "dacs"),
-            ),
-        },
-    ),
+    "adversarial": ADVERSARIAL,
+    "ensemble": ENSEMBLE,
     "clda": Study(
         question="Does a small student gain from a large teacher, and more if the teacher learns from it?",
         paper="CLDA",

@@ -69,6 +69,7 @@ class Study:
         paper: The paper whose numbers stand beside ours.
         baseline: The label of the row that the others are compared with.
         tables: Rows by the table's title; a row in several tables is run once.
+        note: What else is published that no row shows; stands below the tables.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -77,6 +78,7 @@ class Study:
     paper: str
     baseline: str
     tables: Mapping[str, tuple[StudyRow, ...]]
+    note: str = ""
 
     @property
     def rows(self) -> dict[str, StudyRow]:

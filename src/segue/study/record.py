@@ -22,6 +22,34 @@ class Score(Settings):
     minutes: float | None = None  # training only
 
 
+class Fused(Settings):
+    """Labels that a run fused, compared on labelled pictures, for measuring only; mean IoU in [0, 1].
+
+    Attributes:
+        used: By the run's rules.
+        members: Each member alone.
+        random: Policies that believe a random member for each class.
+        oracle: The policy that believes, for each class, the member that is best on these very labels.
+    """
+
+    used: float
+    members: dict[str, float]
+    majority: float
+    random: list[float]
+    oracle: float
+
+    @property
+    def row(self) -> dict[str, float]:
+        """The numbers of a table's line."""
+        return {
+            "used": self.used,
+            "best member": max(self.members.values()),
+            "majority": self.majority,
+            "random policies": statistics.fmean(self.random),
+            "oracle policy": self.oracle,
+        }
+
+
 class Variant(Settings):
     """A row of the study.
 
@@ -31,6 +59,7 @@ class Variant(Settings):
         base: The label of the row that this one is compared with; None for the study's baseline.
         published: The paper's mean IoU for these very settings on this pair, in percent.
         scores: The finished runs, by seed.
+        fused: What the labels of runs that fuse some were worth, by seed.
         failed: The errors of the runs that failed, by seed.
     """
 
@@ -42,6 +71,7 @@ class Variant(Settings):
     published: float | None = None
     steps: int
     scores: dict[int, Score] = {}
+    fused: dict[int, Fused] = {}
     failed: dict[int, str] = {}
 
     @property
@@ -82,6 +112,7 @@ class Record(Settings):
 
     Attributes:
         command: The command that runs the study.
+        note: What else is published; stands below the tables.
         tables: The labels of the variants in each table, by its title.
         variants: By label.
         versions: The libraries' versions, which scores depend on besides the settings.
@@ -95,6 +126,7 @@ class Record(Settings):
     baseline: str
     seeds: list[int]
     command: str = ""
+    note: str = ""
     tables: dict[str, list[str]]
     variants: dict[str, Variant]
     versions: dict[str, str] = {}
@@ -154,5 +186,14 @@ def score_of(run: Path) -> Score | None:
         scores = json.loads((run / "scores.json").read_text(encoding="utf-8"))
         minutes = round(seconds_trained(run) / 60, 4)
         return Score(mean_iou=scores["mean_iou"], classes=scores["per_class_iou"], minutes=minutes or None)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def fused_of(run: Path) -> Fused | None:
+    """What a run's fused labels were worth, from its ``fused/fusion.json``; None if it fused or compared none."""
+    try:
+        content = json.loads((run / "fused" / "fusion.json").read_text(encoding="utf-8"))["compared"]
+        return Fused(**{name: content[name] for name in Fused.model_fields})
     except (OSError, ValueError, KeyError, TypeError):
         return None

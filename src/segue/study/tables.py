@@ -1,5 +1,6 @@
 """The tables of a study, drawn from its record: Markdown for files, rich tables for terminals."""
 
+import statistics
 from collections.abc import Sequence
 
 from rich.table import Table
@@ -46,6 +47,8 @@ def markdown(record: Record, *, commands: bool = True) -> str:
         parts += [f"    {record.command}", ""]
     for title, lines in rows(record).items():
         parts += [*([title, ""] if len(record.tables) > 1 else []), *_table(lines), ""]
+    parts += _fused(record)
+    parts += [f"{record.note}.", ""] if record.note else []
     if notes := notes_of(record):
         parts += [
             "Set otherwise than the recipe and the row have it:",
@@ -114,6 +117,25 @@ def _mean(variant: Variant) -> str:
 
 def _percent(share: float | None) -> str:
     return "" if share is None else f"{100 * share:.1f}"
+
+
+def _fused(record: Record) -> list[str]:
+    """What fused labels were worth before a student learnt them, averaged over seeds."""
+    lines: list[tuple[str, ...]] = []
+    headings: list[str] = []
+    for label, variant in record.variants.items():
+        if variant.fused:
+            found = [one.row for one in variant.fused.values()]
+            headings = list(found[0])
+            means = (statistics.fmean(one[name] for one in found) for name in headings)
+            lines.append((label, *(_percent(mean) for mean in means)))
+    if not lines:
+        return []
+    said = (
+        "Fused labels of labelled target pictures before any student, for measuring only; the oracle policy reads these"
+        " labels:"
+    )
+    return [said, "", *_grid(("variant", *headings), lines), ""]
 
 
 def caption(record: Record) -> str:

@@ -15,7 +15,7 @@ from segue.recipes import pairs
 from segue.recipes.catalogue import experiment
 from segue.recipes.deviations import as_in_paper, overridden
 from segue.recipes.study import Study, StudyRow
-from segue.study.record import Record, Score, Variant, score_of
+from segue.study.record import Fused, Record, Score, Variant, fused_of, score_of
 from segue.study.runs import run_folder
 from segue.trees import Tree, flatten
 
@@ -65,6 +65,7 @@ class Bed:
             paper=study.paper,
             pair=self.pair,
             baseline=study.baseline,
+            note=study.note,
             seeds=seeds,
             command=self._study_command(name, seeds),
             tables={title: [row.label for row in rows] for title, rows in study.tables.items()},
@@ -75,6 +76,7 @@ class Bed:
 
     def _described(self, row: StudyRow, seeds: Sequence[int], failures: Mapping[Path, str]) -> Variant:
         scores: dict[int, Score] = {}
+        fused: dict[int, Fused] = {}
         failed: dict[int, str] = {}
         for seed in seeds:
             folder = run_folder(self.folder, row.label, seed)
@@ -84,7 +86,9 @@ class Bed:
                 load(folder / "experiment.yaml"), self.experiment(row, seed)
             ):
                 scores[seed] = score
-        return self.variant(row).model_copy(update={"scores": scores, "failed": failed})
+                fused |= {seed: compared} if (compared := fused_of(folder)) else {}
+        found = {"scores": scores, "fused": fused, "failed": failed}
+        return self.variant(row).model_copy(update=found)
 
     def variant(self, row: StudyRow) -> Variant:
         """The record of a row before it is run."""
@@ -108,9 +112,8 @@ class Bed:
         plain = experiment(row.recipe, self._tree)
         effective = flatten(self.experiment(row, 0).model_dump(mode="json"))
         needs = {key: self._shown(label) for key, label in row.needs.items()}
-        changed = [
-            key for key in differences(plain, self.experiment(row, 0)) if key in effective and key != "seed"
-        ]
+        different = (key for key in differences(plain, self.experiment(row, 0)) if key != "seed")
+        changed = [there for key in different if (there := _there(key, effective))]
         wishes = {key: needs.get(key, effective[key]) for key in changed}
         parts = ["segue", "train", row.recipe, "--pair", self.pair, "--seed", SEED]
         if "steps" in wishes:
@@ -142,3 +145,10 @@ def _as_yaml(value: object) -> str:
     return (
         yaml.safe_dump(value, default_flow_style=True, width=10**6).removesuffix("\n").removesuffix("\n...")
     )
+
+
+def _there(key: str, settings: Tree) -> str | None:
+    """A dotted key, or the group above it that is left out as a whole; None if settings have neither."""
+    parts = key.split(".")
+    above = (".".join(parts[:end]) for end in range(len(parts), 0, -1))
+    return next((one for one in above if one in settings), None)

@@ -11,8 +11,11 @@ from segue.methods.terms.entropy import EntropySettings
 from segue.methods.terms.feature_distance import FeatureDistanceSettings
 from segue.methods.terms.frozen_regularizer import FrozenRegularizerSettings
 from segue.methods.terms.instance_bank import InstanceBankSettings
+from segue.methods.terms.memory import MemorySettings
+from segue.methods.terms.multi_scale_adversarial import MultiScaleAdversarialSettings
 from segue.methods.terms.patch_alignment import PatchAlignmentSettings
 from segue.methods.terms.point_perturbation import PointPerturbationSettings
+from segue.methods.terms.presence import PresenceSettings
 
 TERMS: dict[str, type[TermSettings]] = {
     "feature_distance": FeatureDistanceSettings,
@@ -24,4 +27,7 @@ TERMS: dict[str, type[TermSettings]] = {
     "class_adversarial": ClassAdversarialSettings,
     "patch_alignment": PatchAlignmentSettings,
     "point_perturbation": PointPerturbationSettings,
+    "multi_scale_adversarial": MultiScaleAdversarialSettings,
+    "memory": MemorySettings,
+    "presence": PresenceSettings,
 }

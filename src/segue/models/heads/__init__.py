@@ -2,6 +2,7 @@
 
 from segue.models.heads.daformer import DaformerHead
 from segue.models.heads.deeplab import DeepLabV2Head, DeepLabV3PlusHead
+from segue.models.heads.deeplab_se import DeepLabSeHead
 from segue.models.heads.head import Head
 from segue.models.heads.segformer import SegformerHead
 
@@ -10,4 +11,5 @@ HEADS: dict[str, type[Head]] = {
     "segformer": SegformerHead,
     "deeplab_v2": DeepLabV2Head,
     "deeplab_v3plus": DeepLabV3PlusHead,
+    "deeplab_v2_se": DeepLabSeHead,
 }

@@ -50,7 +50,8 @@ class Head(nn.Module):
             raise ValueError(f"unknown context {self.context!r}{nearest(self.context, self.contexts)}")
         if settings.auxiliary is not None and not self.has_auxiliary:
             raise ValueError(
-                f"head {settings.head!r} has no auxiliary prediction: set network.auxiliary=null"
+                f"head {settings.head!r} has no auxiliary prediction: set network.auxiliary=null, or network.head to"
+                " deeplab_v2 or deeplab_v2_se"
             )
 
     def auxiliary(self, features: list[Tensor]) -> list[Supervised]:

@@ -1,0 +1,60 @@
+"""The study of recipes that align the domains, and of those that go on from there with labels of the target."""
+
+from segue.recipes.study import Study, StudyRow
+
+FROM_SOURCE = {"network.start": "source only"}
+
+
+def _onward(label: str, base: str | None = None) -> StudyRow:
+    """A recipe that goes on from the source-only model of its seed."""
+    return StudyRow(label, label, needs=FROM_SOURCE, base=base)
+
+
+def _further(label: str, first: str) -> StudyRow:
+    """A recipe of stages, whose first stage is the run of another row."""
+    return StudyRow(label, label, needs={**FROM_SOURCE, "method.model": first}, base=first)
+
+
+ADVERSARIAL = Study(
+    question="What do entropy and discriminators bring, beside self-training?",
+    paper="those of the recipes",
+    baseline="source only, as long",
+    tables={
+        "main": (
+            StudyRow("source only", "source_only"),
+            StudyRow("source only, as long", "source_only", needs=FROM_SOURCE),
+            _onward("minent"),
+            _onward("advent"),
+            _onward("adaptsegnet"),
+            StudyRow(
+                "advent + minent",
+                "advent_minent",
+                needs={f"method.models.{name}": name for name in ("advent", "minent")},
+                base="advent",
+            ),
+            _onward("intrada", base="advent"),
+            _onward("fada"),
+            _onward("patchalign", base="adaptsegnet"),
+            _onward("apoda"),
+            _onward("dacs"),
+        ),
+        "labels of the aligned": (
+            _onward("fada"),
+            _further("fada_distilled", "fada"),
+            StudyRow(
+                "fada, moved logits", "undoing", {"method": {"distil": None}},
+                needs={"method.model": "fada"}, base="fada",
+            ),
+            _further("undoing", "fada"),
+            _further("undoing_refined", "fada"),
+            _onward("pit"),
+            # Its network has another head than the source-only model.
+            StudyRow("mrnet", "mrnet"),
+            StudyRow("rmrnet", "rmrnet", needs={"method.model": "mrnet"}, base="mrnet"),
+            StudyRow(
+                "mrnet, labels as they are", "rmrnet", {"method": {"rectify": False}}, 48.3,
+                needs={"method.model": "mrnet"}, base="mrnet",
+            ),
+        ),
+    },
+)  # fmt: skip
