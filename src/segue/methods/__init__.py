@@ -2,12 +2,16 @@
 
 from segue.methods.aligned import AlignedSettings
 from segue.methods.average import AverageSettings
+from segue.methods.distillation import DistillationSettings
 from segue.methods.intra_domain import IntraDomainSettings
 from segue.methods.method import MethodSettings
 from segue.methods.offline import OfflineSettings
+from segue.methods.prototypes import PrototypeSettings
 from segue.methods.self_training import SelfTrainingSettings
+from segue.methods.several_views import SeveralViewsSettings
 from segue.methods.soft_ensemble import EnsembleDistillationSettings
 from segue.methods.source_only import SourceOnlySettings
+from segue.methods.spectral import SpectralSettings
 
 METHODS: dict[str, type[MethodSettings]] = {
     "source_only": SourceOnlySettings,
@@ -15,6 +19,10 @@ METHODS: dict[str, type[MethodSettings]] = {
     "aligned": AlignedSettings,
     "intra_domain": IntraDomainSettings,
     "average": AverageSettings,
+    "spectral": SpectralSettings,
+    "several_views": SeveralViewsSettings,
+    "prototypes": PrototypeSettings,
+    "distillation": DistillationSettings,
     "offline": OfflineSettings,
     "ensemble_distillation": EnsembleDistillationSettings,
 }

@@ -46,6 +46,13 @@ def jitter(
     return image
 
 
+def grey(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
+    """Pictures without colours, as bright as before (ITU-R 601)."""
+    return (
+        (image * image.new_tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1, keepdim=True).expand_as(image)
+    )
+
+
 def draw_jitter(
     count: int, strength: float, *, device: torch.device, generator: torch.Generator | None = None
 ) -> Float[Tensor, "b 4"]:

@@ -8,6 +8,7 @@ from segue.classes import nearest
 from segue.engine.experiment import parse
 from segue.engine.settings import Experiment
 from segue.recipes import alignment, baselines, clda, daformer_family, offline, on_daformer
+from segue.recipes import spectral_and_prototypes as looks
 from segue.recipes.citations import short
 from segue.recipes.pairs import with_pair
 from segue.recipes.published import PublishedRow, published
@@ -168,6 +169,30 @@ RECIPES: dict[str, Recipe] = {
         ("apoda",),
         "features classified alike after adversarial changes",
         published="apoda",
+    ),
+    "fda": Recipe(
+        looks.fda,
+        ("fda",),
+        "the source with the target's low frequencies; three bands, twice labelled by their average",
+        published="fda_mbt",
+    ),
+    "fda_single": Recipe(
+        looks.fda_single, ("fda",), "the source with the target's low frequencies; one band"
+    ),
+    "sac": Recipe(
+        looks.sac,
+        ("sac",),
+        "several views of a crop, labelled together by a slow teacher that asks less of rare classes",
+        published="sac",
+    ),
+    "sac_official_code": Recipe(
+        looks.sac_official_code, ("sac",), "what SAC's released code computes, for comparison"
+    ),
+    "proda": Recipe(
+        looks.proda,
+        ("proda",),
+        "AdaptSegNet, then labels corrected by prototypes, then two students of the last one's labels",
+        published="proda",
     ),
     "cbst": Recipe(
         offline.cbst,
