@@ -148,7 +148,7 @@ def test_two_processes_equal_one_on_both_halves(
     assert float(torch.stack(close).mean()) > 0.97
 
 
-@pytest.mark.parametrize("recipe", ["cbst", "ensemble", "intrada", "patchalign"])
+@pytest.mark.parametrize("recipe", ["cbst", "ensemble", "intrada", "patchalign", "fda", "sac", "proda"])
 def test_stages_on_two_processes(recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without pictures to score on, nothing but the stages themselves makes a process wait."""
     wanted = ready(tiny(recipe), tmp_path / "members")
@@ -158,7 +158,15 @@ def test_stages_on_two_processes(recipe: str, tmp_path: Path, monkeypatch: pytes
     if recipe == "patchalign":  # no stages, but kinds of patches that the first process finds for all
         assert (tmp_path / "run" / KINDS_FILE).is_file()
         return
-    place = {"cbst": "round2/labels", "ensemble": "fused", "intrada": "split/labels"}
+    if recipe == "sac":  # which makes no labels beforehand
+        return
+    place = {
+        "cbst": "round2/labels",
+        "ensemble": "fused",
+        "intrada": "split/labels",
+        "fda": "round2/labels",
+        "proda": "distilled2/labels",
+    }
     labels = tmp_path / "run" / place[recipe]
     labelled = 4 if recipe == "intrada" else 6  # the easy ones
     assert len(list((labels / "index").glob("*.png"))) == labelled

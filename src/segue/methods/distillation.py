@@ -10,8 +10,7 @@ from segue.methods.context import Context
 from segue.methods.method import Method, MethodSettings, Reading, Term
 from segue.methods.strong_view import StrongViewSettings
 from segue.methods.symmetric import SymmetricSettings
-from segue.methods.teacher import Frozen
-from segue.methods.teachers.large import open_teacher
+from segue.methods.teachers.large import LargeSettings
 from segue.ops.losses import divergence
 from segue.ops.resize import resize
 from segue.settings import NotNegative
@@ -23,7 +22,7 @@ class DistillationSettings(MethodSettings):
 
     name: Literal["distillation"] = "distillation"
     labels_target: ClassVar[bool] = True
-    teacher: Path | None = None  # run or model folder
+    teacher: LargeSettings = LargeSettings()  # the model that made the labels
     labels: Path | None = None  # folder of its labels of the target
     share: NotNegative = 1.0  # of the divergence from its probabilities
     symmetric: SymmetricSettings = SymmetricSettings(share=1.0, reverse_share=0.0)
@@ -56,7 +55,7 @@ class Distillation(Method):
     def __init__(self, settings: DistillationSettings, context: Context, terms: Mapping[str, Term]) -> None:
         super().__init__(context.student, terms, view_names=("source", "target", "altered"))
         self.settings = settings
-        self.teacher = Frozen(open_teacher(settings.teacher, context, terms)[0])
+        self.teacher = settings.teacher.build(context, terms)
         self.strong = settings.strong.build(context)
 
     def views(self, batch: Batch, step: int) -> Iterator[View]:

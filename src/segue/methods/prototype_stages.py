@@ -70,7 +70,8 @@ class PrototypeStages(Settings):
             stages.say(f"distillation {number} of {self.distillations}")
             stage = folder / f"distilled{number}"
             label_target(stages, last, stage / "labels", most_probable(self.sure), flip=True)
-            own = {"labels": str(stage / "labels"), "teacher": str(last)}
+            teacher = {"name": "large", "model": str(last)}
+            own: Tree = {"labels": str(stage / "labels"), "teacher": teacher}
             changes = {
                 "method": {**self.distillation.model_dump(mode="json"), **own},
                 "terms": {"adversarial": None, "confidence": None},

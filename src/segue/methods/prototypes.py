@@ -33,7 +33,7 @@ class PrototypeSettings(PrototypeStages, MethodSettings):
     labels_target: ClassVar[bool] = True
     teacher: AverageSettings = AverageSettings(momentum=0.999, statistics="average")
     temperature: Positive = 1.0  # tau, by which distances are multiplied
-    momentum: Share = 1e-4  # 1 - lambda: share of new features in a prototype
+    renewal: Share = 1e-4  # 1 - lambda: share of new features in a prototype
     least: Count = 10  # cells of a class that a picture must have to move its prototype
     pictures: Count | None = None  # target pictures that prototypes begin with; None: all
     threshold: Share = 0.0  # labels of which less of the product is certain are ignored
@@ -202,4 +202,4 @@ class Prototypes(Term):
         means, found = ops.class_means(features, label, classes=len(self.counts), least=self.settings.least)
         if not alone:
             means, found = gathered(means), gathered(found.float()) > 0.5
-        ops.follow(self.prototypes, self.counts, means, found, momentum=self.settings.momentum, exact=exact)
+        ops.follow(self.prototypes, self.counts, means, found, momentum=self.settings.renewal, exact=exact)

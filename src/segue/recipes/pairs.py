@@ -64,7 +64,7 @@ STREET_SCENES: Tree = {
         },
         "method.name=prototypes": {  # rates are high from the start, and a run is short
             "method": {
-                "rate": 1.0, "momentum": 0.01,
+                "rate": 1.0, "renewal": 0.01,
                 "strong": {"augment": {"strength": 0.05, "blur_probability": 0.2}},
             }
         },

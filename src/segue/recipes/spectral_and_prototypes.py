@@ -98,7 +98,7 @@ def proda() -> Tree:
             "name": "prototypes",
             "teacher": {"name": "average", "momentum": 0.999, "statistics": "average"},
             "temperature": 1.0,  # tau
-            "momentum": 1e-4,
+            "renewal": 1e-4,  # 1 - lambda
             "least": 10,
             "threshold": 0.0,
             "symmetric": {"share": 0.1, "reverse_share": 1.0},  # alpha, beta
