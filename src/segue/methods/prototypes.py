@@ -21,7 +21,7 @@ from segue.ops import prototypes as ops
 from segue.ops.resize import fitted, resize
 from segue.ranks import gathered, is_first_rank, wait_for_all
 from segue.settings import Count, NotNegative, Positive, Share
-from segue.types import Batch, MeanOver, Output, View
+from segue.types import IGNORE, Batch, MeanOver, Output, View
 
 PROTOTYPES_FILE = "prototypes.safetensors"
 
@@ -70,7 +70,7 @@ class PrototypeTraining(Method):
 
     def __init__(self, settings: PrototypeSettings, context: Context, terms: Mapping[str, Term]) -> None:
         own = Prototypes(settings, len(context.classes), context.student.embedding_channels)
-        names = ("source", "target", "altered") if settings.consistency else ("source", "target")
+        names = ("source", "altered", "target") if settings.consistency else ("source", "target")
         super().__init__(context.student, {**terms, "prototypes": own}, view_names=names)
         self.settings = settings
         self.teacher = settings.teacher.build(context, terms)
@@ -78,26 +78,26 @@ class PrototypeTraining(Method):
         self.colours = context.colours
 
     def views(self, batch: Batch, step: int) -> Iterator[View]:
-        """Yield the source, the target with corrected labels, and the target strongly changed."""
+        """Yield the source, the target strongly changed, and the target with corrected labels."""
         target = batch.target
         assert target is not None and target.soft is not None, "the engine gives soft labels"
 
         # 1. The student learns the source.
         yield View("source", batch.source.image, batch.source.label, mean_over=self.settings.source_mean)
 
-        # 2. Soft labels are corrected by the nearness of the teacher's features to prototypes.
+        # 2. The teacher says how near the target's pixels are to every prototype; changed, they are to be as near.
         taught: Output = self.teacher(target.image)
         near = self._near(taught, (target.image.shape[-2], target.image.shape[-1]))
-        label = ops.denoised_label(target.soft, near, threshold=self.settings.threshold)
-        weight = None if target.valid is None else target.valid.float()
-        loss = self.settings.symmetric.loss
-        yield View("target", target.image, label, weight, taught, loss=loss, mean_over="labelled")
-
-        # 3. Strongly changed, the picture is to be as near to the same prototypes.
         if self.settings.consistency:
             seen = self.strong(target.image)
-            valid = seen.sees(target.valid)
-            yield View("altered", seen.image, weight=valid.float(), soft=seen.maps(near))
+            yield View("altered", seen.image, weight=seen.sees(target.valid).float(), soft=seen.maps(near))
+
+        # 3. Soft labels are corrected by it. This view is the last one, as all of the network learns from it.
+        label = ops.denoised_label(target.soft, near, threshold=self.settings.threshold)
+        if target.valid is not None:
+            label = label.masked_fill(~target.valid, IGNORE)
+        loss = self.settings.symmetric.loss
+        yield View("target", target.image, label, teacher=taught, loss=loss, mean_over="labelled")
 
         # 4. Prototypes follow the teacher's features.
         self.prototypes.follow(taught)

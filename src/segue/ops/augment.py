@@ -48,9 +48,8 @@ def jitter(
 
 def grey(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
     """Pictures without colours, as bright as before (ITU-R 601)."""
-    return (
-        (image * image.new_tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1, keepdim=True).expand_as(image)
-    )
+    red, green, blue = image.split(1, 1)
+    return (0.299 * red + 0.587 * green + 0.114 * blue).expand_as(image)
 
 
 def draw_jitter(
