@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.tiny import QUIET, assert_same_tensors, stopped_after_two_steps, tiny
+from tests.tiny import QUIET, assert_same_tensors, stopped_after_two_steps, tiny, write_model
 from torch import Tensor
 
 from segue.data.streets.dataset import StreetScenes
 from segue.engine.build import build_method, build_student
 from segue.engine.domains import open_domain
-from segue.engine.experiment import load
+from segue.engine.experiment import load, revise
 from segue.engine.stages import train
 from segue.methods.context import Preparation
 from segue.methods.distillation import DistillationSettings
@@ -153,3 +153,22 @@ def test_stages_follow_one_another(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_student_of_nobody_is_refused() -> None:
     with pytest.raises(ValueError, match=r"distils a model's labels: .* --set method\.labels=DIR"):
         DistillationSettings().reading("own")
+
+
+def test_a_student_that_equals_its_teacher_is_told_nothing_by_its_probabilities(tmp_path: Path) -> None:
+    """Labels are those of the folder, seen where the changed view shows them."""
+    wanted = tiny("proda", {"terms": {"adversarial": None, "confidence": None}})
+    write_model(wanted, tmp_path, seed=0)
+    own = {"name": "distillation", "labels": "there", "teacher": {"name": "large", "model": str(tmp_path)}}
+    wanted = revise(wanted, {"method": own})
+    torch.manual_seed(0)
+    method = build_method(wanted, build_student(wanted)).eval()
+    data = batch()
+    assert data.target is not None and data.target.offline is not None
+    _, target, altered = method.views(data, 0)
+    assert float(method(target)["target/segmentation"].detach()) == pytest.approx(0.0, abs=1e-4)
+    assert altered.label is not None
+    found, known = altered.label.unique().tolist(), data.target.offline.unique().tolist()
+    assert (
+        255 in found and set(found) <= {*known, 255} and not torch.equal(altered.label, data.target.offline)
+    )
