@@ -114,6 +114,11 @@ def test_without_exchange_and_entropy_it_is_source_only_bit_for_bit(tmp_path: Pa
     assert not all(torch.equal(some[name], source[name]) for name in source)
 
 
+def test_a_band_is_named_once() -> None:
+    with pytest.raises(ValueError, match=r"method: bands \[0\.1, 0\.1\]: .* name each once"):
+        tiny("fda", {"method": {"bands": [0.1, 0.1]}})
+
+
 @pytest.mark.slow
 def test_a_round_learns_the_labels_of_the_last_ones_average(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from segue.evaluation.labelling import confidences, confident, label_pictures
@@ -40,6 +40,12 @@ class SpectralSettings(MethodSettings):
     every: Count = 4  # thresholds are found from every n-th pixel
     source_mean: MeanOver = "labelled"  # what the source's loss is averaged over
     labels: Path | None = None  # offline labels of the target that are learnt, too; a round makes its own
+
+    @model_validator(mode="after")
+    def _bands_differ(self) -> "SpectralSettings":
+        if len(set(self.bands)) < len(self.bands):
+            raise ValueError(f"bands {self.bands}: each trains a model of its own, so name each once")
+        return self
 
     def reading(self, recipe: str) -> Reading:
         """Read the target, with its labels if there are any."""
