@@ -53,7 +53,9 @@ def test_what_is_yielded_is_what_is_declared(recipe: str, tmp_path: Path) -> Non
     student = build_student(wanted)
     method = build_method(wanted, student)
     image, label = torch.randn(2, 3, 64, 64), torch.randint(0, 12, (2, 64, 64))
-    batch = Batch(Source(image, label, ["", ""]), Target(image.flip(0), None, label.flip(0), ["", ""]))
+    soft = torch.randn(2, 12, 64, 64).softmax(1)
+    target = Target(image.flip(0), None, label.flip(0), ["", ""], soft)
+    batch = Batch(Source(image, label, ["", ""]), target)
     seen = [
         view for one in method.views(batch, 0) for view in (one.views if isinstance(one, Joint) else [one])
     ]

@@ -107,6 +107,16 @@ def share_largest(value: Tensor) -> None:
     value.copy_(cast(Tensor, gather(value[None])).amax(0))
 
 
+@torch.no_grad()
+def gathered(value: Tensor) -> Tensor:
+    """What all processes have, one after the other along the first axis, which must be as long everywhere."""
+    if not several():
+        return value
+    from accelerate.utils import gather
+
+    return cast(Tensor, gather(value))
+
+
 def of_all_ranks(value: T) -> list[T]:
     """Each process's plain value, in the order of ranks; slow, so only for places where waiting does no harm."""
     if not several():

@@ -2,7 +2,9 @@
 
 import pytest
 
-from segue.bench import step, windows
+from segue.bench import beside_dacs, step, windows
+from segue.recipes.catalogue import experiment
+from segue.recipes.pairs import PAIRS
 
 
 @pytest.mark.slow
@@ -20,6 +22,16 @@ def test_phases_of_a_step(recipe: str) -> None:
 def test_a_recipe_that_is_not_timed() -> None:
     with pytest.raises(ValueError, match="daformer, hrda, mic can be timed"):
         step.rows("dacs")
+
+
+@pytest.mark.slow
+def test_any_recipe_is_compared_with_another() -> None:
+    """Without files: a recipe in stages has the step of its own method."""
+    small = {"network": {"encoder": "mit_nano"}, "data": {"crop": [64, 64], "batch": 1}}
+    own, base = (experiment(name, PAIRS["street_scenes"], small) for name in ("sac", "dacs"))
+    step_time, memory = beside_dacs.rows(own, base, repeats=1, device="cpu")
+    assert step_time["name"] == "sac_mit_nano_step" and step_time["ratio"] > 1  # it sees four views
+    assert memory["unit"] == "MiB" and memory["value"] > 100 and memory["peer"].startswith("dacs")
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from segue.bench import against_official
+from segue.bench import against_official, beside_dacs
 from segue.cli import bench as verb
 
 ROWS = [{"name": "thing", "value": 3.0, "unit": "ms", "peer": "them", "peer_value": 4.0, "ratio": 0.75}]
@@ -30,6 +30,18 @@ def test_daformer_is_shown_beside_the_official_order(monkeypatch):
     monkeypatch.setattr(against_official, "head_rows", lambda: ["head"])
     assert verb.FAMILIES["step"]("daformer") == ["step"]
     assert verb.FAMILIES["head"]("daformer") == ["head"]
+
+
+@pytest.mark.parametrize("recipe", ["fda", "sac", "proda", "advent"])
+def test_other_recipes_are_shown_beside_dacs_with_its_network(monkeypatch, recipe):
+    monkeypatch.setattr(beside_dacs, "rows", lambda own, base: [own, base])
+    own, base = verb.FAMILIES["step"](recipe)
+    assert (own.recipe, base.recipe) == (recipe, "dacs")
+    assert (
+        own.network == base.network and own.data.crop == base.data.crop and own.data.batch == base.data.batch
+    )
+    with pytest.raises(ValueError, match="unknown recipe 'fad'"):
+        verb.FAMILIES["step"]("fad")
 
 
 def test_unknown_name():

@@ -22,6 +22,9 @@ from segue.engine.settings import Experiment
 from segue.engine.stages import train
 from segue.methods.aligned import AlignedSettings
 from segue.methods.method import Method
+from segue.methods.prototypes import PrototypeSettings
+from segue.methods.several_views import SeveralViewsSettings
+from segue.methods.spectral import SpectralSettings
 from segue.methods.terms.adversarial import Adversarial, AdversarialSettings
 from segue.methods.terms.class_adversarial import ClassAdversarial, ClassAdversarialSettings
 from segue.methods.terms.entropy import Entropy, EntropySettings
@@ -50,9 +53,11 @@ def batch(step: int, slots: slice) -> Batch:
     image = torch.randn(4, 3, 64, 64, generator=generator)
     other = torch.randn(4, 3, 64, 64, generator=generator)
     label = torch.randint(0, 12, (4, 64, 64), generator=generator)
+    soft = torch.randn(4, 12, 64, 64, generator=generator).softmax(1)
     names = [""] * 4
     return Batch(
-        Source(image[slots], label[slots], names[slots]), Target(other[slots], None, None, names[slots])
+        Source(image[slots], label[slots], names[slots]),
+        Target(other[slots], None, None, names[slots], soft[slots]),
     )
 
 
@@ -89,7 +94,33 @@ def joined(student: Segmenter) -> Method:
     return self_training(student, terms, threshold=0.1)
 
 
-METHODS = {"daformer": daformer, "aligned": aligned, "joined": joined}
+def spectral(student: Segmenter) -> Method:
+    """FDA with its entropy."""
+    entropy = Entropy(EntropySettings(share=0.1, eta=2.0), num_classes=12, auxiliary=False)
+    settings = SpectralSettings(bands=[0.1], label_rounds=0)
+    return settings.build(context(student, classes=12), {"entropy": entropy})
+
+
+def several_views(student: Segmenter) -> Method:
+    """SAC without anything random in its views."""
+    settings = SeveralViewsSettings(baseline=False, zoom=(1.0, 1.0), flip=0.0, augment=None, views=2)
+    return settings.build(context(student, classes=12), {})
+
+
+def prototypes(student: Segmenter) -> Method:
+    """ProDA without a changed view, whose changes are random."""
+    settings = PrototypeSettings(consistency=0.0, least=1)
+    return settings.build(context(student, classes=12), {})
+
+
+METHODS = {
+    "daformer": daformer,
+    "aligned": aligned,
+    "joined": joined,
+    "spectral": spectral,
+    "several_views": several_views,
+    "prototypes": prototypes,
+}
 
 
 def learn(folder: Path, *, norm: bool, which: str = "daformer") -> dict[str, torch.Tensor]:
@@ -142,7 +173,10 @@ def test_two_processes_equal_one_on_both_halves(which: str, tmp_path: Path) -> N
     assert float(torch.stack(close).mean()) > 0.97
 
 
-@pytest.mark.parametrize("recipe", ["cbst", "ensemble", "intrada", "patchalign", "rmrnet", "undoing", "pit"])
+@pytest.mark.parametrize(
+    "recipe",
+    ["cbst", "ensemble", "intrada", "patchalign", "rmrnet", "undoing", "pit", "fda", "sac", "proda"],
+)
 def test_stages_on_two_processes(recipe: str, tmp_path: Path) -> None:
     """Without pictures to score on, nothing but the stages themselves makes a process wait."""
     wanted = ready(tiny(recipe), tmp_path / "members")
@@ -152,7 +186,16 @@ def test_stages_on_two_processes(recipe: str, tmp_path: Path) -> None:
     if recipe == "patchalign":  # no stages, but kinds of patches that the first process finds for all
         assert (tmp_path / "run" / KINDS_FILE).is_file()
         return
-    place = {"cbst": "round2/labels", "ensemble": "fused", "intrada": "split/labels", "pit": "round2/labels"}
+    if recipe == "sac":  # which makes no labels beforehand
+        return
+    place = {
+        "cbst": "round2/labels",
+        "ensemble": "fused",
+        "intrada": "split/labels",
+        "pit": "round2/labels",
+        "fda": "round2/labels",
+        "proda": "distilled2/labels",
+    }
     labels = tmp_path / "run" / place.get(recipe, "labels")
     labelled = 4 if recipe == "intrada" else 6  # the easy ones
     assert len(list((labels / "index").glob("*.png"))) == labelled

@@ -28,7 +28,9 @@ def _head(recipe: str) -> "list[Benchmark]":
 
 
 def _step(recipe: str) -> "list[Benchmark]":
-    from segue.bench import against_official, collaboration, sam, step, windows
+    from segue.bench import against_official, beside_dacs, collaboration, sam, step, windows
+    from segue.recipes.catalogue import experiment
+    from segue.recipes.pairs import PAIRS
 
     match recipe:
         case "daformer":
@@ -40,7 +42,9 @@ def _step(recipe: str) -> "list[Benchmark]":
         case "hrda" | "mic":
             return step.rows(recipe) + windows.rows(recipe)
         case _:
-            return step.rows(recipe)
+            pair = PAIRS["gta5_to_cityscapes"]
+            own, base = (experiment(name, pair, beside_dacs.SAME) for name in (recipe, "dacs"))
+            return beside_dacs.rows(own, base)
 
 
 def _memory(recipe: str) -> "list[Benchmark]":

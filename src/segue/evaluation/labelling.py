@@ -56,6 +56,11 @@ def most_probable(threshold: float = 0.0) -> Rule:
     return rule
 
 
+def all_probabilities() -> Rule:
+    """The most probable class everywhere, and the probabilities of all classes as its soft label."""
+    return lambda probability: Labels(probability.argmax(0).to(torch.uint8), probability)
+
+
 def class_balanced(thresholds: Float[Tensor, " k"], *, alpha: float | None = None) -> Rule:
     """CBST's rule with a threshold for each class, see :func:`segue.ops.balance.balanced_label`.
 
@@ -69,6 +74,16 @@ def class_balanced(thresholds: Float[Tensor, " k"], *, alpha: float | None = Non
             return Labels(balanced_label(probability[None], limits)[0])
         soft, label = regularised_soft_label(probability[None], limits, alpha=alpha)
         return Labels(label[0], soft[0])
+
+    return rule
+
+
+def confident(thresholds: Float[Tensor, " k"]) -> Rule:
+    """The most probable class, IGNORE where its probability is below the threshold of that class."""
+
+    def rule(probability: Tensor) -> Labels:
+        sure, label = probability.max(0)
+        return Labels(label.to(torch.uint8).masked_fill(sure < thresholds.to(label.device)[label], IGNORE))
 
     return rule
 

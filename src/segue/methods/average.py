@@ -56,30 +56,35 @@ class AverageSettings(MethodSettings):
                 models[name] = stages.folder / name
                 stages.train_stage(models[name], start=stages.start, changes=self._alone(name))
             stages.keep(stages.folder / next(reversed(self.trained)))
-        if is_first_rank():
-            self._join(stages, models)
-        wait_for_all()
+        join_models(stages, models, stages.folder)
         return scored(stages)
 
     def _alone(self, name: str) -> Tree:
         others = {term for terms in self.trained.values() for term in terms}.difference(self.trained[name])
         return {"method": self.aligned.model_dump(mode="json"), "terms": dict.fromkeys(sorted(others))}
 
-    def _join(self, stages: Stages, models: Mapping[str, Path]) -> None:
-        """Write the average as one model.
 
-        Raises:
-            ValueError: If the models have other classes than the run's, or take pictures otherwise than one another.
-        """
-        opened = {path: load_model(model_folder(path)) for path in models.values()}
-        first = next(iter(opened.values()))[1]
-        for path, (_, card) in opened.items():
-            if list(card.classes) != list(stages.classes.names):
-                raise ValueError(f"{path}: its classes ({', '.join(card.classes)}) are not those of the pair")
-            if (list(card.mean), list(card.std)) != (list(first.mean), list(first.std)):
-                raise ValueError(
-                    f"{path}: takes other colours than {next(iter(opened))}: average models of one family"
-                )
-        network = {MEMBERS: [dict(card.network) for _, card in opened.values()]}
-        card = replace(first, network=network, recipe=stages.recipe)
-        save_model(stages.folder / "model", Averaged([one for one, _ in opened.values()]), card)
+def join_models(stages: Stages, models: Mapping[str, Path], folder: Path) -> None:
+    """Write the average of run or model folders, by name, as one model into a run folder; the first process does it.
+
+    Raises:
+        ValueError: If the models have other classes than the run's, or take pictures otherwise than one another.
+    """
+    if is_first_rank():
+        _write_average(stages, models, folder / "model")
+    wait_for_all()
+
+
+def _write_average(stages: Stages, models: Mapping[str, Path], folder: Path) -> None:
+    opened = {path: load_model(model_folder(path)) for path in models.values()}
+    first = next(iter(opened.values()))[1]
+    for path, (_, card) in opened.items():
+        if list(card.classes) != list(stages.classes.names):
+            raise ValueError(f"{path}: its classes ({', '.join(card.classes)}) are not those of the pair")
+        if (list(card.mean), list(card.std)) != (list(first.mean), list(first.std)):
+            raise ValueError(
+                f"{path}: takes other colours than {next(iter(opened))}: average models of one family"
+            )
+    network = {MEMBERS: [dict(card.network) for _, card in opened.values()]}
+    card = replace(first, network=network, recipe=stages.recipe)
+    save_model(folder, Averaged([one for one, _ in opened.values()]), card)

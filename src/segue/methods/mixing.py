@@ -43,9 +43,11 @@ class AugmentSettings(Settings):
     """Colour changes of the target pictures that the student sees (DACS, DAFormer)."""
 
     strength: Share = 0.2  # s: largest change of brightness, contrast, saturation and hue
+    hue: Share | None = None  # the largest change of hue, if it is to be another one
     jitter_probability: Share = 0.8  # how often colours are jittered
     blur_probability: Share = 0.5
     sigma: tuple[Positive, Positive] = (0.15, 1.15)  # smallest and largest sigma of the blur, in pixels
+    grey_probability: Share = 0.0  # how often a picture loses its colours
 
     def build(self, context: Context) -> "StrongAugment":
         """Build it for pictures that are normalised as the student expects."""
@@ -77,7 +79,7 @@ class StrongAugment:
         settings = self.settings
         often = torch.tensor([settings.jitter_probability, settings.blur_probability])
         jitters, blurs = (torch.rand(2) < often).tolist()  # on the host: nothing waits for the device
-        if not (jitters or blurs):
+        if not (jitters or blurs or settings.grey_probability):
             return image
         if self.mean.device != image.device:
             self.mean, self.std = (
@@ -88,9 +90,14 @@ class StrongAugment:
             picture = augment.denormalise(image.float(), mean, std).clamp(0.0, 1.0)
             if jitters:
                 factors = augment.draw_jitter(len(image), settings.strength, device=image.device)
+                if settings.hue is not None:
+                    factors[:, 3] *= settings.hue / max(settings.strength, 1e-6)
                 picture = augment.jitter(picture, factors, tuple(torch.randperm(4).tolist()))
             if blurs:
                 low, high = settings.sigma
                 sigma = low + (high - low) * torch.rand(len(image))  # on the host, where it is checked
                 picture = augment.blur(picture, sigma, largest_sigma=high)
+            if settings.grey_probability:
+                greys = torch.rand(len(image), 1, 1, 1, device=image.device) < settings.grey_probability
+                picture = torch.where(greys, augment.grey(picture), picture)
             return augment.normalise(picture, mean, std)

@@ -46,6 +46,12 @@ def jitter(
     return image
 
 
+def grey(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
+    """Pictures without colours, as bright as before (ITU-R 601)."""
+    red, green, blue = image.split(1, 1)
+    return (0.299 * red + 0.587 * green + 0.114 * blue).expand_as(image)
+
+
 def draw_jitter(
     count: int, strength: float, *, device: torch.device, generator: torch.Generator | None = None
 ) -> Float[Tensor, "b 4"]:

@@ -27,6 +27,22 @@ def class_thresholds(confidences: Sequence[Float[Tensor, " _"]], portion: float)
     return thresholds
 
 
+def ranked_thresholds(
+    confidences: Sequence[Float[Tensor, " _"]], *, left_out: float, ceiling: float
+) -> Float[Tensor, " k"]:
+    """For each class, the confidence that a share of its pixels does not exceed, cut at a ceiling; 0 if absent.
+
+    Source: the labels of FDA (Yang and Soatto, CVPR 2020), whose code takes the value at round(share * n), counted from
+    0 in ascending order. A class of a single pixel, on which it fails, keeps that pixel.
+    """
+    thresholds = torch.zeros(len(confidences))
+    for name, values in enumerate(confidences):
+        if len(values):
+            place = min(round(left_out * len(values)), len(values) - 1)
+            thresholds[name] = values.float().kthvalue(place + 1).values.clamp(max=ceiling)
+    return thresholds
+
+
 def balanced_label(
     probability: Float[Tensor, "b k h w"], thresholds: Float[Tensor, " k"]
 ) -> UInt8[Tensor, "b h w"]:

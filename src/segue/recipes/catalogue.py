@@ -17,6 +17,7 @@ from segue.recipes import (
     offline,
     on_daformer,
     pit,
+    pseudo_labels,
 )
 from segue.recipes.citations import short
 from segue.recipes.pairs import with_pair
@@ -212,6 +213,30 @@ RECIPES: dict[str, Recipe] = {
         ("pit",),
         "regions of the classes that a picture shows as a whole are labelled, and learnt in rounds",
         published="pit",
+    ),
+    "fda": Recipe(
+        pseudo_labels.fda,
+        ("fda",),
+        "the source with the target's low frequencies; three bands, twice labelled by their average",
+        published="fda_mbt",
+    ),
+    "fda_single": Recipe(
+        pseudo_labels.fda_single, ("fda",), "the source with the target's low frequencies; one band"
+    ),
+    "sac": Recipe(
+        pseudo_labels.sac,
+        ("sac",),
+        "several views of a crop, labelled together by a slow teacher that asks less of rare classes",
+        published="sac",
+    ),
+    "sac_official_code": Recipe(
+        pseudo_labels.sac_official_code, ("sac",), "what SAC's released code computes, for comparison"
+    ),
+    "proda": Recipe(
+        pseudo_labels.proda,
+        ("proda",),
+        "AdaptSegNet, then labels corrected by prototypes, then two students of the last one's labels",
+        published="proda",
     ),
     "cbst": Recipe(
         offline.cbst,

@@ -47,6 +47,26 @@ ALIGNED: Tree = {
 """What AdaptSegNet and ADVENT train: DeepLabV2 with an auxiliary prediction, by SGD; ADVENT's has four branches. The
 others have one prediction, and FADA sees eight pictures at once."""
 
+SPECTRAL: Tree = merge(ALIGNED, {"steps": 100000, "network": {"auxiliary": None}})
+"""What FDA trains: ADVENT's network with a single prediction."""
+
+SEVERAL_VIEWS: Tree = merge(
+    ALIGNED, {"steps": 40000, "network": {"auxiliary": None}, "data": {"batch": 2}, "optim": {"power": 0.0}}
+)
+"""What SAC trains: the same network, at a constant rate. It sees eight source crops a step, two target crops four times
+each; here there are as many crops of either domain. The number of steps is ours."""
+
+PROTOTYPES: Tree = merge(
+    ALIGNED,
+    {
+        "steps": 80000,
+        "network": {"auxiliary": None},
+        "data": {"crop": [512, 896], "batch": 2},
+        "optim": {"weight_decay": 2e-4},
+    },
+)
+"""ProDA's crops and optimiser; its head has a map of 256 channels, the steps and the batch are ours."""
+
 ENOUGH = 3000
 """Rare class sampling draws a picture for a class if it has more pixels of it than this, at the source's own size."""
 
@@ -83,6 +103,9 @@ def _pair(name: str, source: Tree, target: Tree, *, source_size: tuple[int, int]
             "method.name=rectified": ALIGNED,
             "method.name=label_shift": ALIGNED,
             "method.name=pivot": ALIGNED,
+            "method.name=spectral": SPECTRAL,
+            "method.name=several_views": SEVERAL_VIEWS,
+            "method.name=prototypes": PROTOTYPES,
             "size=distilled": {"network": {"encoder": "mit_b3"}},  # from a teacher with mit_b5
             "network.multi_resolution": {
                 "data": {

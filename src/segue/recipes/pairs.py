@@ -57,6 +57,17 @@ STREET_SCENES: Tree = {
     "when": {
         "method.name=self_training": {"method": {"augment": {"strength": 0.05, "blur_probability": 0.2}}},
         "method.teacher.name=average": {"method": {"teacher": {"momentum": 0.9}}},
+        "method.teacher.name=slow": {"method": {"teacher": {"every": 5, "momentum": 0.5}}},  # a run is short
+        # SAC's colour changes are for photographs; these pictures' colours say what things are.
+        "method.name=several_views": {
+            "method": {"augment": {"strength": 0.05, "hue": 0.05, "grey_probability": 0.0}}
+        },
+        "method.name=prototypes": {  # rates are high from the start, and a run is short
+            "method": {
+                "rate": 1.0, "renewal": 0.01,
+                "strong": {"augment": {"strength": 0.05, "blur_probability": 0.2}},
+            }
+        },
         "method.teacher.name=collaborative": {  # a run is short
             "method": {"teacher": {"every": 2, "momentum": 0.99, "pictures": 100}}
         },

@@ -70,7 +70,10 @@ class EmaTeacher(Teacher):
         parameters follow; with ``statistics="average"`` buffers do, too.
         """
         head_start = 1 if self.settings.copies_first else 2
-        share = 1.0 - min(1.0 - 1.0 / (step + head_start), self.settings.momentum)
+        self.move(student, 1.0 - min(1.0 - 1.0 / (step + head_start), self.settings.momentum), held)
+
+    def move(self, student: nn.Module, share: float, held: Tensor | None) -> None:
+        """Move parameters, and perhaps buffers, a share of the way to the student's."""
         move_towards(list(self.network.parameters()), list(student.parameters()), share, held)
         if self.settings.statistics == "average":
             for own, other in zip(self.network.buffers(), student.buffers(), strict=True):

@@ -1,0 +1,175 @@
+"""FDA: the source with the target's low frequencies; models of several bands label the target together, in rounds."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from segue.evaluation.labelling import confidences, confident, label_pictures
+from segue.evaluation.model import Model, TrainedModel
+from segue.methods.average import join_models
+from segue.methods.context import Context
+from segue.methods.method import Method, MethodSettings, Reading, Term
+from segue.methods.rounds import Balance, keep, kept, round_seed
+from segue.methods.stage_scores import scored
+from segue.methods.stages import Stages, pictures_by_name
+from segue.ops import augment
+from segue.ops.balance import ranked_thresholds
+from segue.ops.spectrum import Window, exchange_amplitude, exchanges_nothing
+from segue.ranks import is_first_rank, wait_for_all
+from segue.settings import Count, Share
+from segue.types import IGNORE, Batch, MeanOver, View
+
+Beta = Annotated[float, Field(ge=0.0, le=0.5)]
+
+
+class SpectralSettings(MethodSettings):
+    """FDA with one band of frequencies, or a model for each of several bands, in rounds of self-training."""
+
+    name: Literal["spectral"] = "spectral"
+    # beta: half the side of the window of frequencies as a share of a crop's shorter side; a model is trained for each.
+    bands: Annotated[list[Beta], Field(min_length=1)] = [0.01, 0.05, 0.09]
+    # Which frequencies are exchanged: FDA's numpy function has "centred", its training "corners" (``ops.spectrum``).
+    window: Window = "centred"
+    label_rounds: Annotated[int, Field(ge=0, le=100)] = 2  # of self-training on labels of the bands' average
+    # Of each class's pixels in a round, the share that stays without a label, unless surer than the ceiling.
+    left_out: Share = 0.66
+    ceiling: Share = 0.9
+    every: Count = 4  # thresholds are found from every n-th pixel
+    source_mean: MeanOver = "labelled"  # what the source's loss is averaged over
+    labels: Path | None = None  # offline labels of the target that are learnt, too; a round makes its own
+
+    @model_validator(mode="after")
+    def _bands_differ(self) -> "SpectralSettings":
+        if len(set(self.bands)) < len(self.bands):
+            raise ValueError(f"bands {self.bands}: each trains a model of its own, so name each once")
+        return self
+
+    def reading(self, recipe: str) -> Reading:
+        """Read the target, with its labels if there are any."""
+        return Reading(labels=self.labels)
+
+    def build(self, context: Context, terms: Mapping[str, Term]) -> "Spectral":
+        """What one band trains; of several bands, the first."""
+        return Spectral(self, context, terms)
+
+    def carry_out(self, stages: Stages) -> dict[str, Any] | None:
+        """Train a model for each band, label the target with their average, and repeat with these labels.
+
+        Source: FDA (Yang and Soatto, CVPR 2020), sections 3.2 and 3.3. As in its code, every round starts as the first
+        did, and the result is the average of the last round's models.
+        """
+        if len(self.bands) == 1 and self.label_rounds == 0:
+            return stages.train()
+        stages.begin()
+        labels = self.labels
+        models: dict[str, Path] = {}
+        for number in range(self.label_rounds + 1):
+            folder = stages.folder / f"round{number}"
+            if number > 0:
+                before = stages.folder / f"round{number - 1}"
+                join_models(stages, models, before)
+                stages.say(f"round {number} of {self.label_rounds}: the bands' average labels the target")
+                labels = folder / "labels"
+                self._label(stages, before, labels)
+            models = {f"beta{band}": folder / f"beta{band}" for band in self.bands}
+            for place, (band, path) in enumerate(zip(self.bands, models.values(), strict=True)):
+                stages.say(f"training the band of beta {band}")
+                alone = {
+                    "bands": [band],
+                    "label_rounds": 0,
+                    "labels": None if labels is None else str(labels),
+                }
+                seed = round_seed(stages.seed, number * len(self.bands) + place)
+                stages.train_stage(path, start=stages.start, changes={"seed": seed, "method": alone})
+        stages.keep(next(reversed(models.values())))
+        join_models(stages, models, stages.folder)
+        return scored(stages)
+
+    def _label(self, stages: Stages, model: Path, out: Path) -> None:
+        """Label the target's pictures where a model is sure for the class; the first process finds the thresholds."""
+        # Asked before the processes meet below: afterwards a faster one may already have written the file.
+        is_labelled = (out / "statistics.json").is_file()
+        average = TrainedModel.load(model, stages.device)
+        target, pictures = stages.target, pictures_by_name(stages.target)
+        if is_first_rank() and kept(out) is None:
+            keep(self._measured(stages, average, pictures), out)
+        wait_for_all()
+        balance = kept(out)
+        assert balance is not None, "the first process wrote it"
+        if not is_labelled:
+            rule = confident(torch.tensor(list(balance.thresholds.values())))
+            stages.shared(
+                lambda share: label_pictures(
+                    average, pictures, out, rule=rule, read=target.image, share=share
+                )
+            )
+
+    def _measured(self, stages: Stages, model: Model, pictures: Mapping[str, int]) -> Balance:
+        sure, pixels = confidences(model, pictures, read=stages.target.image, every=self.every)
+        thresholds = ranked_thresholds(sure, left_out=self.left_out, ceiling=self.ceiling)
+        names = model.classes.names
+        return Balance(
+            dict(zip(names, thresholds.tolist(), strict=True)), dict(zip(names, pixels.tolist(), strict=True))
+        )
+
+
+class Spectral(Method):
+    """The student learns the source's labels on pictures that look like the target's, and the target's if it has any.
+
+    Source: FDA (Yang and Soatto, CVPR 2020), equations 3 to 7; its entropy is the term ``entropy`` with ``eta``.
+    """
+
+    def __init__(self, settings: SpectralSettings, context: Context, terms: Mapping[str, Term]) -> None:
+        is_shown = settings.labels is not None or any("target" in term.view_names for term in terms.values())
+        super().__init__(context.student, terms, view_names=("source", "target") if is_shown else ("source",))
+        self.settings = settings
+        self.exchange = AmplitudeExchange(settings.bands[0], settings.window, *context.colours)
+
+    def views(self, batch: Batch, step: int) -> Iterator[View]:
+        """Yield the source with the target's low frequencies, and the target, unless nothing looks at it."""
+        target = batch.target
+        assert target is not None, "the engine gives a target loader"
+        image = self.exchange(batch.source.image, target.image)
+        yield View("source", image, batch.source.label, mean_over=self.settings.source_mean)
+        if "target" in self.view_names:
+            label = None if self.settings.labels is None else target.offline
+            if label is not None and target.valid is not None:
+                label = label.masked_fill(~target.valid, IGNORE)
+            weight = None if target.valid is None else target.valid.float()
+            yield View("target", target.image, label, weight, mean_over="labelled")
+
+
+class AmplitudeExchange:
+    """:func:`segue.ops.spectrum.exchange_amplitude` of normalised batches, picture by picture.
+
+    ``mean`` and ``std`` (red, green, blue) are those of normalisation, in grey levels.
+    """
+
+    def __init__(
+        self,
+        beta: float,
+        window: Window,
+        mean: tuple[float, float, float],
+        std: tuple[float, float, float],
+    ) -> None:
+        self.beta = beta
+        self.window: Window = window
+        self.mean = torch.tensor(mean).view(3, 1, 1)
+        self.std = torch.tensor(std).view(3, 1, 1)
+
+    def __call__(self, source: Tensor, target: Tensor) -> Tensor:
+        """The source's pictures (B,3,H,W) with the target's low frequencies."""
+        if exchanges_nothing((source.shape[-2], source.shape[-1]), beta=self.beta, window=self.window):
+            return source
+        if self.mean.device != source.device:
+            self.mean, self.std = (
+                value.to(source.device, non_blocking=True) for value in (self.mean, self.std)
+            )
+        with torch.autocast(source.device.type, enabled=False):
+            raw = (augment.denormalise(image.float(), self.mean, self.std) for image in (source, target))
+            shown = exchange_amplitude(*raw, beta=self.beta, window=self.window)
+            return augment.normalise(shown, self.mean, self.std)
