@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import gradio as gr  # pyright: ignore[reportMissingImports]
+import gradio as gr
+from gradio.themes import Default
 
 from segue.data.review import Decision
 from segue.viewer import markup
@@ -13,7 +14,7 @@ from segue.viewer.session import LAYERS, Session
 
 CSS = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 
-THEME = gr.themes.Default(  # without the fonts of the usual one, which browsers would fetch from elsewhere
+THEME = Default(  # without the fonts of the usual one, which browsers would fetch from elsewhere
     font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
 )
 
