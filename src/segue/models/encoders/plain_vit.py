@@ -67,17 +67,27 @@ class PlainVit(PatchEncoder):
 
     def quarter_maps(self, image: Float[Tensor, "b 3 h w"], plan: MeetingPlan | None) -> Sequence[Tensor]:
         """The four normalised maps on the grid of patches."""
-        vit, number = cast(PatchTransformer, self.vit), 0
-        maps: list[Tensor] = []  # not list[Tensor](), which would break a compiled graph
-        grid = self.grid((image.shape[-2], image.shape[-1]))
-        tokens = vit.embedded(image, grid)
+        size = (image.shape[-2], image.shape[-1])
+        norm = cast(PatchTransformer, self.vit).norm
+        return [self.block_map(norm(tokens), size) for tokens in self._quarters(image, plan)]
+
+    def summary(self, image: Tensor) -> Tensor:
+        """The last block's class token, normalised, as ImageNet's classifier sees it."""
+        tokens = self._quarters(self._on_patches(image), None)[-1]
+        return cast(PatchTransformer, self.vit).norm(tokens[:, 0])[..., None, None]
+
+    def _quarters(self, image: Tensor, plan: MeetingPlan | None) -> list[Tensor]:
+        """The tokens after each quarter of the blocks."""
+        number, grid = 0, self.grid((image.shape[-2], image.shape[-1]))
+        ends: list[Tensor] = []  # not list[Tensor](), which would break a compiled graph
+        tokens = cast(PatchTransformer, self.vit).embedded(image, grid)
         for stage, names in enumerate(self.layers, start=1):
             for name in names:
                 meeting = plan and plan.at(stage, number, queries=grid, keys=grid, prefix=self.prefix)
                 tokens = self._pass(self.get_submodule(name), tokens, stage, meeting)
                 number += 1
-            maps.append(self.block_map(vit.norm(tokens), (image.shape[-2], image.shape[-1])))
-        return maps
+            ends.append(tokens)
+        return ends
 
     def _pass(self, block: nn.Module, tokens: Tensor, stage: int, meeting: Attend | None) -> Tensor:
         if stage in self.checkpointed and torch.is_grad_enabled():

@@ -1,5 +1,6 @@
 """The heads by name."""
 
+from segue.models.heads.bottleneck import BottleneckHead
 from segue.models.heads.daformer import DaformerHead
 from segue.models.heads.deeplab import DeepLabV2Head, DeepLabV3PlusHead
 from segue.models.heads.head import Head
@@ -10,4 +11,5 @@ HEADS: dict[str, type[Head]] = {
     "segformer": SegformerHead,
     "deeplab_v2": DeepLabV2Head,
     "deeplab_v3plus": DeepLabV3PlusHead,
+    "bottleneck": BottleneckHead,
 }
