@@ -1,6 +1,7 @@
 """Scores of a finished run: its networks on labelled pictures, with the protocol beside every number."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,8 @@ def score_run(
         model: TrainedModel, pictures: Dataset, watch: PictureKeeper | None = None, of: str = "target"
     ) -> dict[str, Any]:
         scores = evaluate(model, pictures, watch=watch, title=f"scoring the {model.role} on the {of}")
+        if scores.confusion:
+            scores = replace(scores, measure=experiment.evaluation.measure)
         return scores.over(experiment.evaluation.classes, experiment.evaluation.also).to_json()
 
     scores = score(TrainedModel(network, card, device, role=role), dataset, keeper)

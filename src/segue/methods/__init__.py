@@ -3,6 +3,7 @@
 from segue.methods.aligned import AlignedSettings
 from segue.methods.average import AverageSettings
 from segue.methods.intra_domain import IntraDomainSettings
+from segue.methods.masked_alignment import MaskedAlignmentSettings
 from segue.methods.method import MethodSettings
 from segue.methods.offline import OfflineSettings
 from segue.methods.self_training import SelfTrainingSettings
@@ -17,4 +18,5 @@ METHODS: dict[str, type[MethodSettings]] = {
     "average": AverageSettings,
     "offline": OfflineSettings,
     "ensemble_distillation": EnsembleDistillationSettings,
+    "masked_alignment": MaskedAlignmentSettings,
 }

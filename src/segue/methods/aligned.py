@@ -1,7 +1,7 @@
 """The source with its labels, the target as it is: what is learnt of the target, terms alone say."""
 
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
@@ -9,7 +9,7 @@ from segue.methods.context import Context
 from segue.methods.method import Method, MethodSettings, Term
 from segue.ops.losses import cross_entropy
 from segue.settings import Positive
-from segue.types import Batch, MeanOver, View
+from segue.types import Batch, Joint, MeanOver, View
 
 
 class AlignedSettings(MethodSettings):
@@ -18,6 +18,14 @@ class AlignedSettings(MethodSettings):
     name: Literal["aligned"] = "aligned"
     source_mean: MeanOver = "labelled"  # what the source's loss is averaged over
     temperature: Positive = 1.0  # T by which logits are divided in the source's loss (FADA: 1.8)
+    together: bool = False  # both domains in one batch, by which batch norms normalise, as in CDAN's code
+
+    names_pictures: ClassVar[bool] = True
+
+    @property
+    def joins_domains(self) -> bool:
+        """As ``together`` says."""
+        return self.together
 
     def build(self, context: Context, terms: Mapping[str, Term]) -> "Aligned":
         """Around the student.
@@ -43,19 +51,24 @@ class Aligned(Method):
         super().__init__(context.student, terms, view_names=("source", "target"))
         self.settings = settings
 
-    def views(self, batch: Batch, step: int) -> Iterator[View]:
+    def views(self, batch: Batch, step: int) -> Iterator[View | Joint]:
         """One step.
 
         Yields:
-            The source view and the target view; the latter's weight is 0 where a picture has no content.
+            The source view and the target view, in one pass if they are together; the latter's weight is 0 where a picture has no content.
         """
         assert batch.target is not None, "the engine gives a target loader"
         loss = None if self.settings.temperature == 1 else self._tempered
-        yield View(
+        source = View(
             "source", batch.source.image, batch.source.label, loss=loss, mean_over=self.settings.source_mean
         )
         valid = batch.target.valid
-        yield View("target", batch.target.image, weight=None if valid is None else valid.float())
+        target = View("target", batch.target.image, weight=None if valid is None else valid.float())
+        if self.settings.together:
+            yield Joint([source, target], rules=None)
+        else:
+            yield source
+            yield target
 
     def _tempered(self, logits: Tensor, label: Tensor) -> Tensor:
         return cross_entropy(logits / self.settings.temperature, label)

@@ -15,6 +15,7 @@ class SourceOnlySettings(MethodSettings):
 
     name: Literal["source_only"] = "source_only"
     shows_domains_apart: ClassVar[bool] = False
+    names_pictures: ClassVar[bool] = True
 
     def reading(self, recipe: str) -> Reading:
         """Read the source alone."""
