@@ -45,7 +45,8 @@ def test_what_is_yielded_is_what_is_declared(recipe: str, tmp_path: Path) -> Non
     wanted = ready(tiny(recipe), tmp_path / "large")
     student = build_student(wanted)
     method = build_method(wanted, student)
-    image, label = torch.randn(2, 3, 64, 64), torch.randint(0, 12, (2, 64, 64))
+    grid = (1, 1) if wanted.data.names_pictures else (64, 64)
+    image, label = torch.randn(2, 3, 64, 64), torch.randint(0, len(wanted.data.classes), (2, *grid))
     batch = Batch(Source(image, label, ["", ""]), Target(image.flip(0), None, label.flip(0), ["", ""]))
     seen = [
         view for one in method.views(batch, 0) for view in (one.views if isinstance(one, Joint) else [one])

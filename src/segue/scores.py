@@ -7,7 +7,6 @@ from typing import Any, Literal, cast, get_args
 
 from segue.classes import nearest
 
-
 Measure = Literal["mean_iou", "accuracy", "class_accuracy"]
 
 CALLED: dict[Measure, str] = {

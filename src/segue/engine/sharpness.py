@@ -1,4 +1,6 @@
 """Sharpness-aware minimisation: the gradient is taken at the highest point of the loss near the weights."""
+# pyright: reportPrivateUsage=false, reportPrivateImportUsage=false
+# Kernels over many tensors have no public names; a loop over parameters would launch thousands of small ones.
 
 from collections.abc import Sequence
 
@@ -27,7 +29,7 @@ class Sharpness:
         """Move the weights that have a gradient so far that the norm of what is added to them all is the radius."""
         moved = [parameter for parameter in parameters if parameter.grad is not None]
         gradients = [gradient for parameter in moved if (gradient := parameter.grad) is not None]
-        self._moved, self._before = list(moved), torch._foreach_clone(list[Tensor](moved))  # pyright: ignore
+        self._moved, self._before = list(moved), [parameter.clone() for parameter in moved]
         sizes = torch._foreach_abs(self._before) if self.settings.adaptive else None
         steepness = gradients if sizes is None else torch._foreach_mul(sizes, gradients)
         norm = torch.stack(torch._foreach_norm(steepness)).norm()

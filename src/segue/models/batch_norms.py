@@ -75,7 +75,10 @@ class SharedVectorNorm(_Shared, nn.BatchNorm1d):
 
 def share_statistics(network: nn.Module) -> None:
     """Turn the plain batch norms of a network into shared ones, in place."""
-    shared = {nn.BatchNorm2d: SharedBatchNorm, nn.BatchNorm1d: SharedVectorNorm}
+    shared: dict[type[nn.Module], type[nn.Module]] = {
+        nn.BatchNorm2d: SharedBatchNorm,
+        nn.BatchNorm1d: SharedVectorNorm,
+    }
     for module in network.modules():
         module.__class__ = shared.get(type(module), type(module))
 

@@ -200,8 +200,9 @@ def rendered(words: tuple[int, ...], domain: Domain, size: tuple[int, int], kind
 def _box(canvas: Canvas, first: int, label: int) -> tuple[int, int, int, int] | None:
     """Top, bottom, left and right of the parts from ``first`` on that have a label; None if they are too small."""
     ids, _ = canvas.pixels()
-    own = np.array([part >= first and row[0] == label for part, row in enumerate(canvas.parts)])[ids]
-    rows, columns = own.any(1).nonzero()[0], own.any(0).nonzero()[0]
+    wanted = [part >= first and row[0] == label for part, row in enumerate(canvas.parts)]
+    own: NDArray[np.bool_] = np.array(wanted)[ids]
+    rows, columns = np.flatnonzero(own.any(1)), np.flatnonzero(own.any(0))
     if not len(rows):
         return None
     box = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
