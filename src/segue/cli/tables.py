@@ -76,7 +76,8 @@ def scores_table(scores: Mapping[str, Any], *, title: str) -> ScoresTable:
     means = [(f"mean of {scores['classes_counted']}", *(_percent(part[mean]) for part in parts))]
     for name in scores.get("means", {}):
         means.append((f"mean: {name}", *(_percent(part.get("means", {}).get(name)) for part in parts)))
-    note = f"{_percent(scores['accuracy'])} % of {scores['pixels']:,} {'pictures' if scores.get('confusion') else 'pixels'} right"
+    counted_ones = "pictures" if scores.get("confusion") else "pixels"
+    note = f"{_percent(scores['accuracy'])} % of {scores['pixels']:,} {counted_ones} right"
     if scores["classes_counted"] < len(counted):
         note += "\nn/a: nowhere labelled, left out of the mean"
     how = protocol_line(scores.get("protocol", {}))

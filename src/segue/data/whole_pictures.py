@@ -54,10 +54,10 @@ def open_class_folders(
     labelled: bool,
     patterns: NamePatterns = EVERY,
 ) -> WholePictures:
-    """Pictures in folders that are called as their classes, as Office-Home (``Art/Alarm_Clock``) and VisDA-2017
-    (``train/aeroplane``) have them.
+    """Pictures in folders that are called as their classes.
 
-    Of an unlabelled data set all pictures are taken, whatever their folders are called.
+    So Office-Home (``Art/Alarm_Clock``) and VisDA-2017 (``train/aeroplane``) lie. Of an unlabelled data set all
+    pictures are taken, whatever their folders are called.
 
     Args:
         split: The folder inside ``root`` that holds the classes' folders; None if ``root`` does.

@@ -8,6 +8,7 @@ from pydantic import Field, create_model, field_validator, model_validator
 from segue.classes import Colour, nearest
 from segue.data.published_layouts import DATASETS, WHOLE
 from segue.data.whole_crop import Cut
+from segue.evaluation.unlabelled import MEASURES
 from segue.methods import METHODS
 from segue.methods.method import MethodSettings, TermSettings
 from segue.methods.terms import TERMS
@@ -193,6 +194,17 @@ class EvidenceSettings(Settings):
     # Target pictures, and as many of the source, looked at whenever a checkpoint is written; 0: none. Where the target
     # has at least twenty times as many, they are set aside and not trained on.
     pictures: Annotated[int, Field(ge=0)] = 8
+    # Keep the network of the save point that is best by this measure in the run's best/, and score it, too: beside the
+    # last step, which stays the run's model.
+    best: Literal[tuple(MEASURES)] | None = None  # pyright: ignore[reportInvalidTypeForm]
+
+    @model_validator(mode="after")
+    def _best_is_measured(self) -> "EvidenceSettings":
+        if self.best is not None and (self.pictures == 0 or MEASURES[self.best].better == 0):
+            raise ValueError(
+                f"best={self.best}: choose a measure that has a better end, and evidence.pictures above 0"
+            )
+        return self
 
 
 class Terms(_EveryTerm):
@@ -278,8 +290,8 @@ class Experiment(Settings):
         """Raise ``ValueError`` if something needs labels of pixels."""
         if not self.method.names_pictures:
             raise ValueError(
-                f"method {self.method.name} needs a class for each pixel, not for each picture: choose one of the recipes"
-                " for classification, such as cdan or sdat"
+                f"method {self.method.name} needs a class for each pixel, not for each picture: choose one of the"
+                " recipes for classification, such as cdan or sdat"
             )
         terms = [f"terms.{name}" for name, term in self.terms.used().items() if not term.names_pictures]
         needs = [*(f"method.{name}" for name in self.method.of_pixels), *terms]

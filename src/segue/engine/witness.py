@@ -29,6 +29,10 @@ from segue.evaluation.unlabelled import (
     source_shares,
 )
 from segue.methods.method import Method
+from segue.models.weights import save_model
+
+BEST = "best"
+"""The folder, inside a run's, of the network that ``evidence.best`` chose."""
 
 SPARED = 20
 """Pictures are set aside, and not trained on, only where the target has at least so many times as many."""
@@ -187,7 +191,19 @@ class Witness:
         )  # fmt: skip
         kept.write()
         evidence.write(self.folder, record)
+        self._keep_best(record, network)
         return [alarm for alarm in record.rows[-1].alarms if alarm.partition(":")[0] not in known]
+
+    def _keep_best(self, record: Record, network: nn.Module) -> None:
+        """Save the network if a measure without labels says that none before was better."""
+        name = self.experiment.evidence.best
+        rows = [row for row in record.rows if row.step]  # what training started from is not a result
+        if name is None or not rows:
+            return
+        values = [row.values.get(name) for row in rows]
+        known = [MEASURES[name].better * value for value in values if value is not None]
+        if values[-1] is not None and known[-1] == max(known):
+            save_model(self.folder / BEST, network, model_card(self.experiment, step=rows[-1].step))
 
     def has_seen(self, step: int) -> bool:
         """Whether the record ends with this step."""

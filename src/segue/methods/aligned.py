@@ -55,7 +55,8 @@ class Aligned(Method):
         """One step.
 
         Yields:
-            The source view and the target view, in one pass if they are together; the latter's weight is 0 where a picture has no content.
+            The source view and the target view, in one pass if they are together; the latter's weight is 0 where a
+            picture has no content.
         """
         assert batch.target is not None, "the engine gives a target loader"
         loss = None if self.settings.temperature == 1 else self._tempered

@@ -33,11 +33,14 @@ class Classifier(Segmenter):
         raise ValueError("a network that names whole pictures has no hybrid attention: set method.pair=null")
 
     def feature_network(self) -> nn.Module:
-        """Refuse.
+        """From an image to its summary, as the only map."""
+        return _Summary(self.encoder)
 
-        Raises:
-            ValueError: Always: terms that compare maps have none here.
-        """
-        raise ValueError(
-            "a network that names whole pictures has no maps to compare: leave out terms on features"
-        )
+
+class _Summary(nn.Module):
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        return [self.encoder.summary(image)]

@@ -76,6 +76,7 @@ def mic_cls() -> Tree:
     Command: ``segue train mic_cls --pair street_objects``.
     """
     masked = {
+        **PASS["method"],
         "name": "masked_alignment",
         "teacher": {"name": "average", "momentum": 0.9},
         "augment": {"strength": 0.2, "jitter_probability": 0.8, "blur_probability": 0.5},

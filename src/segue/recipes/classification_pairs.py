@@ -1,4 +1,4 @@
-"""The pairs for pictures that have one class each: Office-Home's twelve, VisDA-2017, and objects of the street scenes."""
+"""Pairs whose pictures have one class each: Office-Home's twelve, VisDA-2017, and objects of the street scenes."""
 
 from itertools import permutations
 

@@ -120,8 +120,8 @@ def _percent(share: float | None) -> str:
 def caption(record: Record) -> str:
     """What the columns mean."""
     return (
-        f"{_measure(record)} in percent, of the target; differences to {record.baseline!r}{_other_bases(record)} over the same"
-        " seeds, p by a paired t-test; paper: what is printed for these settings on this pair"
+        f"{_measure(record)} in percent, of the target; differences to {record.baseline!r}{_other_bases(record)} over"
+        " the same seeds, p by a paired t-test; paper: what is printed for these settings on this pair"
     )
 
 

@@ -1,4 +1,4 @@
-"""ResNet: with dilated last stages in the two forms of DeepLab's tables (a deep stem, and Caffe's), and as published."""
+"""ResNet as published, and with dilated last stages in the forms of DeepLab's tables: a deep stem, and Caffe's."""
 
 from collections.abc import Mapping, Sequence
 
