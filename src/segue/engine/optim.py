@@ -81,7 +81,7 @@ def schedule(step: int, steps: int, *, warmup: int, start: float = 1e-6, power: 
 def faded(step: int, *, fading: float, power: float) -> float:
     """The factor on every learning rate at a step where it does not depend on the length of the run.
 
-    Source: DANN (Ganin et al., JMLR 2016), and the codes of CDAN and SDAT, with a fading of 0.001 and a power of 0.75.
+    Adversarial classification has a fading of 0.001 and a power of 0.75.
     """
     return (1 + fading * step) ** -power
 

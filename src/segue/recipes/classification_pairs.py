@@ -57,7 +57,7 @@ def _published(
 
 def _office_home() -> dict[str, Tree]:
     return {
-        (name := f"office_home_{one}_to_{other}"): _published(
+        (name := f"office_{one}_to_{other}"): _published(
             name,
             {"root": "office_home", "split": OFFICE_HOME_DOMAINS[one]},
             {"root": "office_home", "split": OFFICE_HOME_DOMAINS[other]},
@@ -89,17 +89,21 @@ STREET_OBJECTS: Tree = {
         "batch": 16,
         "workers": 0,  # each picture is drawn once, and kept
     },
+    # A run is a few hundred steps: it needs higher rates than one of tens of thousands.
+    "optim": {"lr": 0.003, "head_factor": 10.0},
     "run": {"log_every": 20, "draw_every": 100, "save_every": 100},
     "evaluation": {"mode": "whole"},
     "evidence": {"pictures": 40},
     "when": {
-        "method.name=source_only": {"optim": sgd(0.01)},
+        "method.name=source_only": {"optim": sgd(0.03)},
         "method.teacher.name=collaborative": {  # a run is short
             "method": {"teacher": {"every": 2, "momentum": 0.99, "pictures": 100}}
         },
         # Shares of a run as short as this one; a mask of blocks as small as pictures are.
         "terms.conditional_adversarial": {
-            "terms": {"conditional_adversarial": {"warmup": 100.0, "discriminator": {"channels": 128}}}
+            "terms": {
+                "conditional_adversarial": {"warmup": 100.0, "discriminator": {"channels": 128, "lr": 0.03}}
+            }
         },
         "method.mask": {"method": {"mask": {"block": 16}}},
         "size=large": {"network": {"encoder": "vit_nano_deep"}},
