@@ -273,6 +273,15 @@ class Experiment(Settings):
         return self
 
     @model_validator(mode="after")
+    def _sharpness_has_true_gradients(self) -> "Experiment":
+        if self.optim.sharpness is not None and self.run.precision == "fp16":
+            raise ValueError(
+                "optim.sharpness: gradients in fp16 overflow now and then, and weights would move to nowhere: set"
+                " run.precision=bf16 or fp32"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _labels_fit_the_head(self) -> "Experiment":
         whole, head = self.data.names_pictures, HEADS.get(self.network.head)
         if head is not None and whole != head.names_pictures:
@@ -292,6 +301,10 @@ class Experiment(Settings):
             raise ValueError(
                 f"method {self.method.name} needs a class for each pixel, not for each picture: choose one of the"
                 " recipes for classification, such as cdan or sdat"
+            )
+        if self.data.batch < 2:
+            raise ValueError(
+                "data.batch=1: a head that names pictures normalises by the batch: take at least 2"
             )
         terms = [f"terms.{name}" for name, term in self.terms.used().items() if not term.names_pictures]
         needs = [*(f"method.{name}" for name in self.method.of_pixels), *terms]

@@ -193,7 +193,8 @@ def resized(predictor: Predictor, size_of: Callable[[tuple[int, int]], tuple[int
             return predictor(image)
         # As for training, images are antialiased when they shrink: every original pixel counts.
         image = F.interpolate(image, size=other, mode="bilinear", align_corners=False, antialias=True)
-        return _at(predictor(image), size)
+        maps = predictor(image)
+        return maps if maps.shape[-2:] != other else resize(maps, size)  # a single cell stays one
 
     return predict
 
@@ -268,12 +269,9 @@ def _logits(
 ) -> Float[Tensor, "b k h w"]:
     with torch.autocast(image.device.type, dtype=dtype, enabled=dtype is not None):
         logits: Tensor = model(image).logits
-    return _at(logits.float(), (image.shape[-2], image.shape[-1]))
-
-
-def _at(maps: Float[Tensor, "b k h w"], size: tuple[int, int]) -> Tensor:
-    """Maps at a size; a single cell says the same of every pixel and stays one."""
-    return maps if maps.shape[-2:] == (1, 1) else resize(maps, size)
+    if getattr(model, "names_pictures", False):
+        return logits.float()
+    return resize(logits.float(), (image.shape[-2], image.shape[-1]))
 
 
 def _blending(

@@ -143,7 +143,7 @@ def measure(
             done(index)
             if watch is not None:
                 watch()
-    whole_pictures = getattr(network.head, "names_pictures", False)
+    whole_pictures = network.names_pictures
     scored = [
         _score(matrix, whole_pictures) for matrix in (sum_over_ranks(confusion) if over_ranks else confusion)
     ]

@@ -16,6 +16,8 @@ class Classifier(Segmenter):
     To everything else it is a segmenter whose grid is that coarse: a picture's class is a label of one cell.
     """
 
+    names_pictures = True
+
     def __init__(self, encoder: Encoder, head: nn.Module) -> None:
         super().__init__(encoder, head)
         encoder.keep_summary()

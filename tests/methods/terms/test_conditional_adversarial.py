@@ -93,6 +93,14 @@ def test_what_does_not_fit_is_refused_in_one_line() -> None:
         experiment("clda_cls", STREET_OBJECTS, {"method": {"mix": "class_mix"}})
     with pytest.raises(ValueError, match=r"names each pixel.*choose network\.head=bottleneck"):
         experiment("cdan", STREET_OBJECTS, {"network": {"head": "segformer"}})
+    with pytest.raises(ValueError, match="take at least 2"):
+        experiment("mcc", STREET_OBJECTS, {"data": {"batch": 1}})
+    with pytest.raises(ValueError, match=r"optim\.sharpness: gradients in fp16.*bf16"):
+        experiment("sdat", STREET_OBJECTS, {"run": {"precision": "fp16"}})
+    with pytest.raises(
+        ValueError, match=r"evaluation: pictures of street_objects and street_scenes are not labelled"
+    ):
+        experiment("mcc", STREET_OBJECTS, {"data": {"evaluation": {"dataset": "street_scenes"}}})
     with pytest.raises(ValueError, match="choose one of the recipes for classification"):
         experiment("cbst", STREET_OBJECTS)
     wanted = experiment("cdan", STREET_SCENES)

@@ -20,7 +20,7 @@ class ClassConfusionSettings(TermSettings):
 
     def build(self, context: Context) -> "ClassConfusion":
         """The term; ``ValueError`` if the network names pixels."""
-        if not getattr(context.student.head, "names_pictures", False):
+        if not context.student.names_pictures:
             raise ValueError("terms.class_confusion compares pictures that have one class each: leave it out")
         return ClassConfusion(self)
 

@@ -51,7 +51,7 @@ class ConditionalAdversarialSettings(TermSettings):
 
     def build(self, context: Context) -> "ConditionalAdversarial":
         """The term; ``ValueError`` if the network names pixels."""
-        if not getattr(context.student.head, "names_pictures", False):
+        if not context.student.names_pictures:
             raise ValueError(
                 "terms.conditional_adversarial compares pictures that have one class each: leave it out"
             )
