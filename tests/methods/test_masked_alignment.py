@@ -74,6 +74,6 @@ def test_self_training_labels_pictures_by_a_single_cell() -> None:
     wanted = tiny("clda_cls", {"method": {"teacher": {"name": "average"}, "threshold": 0.0}})
     built = build_method(wanted, build_student(wanted))
     assert isinstance(built, SelfTraining)
-    source, target = built.views(batch(), 0)
+    _, target = built.views(batch(), 0)
     assert isinstance(target, View) and target.label is not None and target.weight is not None
     assert target.label.shape == target.weight.shape == (4, 1, 1) and float(target.weight.min()) == 1.0
