@@ -75,7 +75,8 @@ def _section(name: str, recipe: Recipe) -> list[str]:
             f"| `{pair}` | {row.mean:.1f} | {row.network or 'not stated'} |"
             for pair, row in recipe.rows.items()
         ]
-        parts.append("\n".join(["| pair | published mIoU | network |", "|---|---|---|", *rows]))
+        measure = "accuracy" if recipe.names_pictures else "mIoU"
+        parts.append("\n".join([f"| pair | published {measure} | network |", "|---|---|---|", *rows]))
     return parts
 
 

@@ -52,8 +52,9 @@ def test_what_is_yielded_is_what_is_declared(recipe: str, tmp_path: Path) -> Non
     wanted = ready(tiny(recipe), tmp_path / "large")
     student = build_student(wanted)
     method = build_method(wanted, student)
-    image, label = torch.randn(2, 3, 64, 64), torch.randint(0, 12, (2, 64, 64))
-    soft = torch.randn(2, 12, 64, 64).softmax(1)
+    grid, classes = (1, 1) if wanted.data.names_pictures else (64, 64), len(wanted.data.classes)
+    image, label = torch.randn(2, 3, 64, 64), torch.randint(0, classes, (2, *grid))
+    soft = torch.randn(2, classes, *grid).softmax(1)
     target = Target(image.flip(0), None, label.flip(0), ["", ""], soft)
     batch = Batch(Source(image, label, ["", ""]), target)
     seen = [

@@ -23,7 +23,8 @@ from segue.methods.offline import OfflineSettings
 from segue.methods.self_training import SelfTrainingSettings
 from segue.methods.soft_ensemble import EnsembleDistillationSettings
 from segue.models.weights import save_model
-from segue.recipes.catalogue import experiment
+from segue.recipes.catalogue import RECIPES, experiment
+from segue.recipes.classification_pairs import STREET_OBJECTS
 from segue.recipes.pairs import STREET_SCENES
 from segue.trees import Tree, merge
 
@@ -56,9 +57,34 @@ TINY: Tree = merge(
 """Street scenes: six pictures a domain, crops of 64 x 64, three steps."""
 
 
+TINY_OBJECTS: Tree = merge(
+    STREET_OBJECTS,
+    {
+        "steps": 3,
+        "network": {"channels": 16},
+        "data": {
+            "source": {"pictures": 8, "size": [48, 48]},
+            "target": {"pictures": 8, "size": [48, 48]},
+            "source_evaluation": {"pictures": 4, "size": [48, 48]},
+            "evaluation": {"pictures": 8, "size": [48, 48]},
+            "crop": [32, 32],
+            "batch": 4,
+        },
+        "run": {"log_every": 1, "draw_every": 2, "save_every": 2},
+        "evaluation": {"pictures": 1},
+        "evidence": {"pictures": 0},
+    },
+)
+"""Street objects, which have one class each: eight pictures a domain."""
+
+
 def tiny(recipe: str, *wishes: dict[str, Any]) -> Experiment:
-    """A recipe on the tiny pair."""
-    return experiment(recipe, TINY, *wishes)
+    """A recipe on the tiny pair, or on the one whose pictures have one class each."""
+    return experiment(recipe, TINY_OBJECTS if RECIPES[recipe].names_pictures else TINY, *wishes)
+
+
+PIXEL_RECIPES = [name for name, recipe in RECIPES.items() if not recipe.names_pictures]
+"""The recipes for labels of pixels."""
 
 
 def ready(wanted: Experiment, folder: Path) -> Experiment:

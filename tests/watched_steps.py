@@ -14,6 +14,7 @@ from accelerate import Accelerator
 
 from segue.engine.build import build_method, build_student
 from segue.engine.loop import Trainer, seed_step
+from segue.engine.settings import Experiment
 from segue.methods.method import Method
 from segue.methods.teachers.collaborative import CollaborativeTeacher
 from segue.methods.terms.instance_bank import InstanceBank
@@ -30,9 +31,11 @@ ALLOWED = {
 }
 
 
-def batch(side: int, on: torch.device) -> Batch:
-    image, label = torch.randn(2, 3, side, side), torch.randint(0, 12, (2, side, side))
-    valid, soft = torch.ones(2, side, side, dtype=torch.bool), torch.rand(2, 12, side, side).softmax(1)
+def batch(wanted: Experiment, on: torch.device) -> Batch:
+    side, classes = wanted.data.crop[0], len(wanted.data.classes)
+    grid = (1, 1) if wanted.data.names_pictures else (side, side)
+    image, label = torch.randn(2, 3, side, side), torch.randint(0, classes, (2, *grid))
+    valid, soft = torch.ones(2, *grid, dtype=torch.bool), torch.rand(2, classes, *grid).softmax(1)
     there = [value.to(on) for value in (image, label, image.flip(0), valid, label.flip(0), soft)]
     return Batch(Source(*there[:2], ["", ""]), Target(there[2], there[3], there[4], ["", ""], there[5]))
 
@@ -67,7 +70,7 @@ def test_a_step_waits_for_nothing(recipe: str, tmp_path: Path, monkeypatch: pyte
     prepare(method)
     with Watch() as watch:
         trainer = Trainer(wanted, tmp_path, method=method, accelerator=Accelerator(cpu=True))
-        seen = [batch(wanted.data.crop[0], on) for _ in range(3)]
+        seen = [batch(wanted, on) for _ in range(3)]
         watch.waits.clear()
         touched = learnt_since_the_last_view(trainer)
         for step, one in enumerate(seen):

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
-Mode = Literal["auto", "whole", "sliding"]
+Mode = Literal["auto", "whole", "sliding", "middle"]
 Blend = Literal["taper", "mean"]
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -16,7 +16,9 @@ class PredictionProtocol:
 
     Attributes:
         window: Height and width of the training crops, and of sliding windows.
-        mode: "whole" in one pass, "sliding" by overlapping windows, "auto" by what the picture's size needs.
+        mode: "whole" in one pass, "sliding" by overlapping windows, "auto" by what the picture's size needs; "middle"
+            for networks that name whole pictures: ``resize`` is the exact size that a picture is brought to, whatever
+            its shape, and its middle window is all that is seen.
         overlap: The share of a window that the next one covers too, in [0, 1).
         blend: How overlapping windows are averaged, see :func:`segue.evaluation.predictors.sliding`.
         flip: Whether to average with the prediction on the mirror image.

@@ -3,14 +3,25 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast, get_args
 
 from segue.classes import nearest
+
+Measure = Literal["mean_iou", "accuracy", "class_accuracy"]
+
+CALLED: dict[Measure, str] = {
+    "mean_iou": "mean IoU",
+    "accuracy": "accuracy",
+    "class_accuracy": "mean accuracy of the classes",
+}
+"""What the number that sums up an evaluation is called."""
 
 
 @dataclass(frozen=True)
 class Scores:
     """One evaluation; IoU and accuracy are fractions in [0, 1].
+
+    Where whole pictures are named, a picture is one pixel.
 
     Attributes:
         mean_iou: The mean over the counted classes that have an IoU.
@@ -20,6 +31,9 @@ class Scores:
         protocol: How they were measured, as plain values.
         counted: The classes that the mean is over; None for all.
         means: Means over other sets of classes, by the name of the set; None where no class has an IoU.
+        measure: Which number sums it up: "mean_iou" for pixels, "accuracy" or "class_accuracy" for whole pictures.
+        per_class_accuracy: The share of each class's pictures that is right; empty for pixels.
+        confusion: The number of pictures, rows by label and columns by prediction, in training order; empty for pixels.
     """
 
     mean_iou: float
@@ -29,6 +43,27 @@ class Scores:
     protocol: dict[str, Any] = field(default_factory=dict)
     counted: tuple[str, ...] | None = None
     means: dict[str, float | None] = field(default_factory=dict[str, float | None])
+    measure: Measure = "mean_iou"
+    per_class_accuracy: dict[str, float | None] = field(default_factory=dict[str, float | None])
+    confusion: list[list[int]] = field(default_factory=list[list[int]])
+
+    @property
+    def headline(self) -> float:
+        """The number that sums it up."""
+        if self.measure == "class_accuracy":
+            known = [self.per_class_accuracy[name] or 0.0 for name in self.averaged]
+            return sum(known) / len(known)
+        return self.accuracy if self.measure == "accuracy" else self.mean_iou
+
+    @property
+    def called(self) -> str:
+        """What that number is called."""
+        return CALLED[self.measure]
+
+    @property
+    def by_class(self) -> dict[str, float | None]:
+        """The number of each class: its accuracy where whole pictures are named, otherwise its IoU."""
+        return self.per_class_accuracy or self.per_class_iou
 
     @property
     def averaged(self) -> tuple[str, ...]:
@@ -79,7 +114,14 @@ class Scores:
     def to_json(self) -> dict[str, Any]:
         """The content of ``scores.json``: plain values, None for classes that were nowhere labelled."""
         narrowed = {} if self.counted is None else {"counted": list(self.counted)}
-        further = {"means": dict(self.means)} if self.means else {}
+        further: dict[str, Any] = {"means": dict(self.means)} if self.means else {}
+        if self.confusion:
+            further |= {
+                "measure": self.measure,
+                "class_accuracy": replace(self, measure="class_accuracy").headline,
+                "per_class_accuracy": dict(self.per_class_accuracy),
+                "confusion": self.confusion,
+            }
         return {
             "mean_iou": self.mean_iou,
             **further,
@@ -108,6 +150,9 @@ class Scores:
                 protocol=dict(content.get("protocol", {})),
                 counted=None if counted is None else tuple(map(str, counted)),
                 means=_fractions(content.get("means", {})),
+                measure=_measure(content.get("measure", "mean_iou")),
+                per_class_accuracy=_fractions(content.get("per_class_accuracy", {})),
+                confusion=[[int(cell) for cell in row] for row in content.get("confusion", [])],
             )
         except KeyError as error:
             reason = f"it has no {error.args[0]}"
@@ -116,6 +161,12 @@ class Scores:
         raise ValueError(
             f"{origin} does not hold scores ({reason}): restore it, or write it again with `segue evaluate`"
         )
+
+
+def _measure(name: object) -> Measure:
+    if name not in get_args(Measure):
+        raise ValueError(f"measure is {name!r}, none of {', '.join(get_args(Measure))}")
+    return cast(Measure, name)
 
 
 def _fraction(content: Mapping[str, Any], name: str) -> float:

@@ -30,6 +30,9 @@ Trust: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 class Sample:
     """One picture as a data set returns it.
 
+    A label has the picture's pixels, or a single cell where the whole picture has one class. So have all maps that go
+    with it, here and in the types below.
+
     Attributes:
         image: RGB, 0 to 255.
         label: Training class ids, IGNORE where unlabelled; None for target pictures.
@@ -39,10 +42,10 @@ class Sample:
     """
 
     image: UInt8[Tensor, "3 h w"]
-    label: UInt8[Tensor, "h w"] | None
-    valid: Bool[Tensor, "h w"] | None
+    label: UInt8[Tensor, "lh lw"] | None
+    valid: Bool[Tensor, "vh vw"] | None
     name: str
-    soft: UInt8[Tensor, "h w k"] | None = None
+    soft: UInt8[Tensor, "lh lw k"] | None = None
 
 
 @dataclass
@@ -50,7 +53,7 @@ class Source:
     """The labelled half of a batch; images are normalised."""
 
     image: Float[Tensor, "b 3 h w"]
-    label: Int64[Tensor, "b h w"]
+    label: Int64[Tensor, "b lh lw"]
     names: list[str]
 
 
@@ -65,10 +68,10 @@ class Target:
     """
 
     image: Float[Tensor, "b 3 h w"]
-    valid: Bool[Tensor, "b h w"] | None
-    offline: Int64[Tensor, "b h w"] | None
+    valid: Bool[Tensor, "b lh lw"] | None
+    offline: Int64[Tensor, "b lh lw"] | None
     names: list[str]
-    soft: Float[Tensor, "b k h w"] | None = None
+    soft: Float[Tensor, "b k lh lw"] | None = None
 
 
 @dataclass
@@ -134,13 +137,13 @@ class View:
 
     name: str
     image: Float[Tensor, "b 3 h w"]
-    label: Int64[Tensor, "b h w"] | None = None
-    weight: Float[Tensor, "b h w"] | None = None
+    label: Int64[Tensor, "b lh lw"] | None = None
+    weight: Float[Tensor, "b lh lw"] | None = None
     teacher: Output | None = None
-    mix_mask: Bool[Tensor, "b h w"] | None = None
+    mix_mask: Bool[Tensor, "b lh lw"] | None = None
     loss: PixelLoss | None = None
     trust: Trust | None = None
-    soft: Float[Tensor, "b k h w"] | None = None
+    soft: Float[Tensor, "b k lh lw"] | None = None
     mean_over: MeanOver = "pixels"
     whole_loss: OutputLoss | None = None
     moves_statistics: bool = True
@@ -195,11 +198,13 @@ class Joint:
         views: The source's and the target's, in this order.
         groups: (D,2,B,H,W) in {0, 1}: tokens attend within their group. D is one draw for all of the network's
             blocks, one for each stage, or one for each block. None if all tokens may attend to each other.
+        rules: None if no token attends to another picture: the views only share a batch, by which batch norms
+            normalise.
     """
 
     views: list[View] = field(default_factory=list)
     groups: UInt8[Tensor, "d 2 b h w"] | None = None
-    rules: HybridRules = field(default_factory=HybridRules)
+    rules: HybridRules | None = field(default_factory=HybridRules)
 
     @property
     def name(self) -> str:

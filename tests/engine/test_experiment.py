@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from segue.engine import experiment as experiments
 from segue.methods.former import RENAMED
 from segue.recipes.catalogue import RECIPES, experiment
+from segue.recipes.classification_pairs import STREET_OBJECTS
 from segue.recipes.pairs import STREET_SCENES
 from segue.trees import merge
 
@@ -23,7 +24,7 @@ TREES = st.dictionaries(st.text("ab", min_size=1, max_size=2), PLAIN, max_size=3
 
 @pytest.mark.parametrize("recipe", list(RECIPES))
 def test_written_and_read_back(recipe: str, tmp_path: Path) -> None:
-    wanted = experiment(recipe, STREET_SCENES)
+    wanted = experiment(recipe, STREET_OBJECTS if RECIPES[recipe].names_pictures else STREET_SCENES)
     experiments.save(wanted, tmp_path / "experiment.yaml")
     assert experiments.load(tmp_path / "experiment.yaml") == wanted
 
@@ -163,7 +164,7 @@ def test_terms_may_be_a_list_of_names() -> None:
 
 def test_only_the_oracle_reads_target_labels() -> None:
     for name in RECIPES:
-        wanted = experiment(name, STREET_SCENES)
+        wanted = experiment(name, STREET_OBJECTS if RECIPES[name].names_pictures else STREET_SCENES)
         assert wanted.reads_target_labels == (name == "target_supervised")
         assert (wanted.data.source.domain == "target") == (name == "target_supervised")
 

@@ -17,7 +17,7 @@ def test_daformers_parameter_count(encoder, count):
 @pytest.mark.parametrize(
     "encoder", ["mit_nano", "mit_b0", "mobilenet_v2", "resnet50_v1c", "resnet101_v1c", "resnet101_caffe"]
 )
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("head", [name for name, head in HEADS.items() if not head.names_pictures])
 def test_every_pair_fits_together(encoder, head):
     with torch.device("meta"):
         network = build_segmenter(encoder, head, num_classes=7, channels=32)
@@ -38,7 +38,7 @@ def test_a_dilated_encoder_trains_with_daformers_head():
 
 
 def test_heads_say_how_many_pixels_a_cell_spans():
-    strides = {name: head.stride for name, head in HEADS.items()}
+    strides = {name: head.stride for name, head in HEADS.items() if not head.names_pictures}
     fine, coarse = ("daformer", "segformer", "deeplab_v3plus"), ("deeplab_v2", "deeplab_v2_se")
     assert strides == {**dict.fromkeys(fine, 4), **dict.fromkeys(coarse, 8)}
 

@@ -24,7 +24,7 @@ def test_jitter(fixtures_dir: Path, case: int) -> None:
 def test_blur(fixtures_dir: Path, sigma: str) -> None:
     data = numbers(fixtures_dir, "strong_augment")
     out = augment.blur(data["blur_in"], torch.tensor([float(sigma)]), largest_sigma=1.15)
-    assert torch.allclose(out, data[f"blur_out_sigma{sigma}"], atol=1e-6)
+    assert torch.allclose(out[..., ::2, ::2], data[f"blur_out_sigma{sigma}_every2"], atol=1e-6)
 
 
 def test_a_shorter_kernel_blurs_the_same() -> None:

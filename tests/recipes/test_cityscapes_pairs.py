@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from tests.tiny import ready
+from tests.tiny import PIXEL_RECIPES, ready
 
 from segue.cli.data import make_sample
 from segue.data.published_layouts import LAYOUTS
 from segue.engine.stages import train
-from segue.recipes.catalogue import RECIPES, experiment
+from segue.recipes.catalogue import experiment
 from segue.recipes.cityscapes_pairs import CITYSCAPES_PAIRS
 from segue.trees import merge
 
@@ -47,7 +47,7 @@ OWN: dict[str, dict[str, Any]] = {
 EVERYWHERE = ("source_only", "daformer")
 RUNS = [
     (name, recipe)
-    for place, recipe in enumerate(RECIPES)
+    for place, recipe in enumerate(PIXEL_RECIPES)
     for other, name in enumerate(CITYSCAPES_PAIRS)
     if recipe in EVERYWHERE or place % len(CITYSCAPES_PAIRS) == other
 ]

@@ -58,21 +58,26 @@ def scores_table(scores: Mapping[str, Any], *, title: str) -> ScoresTable:
         title: The line above the table.
     """
     source = scores.get("source_evaluation")
+    kind, by_class = (
+        ("accuracy", "per_class_accuracy") if scores.get("confusion") else ("IoU", "per_class_iou")
+    )
+    mean = "class_accuracy" if scores.get("confusion") else "mean_iou"
     parts: list[Mapping[str, Any]] = [scores] if source is None else [scores, source]
-    headings = ("class", "IoU %") if source is None else ("class", "target IoU %", "source IoU %")
+    headings = ("class", f"{kind} %") if source is None else ("class", f"target {kind} %", f"source {kind} %")
     names = list(scores["per_class_iou"])
     counted = scores.get("counted", names)
     rows = [
         (
             name if name in counted else f"{name} (not counted)",
-            *(_percent(part["per_class_iou"].get(name)) for part in parts),
+            *(_percent(part[by_class].get(name)) for part in parts),
         )
         for name in names
     ]
-    means = [(f"mean of {scores['classes_counted']}", *(_percent(part["mean_iou"]) for part in parts))]
+    means = [(f"mean of {scores['classes_counted']}", *(_percent(part[mean]) for part in parts))]
     for name in scores.get("means", {}):
         means.append((f"mean: {name}", *(_percent(part.get("means", {}).get(name)) for part in parts)))
-    note = f"{_percent(scores['accuracy'])} % of {scores['pixels']:,} pixels right"
+    counted_ones = "pictures" if scores.get("confusion") else "pixels"
+    note = f"{_percent(scores['accuracy'])} % of {scores['pixels']:,} {counted_ones} right"
     if scores["classes_counted"] < len(counted):
         note += "\nn/a: nowhere labelled, left out of the mean"
     how = protocol_line(scores.get("protocol", {}))

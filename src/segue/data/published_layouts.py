@@ -197,5 +197,11 @@ LAYOUTS: dict[str, Layout] = {
 }  # fmt: skip
 """The published data sets by the name that ``dataset`` takes in a domain's settings."""
 
-DATASETS = ("folder", "street_scenes", *LAYOUTS)
+GENERATED = ("street_scenes", "street_objects")
+"""Data sets that are drawn, not read from files."""
+
+WHOLE = ("class_folders", "image_list", "street_objects")
+"""The data sets whose pictures have one class each."""
+
+DATASETS = tuple(dict.fromkeys(("folder", *GENERATED, *WHOLE, *LAYOUTS)))
 """All that ``dataset`` may be: image and label files in folders, generated streets, and the published ones."""

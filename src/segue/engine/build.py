@@ -10,10 +10,12 @@ from torch import Tensor
 from segue.data.crop import RandomCrop
 from segue.data.dataset import Dataset
 from segue.data.deck import Deck
-from segue.data.loader import Loader
+from segue.data.loader import Loader, Transform
 from segue.data.part import Joined
+from segue.data.published_layouts import GENERATED
 from segue.data.sampler import MixedSampler, RareClassSampler, Sampler, UniformSampler
 from segue.data.statistics import class_statistics
+from segue.data.whole_crop import WholeCrop
 from segue.engine.domains import open_offline, training_classes
 from segue.engine.settings import Experiment
 from segue.evaluation.soft_labels import open_soft_labels
@@ -104,10 +106,15 @@ def build_loader(
     )
 
 
-def crops(experiment: Experiment, reading: Reading) -> tuple[RandomCrop, RandomCrop]:
+def crops(experiment: Experiment, reading: Reading) -> tuple[Transform, Transform]:
     """How the pictures of the source and of the target are cropped."""
     data, rare = experiment.data, experiment.data.rare_classes
     fill, _ = normalisation(experiment.network.encoder)
+    if data.names_pictures:
+        cut = partial(
+            WholeCrop, data.crop, cut=data.cut, area=data.area, ratio=data.ratio, flip=data.flip, fill=fill
+        )
+        return cut(resize=data.source.resize), cut(resize=data.target.resize)
     crop = partial(RandomCrop, data.crop, fill=fill, scale=data.scale, flip=data.flip)
     source = crop(
         resize=data.source.resize,
@@ -130,7 +137,7 @@ def _sampler(experiment: Experiment, source: Dataset, cache: Path) -> Sampler:
     if rare is not None:
         statistics = class_statistics(source, cache=cache)
         return RareClassSampler(statistics, temperature=rare.temperature, min_share=rare.min_share)
-    if data.source.dataset != "street_scenes":
+    if data.source.dataset not in GENERATED:
         class_statistics(source, cache=cache)  # reads every label once, and so finds bad ones before training
     return UniformSampler(len(source))
 

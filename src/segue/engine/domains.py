@@ -9,7 +9,9 @@ from segue.data.name_patterns import NamePatterns
 from segue.data.named_labels import NamedLabels, open_named_labels
 from segue.data.part import Part, Relabelled
 from segue.data.published import open_published
+from segue.data.published_layouts import GENERATED
 from segue.data.review import Unrejected, listed
+from segue.data.whole_pictures import open_class_folders, open_image_list
 from segue.engine.settings import DataSettings, DomainSettings
 
 
@@ -55,27 +57,32 @@ def _open_files(
 ) -> Dataset:
     classes = training_classes(data)
     patterns = NamePatterns(tuple(domain.include), tuple(domain.exclude))
-    if domain.dataset == "street_scenes":
-        from segue.data.streets import dataset as streets  # here, as real data do not need it
-
-        if domain.domain is None:
-            raise ValueError("street scenes need `domain: source` or `domain: target`")
-        if domain.include or domain.exclude:
-            raise ValueError(
-                "street scenes are generated, not read from files: leave out include and exclude; pictures=N says how"
-                " many there are"
-            )
-        return streets.StreetScenes(
-            domain.domain,
-            split="val" if domain.split == "val" else "train",
-            count=domain.pictures or 1000,
-            size=domain.size or streets.USUAL_SIZE,
-            seed=domain.seed,
-        )
+    if domain.dataset in GENERATED:
+        return _generated(domain)
     _check_files(domain, role)
     assert domain.root is not None, "checked above"
     root = data.root / domain.root
     own = domain.label_classes
+    if domain.dataset == "class_folders":
+        return open_class_folders(
+            root,
+            split=domain.split,
+            classes=classes,
+            class_map=domain.class_map,
+            map_place=map_place,
+            labelled=labelled,
+            patterns=patterns,
+        )
+    if domain.dataset == "image_list":
+        return open_image_list(
+            root,
+            split=domain.split,
+            images=domain.images,
+            labels=domain.labels,
+            classes=classes,
+            labelled=labelled,
+            patterns=patterns,
+        )
     if domain.dataset != "folder":
         return open_published(
             domain.dataset,
@@ -102,6 +109,30 @@ def _open_files(
     )
 
 
+def _generated(domain: DomainSettings) -> Dataset:
+    """Pictures that are drawn."""
+    from segue.data.streets import cutouts  # here, as real data do not need them
+    from segue.data.streets import dataset as streets
+
+    if domain.domain is None:
+        raise ValueError(f"{domain.dataset.replace('_', ' ')} need `domain: source` or `domain: target`")
+    if domain.include or domain.exclude:
+        raise ValueError(
+            f"{domain.dataset.replace('_', ' ')} are generated, not read from files: leave out include and exclude;"
+            " pictures=N says how many there are"
+        )
+    is_whole = domain.dataset == "street_scenes"
+    kind = streets.StreetScenes if is_whole else cutouts.StreetObjects
+    usual = streets.USUAL_SIZE if is_whole else (cutouts.USUAL_SIDE, cutouts.USUAL_SIDE)
+    return kind(
+        domain.domain,
+        split="val" if domain.split == "val" else "train",
+        count=domain.pictures or 1000,
+        size=domain.size or usual,
+        seed=domain.seed,
+    )
+
+
 def class_map_place(data: DataSettings, domain: DomainSettings) -> str:
     """Where a domain's class map is written, for messages."""
     return f"data.{_role(data, domain)}.class_map (the pair's file, or --set)"
@@ -122,7 +153,8 @@ def _check_files(domain: DomainSettings, role: str) -> None:
             f"dataset {domain.dataset} needs a root: --set data.source.root=DIR, or --source DIR --target DIR"
         )
     if domain.dataset != "folder":
-        for key in ("label_classes", "images", "labels", "label_suffix"):
+        lists = ("images", "labels") if domain.dataset == "image_list" else ()
+        for key in ("label_classes", *sorted({"images", "labels"} - {*lists}), "label_suffix"):
             if getattr(domain, key):
                 raise ValueError(f"{domain.dataset} has {key} of its own: leave out {key}")
 

@@ -11,7 +11,7 @@ from segue.data.folder import find_labels, folder_classes
 from segue.data.folder_files import labels_of
 from segue.data.part import Chosen
 from segue.data.picture_files import PictureFiles
-from segue.data.published_layouts import LAYOUTS
+from segue.data.published_layouts import GENERATED, LAYOUTS, WHOLE
 from segue.engine.domains import class_map_place, open_domain, training_classes
 from segue.engine.settings import DataSettings, DomainSettings
 
@@ -30,10 +30,11 @@ def take_inventory(data: DataSettings, *, only: tuple[str, ...] = ROLES) -> Surv
     domains = [
         _domain(data, role, domain)
         for role, domain in wanted.items()
-        if domain is not None and domain.dataset != "street_scenes"  # those are generated
+        if domain is not None and domain.dataset not in GENERATED  # there is no file
     ]
     classes = training_classes(data)
-    return Survey({domain.role: domain for domain in domains}, classes.names, classes.colours, crop=data.crop)
+    crop = (1, 1) if data.names_pictures else data.crop  # such pictures are cut at any size
+    return Survey({domain.role: domain for domain in domains}, classes.names, classes.colours, crop=crop)
 
 
 def _domain(data: DataSettings, role: str, domain: DomainSettings) -> Domain:
@@ -49,7 +50,9 @@ def _domain(data: DataSettings, role: str, domain: DomainSettings) -> Domain:
     if unlabelled is None:
         return shown
     shown.images = _files(unlabelled)
-    if not shown.is_labelled:
+    if (
+        not shown.is_labelled or domain.dataset in WHOLE
+    ):  # a class that is no file was checked when it was opened
         return shown
     if domain.dataset == "folder":
         _add_folder_labels(shown, data, domain, refusals)

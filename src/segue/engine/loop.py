@@ -1,7 +1,7 @@
 """The training loop: every view that the method yields gets one pass and one backward at once."""
 
 import warnings
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, nullcontext
 from itertools import islice
 from pathlib import Path
@@ -117,22 +117,65 @@ class Trainer:
     def update(
         self, batches: Iterator[Batch], step: int, painter: ViewPainter | None = None
     ) -> dict[str, Tensor | float]:
-        """One update: a pass and a backward for every view, then the optimisers, then what follows the student."""
-        settings = self.experiment.optim
+        """One update: a pass and a backward for every view, then the optimisers, then what follows the student.
+
+        With sharpness-aware minimisation there are two passes over the same views: one finds the steepest direction,
+        the other one's gradients are taken a little way along it, and are used where the weights were.
+        """
+        settings, sharpness = self.experiment.optim, self.optimisers.sharpness
         values: dict[str, Tensor | float] = {"lr": self.optimisers.set_rates(step)}
         self.method.train()
         self.method.begin(step)
         self.guard.begin()
         watched: list[tuple[str, Tensor]] = []
+        own = islice(batches, settings.accumulate)
+        if sharpness is not None:
+            own = list(own)
+            self.method.is_ascending = True
+            self._pass(own, step, watched)
+            self.method.is_ascending = False
+            sharpness.ascend(self.optimisers.students())
+            for optimizer in self.prepared:
+                optimizer.zero_grad()
+            # Dropout and masks are drawn as before: it is the same loss, at other weights.
+            seed_step(self.experiment.seed, step, self.accelerator.process_index)
+        batch, seen = self._pass(own, step, watched, painter)
+        values |= seen
+        if sharpness is not None:
+            sharpness.restore()
+        self.guard.settle(step, watched, self._gradients())
+        if settings.clip is not None:
+            self.accelerator.clip_grad_norm_(self.module.parameters(), settings.clip)
+        for optimizer in self.prepared:
+            optimizer.step()
+            optimizer.zero_grad()
+        self.method.after_step(batch, step)
+        average_over_ranks(self.buffers)
+        return values
+
+    def _pass(
+        self,
+        batches: Iterable[Batch],
+        step: int,
+        watched: list[tuple[str, Tensor]],
+        painter: ViewPainter | None = None,
+    ) -> tuple[Batch, dict[str, Tensor | float]]:
+        """A pass and a backward for every view of a step's batches; losses are added to ``watched``.
+
+        Returns:
+            The last batch, and losses and mean weights by name.
+        """
+        accumulate = self.experiment.optim.accumulate
+        values: dict[str, Tensor | float] = {}
         batch: Batch | None = None
         is_last = False
-        for number, batch in enumerate(islice(batches, settings.accumulate), 1):
+        for number, batch in enumerate(batches, 1):
             for seen in self._yielded(self.method.views(batch, step)):
-                is_last = number == settings.accumulate and self._is_last(seen)
+                is_last = number == accumulate and self._is_last(seen)
                 with nullcontext() if is_last else self.accelerator.no_sync(self.module):
                     losses: dict[str, Tensor] = self.module(seen)
                     total = torch.stack(list(losses.values())).sum()
-                    self.accelerator.backward(total / settings.accumulate)
+                    self.accelerator.backward(total / accumulate)
                 detached = {name: loss.detach() for name, loss in losses.items()}
                 watched += detached.items()
                 values |= detached | _mean_weights(seen)
@@ -145,15 +188,7 @@ class Trainer:
             raise RuntimeError(f"the loader ended before step {step}")
         if not is_last and processes() > 1:
             raise RuntimeError(f"step {step} did not end with view {self.method.view_names[-1]!r}")
-        self.guard.settle(step, watched, self._gradients())
-        if settings.clip is not None:
-            self.accelerator.clip_grad_norm_(self.module.parameters(), settings.clip)
-        for optimizer in self.prepared:
-            optimizer.step()
-            optimizer.zero_grad()
-        self.method.after_step(batch, step)
-        average_over_ranks(self.buffers)
-        return values
+        return batch, values
 
     @property
     def has_layers_outside(self) -> bool:

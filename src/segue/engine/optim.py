@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from segue.engine.settings import OptimSettings
+from segue.engine.sharpness import Sharpness
 from segue.methods.method import Method
 
 NORMS = (nn.LayerNorm, nn.modules.batchnorm._NormBase, nn.GroupNorm)  # pyright: ignore[reportPrivateUsage]
@@ -75,6 +76,14 @@ def schedule(step: int, steps: int, *, warmup: int, start: float = 1e-6, power: 
     if step >= warmup:
         return decay
     return decay * (1.0 - (1.0 - step / warmup) * (1.0 - start))
+
+
+def faded(step: int, *, fading: float, power: float) -> float:
+    """The factor on every learning rate at a step where it does not depend on the length of the run.
+
+    Adversarial classification has a fading of 0.001 and a power of 0.75.
+    """
+    return (1 + fading * step) ** -power
 
 
 def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
@@ -150,11 +159,13 @@ class Optimisers:
 
     Attributes:
         by_name: All of them; the student's is called "optimizer", like its file in a checkpoint.
+        sharpness: Moves the student's weights between two passes of a step; None for one pass a step.
     """
 
     def __init__(self, method: Method, settings: OptimSettings, *, steps: int) -> None:
         self.settings = settings
         self.steps = steps
+        self.sharpness = settings.sharpness and Sharpness(settings.sharpness)
         self.further = method.optimisations()
         own = {id(parameter) for one in self.further.values() for parameter in one.parameters}
         groups = parameter_groups(
@@ -174,6 +185,10 @@ class Optimisers:
         """Everything that learns by gradient."""
         return [p for one in self.by_name.values() for group in one.param_groups for p in group["params"]]
 
+    def students(self) -> list[nn.Parameter]:
+        """Everything that learns by the student's optimiser."""
+        return [p for group in self.by_name["optimizer"].param_groups for p in group["params"]]
+
     def hold(self, held: Tensor) -> None:
         """Make all of them stand still while a flag is 1."""
         for one in self.by_name.values():
@@ -183,7 +198,12 @@ class Optimisers:
         """Set every rate for a step, and return the encoder's."""
         settings = self.settings
         warmup = round(settings.warmup * self.steps)
-        factor = schedule(step, self.steps, warmup=warmup, start=settings.warmup_start, power=settings.power)
+        if settings.fading is None:
+            factor = schedule(
+                step, self.steps, warmup=warmup, start=settings.warmup_start, power=settings.power
+            )
+        else:
+            factor = faded(step, fading=settings.fading, power=settings.power)
         set_rates(self.by_name["optimizer"], factor)
         for name, one in self.further.items():
             set_rates(self.by_name[f"optimizer.{name}"], one.schedule(step, self.steps))

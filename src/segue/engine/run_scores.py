@@ -1,6 +1,7 @@
 """Scores of a finished run: its networks on labelled pictures, with the protocol beside every number."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ from segue.data.dataset import Dataset
 from segue.engine.domains import open_domain
 from segue.engine.model_card import card_of, prediction_protocol
 from segue.engine.settings import Experiment
+from segue.engine.witness import BEST
 from segue.evaluation.kept_pictures import PictureKeeper
 from segue.evaluation.model import TrainedModel
 from segue.evaluation.scoring import evaluate
 from segue.files import write_text
 from segue.methods.method import Method
-from segue.models.weights import Card
+from segue.models.weights import MODEL_FILE, Card
 from segue.ranks import wait_for_all
 
 
@@ -41,6 +43,8 @@ def score_run(
         model: TrainedModel, pictures: Dataset, watch: PictureKeeper | None = None, of: str = "target"
     ) -> dict[str, Any]:
         scores = evaluate(model, pictures, watch=watch, title=f"scoring the {model.role} on the {of}")
+        if scores.confusion:
+            scores = replace(scores, measure=experiment.evaluation.measure)
         return scores.over(experiment.evaluation.classes, experiment.evaluation.also).to_json()
 
     scores = score(TrainedModel(network, card, device, role=role), dataset, keeper)
@@ -54,6 +58,10 @@ def score_run(
         if name != "model":
             model = TrainedModel(trained.network, card_of(trained, card), device, role=trained.called)
             scores[name] = score(model, dataset)
+    if experiment.evidence.best is not None and (folder / BEST / MODEL_FILE).is_file():
+        best = TrainedModel.load(folder / BEST, device)
+        chosen = {"step": best.card.step, "chosen_by": experiment.evidence.best}
+        scores[BEST] = score(best, dataset) | chosen
     keeper.write()
     if accelerator.is_main_process:
         write_text(folder / "scores.json", json.dumps(scores, indent=2) + "\n")

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from pydantic import Field, create_model, field_validator, model_validator
 
 from segue.classes import Colour, nearest
-from segue.data.published_layouts import DATASETS
+from segue.data.published_layouts import DATASETS, WHOLE
+from segue.data.whole_crop import Cut
+from segue.evaluation.unlabelled import MEASURES
 from segue.methods import METHODS
 from segue.methods.method import MethodSettings, TermSettings
 from segue.methods.terms import TERMS
+from segue.models.heads import HEADS
 from segue.models.settings import NetworkSettings
 from segue.protocol import Blend, Mode, PredictionProtocol
 from segue.settings import Count, Margins, NotNegative, Positive, Settings, Share, one_of
@@ -47,7 +50,7 @@ class DomainSettings(Settings):
     exclude: list[str] = []  # patterns of the names of pictures to leave out
     label_classes: Path | list[str] | None = None  # for a folder without classes.json or .yaml of its own
     class_map: dict[str, str] = {}  # own class -> training class or "ignore"; "*" for the rest
-    domain: Literal["source", "target"] | None = None  # for street scenes, as are the next three
+    domain: Literal["source", "target"] | None = None  # for street scenes and objects, as are the next three
     pictures: Count | None = None  # how many to generate
     size: tuple[Count, Count] | None = None  # height and width to render at; None: 128 x 256
     seed: int = 0
@@ -96,15 +99,43 @@ class DataSettings(Settings):
     scale: tuple[Positive, Positive] = (1.0, 1.0)  # range of the random factor on size before cropping
     flip: Share = 0.5  # how often a crop is mirrored
     max_share: Share = 0.75  # share of a source crop that one class may cover at most
+    # Pictures of one class each: cut a random part of a random shape, or the middle; the next two are a part's share of
+    # the picture and its width to its height.
+    cut: Cut = "part"
+    area: tuple[Positive, Positive] = (0.08, 1.0)
+    ratio: tuple[Positive, Positive] = (3 / 4, 4 / 3)
     rare_classes: RareClassSettings | None = None
     batch: Count = 2  # pictures of each domain, on each process
     workers: Annotated[int, Field(ge=0)] = 2  # processes that read pictures
+
+    @property
+    def names_pictures(self) -> bool:
+        """Whether every picture has one class, in the place of a label for its pixels."""
+        return self.source.dataset in WHOLE
+
+    @model_validator(mode="after")
+    def _domains_are_labelled_alike(self) -> "DataSettings":
+        for role in ("source_evaluation", "evaluation", "few"):
+            domain = getattr(self, role)
+            if domain is not None and (domain.dataset in WHOLE) != self.names_pictures:
+                raise ValueError(
+                    f"{role}: pictures of {self.source.dataset} and {domain.dataset} are not labelled alike: one has a"
+                    f" class for each picture ({', '.join(WHOLE)}), the other for each pixel"
+                )
+        return self
 
     @model_validator(mode="after")
     def _as_many_colours_as_classes(self) -> "DataSettings":
         if self.colours is not None and len(self.colours) != len(self.classes):
             raise ValueError(f"{len(self.classes)} classes but {len(self.colours)} colours")
         return self
+
+
+class SharpnessSettings(Settings):
+    """Sharpness-aware minimisation: the gradient is taken where the loss is highest near by, at twice the cost."""
+
+    radius: Positive = 0.02  # rho: how far away, as a norm over all of the student's weights
+    adaptive: bool = False  # in proportion to each weight's size
 
 
 class OptimSettings(Settings):
@@ -120,6 +151,9 @@ class OptimSettings(Settings):
     warmup: Share = 1500 / 40000  # share of the steps
     warmup_start: Share = 1e-6  # factor on the rate at the first step
     power: NotNegative = 1.0  # power of the polynomial decay; 0 holds the rate
+    # gamma: the rate decays as (1 + gamma * step)^-power instead, however long the run is (CDAN).
+    fading: Positive | None = None
+    sharpness: SharpnessSettings | None = None
     clip: Positive | None = None  # largest norm of the gradient; None: not clipped
     accumulate: Count = 1  # batches per step
 
@@ -151,6 +185,8 @@ class EvaluationSettings(Settings):
     network: Literal["student", "teacher"] = "student"  # which network is scored
     classes: list[str] | None = None  # classes that the mean is taken over; None for all that are labelled
     also: dict[str, list[str]] = {}  # further means by name, each over its classes
+    # What sums up whole pictures: the share that is right, or its mean over the classes (VisDA-2017).
+    measure: Literal["accuracy", "class_accuracy"] = "accuracy"
     pictures: Annotated[int, Field(ge=0)] = 8  # how many predictions to keep for the report
 
 
@@ -160,6 +196,17 @@ class EvidenceSettings(Settings):
     # Target pictures, and as many of the source, looked at whenever a checkpoint is written; 0: none. Where the target
     # has at least twenty times as many, they are set aside and not trained on.
     pictures: Annotated[int, Field(ge=0)] = 8
+    # Keep the network of the save point that is best by this measure in the run's best/, and score it, too: beside the
+    # last step, which stays the run's model.
+    best: Literal[tuple(MEASURES)] | None = None  # pyright: ignore[reportInvalidTypeForm]
+
+    @model_validator(mode="after")
+    def _best_is_measured(self) -> "EvidenceSettings":
+        if self.best is not None and (self.pictures == 0 or MEASURES[self.best].better == 0):
+            raise ValueError(
+                f"best={self.best}: choose a measure that has a better end, and evidence.pictures above 0"
+            )
+        return self
 
 
 class Terms(_EveryTerm):
@@ -226,6 +273,51 @@ class Experiment(Settings):
                 " choose target"
             )
         return self
+
+    @model_validator(mode="after")
+    def _sharpness_has_true_gradients(self) -> "Experiment":
+        if self.optim.sharpness is not None and self.run.precision == "fp16":
+            raise ValueError(
+                "optim.sharpness: gradients in fp16 overflow now and then, and weights would move to nowhere: set"
+                " run.precision=bf16 or fp32"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _labels_fit_the_head(self) -> "Experiment":
+        whole, head = self.data.names_pictures, HEADS.get(self.network.head)
+        if head is not None and whole != head.names_pictures:
+            wanted = next(name for name, kind in HEADS.items() if kind.names_pictures == whole)
+            each, other = ("picture", "pixel") if whole else ("pixel", "picture")
+            raise ValueError(
+                f"network.head={self.network.head} names each {other}, but {self.data.source.dataset} has a class for"
+                f" each {each}: choose network.head={wanted}"
+            )
+        if whole:
+            self._check_whole_pictures()
+        return self
+
+    def _check_whole_pictures(self) -> None:
+        """Raise ``ValueError`` if something needs labels of pixels."""
+        if not self.method.names_pictures:
+            raise ValueError(
+                f"method {self.method.name} needs a class for each pixel, not for each picture: choose one of the"
+                " recipes for classification, such as cdan or sdat"
+            )
+        if self.data.batch < 2:
+            raise ValueError(
+                "data.batch=1: a head that names pictures normalises by the batch: take at least 2"
+            )
+        terms = [f"terms.{name}" for name, term in self.terms.used().items() if not term.names_pictures]
+        needs = [*(f"method.{name}" for name in self.method.of_pixels), *terms]
+        if needs:
+            raise ValueError(
+                f"{needs[0]} needs a class for each pixel, not for each picture: set {needs[0]}=null"
+            )
+        if self.evaluation.mode == "sliding":
+            raise ValueError(
+                "evaluation.mode=sliding: pictures that have one class are not cut: choose middle or whole"
+            )
 
     @field_validator("seed")
     @classmethod

@@ -33,7 +33,11 @@ from segue.evaluation.unlabelled import (
 )
 from segue.files import write_bytes
 from segue.methods.method import Method
+from segue.models.weights import save_model
 from segue.ops.draw import tiled
+
+BEST = "best"
+"""The folder, inside a run's, of the network that ``evidence.best`` chose."""
 
 SPARED = 20
 """Pictures are set aside, and not trained on, only where the target has at least so many times as many."""
@@ -200,6 +204,7 @@ class Witness:
         )  # fmt: skip
         kept.write()
         evidence.write(self.folder, record)
+        self._keep_best(record, network)
         return [alarm for alarm in record.rows[-1].alarms if alarm.partition(":")[0] not in known]
 
     def preview(self, step: int) -> None:
@@ -215,6 +220,17 @@ class Witness:
         size = (PREVIEW_WIDTH, max(1, round(drawn[0].height * PREVIEW_WIDTH / drawn[0].width)))
         sheet = tiled([[np.asarray(one.resize(size, Image.Resampling.BILINEAR)) for one in drawn]])
         write_bytes(self.folder / PROGRESS / f"{step:07d}.png", png(sheet, level=6))
+
+    def _keep_best(self, record: Record, network: nn.Module) -> None:
+        """Save the network if a measure without labels says that none before was better."""
+        name = self.experiment.evidence.best
+        rows = [row for row in record.rows if row.step]  # what training started from is not a result
+        if name is None or not rows:
+            return
+        values = [row.values.get(name) for row in rows]
+        known = [MEASURES[name].better * value for value in values if value is not None]
+        if values[-1] is not None and known[-1] == max(known):
+            save_model(self.folder / BEST, network, model_card(self.experiment, step=rows[-1].step))
 
     def has_seen(self, step: int) -> bool:
         """Whether the record ends with this step."""

@@ -14,7 +14,7 @@ from segue.evaluation.pictures import evenly
 from segue.evaluation.prediction_files import png
 from segue.evaluation.scoring import Compared
 from segue.files import part_beside, write_bytes, write_text
-from segue.ops.draw import Picture, colourise
+from segue.ops.draw import Picture, colourise, spread
 from segue.ranks import is_first_rank, of_all_ranks
 
 LONGEST = 768
@@ -42,12 +42,15 @@ class PictureKeeper:
         """Keep the picture if it is one of the chosen ones."""
         if picture.index not in evenly(picture.total, self._count):
             return
-        size = size_within(picture.label.shape[-2], picture.label.shape[-1])
+        label, prediction = (
+            spread(ids, picture.image.shape[-2:]) for ids in (picture.label, picture.prediction)
+        )
+        size = size_within(label.shape[-2], label.shape[-1])
         palette = self._classes.colours
         files = {
             "image": _png(picture.image.permute(1, 2, 0).numpy(), size, Image.Resampling.BILINEAR),
-            "label": _png(colourise(picture.label, palette), size, Image.Resampling.NEAREST),
-            "prediction": _png(colourise(picture.prediction, palette), size, Image.Resampling.NEAREST),
+            "label": _png(colourise(label, palette), size, Image.Resampling.NEAREST),
+            "prediction": _png(colourise(prediction, palette), size, Image.Resampling.NEAREST),
         }
         iou = picture_mean_iou(picture.prediction, label=picture.label, classes=len(self._classes))
         self._kept.append(_Kept(picture.index, picture.name, iou, files))

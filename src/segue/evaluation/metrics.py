@@ -84,6 +84,15 @@ def iou_per_class(confusion: Int64[Tensor, "k k"], *, absent_counts: bool = Fals
     return [iou if applies > 0 else None for iou, applies in zip(ious, counts.tolist(), strict=True)]
 
 
+def accuracy_per_class(confusion: Int64[Tensor, "k k"]) -> list[float | None]:
+    """The share of every class's labelled pixels, or pictures, that is right; None for a class without any."""
+    matrix = confusion.cpu()
+    labelled = matrix.sum(dim=1).tolist()
+    return [
+        hits / all_ if all_ else None for hits, all_ in zip(matrix.diagonal().tolist(), labelled, strict=True)
+    ]
+
+
 def mean_of(ious: Iterable[float | None]) -> float | None:
     """The mean over the applicable classes; None without any."""
     applicable = [iou for iou in ious if iou is not None]
@@ -105,6 +114,7 @@ def scores(
     *,
     absent_counts: bool = False,
     protocol: Mapping[str, Any] | None = None,
+    whole: bool = False,
 ) -> Scores:
     """Read the scores from a confusion matrix over all pictures.
 
@@ -112,6 +122,7 @@ def scores(
         confusion: Rows by label, columns by prediction.
         names: The classes in training order.
         absent_counts: As in :func:`iou_per_class`.
+        whole: Whether whole pictures were named: then the accuracy of every class and the matrix belong to the scores.
 
     Raises:
         ValueError: If names and matrix differ in size, or not a single pixel was labelled.
@@ -130,4 +141,7 @@ def scores(
         pixels=pixels,
         accuracy=int(confusion.diagonal().sum()) / pixels,
         protocol=dict(protocol or {}),
+        measure="accuracy" if whole else "mean_iou",
+        per_class_accuracy=dict(zip(names, accuracy_per_class(confusion), strict=True)) if whole else {},
+        confusion=confusion.tolist() if whole else [],
     )

@@ -106,6 +106,8 @@ class Model:
         """
         image = picture if isinstance(picture, Tensor) else as_image(picture)
         probability = self.probabilities(image[None])[0]
+        if probability.shape[-2:] == (1, 1):
+            probability = probability.expand(-1, *image.shape[-2:])
         highest = probability.max(dim=0)
         return Prediction(
             image.permute(1, 2, 0).cpu().numpy(),

@@ -14,7 +14,9 @@ from segue.ops.windows import assemble, cut, taper, window_grid
 from segue.protocol import Blend, PredictionProtocol
 
 Predictor: TypeAlias = Callable[[Float[Tensor, "b 3 h w"]], Float[Tensor, "b k h w"]]
-"""From normalised images to the probability of every class at every pixel, in float32 and at the images' size."""
+"""From normalised images to the probability of every class at every pixel, in float32 and at the images' size.
+
+A network that names whole pictures gives a single cell, at every size."""
 
 WHOLE_UP_TO = 2
 """The sides, in training windows, of the largest picture that "auto" predicts whole.
@@ -30,12 +32,17 @@ SMALLEST = 32
 def predictor_of(model: nn.Module, protocol: PredictionProtocol) -> Predictor:
     """The predictor that follows a protocol with a network, see :func:`whole`."""
     predictor = padded(_pass(model, protocol), least=SMALLEST)
+    if protocol.mode == "middle":
+        predictor = middle(predictor, protocol.window)
     if protocol.scales != (1.0,):
         predictor = scaled(predictor, protocol.scales)
     if protocol.flip:
         predictor = flipped(predictor)
     box = protocol.resize
-    return predictor if box is None else resized(predictor, lambda size: fitted(size, box))
+    if box is None:
+        return predictor
+    exactly = protocol.mode == "middle"
+    return resized(predictor, lambda size: box if exactly else fitted(size, box))
 
 
 def _pass(model: nn.Module, protocol: PredictionProtocol) -> Predictor:
@@ -45,7 +52,7 @@ def _pass(model: nn.Module, protocol: PredictionProtocol) -> Predictor:
         model, window=protocol.window, stride=protocol.stride, blend=protocol.blend, dtype=dtype
     )
     match protocol.mode:
-        case "whole":
+        case "whole" | "middle":
             return in_one
         case "sliding":
             return by_windows
@@ -119,6 +126,19 @@ def sliding(
     return predict
 
 
+def middle(predictor: Predictor, window: tuple[int, int]) -> Predictor:
+    """Predict the middle window of images, for networks that name whole pictures; smaller sides stay as they are."""
+
+    def predict(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k 1 1"]:
+        rows, columns = (
+            slice(max(0, round((side - size) / 2)), max(0, round((side - size) / 2)) + size)
+            for side, size in zip(image.shape[-2:], window, strict=True)
+        )
+        return predictor(image[..., rows, columns])
+
+    return predict
+
+
 def flipped(predictor: Predictor) -> Predictor:
     """The mean of the predictions on an image and on its mirror image."""
 
@@ -173,7 +193,8 @@ def resized(predictor: Predictor, size_of: Callable[[tuple[int, int]], tuple[int
             return predictor(image)
         # As for training, images are antialiased when they shrink: every original pixel counts.
         image = F.interpolate(image, size=other, mode="bilinear", align_corners=False, antialias=True)
-        return resize(predictor(image), size)
+        maps = predictor(image)
+        return maps if maps.shape[-2:] != other else resize(maps, size)  # a single cell stays one
 
     return predict
 
@@ -248,6 +269,8 @@ def _logits(
 ) -> Float[Tensor, "b k h w"]:
     with torch.autocast(image.device.type, dtype=dtype, enabled=dtype is not None):
         logits: Tensor = model(image).logits
+    if getattr(model, "names_pictures", False):
+        return logits.float()
     return resize(logits.float(), (image.shape[-2], image.shape[-1]))
 
 

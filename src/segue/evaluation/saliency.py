@@ -1,4 +1,4 @@
-"""How much each layer of a network matters: the mean IoU that is lost when the layer is left out."""
+"""How much each layer of a network matters: the mean IoU, or accuracy, that is lost when the layer is left out."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -40,8 +40,8 @@ class Saliency:
     Attributes:
         against: What predictions were compared with: the target's "truth" (an oracle), the labels of the "source",
             the confident "pseudo"-labels of another model, or the network's own prediction ("agreement").
-        mean_iou: That of the whole network, a fraction.
-        losses: By layer, the points of mean IoU that are lost without it; negative where leaving it out helps.
+        mean_iou: That of the whole network, a fraction; for one that names whole pictures its accuracy.
+        losses: By layer, the points of it that are lost without it; negative where leaving it out helps.
         stages: The layers' names, stage by stage.
     """
 
@@ -143,7 +143,10 @@ def measure(
             done(index)
             if watch is not None:
                 watch()
-    scored = [_mean_iou(matrix) for matrix in (sum_over_ranks(confusion) if over_ranks else confusion)]
+    whole_pictures = network.names_pictures
+    scored = [
+        _score(matrix, whole_pictures) for matrix in (sum_over_ranks(confusion) if over_ranks else confusion)
+    ]
     whole = scored.pop()
     losses = {name: 100 * (whole - score) for name, score in zip(names, scored, strict=True)}
     stages = [list(stage) for stage in network.encoder.layers]
@@ -206,7 +209,10 @@ def _confusions(
     return counts.view(-1, classes, classes)
 
 
-def _mean_iou(confusion: Int64[Tensor, "k k"]) -> float:
+def _score(confusion: Int64[Tensor, "k k"], whole_pictures: bool) -> float:
+    labelled = int(confusion.sum())
+    if whole_pictures and labelled:
+        return int(confusion.trace()) / labelled
     mean = mean_of(iou_per_class(confusion))
     if mean is None:
         raise ValueError(

@@ -92,7 +92,13 @@ def evaluate(
         "label_size": _only(set().union(*of_all_ranks(sizes))),
         "pictures": len(dataset),
     }
-    return scores(total(confusion), classes.names, absent_counts=absent_counts, protocol=measured)
+    return scores(
+        total(confusion),
+        classes.names,
+        absent_counts=absent_counts,
+        protocol=measured,
+        whole=measured["label_size"] == [1, 1],
+    )
 
 
 def _only(sizes: set[tuple[int, int]]) -> list[int] | str:

@@ -108,9 +108,10 @@ def look_at_source(
 
 def sampled(values: Float[Tensor, "k h w"] | UInt8[Tensor, "k h w"]) -> Tensor:
     """The values (K,N) at the pixels of the grid, on the processor."""
+    grid = (1, 1) if values.shape[-2:] == (1, 1) else GRID
     rows, columns = (
         ((torch.arange(number, device=values.device) + 0.5) * (side / number)).long()
-        for number, side in zip(GRID, values.shape[-2:], strict=True)
+        for number, side in zip(grid, values.shape[-2:], strict=True)
     )
     return values[:, rows][:, :, columns].flatten(1).cpu()
 
@@ -157,13 +158,19 @@ def information(seen: Seen) -> float:
     return diversity - entropy(seen)
 
 
-def density(seen: Seen) -> float:
+def density(seen: Seen) -> float | None:
     """Soft neighbourhood density: how evenly a pixel's likeness is spread over the others, in [0, 1].
 
-    Source: Saito et al., ICCV 2021, equations 1 to 3, on probabilities of the same picture.
+    Source: Saito et al., ICCV 2021, equations 1 to 3, on probabilities of the same picture, or of all pictures where
+    each has one class.
     """
     every = -(-seen.target.shape[-1] // NEIGHBOURS)
-    features = torch.nn.functional.normalize(seen.target[:, :, ::every].transpose(1, 2), dim=2)
+    vectors = seen.target[:, :, ::every].transpose(1, 2)
+    if vectors.shape[1] == 1:
+        vectors = vectors.transpose(0, 1)
+    if vectors.shape[1] < 3:  # too few to be spread over
+        return None
+    features = torch.nn.functional.normalize(vectors, dim=2)
     found = 0.0
     for one in features:
         likeness = (one @ one.T / TEMPERATURE).fill_diagonal_(-torch.inf).softmax(1)

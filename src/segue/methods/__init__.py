@@ -5,6 +5,7 @@ from segue.methods.average import AverageSettings
 from segue.methods.distillation import DistillationSettings
 from segue.methods.intra_domain import IntraDomainSettings
 from segue.methods.label_shift import LabelShiftSettings
+from segue.methods.masked_alignment import MaskedAlignmentSettings
 from segue.methods.method import MethodSettings
 from segue.methods.offline import OfflineSettings
 from segue.methods.pivot import PivotSettings
@@ -33,4 +34,5 @@ METHODS: dict[str, type[MethodSettings]] = {
     "distillation": DistillationSettings,
     "offline": OfflineSettings,
     "ensemble_distillation": EnsembleDistillationSettings,
+    "masked_alignment": MaskedAlignmentSettings,
 }

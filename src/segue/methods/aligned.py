@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import model_validator
 from torch import Tensor
@@ -12,7 +12,7 @@ from segue.methods.context import Context
 from segue.methods.method import Method, MethodSettings, Term
 from segue.ops.losses import cross_entropy
 from segue.settings import Positive
-from segue.types import Batch, MeanOver, Source, View
+from segue.types import Batch, Joint, MeanOver, Source, View
 
 
 class AlignedSettings(MethodSettings):
@@ -29,6 +29,15 @@ class AlignedSettings(MethodSettings):
         if self.temperature != 1 and (self.weights is not None or self.percentile):
             raise ValueError("temperature goes with neither weights nor percentile: set one of them alone")
         return self
+
+    together: bool = False  # both domains in one batch, by which batch norms normalise, as in CDAN's code
+
+    names_pictures: ClassVar[bool] = True
+
+    @property
+    def joins_domains(self) -> bool:
+        """As ``together`` says."""
+        return self.together
 
     def build(self, context: Context, terms: Mapping[str, Term]) -> "Aligned":
         """Around the student.
@@ -55,16 +64,22 @@ class Aligned(Method):
         self.settings = settings
         self.weights = None if settings.weights is None else settings.weights.build(len(context.classes))
 
-    def views(self, batch: Batch, step: int) -> Iterator[View]:
+    def views(self, batch: Batch, step: int) -> Iterator[View | Joint]:
         """One step.
 
         Yields:
-            The source view and the target view; the latter's weight is 0 where a picture has no content.
+            The source view and the target view, in one pass if they are together; the latter's weight is 0 where a
+            picture has no content.
         """
         assert batch.target is not None, "the engine gives a target loader"
-        yield self._source(batch.source)
+        source = self._source(batch.source)
         valid = batch.target.valid
-        yield View("target", batch.target.image, weight=None if valid is None else valid.float())
+        target = View("target", batch.target.image, weight=None if valid is None else valid.float())
+        if self.settings.together:
+            yield Joint([source, target], rules=None)
+        else:
+            yield source
+            yield target
 
     def _source(self, source: Source) -> View:
         settings, weights = self.settings, self.weights and self.weights(source.label)

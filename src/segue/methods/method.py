@@ -6,7 +6,7 @@ and knows no piece by its name.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
@@ -46,12 +46,15 @@ class Term(nn.Module):
         step: Updates so far.
         compares_embeddings: Whether the embeddings of student and teacher must be equally wide.
         calibrates: Whether it corrects pseudo-labels, see :meth:`calibrated`.
+        is_smoothed: Whether it is part of the loss whose sharpness is lowered (``optim.sharpness``); an adversarial
+            loss is not.
     """
 
     view_names: tuple[str, ...] = ()
     step: int = 0
     compares_embeddings: ClassVar[bool] = False
     calibrates: ClassVar[bool] = False
+    is_smoothed: ClassVar[bool] = True
 
     def forward(self, network: nn.Module, view: View, output: Output) -> dict[str, Tensor]:
         """Named scalar losses, already multiplied by their share, on the output of ``network``, the student."""
@@ -75,6 +78,9 @@ class Term(nn.Module):
 class TermSettings(Settings):
     """The settings of a term, and how it is built."""
 
+    names_pictures: ClassVar[bool] = False
+    """Whether it goes with pictures that have one class each."""
+
     def check(self, method: "MethodSettings") -> None:
         """Raise ``ValueError`` if the term does not go with the method."""
 
@@ -93,12 +99,14 @@ class Method(nn.Module):
     Attributes:
         held: The engine's scalar flag: 1 from the first step on in which something was not finite, and then nothing
             may follow the student. None without an engine.
+        is_ascending: Whether this pass only finds the direction in which the loss is sharpest (``optim.sharpness``).
 
     Raises:
         ValueError: If a term asks for a view that the method never yields.
     """
 
     held: Tensor | None = None
+    is_ascending: bool = False
 
     def __init__(
         self,
@@ -152,7 +160,7 @@ class Method(nn.Module):
                 output = next(outputs)
                 _settle_trust(view, output)
                 own = self._losses(view, output)
-            if not own:
+            if not own and not self.is_ascending:
                 raise ValueError(
                     f"view {view.name!r} has neither a label nor a term: nothing can be learnt from it"
                 )
@@ -210,7 +218,10 @@ class Method(nn.Module):
 
     def _see(self, seen: View | Joint) -> Iterator[Output]:
         """The output of each view in turn; each is computed only when it is asked for."""
-        if isinstance(seen, Joint):
+        if isinstance(seen, Joint) and seen.rules is None:
+            images = [view.image for view in seen.views]
+            yield from split(self.student(torch.cat(images)), [len(image) for image in images])
+        elif isinstance(seen, Joint):
             together = cast(Callable[..., Iterator[Output]], self.student.together)
             yield from together([view.image for view in seen.views], seen.groups, seen.rules)
         else:
@@ -221,7 +232,7 @@ class Method(nn.Module):
         if view.label is not None:
             losses["segmentation"] = (view.whole_loss or segmentation_loss)(output, view)
         for term in self._own_terms():
-            if view.name in term.view_names:
+            if view.name in term.view_names and (term.is_smoothed or not self.is_ascending):
                 losses |= term(self.student, view, output)
         return losses
 
@@ -262,6 +273,18 @@ class MethodSettings(Settings):
     """Whether the target's view carries a label, made by a teacher or beforehand."""
     shows_domains_apart: ClassVar[bool] = True
     """Whether each view shows one domain only, so that batch statistics can be kept for each."""
+    names_pictures: ClassVar[bool] = False
+    """Whether it can learn pictures that have one class each."""
+
+    @property
+    def of_pixels(self) -> list[str]:
+        """Its settings, as they are, that need labels of pixels."""
+        return []
+
+    @property
+    def joins_domains(self) -> bool:
+        """Whether both domains share a batch, so that a term can compare them picture by picture."""
+        return False
 
     @property
     def deals_source(self) -> bool:
@@ -290,6 +313,20 @@ class MethodSettings(Settings):
     def carry_out(self, stages: Stages) -> dict[str, Any] | None:
         """Carry out the whole run, by default one training; returns its scores, or None without labelled pictures."""
         return stages.train()
+
+
+def split(output: Output, counts: Sequence[int]) -> Iterator[Output]:
+    """The outputs of parts of a batch, of so many pictures each."""
+    logits, embedding = output.logits.split(counts), output.embedding.split(counts)
+    features = [level.split(counts) for level in output.features]
+    supervised = [one.logits.split(counts) for one in output.supervised]
+    for part in range(len(counts)):
+        yield Output(
+            logits[part],
+            [level[part] for level in features],
+            embedding[part],
+            [replace(one, logits=own[part]) for one, own in zip(output.supervised, supervised, strict=True)],
+        )
 
 
 def _settle_trust(view: View, output: Output) -> None:

@@ -35,6 +35,7 @@ class SelfTrainingSettings(MethodSettings):
     name: Literal["self_training"] = "self_training"
     has_teacher: ClassVar[bool] = True
     labels_target: ClassVar[bool] = True
+    names_pictures: ClassVar[bool] = True
     teacher: AnyTeacher = AverageSettings()  # who labels the target
     soft: bool = False  # learn the teacher's probabilities instead of its label
     source_mean: MeanOver = "pixels"  # average the source's loss over all pixels or over labelled ones
@@ -53,6 +54,11 @@ class SelfTrainingSettings(MethodSettings):
         if self.soft and self.mask is not None and self.mask.pictures == "both":
             raise ValueError("soft does not go with mask.pictures: both")
         return self
+
+    @property
+    def of_pixels(self) -> list[str]:
+        """Mixing, margins, and hybrid attention."""
+        return [name for name in ("mix", "margins", "pair") if getattr(self, name) is not None]
 
     def colour_change(
         self, mean: tuple[float, float, float], std: tuple[float, float, float]
@@ -110,7 +116,7 @@ class SelfTraining(Method):
 
         # 2. The teacher labels the target, and is trusted as far as it is confident.
         taught: Output = self.teacher(batch.target.image)
-        label, confidence, soft = self._label(taught, batch.target.image)
+        label, confidence, soft = self._label(taught, batch.source.label)
         if self.calibrate is not None:
             label = self.calibrate(taught, label)
         weight = self._weight(self._quality(confidence), batch.target.valid)
@@ -148,9 +154,9 @@ class SelfTraining(Method):
         learner = self.teacher.learner() if network == "teacher" else None
         return super().scored(network) if learner is None else learner
 
-    def _label(self, taught: Output, image: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """The pseudo-label, the teacher's confidence, and its probabilities if they are to be learnt."""
-        logits = resize(taught.logits.float(), (image.shape[-2], image.shape[-1]))
+    def _label(self, taught: Output, like: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The pseudo-label, on the grid of another label, the teacher's confidence, and its probabilities if wanted."""
+        logits = resize(taught.logits.float(), (like.shape[-2], like.shape[-1]))
         label, confidence = quality.label_and_confidence(logits)
         return label, confidence, logits.softmax(1) if self.settings.soft else None
 

@@ -19,6 +19,7 @@ class SourceOnlySettings(MethodSettings):
     # Show the network target pictures, too, from which nothing is learnt: its running batch statistics are then those
     # of both domains (the baseline of SAC, Araslanov and Roth, CVPR 2021).
     mixes_statistics: bool = False
+    names_pictures: ClassVar[bool] = True
 
     def reading(self, recipe: str) -> Reading:
         """Read the source, and the target only for its statistics."""

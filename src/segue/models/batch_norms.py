@@ -33,17 +33,20 @@ def batch_norms(network: nn.Module) -> list[BatchNorm]:
     ]
 
 
-class SharedBatchNorm(nn.BatchNorm2d):
+class _Shared(BatchNorm):
     """A batch norm that normalises by the pictures of all processes, which must have equally many cells each.
 
     torch's own works on a GPU only; this one is the same on every device. Alone it is a plain batch norm.
     """
 
-    def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    def forward(self, input: Float[Tensor, "b c *cells"]) -> Float[Tensor, "b c *cells"]:
         """Normalise, and move the running statistics if they are tracked."""
         if not (self.training and several()):
             return super().forward(input)
-        axes, shape = (0, 2, 3), (1, -1, 1, 1)
+        axes, shape = (
+            tuple(place for place in range(input.ndim) if place != 1),
+            (1, -1, *[1] * (input.ndim - 2)),
+        )
         with torch.autocast(input.device.type, enabled=False):
             maps = input.float()
             count = processes() * maps.numel() / maps.shape[1]
@@ -62,11 +65,22 @@ class SharedBatchNorm(nn.BatchNorm2d):
         return normal.to(input.dtype)
 
 
+class SharedBatchNorm(_Shared, nn.BatchNorm2d):
+    """That of maps."""
+
+
+class SharedVectorNorm(_Shared, nn.BatchNorm1d):
+    """That of vectors."""
+
+
 def share_statistics(network: nn.Module) -> None:
-    """Turn the plain batch norms of a network into :class:`SharedBatchNorm`, in place."""
+    """Turn the plain batch norms of a network into shared ones, in place."""
+    shared: dict[type[nn.Module], type[nn.Module]] = {
+        nn.BatchNorm2d: SharedBatchNorm,
+        nn.BatchNorm1d: SharedVectorNorm,
+    }
     for module in network.modules():
-        if type(module) is nn.BatchNorm2d:
-            module.__class__ = SharedBatchNorm
+        module.__class__ = shared.get(type(module), type(module))
 
 
 def is_watched(norm: BatchNorm) -> bool:

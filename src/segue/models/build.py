@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from segue.classes import nearest
+from segue.models.classifier import Classifier
 from segue.models.encoders import ENCODERS
 from segue.models.encoders.encoder import Colour, Encoder
 from segue.models.heads import HEADS
@@ -34,7 +35,7 @@ def build_segmenter(
     multi_resolution: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Segmenter:
-    """A segmentation network with random weights, in training mode.
+    """A network with random weights, in training mode; a head that names whole pictures makes it a classifier.
 
     Args:
         multi_resolution: Arguments of ``MultiResolution``, with ``attention`` "class", "single" or "none"
@@ -57,6 +58,12 @@ def build_segmenter(
         raise ValueError("multi_resolution fuses predictions on a grid: set network.aligned_corners=false")
     widths = network.out_channels
     decoder = kind(widths, num_classes, settings)
+    if kind.names_pictures and (multi_resolution is not None or settings.aligned_corners):
+        raise ValueError(
+            f"head {head!r} names whole pictures: set network.multi_resolution=null and network.aligned_corners=false"
+        )
+    if kind.names_pictures:
+        return Classifier(network, decoder)
     if multi_resolution is None:
         return Segmenter(network, decoder, aligned_corners=settings.aligned_corners)
     if decoder.stride not in (*network.strides[:1], *network.strides[-1:]):

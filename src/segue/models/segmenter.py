@@ -27,11 +27,13 @@ class Segmenter(nn.Module):
             codes of AdaptSegNet and ADVENT; otherwise whoever uses them enlarges them, cell on cells.
 
     Attributes:
+        names_pictures: Whether its maps are single cells, which say what the whole picture shows.
         shrinks: Downscaling factor of the pictures' sides before the encoder makes ``Output.features`` of them.
     """
 
     encoder: Encoder
     shrinks: int = 1
+    names_pictures: bool = False
 
     def __init__(self, encoder: Encoder, head: nn.Module, *, aligned_corners: bool = False) -> None:
         super().__init__()

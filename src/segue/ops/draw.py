@@ -59,6 +59,11 @@ def pictures_of(
     return level.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
 
 
+def spread(values: Tensor, size: Sequence[int]) -> Tensor:
+    """Maps of a single cell, of pictures that have one class, at a picture's size; others as they are."""
+    return values.expand(*values.shape[:-2], *size) if values.shape[-2:] == (1, 1) else values
+
+
 def tiled(
     rows: Sequence[Sequence[Picture]], captions: Sequence[str] = ()
 ) -> UInt8[np.ndarray, "rows columns 3"]:
@@ -93,10 +98,11 @@ def draw_view(
         std: Grey levels divided by in normalisation.
     """
     count = min(len(view.image), MOST_ROWS)
+    size = view.image.shape[-2:]
     columns = {view.name: list(pictures_of(view.image[:count], mean, std))}
     if view.label is not None:
-        columns["label"] = [colourise(label, palette) for label in view.label[:count]]
+        columns["label"] = [colourise(label, palette) for label in spread(view.label[:count], size)]
     if view.weight is not None:
-        columns["weight"] = [heat(weight) for weight in view.weight[:count].float()]
+        columns["weight"] = [heat(weight) for weight in spread(view.weight[:count].float(), size)]
     columns["prediction"] = [colourise(ids, palette) for ids in prediction[:count]]
     return tiled(list(zip(*columns.values(), strict=True)), list(columns))

@@ -10,6 +10,7 @@ from segue.engine.settings import Experiment
 from segue.recipes import (
     alignment,
     baselines,
+    classification,
     clda,
     daformer_family,
     disagreement,
@@ -33,12 +34,14 @@ class Recipe:
         papers: Whose recipe it is, by the names of ``citations.yaml``: to be cited by those who use it.
         pieces: What it consists of, in a few words.
         published: The key of the paper's own rows in ``published.yaml``; None if no paper prints any.
+        names_pictures: Whether it is for pictures that have one class each.
     """
 
     build: Callable[[], Tree]
     papers: tuple[str, ...]
     pieces: str
     published: str | None = None
+    names_pictures: bool = False
 
     @property
     def paper(self) -> str:
@@ -255,6 +258,38 @@ RECIPES: dict[str, Recipe] = {
     ),
     "end": Recipe(offline.end, ("hinton",), "a student of several models' mean probability", published="end"),
     "end2": Recipe(offline.end2, ("end2",), "a student of their distribution", published="end2"),
+    "cdan": Recipe(
+        classification.cdan,
+        ("cdan",),
+        "pictures of one class: features times classes alike to a discriminator",
+        names_pictures=True,
+    ),
+    "mcc": Recipe(
+        classification.mcc,
+        ("mcc",),
+        "pictures of one class: a batch's predictions do not mix classes up",
+        names_pictures=True,
+    ),
+    "sdat": Recipe(
+        classification.sdat,
+        ("sdat",),
+        "CDAN + MCC at a flat minimum (SAM)",
+        published="sdat",
+        names_pictures=True,
+    ),
+    "mic_cls": Recipe(
+        classification.mic_cls,
+        ("mic",),
+        "SDAT + masked image consistency",
+        published="mic_cls",
+        names_pictures=True,
+    ),
+    "clda_cls": Recipe(
+        classification.clda_cls,
+        ("clda",),
+        "a large teacher's labels, MCC and SAM; its useless layers follow the student's",
+        names_pictures=True,
+    ),
 }
 
 

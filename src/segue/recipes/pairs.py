@@ -25,6 +25,7 @@ from typing import Any, cast
 from segue.classes import nearest
 from segue.engine.experiment import check_key
 from segue.recipes.cityscapes_pairs import CITYSCAPES_PAIRS
+from segue.recipes.classification_pairs import CLASSIFICATION_PAIRS
 from segue.trees import Tree, merge, read_yaml
 
 DOMAINS = ("source", "target", "source_evaluation", "evaluation")
@@ -94,7 +95,7 @@ STREET_SCENES: Tree = {
     },
 }  # fmt: skip
 
-PAIRS: dict[str, Tree] = {"street_scenes": STREET_SCENES, **CITYSCAPES_PAIRS}
+PAIRS: dict[str, Tree] = {"street_scenes": STREET_SCENES, **CITYSCAPES_PAIRS, **CLASSIFICATION_PAIRS}
 
 
 def pair(name: str) -> Tree:

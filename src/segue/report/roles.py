@@ -33,13 +33,18 @@ class ShownRun:
 
     @property
     def mean_iou(self) -> float | None:
-        """Its score on the target, in [0, 1]."""
-        return self.scores.mean_iou if self.scores else None
+        """Its score on the target, in [0, 1]: mean IoU, or accuracy where whole pictures are named."""
+        return self.scores.headline if self.scores else None
 
     @property
     def ious(self) -> dict[str, float | None]:
-        """Its IoU by class, on the target; empty without an evaluation."""
-        return self.scores.per_class_iou if self.scores else {}
+        """Its IoU, or accuracy, by class, on the target; empty without an evaluation."""
+        return self.scores.by_class if self.scores else {}
+
+    @property
+    def called(self) -> str:
+        """What its score is called."""
+        return self.scores.called if self.scores else "mean IoU"
 
     @property
     def is_source_only(self) -> bool:

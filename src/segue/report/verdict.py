@@ -44,7 +44,7 @@ def judge(runs: Sequence[ShownRun], unlabelled: evidence.Verdict | None = None) 
     tone: Tone = "gain" if change >= NOTICEABLE else "loss" if change <= -NOTICEABLE else "even"
     where = "above" if change >= 0 else "below"
     measured = (
-        f"With {percent(judged.mean_iou)}% mean IoU on the target, {judged.name} is "
+        f"With {percent(judged.mean_iou)}% {judged.called} on the target, {judged.name} is "
         f"{percent(abs(change))} points {where} {first.name} ({percent(first.mean_iou)}%)."
     )
     sentences = [measured, *_further_means(judged), *_advice(tone, first), *_about_classes(judged, first)]
@@ -69,13 +69,16 @@ def _without_score(runs: Sequence[ShownRun]) -> Verdict:
 
 
 def _without_comparison(judged: ShownRun, mean_iou: float) -> Verdict:
-    said = [f"On the target, {judged.name} reaches {percent(mean_iou)}% mean IoU.", *_further_means(judged)]
+    said = [
+        f"On the target, {judged.name} reaches {percent(mean_iou)}% {judged.called}.",
+        *_further_means(judged),
+    ]
     source = judged.folder.source_scores
     if source is not None:
-        more = "more" if source.mean_iou >= mean_iou else "less"
+        more = "more" if source.headline >= mean_iou else "less"
         said.append(
-            f"On labelled source pictures it reaches {percent(source.mean_iou)}%, "
-            f"{percent(abs(source.mean_iou - mean_iou))} points {more}."
+            f"On labelled source pictures it reaches {percent(source.headline)}%, "
+            f"{percent(abs(source.headline - mean_iou))} points {more}."
         )
     if not judged.is_source_only:
         said.append("To see whether adapting helped, report it beside a source-only run, given first.")

@@ -11,13 +11,18 @@ from pydantic import ValidationError
 
 from segue.engine.log import seconds_trained
 from segue.files import write_text
+from segue.scores import CALLED, Scores
 from segue.settings import Settings
 
 
 class Score(Settings):
-    """One finished run; IoU in [0, 1], None for a class that is nowhere labelled."""
+    """One finished run; IoU in [0, 1], None for a class that is nowhere labelled.
+
+    Where whole pictures are named, accuracies stand in the place of IoUs.
+    """
 
     mean_iou: float
+    measure: str = CALLED["mean_iou"]  # what it is
     classes: dict[str, float | None] = {}
     minutes: float | None = None  # training only
 
@@ -185,6 +190,11 @@ def score_of(run: Path) -> Score | None:
     try:
         scores = json.loads((run / "scores.json").read_text(encoding="utf-8"))
         minutes = round(seconds_trained(run) / 60, 4)
+        if "measure" in scores:
+            read = Scores.from_json(scores, run)
+            return Score(
+                mean_iou=read.headline, measure=read.called, classes=read.by_class, minutes=minutes or None
+            )
         return Score(mean_iou=scores["mean_iou"], classes=scores["per_class_iou"], minutes=minutes or None)
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -18,6 +18,7 @@ from rich.console import Console
 from segue.engine.experiment import differences, load
 from segue.engine.log import seconds_trained
 from segue.engine.settings import Experiment
+from segue.scores import Scores
 from segue.study.record import score_of
 
 
@@ -117,7 +118,7 @@ def run(jobs: Sequence[Job], *, workers: int, console: Console, cpu: bool = Fals
 def train_alone(
     experiment: Experiment, folder: Path, *, threads: int | None, cpu: bool = True, quiet: bool = True
 ) -> float:
-    """Train one run in this process and return its mean IoU on the target.
+    """Train one run in this process and return its score on the target: mean IoU, or the accuracy of whole pictures.
 
     Args:
         threads: The number of torch's threads; None leaves it as it is.
@@ -138,7 +139,7 @@ def train_alone(
         raise ValueError(
             f"{experiment.data.pair}: no labelled target pictures, so there is nothing to compare"
         )
-    return scores["mean_iou"]
+    return Scores.from_json(scores, folder).headline
 
 
 def _time_left(left: Sequence[Job], done: Sequence[Job], seconds: float) -> str:

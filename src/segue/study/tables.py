@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
+from segue.scores import CALLED
 from segue.study.record import Record, Variant
 
 HEADINGS = ("variant", "paper", "here", "± seeds", "to baseline", "p", "seeds", "minutes", "set otherwise")
@@ -141,9 +142,15 @@ def _fused(record: Record) -> list[str]:
 def caption(record: Record) -> str:
     """What the columns mean."""
     return (
-        f"Mean IoU in percent, of the target; differences to {record.baseline!r}{_other_bases(record)} over the same"
-        " seeds, p by a paired t-test; paper: what is printed for these settings on this pair"
+        f"{_measure(record)} in percent, of the target; differences to {record.baseline!r}{_other_bases(record)} over"
+        " the same seeds, p by a paired t-test; paper: what is printed for these settings on this pair"
     )
+
+
+def _measure(record: Record) -> str:
+    known = [score.measure for variant in record.variants.values() for score in variant.scores.values()]
+    called = known[0] if known else CALLED["mean_iou"]
+    return called[0].upper() + called[1:]
 
 
 def _other_bases(record: Record) -> str:

@@ -44,7 +44,9 @@ def features_of(data):
 @pytest.mark.parametrize("context", ["sepaspp", "aspp", "conv1"])
 def test_logits(official, context):
     logits, embedding = tiny(official, context).eval()(features_of(official))
-    torch.testing.assert_close(logits, official[f"{context}/logits_eval"], atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        logits[..., ::2, ::2], official[f"{context}/logits_eval_every2"], atol=1e-5, rtol=0
+    )
     assert embedding.shape == (2, 16, 16, 24)
 
 

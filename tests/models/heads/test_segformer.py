@@ -32,7 +32,7 @@ def test_logits(official):
     state = {k.removeprefix("state/"): v for k, v in official.items() if k.startswith("state/")}
     head.load_state_dict({k: v for k, v in state.items() if not k.startswith("conv_seg.")})
     logits, embedding = head(features_of(official))
-    torch.testing.assert_close(logits, official["logits_eval"], atol=1e-5, rtol=0)
+    torch.testing.assert_close(logits[..., ::2, ::2], official["logits_eval_every2"], atol=1e-5, rtol=0)
     assert embedding.shape == (2, 16, 16, 24)
 
 
@@ -46,7 +46,9 @@ def test_nvlabs_weights(official):
     assert all("conv_seg" in name for name in left)
     head.load_state_dict({k.removeprefix("head."): v for k, v in found.items()})
     logits, _ = head(features_of(official))
-    torch.testing.assert_close(logits, official["nvlabs/logits_eval"], atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        logits[..., ::2, ::2], official["nvlabs/logits_eval_every2"], atol=1e-5, rtol=0
+    )
 
     back = to_foreign({f"head.{k}": v for k, v in head.state_dict().items()}, NVLABS)
     kept = {k: v for k, v in foreign.items() if "conv_seg" not in k}

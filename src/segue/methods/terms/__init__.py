@@ -6,6 +6,8 @@ The order also decides in which order they draw random starting weights, so new 
 from segue.methods.method import TermSettings
 from segue.methods.terms.adversarial import AdversarialSettings
 from segue.methods.terms.class_adversarial import ClassAdversarialSettings
+from segue.methods.terms.class_confusion import ClassConfusionSettings
+from segue.methods.terms.conditional_adversarial import ConditionalAdversarialSettings
 from segue.methods.terms.confidence import ConfidenceSettings
 from segue.methods.terms.entropy import EntropySettings
 from segue.methods.terms.feature_distance import FeatureDistanceSettings
@@ -30,4 +32,6 @@ TERMS: dict[str, type[TermSettings]] = {
     "multi_scale_adversarial": MultiScaleAdversarialSettings,
     "memory": MemorySettings,
     "presence": PresenceSettings,
+    "conditional_adversarial": ConditionalAdversarialSettings,
+    "class_confusion": ClassConfusionSettings,
 }

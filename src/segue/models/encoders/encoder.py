@@ -54,6 +54,13 @@ class Encoder(nn.Module):
         """
         return tokens.permute(0, 3, 1, 2)
 
+    def summary(self, image: Tensor) -> Tensor:
+        """What the deepest layer says of the whole picture, (B,C,1,1): the mean of its cells, or a class token."""
+        return self.last_map(image).mean((2, 3), keepdim=True)
+
+    def keep_summary(self) -> None:
+        """Drop the layers that only :meth:`forward` needs; from then on there is only a :meth:`summary`."""
+
     def last_map(self, image: Tensor) -> Tensor:
         """The deepest map that pretrained weights alone make: of no layer that was added to them."""
         return self(image)[-1]

@@ -95,6 +95,10 @@ class PatchEncoder(Encoder):
         """The last block's normalised patches."""
         return self.quarter_maps(self._on_patches(image), None)[-1]
 
+    def keep_summary(self) -> None:
+        """Without the pyramid."""
+        del self.pyramid_head
+
     def grid(self, size: tuple[int, int]) -> Grid:
         """The patches of a picture of that many rows and columns."""
         return (size[0] + self.patch - 1) // self.patch, (size[1] + self.patch - 1) // self.patch

@@ -63,21 +63,33 @@ class PlainVit(PatchEncoder):
     def translated(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The weights without a classifier's, and without the blocks that come after the first ones."""
         unwanted = (*self.classifier_names, *self.later_blocks)
-        return {name: value for name, value in state.items() if not name.startswith(unwanted)}
+        is_theirs = any("embeddings.cls_token" in name for name in state)
+        own = _from_transformers(state) if is_theirs else state
+        return {name: value for name, value in own.items() if not name.startswith(unwanted)}
 
     def quarter_maps(self, image: Float[Tensor, "b 3 h w"], plan: MeetingPlan | None) -> Sequence[Tensor]:
         """The four normalised maps on the grid of patches."""
-        vit, number = cast(PatchTransformer, self.vit), 0
-        maps: list[Tensor] = []  # not list[Tensor](), which would break a compiled graph
-        grid = self.grid((image.shape[-2], image.shape[-1]))
-        tokens = vit.embedded(image, grid)
+        size = (image.shape[-2], image.shape[-1])
+        norm = cast(PatchTransformer, self.vit).norm
+        return [self.block_map(norm(tokens), size) for tokens in self._quarters(image, plan)]
+
+    def summary(self, image: Tensor) -> Tensor:
+        """The last block's class token, normalised, as ImageNet's classifier sees it."""
+        tokens = self._quarters(self._on_patches(image), None)[-1]
+        return cast(PatchTransformer, self.vit).norm(tokens[:, 0])[..., None, None]
+
+    def _quarters(self, image: Tensor, plan: MeetingPlan | None) -> list[Tensor]:
+        """The tokens after each quarter of the blocks."""
+        number, grid = 0, self.grid((image.shape[-2], image.shape[-1]))
+        ends: list[Tensor] = []  # not list[Tensor](), which would break a compiled graph
+        tokens = cast(PatchTransformer, self.vit).embedded(image, grid)
         for stage, names in enumerate(self.layers, start=1):
             for name in names:
                 meeting = plan and plan.at(stage, number, queries=grid, keys=grid, prefix=self.prefix)
                 tokens = self._pass(self.get_submodule(name), tokens, stage, meeting)
                 number += 1
-            maps.append(self.block_map(vit.norm(tokens), (image.shape[-2], image.shape[-1])))
-        return maps
+            ends.append(tokens)
+        return ends
 
     def _pass(self, block: nn.Module, tokens: Tensor, stage: int, meeting: Attend | None) -> Tensor:
         if stage in self.checkpointed and torch.is_grad_enabled():
@@ -197,6 +209,50 @@ def _initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
         nn.init.zeros_(module.bias)
+
+
+TRANSFORMERS = {
+    "embeddings.cls_token": "cls_token",
+    "embeddings.position_embeddings": "pos_embed",
+    "embeddings.patch_embeddings.projection": "patch_embed.proj",
+    # as files have it, from before version 5
+    "encoder.layer.": "blocks.",
+    "attention.attention.query": "attention.q_proj",
+    "attention.attention.key": "attention.k_proj",
+    "attention.attention.value": "attention.v_proj",
+    "attention.output.dense": "attn.proj",
+    "intermediate.dense": "mlp.fc1",
+    "output.dense": "mlp.fc2",
+    # as version 5 has it
+    "layers.": "blocks.",
+    "attention.o_proj": "attn.proj",
+    "layernorm_before": "norm1",
+    "layernorm_after": "norm2",
+    "layernorm.": "norm.",
+}
+"""Names of the transformers library's ViT, and timm's; they are replaced in this order."""
+
+
+def _from_transformers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of the transformers library's ViT under timm's names, without pooling and classifier.
+
+    Some of these files expect 1e-12 in their normalisations, of which nothing is to be seen.
+    """
+    renamed: dict[str, Tensor] = {}
+    for theirs, value in state.items():
+        name = theirs.removeprefix("vit.")
+        for before, after in TRANSFORMERS.items():
+            name = name.replace(before, after)
+        renamed[name] = value
+    found: dict[str, Tensor] = {}
+    for name, value in renamed.items():
+        place, is_query, kind = name.partition("attention.q_proj.")
+        if is_query:
+            parts = [renamed.get(f"{place}attention.{part}_proj.{kind}") for part in "qkv"]
+            found[f"{place}attn.qkv.{kind}"] = torch.cat([part for part in parts if part is not None])
+        elif "attention." not in name and not name.startswith(("pooler.", "classifier.")):
+            found[name] = value
+    return found
 
 
 HALF: Colour = (127.5, 127.5, 127.5)

@@ -1,4 +1,4 @@
-"""ResNet with dilated last stages, in the two forms of DeepLab's tables: with a deep stem, and Caffe's."""
+"""ResNet as published, and with dilated last stages in the forms of DeepLab's tables: a deep stem, and Caffe's."""
 
 from collections.abc import Mapping, Sequence
 
@@ -31,6 +31,8 @@ class ResNet(Encoder):
     that, which leaves means that differ by at most a grey level; they were also trained with the stride in the 3x3
     convolution.
 
+    The plain form is torchvision's, with its names: one 7x7 convolution, no dilation, strides up to 32.
+
     Source: ResNet (He et al., CVPR 2016), DeepLab (Chen et al., TPAMI 2018); the deep stem is that of
     Bag of Tricks (He et al., CVPR 2019), figure 2b; https://arxiv.org/abs/1812.01187.
 
@@ -38,20 +40,26 @@ class ResNet(Encoder):
         depths: Blocks of each stage: (3, 4, 6, 3) for 50 layers, (3, 4, 23, 3) for 101.
     """
 
-    def __init__(self, depths: Sequence[int], *, caffe: bool = False) -> None:
+    def __init__(self, depths: Sequence[int], *, caffe: bool = False, plain: bool = False) -> None:
         super().__init__()
-        self.out_channels = tuple(channels * EXPANSION for channels, _, _ in STAGES)
-        self.strides = () if caffe else (4, 8, 8, 8)
+        stages = (
+            [(channels, 1 if i == 0 else 2, 1) for i, (channels, _, _) in enumerate(STAGES)]
+            if plain
+            else STAGES
+        )
+        self.out_channels = tuple(channels * EXPANSION for channels, _, _ in stages)
+        self.strides = () if caffe else (4, 8, 16, 32) if plain else (4, 8, 8, 8)
         self.classifier_names = ("fc.", "layer5.", "layer6.")
         self.caffe = caffe
-        if caffe:
+        self.deep_stem = not (caffe or plain)
+        if not self.deep_stem:
             self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
             self.bn1 = nn.BatchNorm2d(64)
         else:
             self.stem = nn.Sequential(*_conv_norm(3, 32, stride=2), *_conv_norm(32, 32), *_conv_norm(32, 64))
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1, ceil_mode=caffe)
         width = 64
-        for stage, (channels, stride, dilation) in enumerate(STAGES):
+        for stage, (channels, stride, dilation) in enumerate(stages):
             blocks: list[nn.Module] = []
             for i in range(depths[stage]):
                 contracted = dilation if caffe or i > 0 else max(1, dilation // 2)
@@ -66,8 +74,9 @@ class ResNet(Encoder):
             self.apply(_freeze_norm)
 
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
-        """The maps of the four stages: one at stride 4, three at stride 8."""
-        maps = F.relu(self.bn1(self.conv1(image.flip(1))), inplace=True) if self.caffe else self.stem(image)
+        """The maps of the four stages."""
+        colours = image.flip(1) if self.caffe else image
+        maps = self.stem(colours) if self.deep_stem else F.relu(self.bn1(self.conv1(colours)), inplace=True)
         maps = self.maxpool(maps)
         features: list[Tensor] = []
         for stage in range(1, len(STAGES) + 1):
@@ -133,6 +142,8 @@ CAFFE_MEAN = (122.67891434, 116.66876762, 104.00698793)
 VARIANTS = {
     "resnet50_v1c": Variant(lambda drop_path: ResNet((3, 4, 6, 3))),
     "resnet101_v1c": Variant(lambda drop_path: ResNet((3, 4, 23, 3))),
+    "resnet50": Variant(lambda drop_path: ResNet((3, 4, 6, 3), plain=True)),
+    "resnet101": Variant(lambda drop_path: ResNet((3, 4, 23, 3), plain=True)),
     "resnet101_caffe": Variant(
         lambda drop_path: ResNet((3, 4, 23, 3), caffe=True), mean=CAFFE_MEAN, std=(1.0, 1.0, 1.0)
     ),

@@ -1,5 +1,6 @@
 """The heads by name."""
 
+from segue.models.heads.bottleneck import BottleneckHead
 from segue.models.heads.daformer import DaformerHead
 from segue.models.heads.deeplab import DeepLabV2Head, DeepLabV3PlusHead
 from segue.models.heads.deeplab_se import DeepLabSeHead
@@ -12,4 +13,5 @@ HEADS: dict[str, type[Head]] = {
     "deeplab_v2": DeepLabV2Head,
     "deeplab_v3plus": DeepLabV3PlusHead,
     "deeplab_v2_se": DeepLabSeHead,
+    "bottleneck": BottleneckHead,
 }

@@ -24,6 +24,8 @@ class Head(nn.Module):
         contexts: The names of its ways to look around, its own first; empty if there is no choice.
         embedding_channels: Channels of the embedding.
         has_auxiliary: Whether it can make a second prediction to train.
+        names_pictures: Whether it names the picture as a whole, from what the encoder makes of all of it, instead of
+            each pixel.
         as_attention: Settings that differ where such a head weighs two resolutions.
         context: How it looks around; empty if there is no choice.
 
@@ -35,6 +37,7 @@ class Head(nn.Module):
     learns_like_a_head: ClassVar[bool] = True
     contexts: ClassVar[tuple[str, ...]] = ()
     has_auxiliary: ClassVar[bool] = False
+    names_pictures: ClassVar[bool] = False
     embedding_channels: int
     as_attention: ClassVar[dict[str, Any]] = {}
 
