@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 from types import FrameType, TracebackType
@@ -197,7 +197,7 @@ class Loader:
         self.mean = torch.tensor(mean, device=self.device).view(3, 1, 1)
         self.std = torch.tensor(std, device=self.device).view(3, 1, 1)
 
-    def steps(self, start: int, stop: int) -> Iterator[Batch]:
+    def steps(self, start: int, stop: int) -> Generator[Batch]:
         """The batches of steps ``start`` to ``stop - 1``, normalised, on the device; workers end with the iterator.
 
         Raises:

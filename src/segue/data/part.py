@@ -1,5 +1,6 @@
 """Parts of a data set: every n-th picture, those that a file lists, those with labels made beforehand; two as one."""
 
+from array import array
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -19,7 +20,8 @@ class Chosen(Dataset):
     def __init__(self, whole: Dataset, places: Sequence[int]) -> None:
         self.classes = whole.classes
         self.whole = whole
-        self.places = places
+        # As plain numbers, which a worker process does not copy, as it would a list of a million objects.
+        self.places = places if isinstance(places, range) else array("q", places)
 
     def __len__(self) -> int:
         """The number of pictures chosen."""
@@ -39,12 +41,16 @@ class Chosen(Dataset):
 
     def fingerprint(self) -> str:
         """That of the whole, and which pictures these are."""
-        return digest((self.whole.fingerprint(), str(self.places)))
+        return digest((self.whole.fingerprint(), _text(self.places)))
 
     def check(self) -> None:
         """As the whole does, and that a picture is chosen."""
         self.whole.check()
         super().check()
+
+
+def _text(places: "range | array[int]") -> str:
+    return str(places if isinstance(places, range) else places.tolist())
 
 
 class Part(Chosen):

@@ -1,18 +1,38 @@
 """Picture files with or without label files: what all data sets on disk share."""
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+import pickle
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from jaxtyping import UInt8
 from torch import Tensor
 
 from segue.classes import ClassList
+from segue.data.checked import note_checked, was_checked
 from segue.data.class_map import LabelTable
 from segue.data.dataset import Dataset, digest
 from segue.data.decoding import picture_size, require_whole, size_complaint
+from segue.data.file_names import Paths, Texts
 from segue.data.label_file import GREY_LABELS, LabelReader
 from segue.data.picture import read_image
 from segue.progress import counting
+
+VERSION = 1
+"""Of what :meth:`PictureFiles.check` looks for: another number, and everything is looked at again."""
+
+REMEMBERED = 2000
+"""Files from which on it is remembered that they were in order; fewer are looked at in about a second."""
+
+THREADS = 8
+"""Files that are asked for at once: waiting for a disk costs no core."""
+
+TOGETHER = 64
+"""Files that a thread takes at a time."""
+
+Result = TypeVar("Result")
 
 
 class PictureFiles(Dataset):
@@ -24,11 +44,9 @@ class PictureFiles(Dataset):
 
     Attributes:
         missing_classes: Training classes that no label value stands for: they will be absent.
-        files: The image files by name.
     """
 
     missing_classes: tuple[str, ...]
-    files: Mapping[str, Path]
 
     def __init__(
         self,
@@ -41,10 +59,9 @@ class PictureFiles(Dataset):
     ) -> None:
         self.classes = classes
         self.missing_classes = () if table is None else table.missing
-        self.files = dict(images)
-        self._names = list(images)
-        self._images = list(images.values())
-        self._labels = list(labels)
+        self._names = Texts(images)
+        self._images = Paths(self._names, images.values())
+        self._labels = Paths(self._names, labels) if labels else ()
         self._table = table
         self._reader = reader
 
@@ -77,6 +94,11 @@ class PictureFiles(Dataset):
         return self._table.translate(self._reader.read(path), str(path))
 
     @property
+    def files(self) -> dict[str, Path]:
+        """The image files by name."""
+        return dict(zip(self._names, self._images, strict=True))
+
+    @property
     def label_files(self) -> dict[str, Path]:
         """The label files by the names of their pictures; empty for unlabelled pictures."""
         return dict(zip(self._names, self._labels, strict=False))
@@ -88,8 +110,9 @@ class PictureFiles(Dataset):
 
     def fingerprint(self) -> str:
         """Changes with the names, sizes and times of files, the class map and the training classes."""
-        files = (path.stat() for path in (*self._images, *self._labels))
-        parts = [*self._names, *self.classes.names, *(f"{file.st_size} {file.st_mtime_ns}" for file in files)]
+        parts = [*self._names, *self.classes.names]
+        for paths in (self._images, self._labels):
+            parts += in_threads(lambda place, paths=paths: _state(paths[place]), len(paths))
         if self._table is not None:
             parts += [self._table.ids.tobytes().hex(), str(sorted(self._table.known))]
         return digest(parts)
@@ -97,21 +120,48 @@ class PictureFiles(Dataset):
     def check(self) -> None:
         """Look at every file, but not at its pixels: whole; a label of the right kind and of the image's size.
 
+        A large data set that has not changed since it was found in order is not looked at again.
+
         Raises:
             ValueError: At the first file that is wrong.
         """
-        with counting("checking files", len(self._images) + len(self._labels)) as done:
-            self._check(done)
+        files = len(self._images) + len(self._labels)
+        # The fingerprint is taken first: what changes while files are looked at counts as not looked at.
+        key = digest((self.fingerprint(), str(VERSION), pickle.dumps(self._reader).hex()))
+        if files >= REMEMBERED and was_checked(key):
+            return
+        with counting("checking files", len(self)) as done:
+            for place in in_threads(self._check, len(self)):
+                done(place)
+        if files >= REMEMBERED:
+            note_checked(key)
 
-    def _check(self, done: Callable[[object], None]) -> None:
-        for path in self._images:
-            require_whole(path)
-            done(path)
-        for path in self._labels:
-            require_whole(path)
-        for image, label in zip(self._images, self._labels, strict=False):
-            done(label)
-            self._reader.require(label)
-            size, label_size = picture_size(image), picture_size(label)
-            if size != label_size:
-                raise ValueError(size_complaint(image, label, size, label_size))
+    def _check(self, index: int) -> None:
+        image = self._images[index]
+        size = require_whole(image)
+        if not self._labels:
+            return
+        label = self._labels[index]
+        label_size = require_whole(label)
+        self._reader.require(label)
+        if size != label_size:
+            raise ValueError(size_complaint(image, label, size, label_size))
+
+
+def _state(path: Path) -> str:
+    status = os.stat(path)
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
+def in_threads(task: Callable[[int], Result], count: int) -> Iterator[Result]:
+    """The results of ``task(0)`` to ``task(count - 1)``, in order; disks, far ones above all, are asked at once."""
+
+    def some(start: int) -> list[Result]:
+        return [task(index) for index in range(start, min(start + TOGETHER, count))]
+
+    pool = ThreadPoolExecutor(THREADS)
+    try:
+        for results in pool.map(some, range(0, count, TOGETHER)):
+            yield from results
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -96,7 +96,8 @@ class DataSettings(Settings):
     max_share: Share = 0.75  # share of a source crop that one class may cover at most
     rare_classes: RareClassSettings | None = None
     batch: Count = 2  # pictures of each domain, on each process
-    workers: Annotated[int, Field(ge=0)] = 2  # processes that read pictures
+    # Processes that read pictures, for each process that trains; None: by its cores and its batch.
+    workers: Annotated[int, Field(ge=0)] | None = None
 
     @model_validator(mode="after")
     def _as_many_colours_as_classes(self) -> "DataSettings":
