@@ -80,6 +80,7 @@ def private_bytes() -> int:
 def forked(dataset: Dataset, answer: "Queue[int]") -> None:
     """A worker that draws pictures until it has seen all of them; they exist by name only."""
     picture_files.read_image = str  # type: ignore[assignment]
+    gc.collect()  # which writes to every object that the fork shares, names or not
     before = 0
     for place in range(len(dataset)):
         if place == 1000:  # until then a fork copies what any process writes to
@@ -114,7 +115,7 @@ def test_a_worker_grows_by_less_than_100_mb_at_a_million(tmp_path: Path) -> None
     allowed = 100e6 * PER_MILLION
     assert dataset.name(7) == street(7)
     every_second = list(range(0, MANY, 2))
-    assert growth("fork", forked, Chosen(dataset, every_second)) < 0.2 * allowed  # nothing is copied
+    assert growth("fork", forked, Chosen(dataset, every_second)) < 0.5 * allowed
     path = tmp_path / "dataset.pickle"
     path.write_bytes(pickle.dumps(dataset))
     assert path.stat().st_size < allowed
