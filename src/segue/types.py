@@ -28,18 +28,20 @@ class Sample:
     """One picture as a data set returns it.
 
     Attributes:
-        image: RGB, 0 to 255.
+        image: RGB, 0 to 255; as large as the label, unless ``size`` is given.
         label: Training class ids, IGNORE where unlabelled; None for target pictures.
         valid: False where the picture has no content; None where all of it has.
         name: Relative to the data set, without extension.
         soft: Probabilities as bytes, learnt instead of the label.
+        size: The picture's rows and columns, where the image was decoded at less; None if they are the image's.
     """
 
-    image: UInt8[Tensor, "3 h w"]
+    image: UInt8[Tensor, "3 rows columns"]
     label: UInt8[Tensor, "h w"] | None
     valid: Bool[Tensor, "h w"] | None
     name: str
     soft: UInt8[Tensor, "h w k"] | None = None
+    size: tuple[int, int] | None = None
 
 
 @dataclass

@@ -42,7 +42,7 @@ def require_one_channel(path: Path) -> None:
 
 def picture_size(path: Path) -> tuple[int, int]:
     """Rows and columns of the upright picture, from the file's header."""
-    return decode(path, _size)
+    return decode(path, upright_size)
 
 
 def size_complaint(image: Path, label: Path, size: tuple[int, int], label_size: tuple[int, int]) -> str:
@@ -60,7 +60,7 @@ def require_whole(path: Path) -> tuple[int, int]:
     Returns:
         Rows and columns, as :func:`picture_size`.
     """
-    size, has_ended = decode(path, lambda picture: (_size(picture), _has_ended(picture)))
+    size, has_ended = decode(path, lambda picture: (upright_size(picture), _has_ended(picture)))
     if not has_ended:
         decode(path, lambda picture: picture.load())
     return size
@@ -151,7 +151,8 @@ def _has_ended(picture: Image.Image) -> bool:
     return ending in picture.fp.read()
 
 
-def _size(picture: Image.Image) -> tuple[int, int]:
+def upright_size(picture: Image.Image) -> tuple[int, int]:
+    """Rows and columns that an opened picture has once it is upright."""
     columns, rows = picture.size
     # A PNG may keep its orientation after the pixels; asking for it would decode them.
     known = picture.format != "PNG" or "exif" in picture.info

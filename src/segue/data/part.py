@@ -35,6 +35,10 @@ class Chosen(Dataset):
         """RGB, 0 to 255."""
         return self.whole.image(self.places[index])
 
+    def reduced(self, index: int, box: tuple[int, int]) -> tuple[UInt8[Tensor, "3 h w"], tuple[int, int]]:
+        """As the whole does."""
+        return self.whole.reduced(self.places[index], box)
+
     def label(self, index: int) -> UInt8[Tensor, "h w"]:
         """As in the whole."""
         return self.whole.label(self.places[index])
@@ -129,6 +133,11 @@ class Joined(Dataset):
         """RGB, 0 to 255."""
         own, place = self._of(index)
         return own.image(place)
+
+    def reduced(self, index: int, box: tuple[int, int]) -> tuple[UInt8[Tensor, "3 h w"], tuple[int, int]]:
+        """As its own data set does."""
+        own, place = self._of(index)
+        return own.reduced(place, box)
 
     def label(self, index: int) -> UInt8[Tensor, "h w"]:
         """As in its own data set."""

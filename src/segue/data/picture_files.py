@@ -17,7 +17,7 @@ from segue.data.dataset import Dataset, digest
 from segue.data.decoding import picture_size, require_whole, size_complaint
 from segue.data.file_names import Paths, Texts
 from segue.data.label_file import GREY_LABELS, LabelReader
-from segue.data.picture import read_image
+from segue.data.picture import read_image, read_reduced
 from segue.progress import counting
 
 VERSION = 1
@@ -79,6 +79,10 @@ class PictureFiles(Dataset):
     def image(self, index: int) -> UInt8[Tensor, "3 h w"]:
         """The picture as RGB, upright."""
         return read_image(self._images[index])
+
+    def reduced(self, index: int, box: tuple[int, int]) -> tuple[UInt8[Tensor, "3 h w"], tuple[int, int]]:
+        """JPEG files can be decoded at less than their size."""
+        return read_reduced(self._images[index], box)
 
     def label(self, index: int) -> UInt8[Tensor, "h w"]:
         """The picture's training ids.

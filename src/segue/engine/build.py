@@ -1,5 +1,6 @@
 """Builds the student, its method and the loader from their settings."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from segue.data.part import Joined
 from segue.data.sampler import MixedSampler, RareClassSampler, Sampler, UniformSampler
 from segue.data.statistics import class_statistics
 from segue.engine.domains import open_offline, training_classes
-from segue.engine.settings import DataSettings, Experiment
+from segue.engine.settings import DataSettings, DomainSettings, Experiment
 from segue.evaluation.soft_labels import open_soft_labels
 from segue.machine import cores
 from segue.methods.context import Context
@@ -106,7 +107,19 @@ def build_loader(
         offline=offline,
         soft=soft,
         deck=deck,
+        least=(
+            _least(experiment.data.source, experiment.data),
+            _least(experiment.data.target, experiment.data),
+        ),
     )
+
+
+def _least(domain: DomainSettings, data: DataSettings) -> tuple[int, int] | None:
+    """The box that a domain's pictures are needed at, if they may be decoded at less than their size."""
+    if not domain.draft or domain.resize is None:
+        return None
+    height, width = (math.ceil(side * max(1.0, data.scale[1])) for side in domain.resize)
+    return height, width
 
 
 def readers(data: DataSettings, device: torch.device) -> int:
