@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from segue.classes import ClassList
-from segue.data.checked import note_checked, was_checked
+from segue.data.checked import REMEMBERED, note_checked, was_checked
 from segue.data.class_map import LabelTable
 from segue.data.dataset import Dataset, digest
 from segue.data.decoding import picture_size, require_whole, size_complaint
@@ -22,9 +22,6 @@ from segue.progress import counting
 
 VERSION = 1
 """Of what :meth:`PictureFiles.check` looks for: another number, and everything is looked at again."""
-
-REMEMBERED = 2000
-"""Files from which on it is remembered that they were in order; fewer are looked at in about a second."""
 
 THREADS = 8
 """Files that are asked for at once: waiting for a disk costs no core."""
@@ -129,16 +126,18 @@ class PictureFiles(Dataset):
         Raises:
             ValueError: At the first file that is wrong.
         """
-        files = len(self._images) + len(self._labels)
         # The fingerprint is taken first: what changes while files are looked at counts as not looked at.
-        key = digest((self.fingerprint(), str(VERSION), pickle.dumps(self._reader).hex()))
-        if files >= REMEMBERED and was_checked(key):
+        key = self._check_key() if len(self._images) + len(self._labels) >= REMEMBERED else None
+        if key is not None and was_checked(key):
             return
         with counting("checking files", len(self)) as done:
             for place in in_threads(self._check, len(self)):
                 done(place)
-        if files >= REMEMBERED:
+        if key is not None:
             note_checked(key)
+
+    def _check_key(self) -> str:
+        return digest((self.fingerprint(), str(VERSION), pickle.dumps(self._reader).hex()))
 
     def _check(self, index: int) -> None:
         image = self._images[index]
