@@ -2,7 +2,7 @@
 
 import os
 import pickle
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -50,7 +50,7 @@ class PictureFiles(Dataset):
         images: Mapping[str, Path],
         *,
         classes: ClassList,
-        labels: Sequence[Path] = (),
+        labels: Iterable[Path] = (),
         table: LabelTable | None = None,
         reader: LabelReader = GREY_LABELS,
     ) -> None:
@@ -58,7 +58,7 @@ class PictureFiles(Dataset):
         self.missing_classes = () if table is None else table.missing
         self._names = Texts(images)
         self._images = Paths(self._names, images.values())
-        self._labels = Paths(self._names, labels) if labels else ()
+        self._labels = () if table is None else Paths(self._names, labels)
         self._table = table
         self._reader = reader
 
