@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -76,6 +76,14 @@ def said_by_first_rank(value: T) -> T:
     wait_for_all()
     box = [value if is_first_rank() else None]
     return cast(T, broadcast_object_list(box)[0])
+
+
+def made_by_first_rank(make: Callable[[], T]) -> T:
+    """What the first process makes, on all processes, which wait for it; it must be small when pickled.
+
+    An error of the first process does not reach the others here: :func:`failing_together` ends them.
+    """
+    return cast(T, said_by_first_rank(make() if is_first_rank() else None))
 
 
 @torch.no_grad()
@@ -332,6 +340,13 @@ def launched() -> tuple[int, int, int]:
 
     launch = get_cpu_distributed_information()  # reads the environment variables of torchrun and of MPI
     return launch.rank, max(1, launch.world_size), launch.local_rank
+
+
+def machine_processes() -> int:
+    """How many processes of the launch share this machine."""
+    from accelerate.utils import get_cpu_distributed_information
+
+    return max(1, get_cpu_distributed_information().local_world_size)
 
 
 def rank() -> int:

@@ -34,18 +34,20 @@ class Sample:
     with it, here and in the types below.
 
     Attributes:
-        image: RGB, 0 to 255.
+        image: RGB, 0 to 255; as large as the label, unless ``size`` is given.
         label: Training class ids, IGNORE where unlabelled; None for target pictures.
         valid: False where the picture has no content; None where all of it has.
         name: Relative to the data set, without extension.
         soft: Probabilities as bytes, learnt instead of the label.
+        size: The picture's rows and columns, where the image was decoded at less; None if they are the image's.
     """
 
-    image: UInt8[Tensor, "3 h w"]
+    image: UInt8[Tensor, "3 rows columns"]
     label: UInt8[Tensor, "lh lw"] | None
     valid: Bool[Tensor, "vh vw"] | None
     name: str
     soft: UInt8[Tensor, "lh lw k"] | None = None
+    size: tuple[int, int] | None = None
 
 
 @dataclass

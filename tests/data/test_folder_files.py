@@ -99,7 +99,7 @@ def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_labels_come_in_the_order_of_images(tmp_path: Path) -> None:
     images = {name: tmp_path / f"{name}.jpg" for name in ("b", "a")}
     labels = {name: tmp_path / f"{name}.png" for name in ("a", "b", "spare")}
-    assert labels_of(images, labels, tmp_path) == [tmp_path / "b.png", tmp_path / "a.png"]
+    assert list(labels_of(images, labels, tmp_path)) == [tmp_path / "b.png", tmp_path / "a.png"]
 
 
 def test_an_image_without_label_is_named_with_the_nearest_label(tmp_path: Path) -> None:

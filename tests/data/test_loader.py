@@ -7,10 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from segue.classes import class_list
@@ -20,6 +23,7 @@ from segue.data.folder import ImageFolder
 from segue.data.loader import Failure, Loader, slot_generator
 from segue.data.sampler import RareClassSampler
 from segue.data.statistics import class_statistics
+from segue.settings import Margins
 from segue.types import IGNORE, Batch
 
 MEAN, STD = (10.0, 20.0, 30.0), (2.0, 4.0, 5.0)
@@ -286,3 +290,28 @@ def test_ctrl_c_ends_all_processes_quietly() -> None:
     assert run.returncode == 130 and errors == ""
     with pytest.raises(ProcessLookupError):
         os.killpg(run.pid, 0)
+
+
+def test_pictures_decoded_smaller_are_cut_at_the_same_places(tmp_path: Path) -> None:
+    """Image, label and valid area of a crop are those of the whole picture, but for a little of the colours."""
+    for kind in ("images", "labels"):
+        (tmp_path / kind).mkdir()
+    for name in ("x", "y"):
+        drawn = np.random.default_rng(len(name)).integers(0, 256, (4, 6, 3), np.uint8)
+        picture = Image.fromarray(drawn).resize((192, 128), Image.Resampling.BICUBIC)
+        picture.save(tmp_path / "images" / f"{name}.jpg", quality=95)
+        areas = np.random.default_rng(1).integers(0, 3, (4, 6), np.uint8).repeat(32, 0).repeat(32, 1)
+        Image.fromarray(areas).save(tmp_path / "labels" / f"{name}.png")
+    folder = ImageFolder(tmp_path, classes=class_list(["a", "b", "c"]), labelled=True)
+    crop = RandomCrop((24, 24), fill=MEAN, resize=(64, 96), flip=0.5, margins=Margins(bottom=0.25))
+    whole = loader(folder, source_transform=crop, target_transform=crop)
+    box = (64, 96)
+    smaller = loader(folder, source_transform=crop, target_transform=crop, least=(box, box))
+    assert smaller.batches.domains[0].image(0)[0].shape == (3, 64, 96)
+    for one, other in zip(whole.steps(0, 4), smaller.steps(0, 4), strict=True):
+        assert one.target is not None and other.target is not None
+        assert torch.equal(one.source.label, other.source.label)
+        assert torch.equal(one.target.valid, other.target.valid)
+        for images in ((one.source.image, other.source.image), (one.target.image, other.target.image)):
+            steps = (images[0] - images[1]).abs() * torch.tensor(STD).view(3, 1, 1)  # of 0 to 255
+            assert 0 < float(steps.mean()) < 4

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from segue.data.decoding import picture_size, read_label, require_one_channel, require_whole
-from segue.data.picture import read_image
+from segue.data.picture import read_image, read_reduced
 
 Save = Callable[..., Path]
 RAMP = np.arange(48, dtype=np.uint8).reshape(6, 8)
@@ -150,3 +150,30 @@ def test_what_is_no_picture_is_one_line(tmp_path: Path, content: bytes) -> None:
 def test_a_missing_file_stays_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"a\.png"):
         read_image(tmp_path / "a.png")
+
+
+def test_a_jpeg_is_decoded_no_smaller_than_it_is_needed(tmp_path: Path) -> None:
+    smooth = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8))
+    smooth = smooth.resize((320, 240), Image.Resampling.BICUBIC)
+    smooth.save(tmp_path / "a.jpg", quality=95)
+    smooth.save(tmp_path / "a.png")
+    for box, shape in (
+        ((120, 160), (120, 160)),
+        ((121, 161), (240, 320)),
+        ((31, 41), (60, 80)),
+        ((30, 40), (30, 40)),
+    ):
+        image, size = read_reduced(tmp_path / "a.jpg", box)
+        assert size == (240, 320) and image.shape == (3, *shape), box
+        whole = Image.fromarray(read_image(tmp_path / "a.jpg").permute(1, 2, 0).numpy())
+        expected = np.asarray(whole.resize((shape[1], shape[0]), Image.Resampling.BOX)).transpose(2, 0, 1)
+        assert np.abs(image.numpy().astype(int) - expected).mean() < 2
+    assert read_reduced(tmp_path / "a.png", (30, 40))[0].shape == (3, 240, 320)
+
+
+def test_a_turned_jpeg_is_decoded_smaller_and_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(COLOURS).resize((320, 160)).save(tmp_path / "a.jpg", exif=exif)
+    image, size = read_reduced(tmp_path / "a.jpg", (80, 160))
+    assert size == (320, 160) and image.shape == (3, 160, 80)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from segue.data import statistics
 from segue.data.statistics import ClassStatistics, class_statistics
 
 
@@ -69,3 +70,20 @@ def test_bad_labels_are_found_and_leave_nothing_behind(grid, tmp_path: Path) -> 
     with pytest.raises(ValueError, match=r"^grid/3: label values \[3\] are outside the 3 training classes$"):
         class_statistics(grid, cache=tmp_path / "statistics.json")
     assert os.listdir(tmp_path) == []
+
+
+def test_a_large_data_set_is_counted_once_for_all_runs(
+    grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGUE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(statistics, "REMEMBERED", 5)
+    first = class_statistics(grid, cache=tmp_path / "one.json")
+    read, grid.label = grid.label, None  # whoever reads a label now fails
+    again = class_statistics(grid, cache=tmp_path / "two.json")
+    assert torch.equal(again.pixels, first.pixels)
+    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
+    grid.height, grid.label = 30, read  # another fingerprint
+    assert class_statistics(grid, cache=tmp_path / "two.json").sizes.tolist() == [30 * 60] * 5
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SEGUE_CACHE", str(tmp_path / "file"))  # where nothing can be kept
+    assert class_statistics(grid).sizes.tolist() == [30 * 60] * 5

@@ -9,7 +9,9 @@ import torch
 from safetensors.torch import save_file
 from tests.tiny import tiny, write_model
 
-from segue.engine.build import build_method, build_student
+from segue.engine import build
+from segue.engine.build import build_loader, build_method, build_student
+from segue.engine.domains import open_domain
 from segue.engine.experiment import revise
 from segue.engine.settings import Experiment
 from segue.methods.context import PAPER_STEPS
@@ -86,3 +88,36 @@ def test_trust_grows_over_the_same_share_of_a_run_of_any_length() -> None:
         for share in (0.0, 0.125, 0.5, 1.0):
             trust = method.coordinate.at(round(share * steps))(logits, label)
             assert trust.tolist() == pytest.approx([1 - math.exp(-1e-4 * share * 40_000)] * 2), (steps, share)
+
+
+def test_pictures_are_decoded_smaller_only_where_it_is_wished_and_never_smaller_than_needed(
+    tmp_path: Path,
+) -> None:
+    wish = {"data": {"target": {"draft": True, "resize": [40, 80]}, "scale": [0.5, 2.0]}}
+    wanted = tiny("source_only", wish)
+    reading = wanted.method.reading(wanted.recipe)
+    scenes = open_domain(wanted.data, wanted.data.source, labelled=True)
+    made = build_loader(
+        wanted,
+        scenes,
+        scenes,
+        statistics_cache=tmp_path / "c.json",
+        device=torch.device("cpu"),
+        reading=reading,
+    )
+    assert [domain.least for domain in made.batches.domains] == [None, (80, 160)]
+    with pytest.raises(ValueError, match=r"draft decodes .*say resize=\[HEIGHT,WIDTH\]"):
+        tiny("source_only", {"data": {"target": {"draft": True, "resize": None}}})
+
+
+def test_as_many_processes_read_as_cores_and_batch_allow(monkeypatch: pytest.MonkeyPatch) -> None:
+    def chosen(cores: int, together: int, batch: int, device: str, workers: int | None = None) -> int:
+        monkeypatch.setattr(build, "cores", lambda: cores)
+        monkeypatch.setattr(build, "machine_processes", lambda: together)
+        settings = tiny("source_only", {"data": {"workers": workers, "batch": batch}}).data
+        return build.readers(settings, torch.device(device))
+
+    assert [chosen(cores, 1, 2, "cpu") for cores in (1, 2, 64)] == [0, 1, 1]
+    assert [chosen(cores, 1, 2, "cuda") for cores in (1, 2, 4, 64)] == [1, 1, 3, 4]
+    assert chosen(64, 8, 16, "cuda") == 7 and chosen(64, 1, 16, "cuda") == 8 and chosen(2, 4, 2, "cpu") == 0
+    assert chosen(64, 1, 2, "cuda", workers=0) == 0

@@ -105,11 +105,11 @@ def test_a_prior_counts_in_thresholds_and_in_labels(cbst: dict[str, Tensor], tmp
     maps = F.interpolate(small[None], (18, 22), mode="bilinear", align_corners=False)
     product = cbst["probabilities"].permute(0, 3, 1, 2) * maps
     expecting = Model(weighed(model.predictor, small), model.classes, model.mean, model.std, CPU)
-    sure, pixels = confidences(expecting, pictures, read=numbered, every=1)
-    assert pixels.tolist() == torch.bincount(product.argmax(1).flatten(), minlength=19).tolist()
-    for name, values in enumerate(sure):
+    found = confidences(expecting, pictures, read=numbered, every=1)
+    assert found.pixels.tolist() == torch.bincount(product.argmax(1).flatten(), minlength=19).tolist()
+    for name, values in enumerate(found.values()):
         torch.testing.assert_close(values, product.amax(1)[product.argmax(1) == name])
-    thresholds = class_thresholds(sure, 0.5)
+    thresholds = class_thresholds(found.values(), 0.5)
     label_pictures(expecting, pictures, tmp_path, rule=class_balanced(thresholds), read=numbered)
     expected = balanced_label(product, thresholds)
     for name, number in pictures.items():

@@ -11,11 +11,15 @@ from tests.parity import notes, numbers
 from torch import Tensor
 
 from segue.ops.balance import (
+    BINS,
     balanced_label,
+    bin_floors,
+    binned,
     class_thresholds,
     hardest,
     rare_classes,
     regularised_soft_label,
+    thresholds_of_bins,
 )
 from segue.types import IGNORE
 
@@ -118,3 +122,38 @@ def test_the_hardest_pixels_are_kept() -> None:
     for percentile in (13.0, 50.0, 77.7):
         limit = torch.quantile(loss, percentile / 100)
         assert torch.equal(hardest(loss, label, percentile=percentile) == IGNORE, loss < limit)
+
+
+def crowded(seed: int, count: int = 20_000) -> Tensor:
+    """Confidences of which most are close to 1, as a trained model's, and some are exactly 1, a half or nothing."""
+    generator = torch.Generator().manual_seed(seed)
+    near_one = torch.rand(count, generator=generator).pow(8)
+    values = 1 - near_one * torch.rand(count, generator=generator)
+    return torch.cat([values, torch.tensor([0.0, 1e-9, 0.5, 0.5, 1.0, 1.0]), 1 - torch.arange(9) / 2**24])
+
+
+def test_bins_are_ordered_as_confidences_and_begin_with_their_floor() -> None:
+    values = crowded(0).sort().values
+    places = binned(values)
+    assert bool((places.diff() >= 0).all()) and int(places[0]) == 0 and int(places[-1]) == BINS - 1
+    floors = bin_floors()
+    assert floors.shape == (BINS,) and bool((floors.diff() >= 0).all())
+    assert bool((floors[places] <= values).all())
+    further = places < BINS - 1
+    assert bool((values[further] < floors[places[further] + 1]).all())
+    usual = (values > 2**-25) & (values < 1)
+    width = values[usual] - floors[places[usual]]
+    assert bool((width <= torch.minimum(values, 1 - values)[usual] / 2000 + 1e-7).all())
+
+
+def test_thresholds_of_a_histogram_are_the_exact_ones_to_a_bin() -> None:
+    classes = [crowded(seed) for seed in range(3)] + [torch.zeros(0), torch.tensor([0.7])]
+    counts = torch.stack([torch.bincount(binned(values), minlength=BINS) for values in classes])
+    for portion in (0.05, 0.2, 0.5, 0.9):
+        exact, found = class_thresholds(classes, portion), thresholds_of_bins(counts, portion)
+        assert torch.equal(binned(exact), binned(found))
+        for values, one, other in zip(classes[:3], exact, found, strict=False):
+            assert float(other) <= float(one)
+            wanted, reached = int(len(values) * portion), int((values >= other).sum())
+            assert wanted <= reached <= wanted + int(counts.max())
+    assert thresholds_of_bins(counts, 0.5)[3:].tolist() == [1.0, 1.0]

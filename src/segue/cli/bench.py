@@ -62,6 +62,7 @@ FAMILIES: "Mapping[str, Callable[[str], list[Benchmark]]]" = {
     "step": _step,
     "memory": _memory,
     "fuse": _rows_of("fusion"),
+    "loader": _rows_of("loader"),
 }
 """What can be measured, by name; each imports what it needs only when it runs, so that `segue --help` is fast."""
 

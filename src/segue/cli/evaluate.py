@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from segue.cli.options import ClassMap, Device, Flip, ModeChoice, ModelPath, Scales, parse_scales
+from segue.cli.together import together
 
 if TYPE_CHECKING:
     from segue.evaluation.model import TrainedModel
@@ -56,25 +57,28 @@ def evaluate(
     """Score a model on labelled pictures: the IoU of every class, their mean, and how they were measured.
 
     Measured as the run's training would have measured them, they become the run's own scores: its report is written
-    anew, and the verdict is printed. They never replace scores on other pictures.
+    anew, and the verdict is printed. They never replace scores on other pictures. Under torchrun the processes divide
+    the pictures.
     """
     from segue import api
     from segue.files import write_text
     from segue.memory import keep_memory
+    from segue.ranks import is_first_rank
     from segue.trees import read_yaml
 
     keep_memory()
-    with Console(stderr=True).status("loading the model"):
-        as_said: dict[str, Any] = {"mode": mode, "flip": flip, "scales": parse_scales(scales)}
-        trained = api.load(model, device, teacher=teacher, statistics=statistics, **as_said)
     own_map = None if class_map is None else read_yaml(class_map)
     how = {"split": split, "label_classes": classes, "class_map": own_map, "label_suffix": label_suffix}
-    first = None if baseline is None else _score(api.load(baseline, device), baseline, data, how)[1]
-    scores, run = _score(trained, model, data, how)
-    if json_file is not None:
-        write_text(json_file, json.dumps(scores, indent=2) + "\n")
-    if run is not None:
-        _report(run, first or _baseline_of(run))
+    with together(device) as own:
+        with Console(stderr=True, quiet=not is_first_rank()).status("loading the model"):
+            as_said: dict[str, Any] = {"mode": mode, "flip": flip, "scales": parse_scales(scales)}
+            trained = api.load(model, own, teacher=teacher, statistics=statistics, **as_said)
+        first = None if baseline is None else _score(api.load(baseline, own), baseline, data, how)[1]
+        scores, run = _score(trained, model, data, how)
+        if is_first_rank() and json_file is not None:
+            write_text(json_file, json.dumps(scores, indent=2) + "\n")
+        if is_first_rank() and run is not None:
+            _report(run, first or _baseline_of(run))
 
 
 def _score(
@@ -86,9 +90,11 @@ def _score(
     from segue.cli.tables import scores_table
     from segue.engine.finished_run import labelled_pictures
     from segue.engine.late_scores import LateScores
+    from segue.ranks import is_first_rank, made_by_first_rank, own_share
 
-    pictures, late = labelled_pictures(model, data, **how), LateScores(model, data, how["split"])
-    with counting("evaluating", len(pictures)) as advance:
+    pictures = made_by_first_rank(lambda: labelled_pictures(model, data, **how))
+    late = LateScores(model, data, how["split"])
+    with counting("evaluating", len(own_share(len(pictures)))) as advance:
 
         def watch(seen: "Compared") -> None:
             advance(seen)
@@ -100,7 +106,7 @@ def _score(
     split = how["split"]
     where = "its own evaluation pictures" if data is None else f"{data}{f' ({split})' if split else ''}"
     # Without soft wrapping a long path in the title would be cut off at the console's width.
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, quiet=not is_first_rank())
     console.print(scores_table(scores, title=f"{model.role} of {called} on {where}"))
     if late.kept_instead:
         console.print("the run keeps its scores, which are of other pictures; --json FILE writes these")

@@ -10,10 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 from segue.cli.options import Device
+from segue.cli.together import together
 from segue.fusion_rules import Conflict, FusionRules, Kind, Unclaimed
 
 if TYPE_CHECKING:
     from segue.classes import ClassList
+    from segue.evaluation.fusing import Fusion
     from segue.evaluation.fusion_comparison import Truth
     from segue.evaluation.fusion_counts import FusionCounts
     from segue.evaluation.members import OpenedMembers
@@ -108,7 +110,7 @@ def fuse(
     from segue.data.folder_files import find_pictures
     from segue.evaluation.fusing import Fusion, check_members
     from segue.memory import keep_memory
-    from segue.report.fusion_page import write_fusion_report
+    from segue.ranks import is_first_rank, made_by_first_rank, of_all_ranks, own_share, processes, rank
     from segue.trees import read_yaml
 
     keep_memory()
@@ -118,33 +120,60 @@ def fuse(
         raise ValueError(f"--out {out}: this folder is read from; choose another one")
     files = {} if pictures is None else find_pictures(pictures, out)
     own_maps = {name: read_yaml(path) for name, path in _named_paths(maps or [], "--map").items()}
-    opened = _open(paths, files, classes, own_maps, device)
-    rules = FusionRules(fusion, None, conflict, unclaimed, window, _precedence(order, opened), threshold)
-    check_members(opened.members, rules)
-    truth, scores = _measured(opened, labels, labels_map)
-    about: dict[str, Any] = {}
-    if fusion == "channel":
-        names = [member.name for member in opened.members]
-        chosen, about = _policy(policy, names, opened.classes, by_student, scores)
-        rules = replace(rules, policy=chosen)
     made = {
         "members": {name: str(path.absolute()) for name, path in paths.items()}, "maps": own_maps,
         "pictures": None if pictures is None else str(pictures.absolute()),
     }  # fmt: skip
-    run = Fusion(opened.members, opened.classes, rules, out, made)
-    with counting("fusing", len(opened.names)) as watch:
-        fused = run.run(opened.names, watch=watch)
-    console, used = Console(soft_wrap=True), policy if fusion == "channel" else fusion
-    worth, comparison = _compared(opened, rules, truth, scores, used)
-    console.print(worth, highlight=False, markup=False)
-    run.write_record({"policy_from": policy if fusion == "channel" else None, **about, **comparison})
-    page = write_fusion_report(out, pictures=files.get)
-    if rules.policy is not None:
-        console.print(_table(rules.policy, opened.classes.names, list(paths)))
+    with together(device) as own:
+        opened = _open(paths, files, classes, own_maps, own)
+        truth, scores = _measured(opened, labels, labels_map) if is_first_rank() else (None, None)
+
+        def settle() -> tuple[FusionRules, dict[str, Any]]:
+            first = _precedence(order, opened)
+            rules = FusionRules(fusion, None, conflict, unclaimed, window, first, threshold)
+            check_members(opened.members, rules)
+            return _with_policy(rules, policy, opened, by_student, scores)
+
+        rules, about = made_by_first_rank(settle)
+        run = Fusion(opened.members, opened.classes, rules, out, made)
+        with counting("fusing", len(own_share(len(opened.names)))) as watch:
+            fused = sum(of_all_ranks(run.run(opened.names, share=(rank(), processes()), watch=watch)))
+        if is_first_rank():
+            if processes() > 1:
+                run.run(opened.names)  # as no process has seen more than its part
+            worth, comparison = _compared(opened, rules, truth, scores, about["policy_from"] or fusion)
+            Console(soft_wrap=True).print(worth, highlight=False, markup=False)
+            run.write_record({**about, **comparison})
+            _say(run, opened, fused, files)
+
+
+def _with_policy(
+    rules: FusionRules,
+    policy: str,
+    opened: "OpenedMembers",
+    by_student: Mapping[str, Path],
+    scores: "Sequence[Scores] | None",
+) -> tuple[FusionRules, dict[str, Any]]:
+    """The rules with the policy that channel-wise fusion needs, and where it comes from."""
+    if rules.kind != "channel":
+        return rules, {"policy_from": None}
+    names = [member.name for member in opened.members]
+    chosen, about = _policy(policy, names, opened.classes, by_student, scores)
+    return replace(rules, policy=chosen), {"policy_from": policy, **about}
+
+
+def _say(run: "Fusion", opened: "OpenedMembers", fused: int, files: Mapping[str, Path]) -> None:
+    """Write the page, and print what was done."""
+    from segue.report.fusion_page import write_fusion_report
+
+    console, policy = Console(soft_wrap=True), run.rules.policy
+    page = write_fusion_report(run.out, pictures=files.get)
+    if policy is not None:
+        console.print(_table(policy, opened.classes.names, [member.name for member in opened.members]))
     console.print(
         f"{fused} pictures fused now, of {len(opened.names)}; {_shares(run.counts)}", highlight=False
     )
-    console.print(f"labels  {out / 'index'}\nreport  {page}", highlight=False)
+    console.print(f"labels  {run.out / 'index'}\nreport  {page}", highlight=False)
 
 
 def _open(

@@ -1,12 +1,14 @@
 """``segue label``: offline labels of a folder of pictures, one PNG for each."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from segue.cli.options import Device, ModelPath
+from segue.cli.together import together
 
 
 def label(
@@ -36,47 +38,79 @@ def label(
     device: Device = None,
 ) -> None:
     """Let a model label a folder of pictures; repeat an interrupted command and it goes on."""
-    from segue.cli.progress import counting
     from segue.data.folder_files import find_pictures
-    from segue.data.picture import read_image
-    from segue.evaluation.labelling import class_balanced, confidences, label_pictures, most_probable
-    from segue.evaluation.model import TrainedModel, choose_device
     from segue.memory import keep_memory
-    from segue.models.weights import weights_digest
-    from segue.ops.balance import class_thresholds
-    from segue.ranks import launched
+    from segue.ranks import processes
 
     keep_memory()
-    share = _share(shard)
-    if device is None and choose_device(None).type == "cuda":
-        device = f"cuda:{launched()[2]}"
+    part = None if shard is None else _part(shard)
     if portion is not None and threshold > 0:
         raise ValueError("--threshold and --portion exclude each other")
-    files = find_pictures(pictures, out)
-    trained, rule = TrainedModel.load(model, device), most_probable(threshold)
-    if portion is not None:
-        with counting("looking for thresholds", len(files)) as watch:
-            sure, _ = confidences(trained, files, read=read_image, watch=watch)
-            rule = class_balanced(class_thresholds(sure, portion))
-    made = {
-        "model": str(model.absolute()), "weights": weights_digest(model), "pictures": str(pictures.absolute()),
-        "threshold": threshold, "portion": portion, "soft": soft,
-    }  # fmt: skip
-    with counting("labelling", len(files)) as watch:
-        labelled = label_pictures(
-            trained, files, out, rule=rule, read=read_image, soft=soft, share=share, made=made, watch=watch
-        )
+    with together(device) as own:
+        if part is not None and processes() > 1:
+            raise ValueError(
+                f"--shard {shard}: under torchrun each process takes a part by itself; leave it out"
+            )
+        files = find_pictures(pictures, out)
+        made = {
+            "pictures": str(pictures.absolute()),
+            "threshold": threshold,
+            "portion": portion,
+            "soft": soft,
+        }
+        _label(model, files, out, made=made, part=part, device=own)
+
+
+def _label(
+    model: Path,
+    files: Mapping[str, Path],
+    out: Path,
+    *,
+    made: dict[str, Any],
+    part: tuple[int, int] | None,
+    device: str | None,
+) -> None:
+    """Label this process's part of the pictures; the first process looks over the whole and says what was done."""
+    from segue.cli.progress import counting
+    from segue.data.picture import read_image
+    from segue.evaluation.labelling import class_balanced, confidences, label_pictures, most_probable
+    from segue.evaluation.model import TrainedModel
+    from segue.models.weights import weights_digest
+    from segue.ranks import is_first_rank, of_all_ranks, own_share, processes, rank
+
+    trained, rule = TrainedModel.load(model, device), most_probable(made["threshold"])
+    if made["portion"] is not None:
+        with counting("looking for thresholds", len(own_share(len(files)))) as watch:
+            sure = confidences(trained, files, read=read_image, watch=watch)
+            rule = class_balanced(sure.thresholds(made["portion"]))
+    made = {"model": str(model.absolute()), "weights": weights_digest(model), **made}
+
+    def label(share: tuple[int, int]) -> int:
+        with counting("labelling", len(files)) as watch:
+            return label_pictures(
+                trained,
+                files,
+                out,
+                rule=rule,
+                read=read_image,
+                soft=made["soft"],
+                share=share,
+                made=made,
+                watch=watch,
+            )
+
+    labelled = sum(of_all_ranks(label(part or (rank(), processes()))))
+    if not is_first_rank():
+        return
+    if processes() > 1:
+        label((0, 1))  # as no process has seen more than its part
     console = Console(soft_wrap=True)
     console.print(f"{labelled} pictures labelled now, of {len(files)}: {out}/index", highlight=False)
     if not (out / "statistics.json").is_file():
         console.print("other parts are still missing; the last one writes statistics.json", highlight=False)
 
 
-def _share(shard: str | None) -> tuple[int, int]:
-    if shard is None:
-        from segue.ranks import launched
-
-        return launched()[:2]
+def _part(shard: str) -> tuple[int, int]:
     try:
         number, shares = (int(part) for part in shard.split("/"))
     except ValueError:

@@ -6,10 +6,14 @@ from contextlib import contextmanager
 from rich.console import Console
 
 from segue import progress
+from segue.ranks import is_first_rank
 
 
 @contextmanager
 def counting(title: str, total: int) -> Generator[Callable[[object], None]]:
     """As :func:`segue.progress.counting`, on the error stream; what it yields is called once for each picture."""
-    with progress.showing(Console(stderr=True)), progress.counting(title, total) as advance:
+    with (
+        progress.showing(Console(stderr=True) if is_first_rank() else None),
+        progress.counting(title, total) as advance,
+    ):
         yield advance

@@ -97,7 +97,7 @@ class RandomCrop:
         Raises:
             ValueError: If image and label differ in size.
         """
-        height, width = sample.image.shape[1:]
+        height, width = _size(sample)
         label = sample.label
         if label is None:
             place = self._place(height, width, generator)
@@ -109,7 +109,7 @@ class RandomCrop:
                 f"{sample.name}: the image is {width}x{height} but its label {columns}x{rows}"
                 " (width x height): make them the same size"
             )
-        image = place.cut_image(sample.image, self.fill)
+        image = place.on(sample.image).cut_image(sample.image, self.fill)
         valid = place.cut(self._valid(sample), outside=False)
         soft = None if sample.soft is None else place.cut(sample.soft, outside=0)
         return Sample(image, label, valid, sample.name, soft)
@@ -170,12 +170,16 @@ class RandomCrop:
 
     def _valid(self, sample: Sample) -> Bool[Tensor, "h w"]:
         """The whole picture's valid area, without margins."""
-        height, width = sample.image.shape[1:]
+        height, width = _size(sample)
         inside = torch.zeros(height, width, dtype=torch.bool)
         top, bottom = int(self.margins.top * height + 0.5), int(self.margins.bottom * height + 0.5)
         left, right = int(self.margins.left * width + 0.5), int(self.margins.right * width + 0.5)
         inside[top : height - bottom, left : width - right] = True
         return inside if sample.valid is None else inside & sample.valid
+
+
+def _size(sample: Sample) -> tuple[int, int]:
+    return sample.size or (sample.image.shape[-2], sample.image.shape[-1])
 
 
 def _first(draw: Callable[[], Piece], accept: Callable[[Piece], bool]) -> Piece:

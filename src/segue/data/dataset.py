@@ -34,6 +34,14 @@ class Dataset(ABC):
     def image(self, index: int) -> UInt8[Tensor, "3 h w"]:
         """The picture as RGB, 0 to 255."""
 
+    def reduced(self, index: int, box: tuple[int, int]) -> tuple[UInt8[Tensor, "3 h w"], tuple[int, int]]:
+        """The picture, perhaps decoded at a half, a quarter or an eighth of its sides, and its full rows and columns.
+
+        It is no smaller than what fits the box. Only some files can be decoded so; others come as they are.
+        """
+        image = self.image(index)
+        return image, (image.shape[-2], image.shape[-1])
+
     @abstractmethod
     def label(self, index: int) -> UInt8[Tensor, "h w"]:
         """The picture's training ids, as large as the image, IGNORE where unlabelled.

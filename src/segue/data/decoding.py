@@ -1,5 +1,6 @@
 """Decoding picture files of any common kind with Pillow and without torch; errors name the file and the remedy."""
 
+import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -41,7 +42,7 @@ def require_one_channel(path: Path) -> None:
 
 def picture_size(path: Path) -> tuple[int, int]:
     """Rows and columns of the upright picture, from the file's header."""
-    return decode(path, _size)
+    return decode(path, upright_size)
 
 
 def size_complaint(image: Path, label: Path, size: tuple[int, int], label_size: tuple[int, int]) -> str:
@@ -53,14 +54,16 @@ def size_complaint(image: Path, label: Path, size: tuple[int, int], label_size: 
     )
 
 
-def require_whole(path: Path) -> None:
-    """Refuse a file that was cut off; one that ends as its format demands is not decoded."""
-    ending = ENDINGS.get(decode(path, kind_of)[0])
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 1024))
-        if ending is not None and ending in file.read():
-            return
-    decode(path, lambda picture: picture.load())
+def require_whole(path: Path) -> tuple[int, int]:
+    """Refuse a file that was cut off; one that ends as its format demands is not decoded.
+
+    Returns:
+        Rows and columns, as :func:`picture_size`.
+    """
+    size, has_ended = decode(path, lambda picture: (upright_size(picture), _has_ended(picture)))
+    if not has_ended:
+        decode(path, lambda picture: picture.load())
+    return size
 
 
 def require_one_class_each(path: Path, kind: str, mode: str) -> None:
@@ -138,7 +141,18 @@ def stored(picture: Image.Image) -> np.ndarray:
     return values // WIDENED[packed] if packed in WIDENED else values
 
 
-def _size(picture: Image.Image) -> tuple[int, int]:
+def _has_ended(picture: Image.Image) -> bool:
+    """Whether the file of a picture ends as its format demands; afterwards it cannot be decoded any more."""
+    ending = ENDINGS.get(picture.format or "")
+    if ending is None or not isinstance(picture, ImageFile.ImageFile) or picture.fp is None:
+        return False
+    length = picture.fp.seek(0, os.SEEK_END)
+    picture.fp.seek(max(0, length - 1024))
+    return ending in picture.fp.read()
+
+
+def upright_size(picture: Image.Image) -> tuple[int, int]:
+    """Rows and columns that an opened picture has once it is upright."""
     columns, rows = picture.size
     # A PNG may keep its orientation after the pixels; asking for it would decode them.
     known = picture.format != "PNG" or "exif" in picture.info

@@ -103,7 +103,7 @@ def _folder(
 
 def find_labels(
     root: Path, *, split: str | None, labels: Path | None = None, suffix: str = ""
-) -> tuple[Path, dict[str, Path]]:
+) -> tuple[Path, Mapping[str, Path]]:
     """The folder of labels, and its files by the names of their pictures; arguments are :class:`ImageFolder`'s."""
     folder = _folder(root, labels, LABEL_FOLDERS, split=split, plain=False)
     return folder, find_files(folder, suffix=suffix)

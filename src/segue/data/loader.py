@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 from types import FrameType, TracebackType
@@ -52,6 +52,7 @@ class Domain:
         label: The label of a picture by its index; None for an unlabelled domain.
         name: The domain's random numbers follow from it, so that they are independent of the other domain's.
         soft: The probabilities of a picture's classes by its index.
+        least: A box that pictures still fit when they are decoded at less than their size; None for their own size.
     """
 
     dataset: Dataset
@@ -60,6 +61,13 @@ class Domain:
     label: Callable[[int], Tensor] | None
     name: str
     soft: Callable[[int], Tensor] | None = None
+    least: tuple[int, int] | None = None
+
+    def image(self, index: int) -> tuple[Tensor, tuple[int, int] | None]:
+        """A picture, and its full rows and columns if it may be smaller."""
+        if self.least is None:
+            return self.dataset.image(index), None
+        return self.dataset.reduced(index, self.least)
 
 
 @dataclass
@@ -113,7 +121,8 @@ class Steps(TorchDataset["tuple[Half, Half | None] | Failure"]):
         index, wanted = domain.sampler.draw(generator) if picture is None else (picture, None)
         label = None if domain.label is None else domain.label(index)
         soft = None if domain.soft is None else domain.soft(index)
-        whole = Sample(domain.dataset.image(index), label, None, domain.dataset.name(index), soft)
+        image, size = domain.image(index)
+        whole = Sample(image, label, None, domain.dataset.name(index), soft, size)
         return domain.transform(whole, generator, wanted=wanted)
 
 
@@ -152,6 +161,7 @@ class Loader:
         soft: Their probabilities, if these are to be learnt.
         deck: Deals ``batch`` pictures a step and rank to the two domains, in place of the samplers; None reads as
             many of each.
+        least: For source and target, see :class:`Domain`.
 
     Raises:
         ValueError: If the batch is empty, the rank is outside the world, or a data set is empty.
@@ -176,6 +186,7 @@ class Loader:
         offline: OfflineLabel | None = None,
         soft: OfflineLabel | None = None,
         deck: Deck | None = None,
+        least: tuple[tuple[int, int] | None, tuple[int, int] | None] = (None, None),
     ) -> None:
         if batch < 1 or workers < 0 or not 0 <= rank < world:
             raise ValueError(
@@ -183,12 +194,12 @@ class Loader:
                 " picture, workers are not negative, ranks count from 0"
             )
         sampler = source_sampler or UniformSampler(len(source))
-        domains = [Domain(source, source_transform, sampler, source.label, "source")]
+        domains = [Domain(source, source_transform, sampler, source.label, "source", least=least[0])]
         if target is not None:
             label, probability = (by and OfflineByIndex(target, by) for by in (offline, soft))
             transform = target_transform or source_transform
             domains.append(
-                Domain(target, transform, UniformSampler(len(target)), label, "target", probability)
+                Domain(target, transform, UniformSampler(len(target)), label, "target", probability, least[1])
             )
         slots = range(rank * batch, (rank + 1) * batch)
         self.batches = Steps(domains, seed=seed, slots=slots, deck=deck, together=batch * world)
@@ -197,7 +208,7 @@ class Loader:
         self.mean = torch.tensor(mean, device=self.device).view(3, 1, 1)
         self.std = torch.tensor(std, device=self.device).view(3, 1, 1)
 
-    def steps(self, start: int, stop: int) -> Iterator[Batch]:
+    def steps(self, start: int, stop: int) -> Generator[Batch]:
         """The batches of steps ``start`` to ``stop - 1``, normalised, on the device; workers end with the iterator.
 
         Raises:

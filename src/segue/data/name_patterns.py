@@ -21,7 +21,7 @@ class NamePatterns:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
 
-    def chosen(self, files: Mapping[str, Path], folder: Path) -> dict[str, Path]:
+    def chosen(self, files: Mapping[str, Path], folder: Path) -> Mapping[str, Path]:
         """The files that are meant, in their order.
 
         Args:
@@ -31,6 +31,8 @@ class NamePatterns:
         Raises:
             ValueError: If a pattern fits no picture, or no picture is left.
         """
+        if not (self.include or self.exclude):
+            return files
         fitting = {pattern: _fitting(files, pattern) for pattern in (*self.include, *self.exclude)}
         idle = next((pattern for pattern, names in fitting.items() if not names), None)
         if idle is not None:

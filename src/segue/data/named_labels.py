@@ -18,6 +18,7 @@ from segue.data.class_map import (
 )  # fmt: skip
 from segue.data.dataset import digest
 from segue.data.decoding import read_label
+from segue.data.file_names import FilesByName
 from segue.data.folder import LABEL_FOLDERS
 from segue.data.folder_files import find_files
 
@@ -69,7 +70,8 @@ def open_named_labels(
     own = read_label_classes(_class_file(folder, origin))
     table = label_table(own, classes, class_map, place=place or f"the class map of {origin}")
     index = folder / "index"
-    return NamedLabels(find_files(index if index.is_dir() else folder), table, origin)
+    files = FilesByName(find_files(index if index.is_dir() else folder))
+    return NamedLabels(files, table, origin)
 
 
 def own_classes(folder: Path, origin: str) -> ClassList:

@@ -1,5 +1,6 @@
 """Parts of a data set: every n-th picture, those with labels made beforehand; two as one."""
 
+from array import array
 from collections.abc import Callable, Sequence
 
 from jaxtyping import UInt8
@@ -18,7 +19,8 @@ class Chosen(Dataset):
     def __init__(self, whole: Dataset, places: Sequence[int]) -> None:
         self.classes = whole.classes
         self.whole = whole
-        self.places = places
+        # As plain numbers, which a worker process does not copy, as it would a list of a million objects.
+        self.places = places if isinstance(places, range) else array("q", places)
 
     def __len__(self) -> int:
         """The number of pictures chosen."""
@@ -32,18 +34,26 @@ class Chosen(Dataset):
         """RGB, 0 to 255."""
         return self.whole.image(self.places[index])
 
+    def reduced(self, index: int, box: tuple[int, int]) -> tuple[UInt8[Tensor, "3 h w"], tuple[int, int]]:
+        """As the whole does."""
+        return self.whole.reduced(self.places[index], box)
+
     def label(self, index: int) -> UInt8[Tensor, "h w"]:
         """As in the whole."""
         return self.whole.label(self.places[index])
 
     def fingerprint(self) -> str:
         """That of the whole, and which pictures these are."""
-        return digest((self.whole.fingerprint(), str(self.places)))
+        return digest((self.whole.fingerprint(), _text(self.places)))
 
     def check(self) -> None:
         """As the whole does, and that a picture is chosen."""
         self.whole.check()
         super().check()
+
+
+def _text(places: "range | array[int]") -> str:
+    return str(places if isinstance(places, range) else places.tolist())
 
 
 class Part(Chosen):
@@ -101,6 +111,11 @@ class Joined(Dataset):
         """RGB, 0 to 255."""
         own, place = self._of(index)
         return own.image(place)
+
+    def reduced(self, index: int, box: tuple[int, int]) -> tuple[UInt8[Tensor, "3 h w"], tuple[int, int]]:
+        """As its own data set does."""
+        own, place = self._of(index)
+        return own.reduced(place, box)
 
     def label(self, index: int) -> UInt8[Tensor, "h w"]:
         """As in its own data set."""

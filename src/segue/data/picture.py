@@ -8,7 +8,8 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from segue.data.decoding import bytes_complaint, decode, rgb
+from segue.data.decoding import bytes_complaint, decode, rgb, upright_size
+from segue.ops.resize import fitted
 
 
 def read_image(path: Path) -> UInt8[Tensor, "3 h w"]:
@@ -20,6 +21,24 @@ def read_image(path: Path) -> UInt8[Tensor, "3 h w"]:
         ValueError: If its values are fractions; or, from Pillow, if it is damaged.
     """
     return _tensor(decode(path, rgb), path)
+
+
+def read_reduced(path: Path, box: tuple[int, int]) -> tuple[UInt8[Tensor, "3 h w"], tuple[int, int]]:
+    """As :func:`read_image`, and the full rows and columns; a JPEG is decoded at 1/2, 1/4 or 1/8 of its sides.
+
+    This is the smallest one that is no smaller than what fits a box, see :func:`segue.ops.resize.fitted`. Decoding
+    then averages pixels, so that resizing further gives slightly other values than resizing the whole.
+    """
+
+    def take(picture: Image.Image) -> tuple[np.ndarray, tuple[int, int]]:
+        size = upright_size(picture)
+        rows, columns = fitted(size, box)
+        turned = (picture.height, picture.width) != size
+        picture.draft(None, (rows, columns) if turned else (columns, rows))
+        return rgb(picture), size
+
+    pixels, size = decode(path, take)
+    return _tensor(pixels, path), size
 
 
 def as_image(picture: Path | str | Image.Image | np.ndarray) -> UInt8[Tensor, "3 h w"]:

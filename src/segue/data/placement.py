@@ -1,6 +1,6 @@
 """Where a crop lies in a picture, and cutting it from maps and images on one pixel grid."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -57,6 +57,15 @@ class Placement:
     rows: Axis
     columns: Axis
     mirrored: bool
+
+    def on(self, image: UInt8[Tensor, "3 h w"]) -> "Placement":
+        """The same crop of the picture as an image that was decoded at less than its size shows it."""
+        rows, columns = image.shape[-2:]
+        if (rows, columns) == (self.rows.length, self.columns.length):
+            return self
+        return replace(
+            self, rows=replace(self.rows, length=rows), columns=replace(self.columns, length=columns)
+        )
 
     def cut(self, values: Tensor, *, outside: int) -> Tensor:
         """The crop of a map (h, w) or (h, w, k): the nearest value at each pixel, ``outside`` in the padding."""

@@ -65,7 +65,7 @@ def open_published(
     return PictureFiles(
         images,
         classes=classes,
-        labels=[labels[name] for name in images],
+        labels=map(labels.__getitem__, images),
         table=table,
         reader=_reader(layout),
     )

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from segue.data.checked import REMEMBERED, cache_folder
 from segue.data.dataset import Dataset
 from segue.files import write_text
 from segue.ops.prior import count_cells, spatial_prior
@@ -59,11 +61,26 @@ def class_statistics(
 
     Args:
         cache: Where the count is kept as JSON; an older one is replaced once the data set's fingerprint has changed.
+            That of a large data set is also kept for other runs, see :mod:`segue.data.checked`.
         workers: Threads that read labels; None for one per processor.
     """
-    kept = _read(cache, dataset) if cache is not None else None
-    if kept is not None:
-        return kept
+    fingerprint = dataset.fingerprint()
+    own = None if cache is None else _read(cache, dataset, fingerprint)
+    if own is not None:
+        return own
+    # A run keeps its own count; that of a large data set is kept for other runs, too.
+    common = cache_folder() / "counted" / f"{fingerprint}.json" if len(dataset) >= REMEMBERED else None
+    before = None if common is None else _read(common, dataset, fingerprint)
+    counted = before or _counted(dataset, workers)
+    if cache is not None:
+        _write(cache, dataset, fingerprint, counted)
+    if common is not None and before is None:
+        with suppress(OSError):
+            _write(common, dataset, fingerprint, counted)
+    return counted
+
+
+def _counted(dataset: Dataset, workers: int | None) -> ClassStatistics:
     every: list[Tensor] = []
     with counting("counting classes of the source's labels", len(dataset)) as done:
         for counts in _counts(dataset, workers or os.cpu_count() or 1):
@@ -71,10 +88,7 @@ def class_statistics(
             done(counts)
     counts = torch.stack(every)
     size = len(dataset.classes)
-    counted = ClassStatistics(dataset.classes.names, counts[:, :size].contiguous(), counts.sum(1))
-    if cache is not None:
-        _write(cache, dataset, counted)
-    return counted
+    return ClassStatistics(dataset.classes.names, counts[:, :size].contiguous(), counts.sum(1))
 
 
 def _counts(dataset: Dataset, workers: int) -> Iterator[Int64[Tensor, " 256"]]:
@@ -97,25 +111,25 @@ def _counts(dataset: Dataset, workers: int) -> Iterator[Int64[Tensor, " 256"]]:
         pool.shutdown(cancel_futures=True)
 
 
-def _read(cache: Path, dataset: Dataset) -> ClassStatistics | None:
+def _read(cache: Path, dataset: Dataset, fingerprint: str) -> ClassStatistics | None:
     """An earlier count, if there is an undamaged one of these very files and classes."""
     try:
         kept = json.loads(cache.read_text(encoding="utf-8"))
-        if (kept["version"], kept["fingerprint"]) != (VERSION, dataset.fingerprint()):
+        if (kept["version"], kept["fingerprint"]) != (VERSION, fingerprint):
             return None
         pixels = torch.tensor(kept["pixels"], dtype=torch.int64)
         sizes = torch.tensor(kept["sizes"], dtype=torch.int64)
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     if pixels.shape != (len(dataset), len(dataset.classes)) or sizes.shape != (len(dataset),):
         return None
     return ClassStatistics(dataset.classes.names, pixels, sizes)
 
 
-def _write(cache: Path, dataset: Dataset, counted: ClassStatistics) -> None:
+def _write(cache: Path, dataset: Dataset, fingerprint: str, counted: ClassStatistics) -> None:
     content = {
         "version": VERSION,
-        "fingerprint": dataset.fingerprint(),
+        "fingerprint": fingerprint,
         "classes": list(counted.names),
         "names": [dataset.name(index) for index in range(len(dataset))],
         "sizes": counted.sizes.tolist(),

@@ -1,5 +1,6 @@
 """Builds the student, its method and the loader from their settings."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,14 +18,19 @@ from segue.data.sampler import MixedSampler, RareClassSampler, Sampler, UniformS
 from segue.data.statistics import class_statistics
 from segue.data.whole_crop import WholeCrop
 from segue.engine.domains import open_offline, training_classes
-from segue.engine.settings import Experiment
+from segue.engine.settings import DataSettings, DomainSettings, Experiment
 from segue.evaluation.soft_labels import open_soft_labels
+from segue.machine import cores
 from segue.methods.context import Context
 from segue.methods.method import Method, Reading
 from segue.models import weights
 from segue.models.batch_norms import share_statistics
 from segue.models.build import normalisation
 from segue.models.segmenter import Segmenter
+from segue.ranks import is_first_rank, machine_processes, made_by_first_rank
+
+MOST_READERS = 8
+"""Each takes memory; who needs more of them says so."""
 
 
 def build_student(experiment: Experiment) -> Segmenter:
@@ -97,13 +103,39 @@ def build_loader(
         mean=mean,
         std=std,
         device=device,
-        workers=experiment.data.workers,
+        workers=readers(experiment.data, device),
         rank=rank,
         world=world,
         offline=offline,
         soft=soft,
         deck=deck,
+        least=(
+            _least(experiment.data.source, experiment.data),
+            _least(experiment.data.target, experiment.data),
+        ),
     )
+
+
+def _least(domain: DomainSettings, data: DataSettings) -> tuple[int, int] | None:
+    """The box that a domain's pictures are needed at, if they may be decoded at less than their size."""
+    if not domain.draft or domain.resize is None:
+        return None
+    height, width = (math.ceil(side * max(1.0, data.scale[1])) for side in domain.resize)
+    return height, width
+
+
+def readers(data: DataSettings, device: torch.device) -> int:
+    """How many processes read pictures for one that trains: as the settings say, else by cores and batch.
+
+    Beside a GPU: all cores but one of those that this process has for itself, and no more than pictures in a step. A
+    processor that trains as well gives one core away at most.
+    """
+    if data.workers is not None:
+        return data.workers
+    own = cores() // machine_processes()
+    if device.type == "cpu":
+        return max(0, min(1, own - 1))
+    return max(1, min(own - 1, 2 * data.batch, MOST_READERS))
 
 
 def crops(experiment: Experiment, reading: Reading) -> tuple[Transform, Transform]:
@@ -135,9 +167,9 @@ def _sampler(experiment: Experiment, source: Dataset, cache: Path) -> Sampler:
     """Decides which source picture comes next."""
     data, rare = experiment.data, experiment.data.rare_classes
     if rare is not None:
-        statistics = class_statistics(source, cache=cache)
+        statistics = made_by_first_rank(lambda: class_statistics(source, cache=cache))
         return RareClassSampler(statistics, temperature=rare.temperature, min_share=rare.min_share)
-    if data.source.dataset not in GENERATED:
+    if data.source.dataset not in GENERATED and is_first_rank():
         class_statistics(source, cache=cache)  # reads every label once, and so finds bad ones before training
     return UniformSampler(len(source))
 
@@ -146,8 +178,9 @@ def _offline_labels(
     experiment: Experiment, reading: Reading, target: Dataset | None
 ) -> tuple[Callable[[str], Tensor] | None, ...]:
     """The target's offline labels and their probabilities, each None unless it is learnt."""
-    if reading.labels is None or target is None:
+    folder = reading.labels
+    if folder is None or target is None:
         return None, None
-    labels = open_offline(experiment.data, reading.labels, target)
-    soft = open_soft_labels(reading.labels, training_classes(experiment.data)) if reading.soft else None
+    labels = made_by_first_rank(lambda: open_offline(experiment.data, folder, target))
+    soft = open_soft_labels(folder, training_classes(experiment.data)) if reading.soft else None
     return labels, soft

@@ -99,7 +99,7 @@ def _plain_values(experiment: Experiment) -> Tree:
 
 
 def _only_records(key: str) -> bool:
-    if key == "data.colours":  # of pictures in reports; default ones may be others in another version
+    if key in ("data.colours", "data.workers"):  # of pictures in reports, and who reads them
         return True
     return key.startswith("run.") and key not in ("run.precision", "run.sync_batch_norm")
 

@@ -105,7 +105,7 @@ def _explain(shown: Domain, table: LabelTable | None, colours: Mapping[int, tupl
     shown.colours = {colour: value for value, colour in colours.items()}
 
 
-def _labels(shown: Domain, domain: DomainSettings) -> tuple[Path, dict[str, Path]]:
+def _labels(shown: Domain, domain: DomainSettings) -> tuple[Path, Mapping[str, Path]]:
     root = shown.place.expanduser()
     return find_labels(root, split=domain.split, labels=domain.labels, suffix=domain.label_suffix)
 

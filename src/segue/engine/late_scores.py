@@ -9,6 +9,7 @@ from segue.engine.finished_run import settings_of
 from segue.evaluation.kept_pictures import PictureKeeper
 from segue.evaluation.model import TrainedModel
 from segue.files import write_text
+from segue.ranks import is_first_rank
 
 
 class LateScores:
@@ -54,6 +55,8 @@ class LateScores:
             return
         where = {} if self.place is None else {"scored_on": self.place}
         self.keeper.write()
+        if not is_first_rank():
+            return
         write_text(self.run / "scores.json", json.dumps({**self.before, **scores, **where}, indent=2) + "\n")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from segue.engine.waiting import MUCH, advice
 from segue.memory import highest_mib
 from segue.progress import duration, showing
 
@@ -76,6 +77,7 @@ class RunLog:
         self.said = -math.inf
         self.first: float | None = None
         self.is_estimated = steps - start < WORTH_ESTIMATING
+        self.is_advised = False
         self.alone = ExitStack()
         self.files = [_reopened(folder / name, start) for name in ("metrics.jsonl", "timing.jsonl")]
         self.bar = Progress(
@@ -126,15 +128,21 @@ class RunLog:
         self.said = time.perf_counter()
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Record the values of a step, and how fast training went since the last record."""
+    def write(self, step: int, values: Mapping[str, float], *, waited: float = 0.0) -> None:
+        """Record the values of a step, and how fast training went since the last record.
+
+        Args:
+            waited: The seconds since then that were spent waiting for pictures.
+        """
         now = time.perf_counter()
-        rate = (step + 1 - self.marked_step) / max(now - self.marked, 1e-9)
+        passed = max(now - self.marked, 1e-9)
+        rate, waiting = (step + 1 - self.marked_step) / passed, min(1.0, waited / passed)
         self.marked, self.marked_step = now, step + 1
         timing = {
             "step": step,
             "seconds": round(now - self.began, 3),
             "steps_per_second": round(rate, 4),
+            "waiting": round(waiting, 4),
             "memory_mb": round(highest_mib(), 1),
         }
         for file, row in zip(self.files, ({"step": step, **values}, timing), strict=True):
@@ -143,6 +151,10 @@ class RunLog:
         if self.also is not None:
             self.also({**values, "steps_per_second": rate}, step)
         self._show(step, values, rate)
+        # The first record is no sign: processes that read have just started.
+        if waiting >= MUCH and step > self.start and not self.is_advised:
+            self.is_advised = True
+            self._say(advice(waiting))
 
     def _show(self, step: int, values: Mapping[str, float], rate: float) -> None:
         losses = "  ".join(f"{name} {value:.4g}" for name, value in values.items() if "/" in name)

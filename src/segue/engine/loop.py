@@ -20,6 +20,7 @@ from segue.engine.run_identity import require_own, run_id
 from segue.engine.settings import Experiment
 from segue.engine.stopping import Stopping
 from segue.engine.view_painter import ViewPainter
+from segue.engine.waiting import Waiting
 from segue.engine.witness import Witness, is_previewed
 from segue.methods.method import Method
 from segue.ranks import average_over_ranks, is_first_rank, processes, said_by_first_rank, share_first
@@ -84,10 +85,11 @@ class Trainer:
         """
         steps, every = self.experiment.steps, self.experiment.run
         accumulate = self.experiment.optim.accumulate
-        batches = read(self.step * accumulate, steps * accumulate)
+        reading = read(self.step * accumulate, steps * accumulate)
+        batches = Waiting(reading)
         with ExitStack() as stack:
-            if isinstance(batches, Generator):
-                stack.callback(batches.close)  # it ends the workers, which an error would keep
+            if isinstance(reading, Generator):
+                stack.callback(reading.close)  # it ends the workers, which an error would keep
             log, stopping = self._log(stack, console), stack.enter_context(Stopping())
             if self.step % every.save_every == 0 and witness is not None and not witness.has_seen(self.step):
                 _look(witness, self.step, console)
@@ -102,7 +104,7 @@ class Trainer:
                 if is_logged or is_saved:
                     self._require_finite(read)
                 if log is not None and is_logged:
-                    log.write(step, _numbers(values))
+                    log.write(step, _numbers(values), waited=batches.spent())
                 if log is not None:
                     log.advance(step)
                 _preview(witness if every.draw_every else None, self.step)

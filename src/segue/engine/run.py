@@ -32,7 +32,7 @@ from segue.methods.method import Method
 from segue.models.build import normalisation
 from segue.models.weights import save_model
 from segue.precision import automatic, settle_training
-from segue.ranks import join, wait_for_all
+from segue.ranks import is_first_rank, join, made_by_first_rank, wait_for_all
 
 DISTRIBUTED = DistributedDataParallelKwargs(
     # Whether parameters may go unused is up to the method: the trainer says so.
@@ -66,8 +66,8 @@ def train(
     longer = _planned_before(folder, experiment) if accelerator.is_main_process else None
     reading = experiment.method.reading(experiment.recipe)
     source, target, few = _open(experiment, console, learns_target=reading.target)
-    glance(experiment, target=target is not None, console=console)
-    if accelerator.is_main_process:
+    if is_first_rank():
+        glance(experiment, target=target is not None, console=console)
         require_same_left_out(folder, target)
 
     check_footprint(experiment, accelerator.device, console=console)
@@ -86,7 +86,8 @@ def train(
         world=accelerator.num_processes,
         reading=reading,
     )
-    check_counted_classes(experiment, source, counted, console)
+    if is_first_rank():
+        check_counted_classes(experiment, source, counted, console)
     boxes = {"source": experiment.data.source.resize, "target": experiment.data.target.resize}
     method.prepare(Preparation(folder, source, target, boxes, accelerator.device))
     wait_for_all()  # who counts or measures keeps the others waiting longer than a step may
@@ -148,7 +149,7 @@ def _open(
 ) -> tuple[Dataset, Dataset | None, Dataset | None]:
     """The source, the target if the method learns from it, and a few labelled target pictures if it is given some.
 
-    All that the run will use is checked.
+    All that the run will use is checked, by the first process for all: the others open no file.
     """
     data = experiment.data
     if experiment.reads_target_labels:
@@ -156,19 +157,24 @@ def _open(
             "This recipe trains on target labels: it is the oracle, which shows what they would be worth.",
             style="bold yellow",
         )
-    source = open_domain(data, data.source, labelled=True)
     looked_at = learns_target or experiment.network.statistics == "target"
-    target = open_domain(data, data.target, labelled=False) if looked_at else None
-    scored_on = [
-        open_domain(data, domain, labelled=True)
-        for domain in (data.source_evaluation, data.evaluation)
-        if domain is not None
-    ]
-    for dataset in (source, target, *scored_on):
-        if dataset is not None:
-            dataset.check()
+
+    def opened() -> tuple[Dataset, Dataset | None, Dataset | None]:
+        source = open_domain(data, data.source, labelled=True)
+        target = open_domain(data, data.target, labelled=False) if looked_at else None
+        scored_on = [
+            open_domain(data, domain, labelled=True)
+            for domain in (data.source_evaluation, data.evaluation)
+            if domain is not None
+        ]
+        for dataset in (source, target, *scored_on):
+            if dataset is not None:
+                dataset.check()
+        return source, target, _open_few(experiment, console)
+
+    source, target, few = made_by_first_rank(opened)
     learnt = trained_on(experiment, target) if learns_target and target is not None else None
-    return source, learnt, _open_few(experiment, console)
+    return source, learnt, few
 
 
 def _open_few(experiment: Experiment, console: Console) -> Dataset | None:

@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from segue.data.dataset import Dataset
 from segue.engine.domains import open_domain
 from segue.engine.model_card import card_of, prediction_protocol
-from segue.engine.settings import Experiment
+from segue.engine.settings import DataSettings, DomainSettings, Experiment
 from segue.engine.witness import BEST
 from segue.evaluation.kept_pictures import PictureKeeper
 from segue.evaluation.model import TrainedModel
@@ -18,7 +18,7 @@ from segue.evaluation.scoring import evaluate
 from segue.files import write_text
 from segue.methods.method import Method
 from segue.models.weights import MODEL_FILE, Card
-from segue.ranks import wait_for_all
+from segue.ranks import made_by_first_rank, wait_for_all
 
 
 def score_run(
@@ -36,7 +36,7 @@ def score_run(
     network = method.scored(role)
     if data.evaluation is None:
         return None
-    dataset = open_domain(data, data.evaluation, labelled=True)
+    dataset = _opened(data, data.evaluation)
     keeper = PictureKeeper(folder, classes=card.class_list, count=experiment.evaluation.pictures)
 
     def score(
@@ -49,7 +49,7 @@ def score_run(
 
     scores = score(TrainedModel(network, card, device, role=role), dataset, keeper)
     if data.source_evaluation is not None:
-        source = open_domain(data, data.source_evaluation, labelled=True)
+        source = _opened(data, data.source_evaluation)
         protocol = prediction_protocol(experiment, data.source_evaluation)
         with method.statistics_of("source"):
             model = TrainedModel(network, card, device, protocol=protocol, role=role)
@@ -67,3 +67,8 @@ def score_run(
         write_text(folder / "scores.json", json.dumps(scores, indent=2) + "\n")
     wait_for_all()
     return scores
+
+
+def _opened(data: DataSettings, domain: DomainSettings) -> Dataset:
+    """Labelled pictures, which the first process lists for all."""
+    return made_by_first_rank(lambda: open_domain(data, domain, labelled=True))

@@ -55,6 +55,9 @@ class DomainSettings(Settings):
     size: tuple[Count, Count] | None = None  # height and width to render at; None: 128 x 256
     seed: int = 0
     resize: tuple[Count, Count] | None = None  # height and width before cropping and for evaluation
+    # Decode JPEG files for training at a half, quarter or eighth of their sides, as far as resize allows: faster, but
+    # pixels differ a little from those of the whole picture made smaller.
+    draft: bool = False
     margins: Margins | None = None  # borders to mark as not valid before cropping
     part: tuple[Annotated[int, Field(ge=0)], Count] | None = None  # [0, 2]: every second one, from the first
     # Lists of pictures: a text file, one name without extension a line, or a run that `segue view` reviewed.
@@ -67,6 +70,14 @@ class DomainSettings(Settings):
     def _the_part_is_one_of_them(self) -> "DomainSettings":
         if self.part is not None and self.part[0] >= self.part[1]:
             raise ValueError(f"part {list(self.part)}: parts count from 0, so the last is {self.part[1] - 1}")
+        return self
+
+    @model_validator(mode="after")
+    def _a_draft_is_of_a_size(self) -> "DomainSettings":
+        if self.draft and self.resize is None:
+            raise ValueError(
+                "draft decodes pictures no larger than resize needs them: say resize=[HEIGHT,WIDTH]"
+            )
         return self
 
 
@@ -106,7 +117,8 @@ class DataSettings(Settings):
     ratio: tuple[Positive, Positive] = (3 / 4, 4 / 3)
     rare_classes: RareClassSettings | None = None
     batch: Count = 2  # pictures of each domain, on each process
-    workers: Annotated[int, Field(ge=0)] = 2  # processes that read pictures
+    # Processes that read pictures, for each process that trains; None: by its cores and its batch.
+    workers: Annotated[int, Field(ge=0)] | None = None
 
     @property
     def names_pictures(self) -> bool:

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from segue.classes import ClassList
 from segue.data.decoding import read_label
+from segue.evaluation.confidences import Confidences
 from segue.evaluation.model import Model
 from segue.evaluation.prediction_files import index_file, write_class_list, write_pictures
 from segue.evaluation.read_ahead import read_ahead
@@ -25,6 +26,7 @@ from segue.evaluation.soft_labels import packed
 from segue.files import write_bytes, write_text
 from segue.ops.balance import balanced_label, regularised_soft_label
 from segue.ops.draw import grey
+from segue.ranks import own_share
 from segue.types import IGNORE
 
 Rule: TypeAlias = Callable[[Tensor], "Labels"]
@@ -200,22 +202,20 @@ def confidences(
     read: Callable[[Handle], UInt8[Tensor, "3 h w"]],
     every: int = 4,
     watch: Callable[[object], None] | None = None,
-) -> tuple[list[Float[Tensor, " _"]], Int64[Tensor, " k"]]:
-    """How confidently and how often each class is predicted.
+) -> Confidences:
+    """How confidently and how often each class is predicted; processes divide the pictures, and all get the same.
 
-    Source: CBST and CRST, whose code takes every fourth pixel of a class, row by row, for the confidence.
-
-    Returns:
-        For each class, the confidence of every n-th pixel (n is ``every``) predicted as it, and the number of all its
-        pixels.
+    Args:
+        every: Of the pixels that are predicted as a class, every n-th one's confidence counts.
     """
-    sure_of: list[list[Tensor]] = [[] for _ in model.classes.names]
-    pixels = torch.zeros(len(sure_of), dtype=torch.int64)
-    for name, image in read_ahead(lambda name: read(pictures[name]), pictures):
+    found = Confidences(len(model.classes), every=every)
+    names = list(pictures)
+    for name, image in read_ahead(
+        lambda name: read(pictures[name]), [names[i] for i in own_share(len(names))]
+    ):
         sure, label = (part.flatten().cpu() for part in model.probabilities(image[None])[0].max(0))
-        pixels += torch.bincount(label, minlength=len(sure_of))
-        for place, values in enumerate(sure_of):
-            values.append(sure[label == place][::every])
+        found.add(sure, label)
         if watch is not None:
             watch(name)
-    return [torch.cat(values) if values else torch.zeros(0) for values in sure_of], pixels
+    found.join()
+    return found

@@ -17,7 +17,7 @@ from segue.methods.context import Context
 from segue.methods.method import Method, MethodSettings, Term
 from segue.methods.stages import Stages, pictures_by_name
 from segue.ops.information import mean_information
-from segue.ranks import is_first_rank, wait_for_all
+from segue.ranks import is_first_rank, of_all_ranks, own_share, said_by_first_rank, wait_for_all
 from segue.settings import Share
 from segue.trees import Tree
 from segue.types import MeanOver
@@ -56,7 +56,7 @@ class IntraDomainSettings(MethodSettings):
             model = stages.folder / "between"
         ranker = TrainedModel.load(model, stages.device)
         split = stages.folder / "split"
-        if is_first_rank() and not (split / HARD).is_file():
+        if not said_by_first_rank((split / HARD).is_file()):
             stages.say("ranking the target's pictures by how uncertain the model is of them")
             self._rank(stages, ranker, split, rare)
         wait_for_all()
@@ -86,10 +86,17 @@ class IntraDomainSettings(MethodSettings):
     def _rank(self, stages: Stages, model: Model, split: Path, rare: Sequence[int]) -> None:
         target = stages.target
         places = pictures_by_name(target)
-        scores = {
+        names = list(places)
+        own = {
             name: score(model.probabilities(image[None])[0], rare)
-            for name, image in read_ahead(lambda name: target.image(places[name]), places)
+            for name, image in read_ahead(
+                lambda name: target.image(places[name]), [names[place] for place in own_share(len(names))]
+            )
         }
+        found = {name: one for part in of_all_ranks(own) for name, one in part.items()}
+        scores = {name: found[name] for name in names}
+        if not is_first_rank():
+            return
         easy, hard = divided(scores, self.easy)
         write_text(split / RANKING, json.dumps(scores, indent=1) + "\n")
         write_text(split / EASY, "".join(f"{name}\n" for name in easy))

@@ -20,8 +20,8 @@ from segue.evaluation.model import Model, TrainedModel
 from segue.evaluation.predictors import weighed
 from segue.files import write_bytes, write_text
 from segue.methods.stages import Stages, learning, pictures_by_name
-from segue.ops.balance import class_thresholds, rare_classes
-from segue.ranks import is_first_rank, wait_for_all
+from segue.ops.balance import rare_classes
+from segue.ranks import is_first_rank, said_by_first_rank, wait_for_all
 from segue.settings import Count, Positive, Settings, Share
 from segue.trees import Tree, merge
 
@@ -122,12 +122,14 @@ def round_model(path: Path, settings: RoundSettings, prior: Tensor | None, devic
 def measure(
     model: Model, pictures: Mapping[str, Any], *, read: Callable[[Any], Tensor], every: int, portion: float
 ) -> Balance:
-    """Predict all pictures once; thresholds are such that they label a ``portion`` of each class's pixels."""
-    confidence, pixels = confidences(model, pictures, read=read, every=every)
-    names = model.classes.names
+    """Predict all pictures once; thresholds are such that they label a ``portion`` of each class's pixels.
+
+    Processes divide the pictures, and all return the same.
+    """
+    found, names = confidences(model, pictures, read=read, every=every), model.classes.names
     return Balance(
-        dict(zip(names, class_thresholds(confidence, portion).tolist(), strict=True)),
-        dict(zip(names, pixels.tolist(), strict=True)),
+        dict(zip(names, found.thresholds(portion).tolist(), strict=True)),
+        dict(zip(names, found.pixels.tolist(), strict=True)),
     )
 
 
@@ -179,15 +181,17 @@ def _label(
 ) -> Balance:
     """Label the target's pictures, and return what the thresholds follow from.
 
-    The first process measures for all, and its result is kept, so that a resumed run labels by the same thresholds.
+    What is measured is kept, so that a resumed run labels by the same thresholds.
     """
     # Asked before the processes meet below: afterwards a faster one may already have written the file.
     is_labelled = (out / "statistics.json").is_file()
     target, pictures = stages.target, pictures_by_name(stages.target)
     model = round_model(path, settings, prior, stages.device)
-    if is_first_rank() and kept(out) is None:
+    if not said_by_first_rank(kept(out) is not None):
         share = settings.labelled_share(number)
-        keep(measure(model, pictures, read=target.image, every=settings.every, portion=share), out)
+        found = measure(model, pictures, read=target.image, every=settings.every, portion=share)
+        if is_first_rank():
+            keep(found, out)
     wait_for_all()
     balance = kept(out)
     assert balance is not None, "the first process wrote it"

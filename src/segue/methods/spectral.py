@@ -17,9 +17,8 @@ from segue.methods.rounds import Balance, keep, kept, round_seed
 from segue.methods.stage_scores import scored
 from segue.methods.stages import Stages, pictures_by_name
 from segue.ops import augment
-from segue.ops.balance import ranked_thresholds
 from segue.ops.spectrum import Window, exchange_amplitude, exchanges_nothing
-from segue.ranks import is_first_rank, wait_for_all
+from segue.ranks import is_first_rank, said_by_first_rank, wait_for_all
 from segue.settings import Count, Share
 from segue.types import IGNORE, Batch, MeanOver, View
 
@@ -90,13 +89,15 @@ class SpectralSettings(MethodSettings):
         return scored(stages)
 
     def _label(self, stages: Stages, model: Path, out: Path) -> None:
-        """Label the target's pictures where a model is sure for the class; the first process finds the thresholds."""
+        """Label the target's pictures where a model is sure for the class."""
         # Asked before the processes meet below: afterwards a faster one may already have written the file.
         is_labelled = (out / "statistics.json").is_file()
         average = TrainedModel.load(model, stages.device)
         target, pictures = stages.target, pictures_by_name(stages.target)
-        if is_first_rank() and kept(out) is None:
-            keep(self._measured(stages, average, pictures), out)
+        if not said_by_first_rank(kept(out) is not None):
+            found = self._measured(stages, average, pictures)
+            if is_first_rank():
+                keep(found, out)
         wait_for_all()
         balance = kept(out)
         assert balance is not None, "the first process wrote it"
@@ -109,11 +110,12 @@ class SpectralSettings(MethodSettings):
             )
 
     def _measured(self, stages: Stages, model: Model, pictures: Mapping[str, int]) -> Balance:
-        sure, pixels = confidences(model, pictures, read=stages.target.image, every=self.every)
-        thresholds = ranked_thresholds(sure, left_out=self.left_out, ceiling=self.ceiling)
+        found = confidences(model, pictures, read=stages.target.image, every=self.every)
+        thresholds = found.ranked_thresholds(left_out=self.left_out, ceiling=self.ceiling)
         names = model.classes.names
         return Balance(
-            dict(zip(names, thresholds.tolist(), strict=True)), dict(zip(names, pixels.tolist(), strict=True))
+            dict(zip(names, thresholds.tolist(), strict=True)),
+            dict(zip(names, found.pixels.tolist(), strict=True)),
         )
 
 

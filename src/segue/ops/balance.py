@@ -10,6 +10,20 @@ from torch import Tensor
 from segue.ops.counting import counted
 from segue.types import IGNORE
 
+SHIFT = 12
+"""So many bits of a float32 do not count in a histogram of confidences: an octave has 2^(23 - 12) bins."""
+
+OCTAVES = 25
+"""Of the distance from 0 or 1: from a half down to the smallest distance from 1 that float32 has, and one for less."""
+
+FIRST = (126 - OCTAVES) << (23 - SHIFT)
+"""The bits, without those that do not count, with which the first bin begins."""
+
+HALF = (OCTAVES << (23 - SHIFT)) + 1
+"""The bins below one half, and as many from there on; in the last one is the half itself."""
+
+BINS = 2 * HALF
+
 
 def class_thresholds(confidences: Sequence[Float[Tensor, " _"]], portion: float) -> Float[Tensor, " k"]:
     """For each class, the confidence that a share (portion) of its pixels reaches, in (0, 1]; 1 if none is to be kept.
@@ -41,6 +55,45 @@ def ranked_thresholds(
             place = min(round(left_out * len(values)), len(values) - 1)
             thresholds[name] = values.float().kthvalue(place + 1).values.clamp(max=ceiling)
     return thresholds
+
+
+def binned(confidence: Float[Tensor, " n"]) -> Int64[Tensor, " n"]:
+    """The places of confidences, in [0, 1], in a histogram of ``BINS`` bins, ordered as they are.
+
+    Bins are as fine near 1, where a trained model's confidences crowd, as near 0: their width is 1/2048 or less of the
+    distance from the nearer of the two.
+    """
+    value = confidence.float().clamp(0, 1)
+    upper = value >= 0.5
+    distance = torch.where(upper, 1 - value, value)  # exact in float32
+    # The bits of positive floats are ordered as they are: an octave after the other, each cut evenly.
+    place = (distance.contiguous().view(torch.int32) >> SHIFT).long() - FIRST
+    place = place.clamp(min=0)
+    return torch.where(upper, BINS - 1 - place, place)
+
+
+def bin_floors() -> Float[Tensor, " bins"]:
+    """The lowest confidence of every bin."""
+    edges = ((torch.arange(HALF + 1, dtype=torch.int32) + FIRST) << SHIFT).view(torch.float32)
+    lower = edges[:-1].clone()
+    lower[0] = 0
+    # Above one half the farthest from 1 is the last one before the next edge, and float32 has steps of 2^-24 there.
+    farthest = ((edges[1:].double() * 2**24).ceil() - 1) / 2**24
+    return torch.cat([lower, (1 - farthest).clamp(min=0.5).float().flip(0)])
+
+
+def thresholds_of_bins(counts: Int64[Tensor, "k bins"], portion: float) -> Float[Tensor, " k"]:
+    """As :func:`class_thresholds`, from the histogram of each class's confidences: the lowest of the bin that it is in.
+
+    So the share is reached, and exceeded by no more than what one bin holds.
+    """
+    total = counts.sum(1)
+    kept = (total.double() * portion).floor().long()
+    reached = counts.flip(1).cumsum(1) >= kept[:, None]  # from the highest confidence on
+    place = counts.shape[1] - 1 - reached.int().argmax(1)
+    # A threshold divides: 0 is not one.
+    found = bin_floors()[place].clamp(min=torch.finfo(torch.float32).tiny)
+    return torch.where(kept > 0, found, 1.0)
 
 
 def balanced_label(
