@@ -110,7 +110,7 @@ for bed in "${beds[@]}"; do
   case $bed in
     dusk)
       pair_file "$out/camvid_day_to_dusk.yaml" <<END
-extends: "$here/configs/camvid_day_to_dusk.yaml"
+extends: "$here/configs/camvid_day_to_dusk_long.yaml"
 data: {root: "$data"}
 network: {weights: "$mobilenet"}
 when:
