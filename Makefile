@@ -33,9 +33,10 @@ lint: $(VENV)/.developer
 test: $(VENV)/.developer
 	$(MAKE) --jobs=2 lint tests
 
+# Three processes for two cores: tests that wait for processes of their own leave a third of them idle.
 # Gradio leaves event loops open, for which any later test would be blamed: the viewer has a process of its own.
 tests: $(VENV)/.developer
-	$(BIN)/pytest -n 2 --dist worksteal --ignore tests/viewer
+	$(BIN)/pytest -n 3 --dist worksteal --ignore tests/viewer
 	$(BIN)/pytest -W ignore::ResourceWarning -W ignore::pytest.PytestUnraisableExceptionWarning tests/viewer
 
 test-fast: $(VENV)/.developer

@@ -79,19 +79,13 @@ def said_by_first_rank(value: T) -> T:
 
 
 def made_by_first_rank(make: Callable[[], T]) -> T:
-    """What the first process makes, on all processes, which wait for it; it must be small when pickled.
-
-    An error of the first process does not reach the others here: :func:`failing_together` ends them.
-    """
+    """What the first process makes, small when pickled, on all; :func:`failing_together` ends them if it fails."""
     return cast(T, said_by_first_rank(make() if is_first_rank() else None))
 
 
 @torch.no_grad()
 def share_first(tensors: Iterable[Tensor]) -> None:
-    """Replace tensors of any type, on all processes, by the first one's; they must have the same shapes there.
-
-    A tensor at a time, so that no second copy of a network is held: for the start of a run, not for its steps.
-    """
+    """Replace tensors of any type, on all processes, by the first one's of the same shapes, a tensor at a time."""
     if not several():
         return
     from accelerate.utils import broadcast

@@ -124,6 +124,7 @@ def test_from_a_strangers_folders_to_a_model_for_other_software(here: Path, type
         assert viewer.wait(60) == 130  # as of any command that Ctrl-C ends
     finally:
         viewer.kill()
+        viewer.communicate()  # closes what it was read through
     # in a process of its own: an exporter's sizes are tensors, which the tests' checks of types refuse
     subprocess.run([sys.executable, "-m", *shlex.split(printed("export"))], check=True)
     assert json.loads((here / "deploy/model.json").read_text())["classes"] == ["background", "road"]

