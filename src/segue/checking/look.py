@@ -33,7 +33,7 @@ NEAREST = Image.Resampling.NEAREST
 MOMENTS = np.stack([np.arange(256.0), np.arange(256.0) ** 2], axis=1)
 """What a histogram is multiplied with for the mean and the mean square."""
 
-TOGETHER = 8
+TOGETHER = 32
 """Files that a process is given at once."""
 
 
