@@ -6,10 +6,16 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.tiny import QUIET, assert_same_tensors, stopped_after_two_steps, tiny, write_model
+from tests.tiny import (
+    QUIET,
+    assert_same_tensors,
+    domains_whose_labels_are_opened,
+    stopped_after_two_steps,
+    tiny,
+    write_model,
+)
 from torch import Tensor
 
-from segue.data.streets.dataset import StreetScenes
 from segue.engine.build import build_method, build_student
 from segue.engine.domains import open_domain
 from segue.engine.experiment import load, revise
@@ -118,14 +124,7 @@ def _colours(method: PrototypeTraining) -> object:
 
 @pytest.mark.slow
 def test_stages_follow_one_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: set[str] = set()
-    label = StreetScenes.label
-
-    def watched(self: StreetScenes, index: int) -> Tensor:
-        asked.add(self.domain)
-        return label(self, index)
-
-    monkeypatch.setattr(StreetScenes, "label", watched)
+    asked = domains_whose_labels_are_opened(monkeypatch)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     wanted = tiny("proda", UNSCORED, {"method": {"distillations": 1, "sure": 0.0}})
     train(wanted, whole, console=QUIET, cpu=True)

@@ -10,10 +10,15 @@ import torch
 from safetensors.torch import load_file
 from tests.methods.building import context
 from tests.parity import numbers
-from tests.tiny import QUIET, assert_same_tensors, stopped_after_two_steps, tiny
+from tests.tiny import (
+    QUIET,
+    assert_same_tensors,
+    domains_whose_labels_are_opened,
+    stopped_after_two_steps,
+    tiny,
+)
 from torch import Tensor, nn
 
-from segue.data.streets.dataset import StreetScenes
 from segue.engine.experiment import load
 from segue.engine.stages import train
 from segue.evaluation.labelling import confident
@@ -125,14 +130,7 @@ def test_a_round_learns_the_labels_of_the_last_ones_average(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No target label is opened; any stage may be interrupted."""
-    asked: set[str] = set()
-    label = StreetScenes.label
-
-    def watched(self: StreetScenes, index: int) -> Tensor:
-        asked.add(self.domain)
-        return label(self, index)
-
-    monkeypatch.setattr(StreetScenes, "label", watched)
+    asked = domains_whose_labels_are_opened(monkeypatch)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     wanted = tiny("fda", TWO_BANDS, UNSCORED)
     assert train(wanted, whole, console=QUIET, cpu=True) is None

@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from segue.methods.aligned import Aligned, AlignedSettings
-from segue.methods.context import Context, Preparation, Trained
+from segue.methods.context import Context
 from segue.methods.masking import MaskSettings
 from segue.methods.method import Term
 from segue.methods.mixing import AugmentSettings
+from segue.methods.taught import Taught
 from segue.methods.teacher import TeacherSettings
 from segue.methods.teachers import TEACHERS
 from segue.methods.teachers.average import AverageSettings
@@ -41,7 +42,7 @@ class MaskedAlignmentSettings(AlignedSettings):
         return MaskedAlignment(self, context, terms)
 
 
-class MaskedAlignment(Aligned):
+class MaskedAlignment(Taught, Aligned):
     """Alignment, and the student names masked target pictures as its teacher names whole ones.
 
     Each picture, or pixel, counts as much as the teacher is sure of it.
@@ -72,26 +73,6 @@ class MaskedAlignment(Aligned):
             certainty = certainty * batch.target.valid
         source = View("source", batch.source.image, batch.source.label)
         yield self.mask(source, View("target", batch.target.image, label, certainty))
-
-    def after_step(self, batch: Batch, step: int) -> None:
-        """The teacher follows the student."""
-        super().after_step(batch, step)
-        self.teacher.follow(self.student, batch, step, self.held)
-
-    def prepare(self, preparation: Preparation) -> None:
-        """Let the teacher prepare, too."""
-        super().prepare(preparation)
-        self.teacher.prepare(preparation)
-
-    def trained(self) -> dict[str, Trained]:
-        """The student, and a teacher that learnt from it."""
-        teacher = self.teacher.trained()
-        return super().trained() | ({} if teacher is None else {"teacher": teacher})
-
-    def scored(self, network: Literal["student", "teacher"]) -> nn.Module:
-        """The student, or the teacher if it learns."""
-        learner = self.teacher.learner() if network == "teacher" else None
-        return super().scored(network) if learner is None else learner
 
     def _named(self, image: Tensor, *, like: Tensor) -> tuple[Tensor, Tensor]:
         """The teacher's label of the whole target, on the grid of another label, and its certainty."""

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 import torch
 from pydantic import model_validator
-from torch import Tensor, nn
+from torch import Tensor
 
-from segue.methods.context import Context, Preparation, Trained
+from segue.methods.context import Context
 from segue.methods.coordination import CoordinationSettings
 from segue.methods.hybrid import HybridAttentionSettings
 from segue.methods.masking import MaskSettings
-from segue.methods.method import Method, MethodSettings, Term
+from segue.methods.method import MethodSettings, Term
 from segue.methods.mixing import AugmentSettings, ClassMix, StrongAugment
+from segue.methods.taught import Taught
 from segue.methods.teacher import TeacherSettings
 from segue.methods.teachers import TEACHERS
 from segue.methods.teachers.average import AverageSettings
@@ -71,7 +72,7 @@ class SelfTrainingSettings(MethodSettings):
         return SelfTraining(self, context, terms)
 
 
-class SelfTraining(Method):
+class SelfTraining(Taught):
     """The student learns the source, and the target as its teacher labels it.
 
     Source: DACS (Tranheden et al., WACV 2021), algorithm 1; DAFormer (Hoyer et al., CVPR 2022), section 3.1; MIC
@@ -133,26 +134,6 @@ class SelfTraining(Method):
         # 4. It learns to name what is hidden from it, too.
         if self.mask is not None:
             yield self.mask(source, target)
-
-    def after_step(self, batch: Batch, step: int) -> None:
-        """The teacher follows the student."""
-        super().after_step(batch, step)
-        self.teacher.follow(self.student, batch, step, self.held)
-
-    def prepare(self, preparation: Preparation) -> None:
-        """Let the teacher prepare, too: a large one may have to measure its layers."""
-        super().prepare(preparation)
-        self.teacher.prepare(preparation)
-
-    def trained(self) -> dict[str, Trained]:
-        """The student, and a teacher that learnt from it."""
-        teacher = self.teacher.trained()
-        return super().trained() | ({} if teacher is None else {"teacher": teacher})
-
-    def scored(self, network: Literal["student", "teacher"]) -> nn.Module:
-        """The student, or the teacher if it learns."""
-        learner = self.teacher.learner() if network == "teacher" else None
-        return super().scored(network) if learner is None else learner
 
     def _label(self, taught: Output, like: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """The pseudo-label, on the grid of another label, the teacher's confidence, and its probabilities if wanted."""
