@@ -156,7 +156,7 @@ def _renamed(key: str, value: Tensor) -> State:
 
 
 def test_hugging_face_numbers(tmp_path: Path) -> None:
-    """The library's own logits from the file that it saves, but for its layer norms: 1e-5 where the original adds 1e-6."""
+    """The library's own logits from the file it saves, but for its layer norms: 1e-5 where the original adds 1e-6."""
     transformers = pytest.importorskip("transformers")
     sizes = {"hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 2, 1], "num_attention_heads": [1, 2, 3, 4]}
     config = transformers.SegformerConfig(**sizes, decoder_hidden_size=16, num_labels=19)
