@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from segue import progress
 from segue.cli.main import main
 from segue.data.streets.dataset import write_folder
 from segue.models.build import build_segmenter
@@ -19,6 +20,12 @@ from segue.protocol import PredictionProtocol
 Run = Callable[..., tuple[int, str, str]]
 CLASSES = ["road", "car", "sky"]
 NETWORK = {"encoder": "mit_nano", "head": "segformer", "num_classes": 3, "channels": 8}
+
+
+@pytest.fixture(autouse=True)
+def _no_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a command says does not depend on how fast the machine is."""
+    monkeypatch.setattr(progress, "FIRST", 3600.0)
 
 
 @pytest.fixture
