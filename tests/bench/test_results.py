@@ -1,11 +1,14 @@
-"""The tables of docs/results.md are what the committed records of studies say, and nothing was typed by hand."""
+"""Tables of docs/results.md, and the scores that `segue recipes` lists, are what the records of studies say."""
 
+import json
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from tests.scripts import load_script
 
+from segue.recipes.catalogue import RECIPES
+from segue.recipes.measured import measured
 from segue.study.record import Record, Score, Variant
 
 
@@ -17,6 +20,8 @@ def results() -> ModuleType:
 def test_the_document_is_up_to_date(results: ModuleType) -> None:
     text = results.DOCUMENT.read_text(encoding="utf-8")
     assert results.filled(text) == text, "run python benchmarks/results.py"
+    assert results.FILE.read_text(encoding="utf-8") == results.measured(), "run python benchmarks/results.py"
+    assert set(measured()) <= set(RECIPES)
 
 
 def test_a_number_changed_by_hand_is_made_anew(
@@ -41,4 +46,5 @@ def test_a_number_changed_by_hand_is_made_anew(
     assert "| a | 55.0 | 7.1 |" in once and "| b | 65.0 | 7.1 | +10.0 | < 0.01 |" in once
     assert "| road | 55.0 | 55.0 |\n| car |  |  |\n| mean | 55.0 | 65.0 |" in once
     assert "old" not in once and all(part in once for part in ("before", "between", "after"))
+    assert json.loads(results.measured()) == {"dacs": {"p": [55.0, 2]}}, "the first of two rows"
     assert results.filled(once) == once == results.filled(once.replace("65.0", "70.0"))

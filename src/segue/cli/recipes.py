@@ -1,4 +1,4 @@
-"""``segue recipes``: what can be trained, with the scores that papers publish."""
+"""``segue recipes``: what can be trained, with the scores that papers publish and those measured here."""
 
 from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated
@@ -22,7 +22,7 @@ def recipes(
         str | None, typer.Option(help="Show every setting of RECIPE on this pair (a name or a YAML file).")
     ] = None,
 ) -> None:
-    """List the recipes with their papers, pieces and published scores, or show one recipe."""
+    """List the recipes with pieces, papers, published and measured scores, or show one recipe."""
     if name is not None:
         _show(name, pair)
     elif pair is not None:
@@ -39,6 +39,7 @@ WIDEST = 100
 
 def _list() -> None:
     from segue.recipes.catalogue import RECIPES
+    from segue.recipes.measured import measured
     from segue.recipes.pairs import PAIRS
 
     console = Console()
@@ -46,17 +47,23 @@ def _list() -> None:
     indent = max(map(len, RECIPES)) + 2
     for name, recipe in RECIPES.items():
         scores = ", ".join(f"{row.mean:.1f} {pair}" for pair, row in recipe.rows.items())
-        said = [recipe.pieces, recipe.paper, scores and f"mIoU {scores}"]
+        here = ", ".join(_measured(pair, *row) for pair, row in measured().get(name, {}).items())
+        said = [recipe.pieces, recipe.paper, scores and f"mIoU {scores}", here and f"here {here}"]
         lines = [line for text in said if text and text != "-" for line in _broken(text, width - indent)]
         first, *others = lines
         entry = "".join(f"\n{' ' * indent}{line}" for line in others)
         console.print(f"{name:{indent}}{first}{entry}", markup=False, highlight=False, soft_wrap=True)
     ending = (
-        f"mIoU: what the paper prints. Pairs: {', '.join(PAIRS)}; or a YAML file, or two folders.",
+        "mIoU: what the paper prints; here: the mean of our own three runs, see docs/results.md.",
+        f"Pairs: {', '.join(PAIRS)}; or a YAML file, or two folders.",
         "segue recipes RECIPE shows one of them: settings, scores of every class, how to cite.",
     )
     broken = "\n".join(line for text in ending for line in _broken(text, width))
     console.print(f"\n{broken}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _measured(pair: str, mean: float, seeds: int) -> str:
+    return f"{mean:.1f} {pair}" + ("" if seeds == 3 else f" ({seeds} seed{'s' * (seeds > 1)})")
 
 
 def _broken(text: str, width: int) -> list[str]:
