@@ -208,5 +208,5 @@ def _stem(name: str, suffix: str) -> str | None:
     stem, end = os.path.splitext(name)
     if not suffix or end.lower() not in EXTENSIONS:
         return None
-    known = name if os.path.splitext(suffix)[1].lower() in EXTENSIONS else stem
+    known = name if suffix.lower().endswith(tuple(EXTENSIONS)) else stem
     return known.removesuffix(suffix) if known.endswith(suffix) else None
