@@ -200,6 +200,29 @@ def test_a_size_below_zero(tmp_path: Path) -> None:
         read_index(Shard.at(str(tmp_path / "x.tar")))
 
 
+@given(data=st.data())
+def test_whatever_a_header_says_is_taken_or_refused_in_one_line(data, tmp_path_factory) -> None:
+    path = tmp_path_factory.mktemp("tar") / "x.tar"
+    files = {"a.jpg": b"x" * 600, "n" * 120 + ".label.png": b"y", "ü" * 60 + ".png": b""}
+    write_tar(path, files, kind=data.draw(st.sampled_from([tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])))
+    content = bytearray(path.read_bytes())
+    block = data.draw(st.integers(0, len(content.rstrip(b"\0")) // 512 - 1)) * 512
+    for place, value in data.draw(
+        st.dictionaries(st.integers(0, 511), st.integers(0, 255), min_size=1)
+    ).items():
+        content[block + place] = value
+    header = content[block : block + 512]
+    header[148:156] = b" " * 8
+    content[block + 148 : block + 156] = b"%06o\0 " % sum(header)  # as if it were meant
+    path.write_bytes(content)
+    try:
+        index = read_index(Shard.at(str(path)))
+    except ValueError as error:
+        assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
+    else:
+        assert all(len(index.member(row).read_bytes()) == index.lengths[row] for row in range(len(index)))
+
+
 @pytest.mark.parametrize("inner", ["../x.jpg", "/tmp/x.jpg", "a/../x.jpg", "a\\x.jpg", "a//x.jpg"])
 def test_names_that_lead_elsewhere(inner: str, tmp_path: Path) -> None:
     tar = write_tar(tmp_path / "s.tar", {inner: b"."})

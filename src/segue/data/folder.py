@@ -16,7 +16,7 @@ from segue.data.folder_files import find_files, find_folder, labels_of, require_
 from segue.data.label_file import GREY_LABELS, LabelReader, colour_labels
 from segue.data.name_patterns import EVERY, NamePatterns
 from segue.data.picture_files import PictureFiles
-from segue.data.tars import find_tars
+from segue.data.tars import Tars, find_tars
 from segue.types import IGNORE
 
 LABEL_FOLDERS = ("labels", "masks")
@@ -80,7 +80,7 @@ class ImageFolder(PictureFiles):
             super().__init__(chosen, classes=classes)
             return
         own = folder_classes(root, label_classes, classes)
-        there = find_labels(root, split=split, labels=labels, suffix=label_suffix)
+        there = find_labels(root, split=split, labels=labels, suffix=label_suffix, tars=tars)
         super().__init__(
             chosen,
             classes=classes,
@@ -119,10 +119,14 @@ class FoundLabels(NamedTuple):
 
 
 def find_labels(
-    root: Path, *, split: str | None, labels: Path | None = None, suffix: str = ""
+    root: Path, *, split: str | None, labels: Path | None = None, suffix: str = "", tars: Tars | None = None
 ) -> FoundLabels:
-    """The labels of a folder or of archives; arguments are :class:`ImageFolder`'s."""
-    tars = find_tars(root, split)
+    """The labels of a folder or of archives; arguments are :class:`ImageFolder`'s.
+
+    Args:
+        tars: The archives, if they have been looked into.
+    """
+    tars = tars or find_tars(root, split)
     if tars is not None:
         _require_no_folders(None, labels, tars.root)
         found, inside = tars.labels(suffix)

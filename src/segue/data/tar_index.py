@@ -15,7 +15,6 @@ import numpy as np
 
 from segue.data.checked import REMEMBERED, cache_folder
 from segue.data.decoding import EXTENSIONS
-from segue.data.file_names import Texts
 from segue.data.tar_member import Member, Shard
 from segue.files import write_bytes
 from segue.progress import counting
@@ -45,7 +44,7 @@ class Index:
     """The pictures and classes in an archive: their names, and where their bytes begin and how many they are."""
 
     shard: Shard
-    names: Texts
+    names: Sequence[str]
     offsets: np.ndarray
     lengths: np.ndarray
 
@@ -96,7 +95,7 @@ def read_index(shard: Shard) -> Index:
         file.seek(0)
         rows = list(_rows(file, shard))
     names, offsets, lengths = zip(*rows, strict=True) if rows else ((), (), ())
-    return Index(shard, Texts(names), np.array(offsets, np.int64), np.array(lengths, np.int64))
+    return Index(shard, names, np.array(offsets, np.int64), np.array(lengths, np.int64))
 
 
 def _rows(file: io.BufferedReader, shard: Shard) -> Iterator[tuple[str, int, int]]:
@@ -172,7 +171,7 @@ def _known_or_read(path: str) -> tuple[Index, bool]:
     try:
         with np.load(io.BytesIO(_place(shard).read_bytes()), allow_pickle=False) as kept:
             names, offsets, lengths = kept["names"].tobytes(), kept["offsets"], kept["lengths"]
-        texts = Texts(os.fsdecode(name) for name in names.split(b"\0") if name)
+        texts = [os.fsdecode(name) for name in names.split(b"\0") if name]
         if len(texts) == len(offsets) == len(lengths):
             return Index(shard, texts, offsets, lengths), True
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):

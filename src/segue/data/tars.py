@@ -205,8 +205,10 @@ def _picture(name: str) -> str | None:
 
 def _stem(name: str, suffix: str) -> str | None:
     """The name of the picture that a label belongs to; None of anything else, or without a suffix."""
+    if not suffix or suffix not in name:
+        return None
     stem, end = os.path.splitext(name)
-    if not suffix or end.lower() not in EXTENSIONS:
+    if end.lower() not in EXTENSIONS:
         return None
     known = name if suffix.lower().endswith(tuple(EXTENSIONS)) else stem
     return known.removesuffix(suffix) if known.endswith(suffix) else None
