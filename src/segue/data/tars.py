@@ -48,8 +48,8 @@ class InTars(Mapping[str, Path]):
 class Tars:
     """Archives that have been looked into.
 
-    A picture is called ``KEY.jpg``, or by another extension of pictures, where no other dot is in the file's own name;
-    its label ``KEY.label.png``, its class ``KEY.cls``. Other files are passed over.
+    A picture is called ``KEY.jpg`` or ``KEY.png``, without a dot in KEY; its label ``KEY.label.png``, its class
+    ``KEY.cls``. Other files are passed over.
     """
 
     def __init__(self, root: Path, paths: Sequence[str]) -> None:
@@ -79,9 +79,8 @@ class Tars:
         Raises:
             ValueError: If there are none, or of two kinds, or a picture has two.
         """
-        tried = {one: self._named(lambda name, one=one: _stem(name, one)) for one in (suffix,) if one}
-        if not suffix:
-            tried = {one: self._named(lambda name, one=one: _stem(name, one)) for one in LABELS}
+        suffixes = (suffix,) if suffix else LABELS
+        tried = {one: self._named(lambda name, one=one: _stem(name, one)) for one in suffixes}
         found = {one: files for one, files in tried.items() if files}
         if len(found) == 1:
             return next(iter(found.items()))
@@ -125,8 +124,8 @@ def find_tars(root: Path, split: str | None = None) -> Tars | None:
         split: The sub-folder of the root with the archives.
 
     Raises:
-        FileNotFoundError: If a pattern fits no file, or one of those that it names is missing.
-        ValueError: If archives are compressed, or otherwise not as :func:`segue.data.tar_index.read_index` wants them.
+        FileNotFoundError: If a pattern fits no file, or one that it names is missing.
+        ValueError: As :func:`segue.data.tar_index.read_index`.
     """
     place = root if split is None else root / split
     if place.is_dir():
