@@ -110,8 +110,8 @@ class Tars:
         one, other = some.at(row), some.at(first)
         raise ValueError(
             f"{one.shard.path}: {one.inner_name} has the name of {other.inner_name} in"
-            f" {os.path.basename(other.shard.path)}; names count over all archives, whatever their end: rename one, or"
-            " say how labels end with label_suffix (.png, where pictures are KEY.jpg)"
+            f" {os.path.basename(other.shard.path)}; rename one, or say how labels end with label_suffix"
+            " (.png, where pictures are KEY.jpg)"
         )
 
 
@@ -171,7 +171,6 @@ def _fitting(pattern: str) -> list[str]:
     spelled = list(_spelled(pattern))
     found: list[str] = []
     for one in spelled:
-        # A name with braces or brackets may be that of a file.
         fitting = [one] if os.path.isfile(one) else sorted(glob(one))
         if not fitting:
             more = f" (of {len(spelled)} that {pattern} stands for)" if len(spelled) > 1 else ""
