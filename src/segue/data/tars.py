@@ -22,7 +22,7 @@ _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 
 class InTars(Mapping[str, Path]):
-    """Some of the files of archives by name, in order."""
+    """Some files of archives, in order of name."""
 
     def __init__(self, indices: Sequence[Index], rows: Mapping[str, int]) -> None:
         self._indices = indices
@@ -138,7 +138,7 @@ def find_tars(root: Path, split: str | None = None) -> Tars | None:
 
 
 def file_of(path: Path) -> Path:
-    """The file that a path means that was written down as text: itself, or the member of an archive."""
+    """What a path that was written down means: a file, or a member of an archive."""
     archive = next((str(place) for place in path.parents if place.is_file()), None)
     if archive is None:
         return path
