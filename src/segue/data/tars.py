@@ -153,7 +153,7 @@ def _rows_of(archive: str) -> tuple[Index, dict[str, int]]:
 
 
 def _only_tars(folder: Path) -> list[str]:
-    """The archives of a folder; none if it holds pictures or folders, too."""
+    """A folder's archives; none if it holds pictures or folders, too."""
     paths: list[str] = []
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -180,7 +180,7 @@ def _fitting(pattern: str) -> list[str]:
 
 
 def _spelled(pattern: str) -> Iterator[str]:
-    """What a pattern with braces stands for."""
+    """What braces stand for."""
     braces = None if os.path.isfile(pattern) else _BRACES.search(pattern)
     if braces is None:
         yield pattern
