@@ -17,6 +17,7 @@ from segue.data.dataset import Dataset
 from segue.data.file_names import FilesByName, Paths, Texts
 from segue.data.part import Chosen
 from segue.data.picture_files import PictureFiles
+from segue.data.tar_member import Member, Shard
 
 AB = class_list(["a", "b"])
 MANY = 200_000
@@ -62,10 +63,15 @@ def street(place: int) -> str:
     return f"town{place % 50:03}/sequence{place // 1000:05}_{place:07}"
 
 
-def many(count: int) -> PictureFiles:
+def many(count: int, *, packed: bool = False) -> PictureFiles:
     names = [street(place) for place in range(count)]
     images = {name: Path(f"/data/streets/images/{name}.jpg") for name in names}
     labels = [Path(f"/data/streets/labels/{name}_labelIds.png") for name in names]
+    if packed:
+        shards = [Shard(f"/data/shards/{number:06}.tar", 10**10, 1) for number in range(200)]
+        files = [(shards[i % 200], name, 10**6 * i) for i, name in enumerate(names)]
+        images = {name: Member.of(shard, f"{name}.jpg", i, 10**5) for shard, name, i in files}
+        labels = [Member.of(shard, f"{name}.label.png", i + 10**5, 10**4) for shard, name, i in files]
     own = parse_label_classes(["a", "b"], "here")
     table = label_table(own, AB, {}, place="here")
     return PictureFiles(images, classes=AB, labels=labels, table=table)
@@ -110,9 +116,10 @@ def growth(method: str, task: Callable[..., None], *arguments: object) -> int:
     return grown
 
 
+@pytest.mark.parametrize("packed", [False, True], ids=["files", "archives"])
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="only Linux says what is private")
-def test_a_worker_grows_by_less_than_100_mb_at_a_million(tmp_path: Path) -> None:
-    dataset = many(MANY)
+def test_a_worker_grows_by_less_than_100_mb_at_a_million(packed: bool, tmp_path: Path) -> None:
+    dataset = many(MANY, packed=packed)
     allowed = 100e6 * PER_MILLION
     assert dataset.name(7) == street(7)
     every_second = list(range(0, MANY, 2))

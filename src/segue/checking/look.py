@@ -1,6 +1,5 @@
 """What one file shows when it is decoded once: its kind, its colours or its label values, a fingerprint."""
 
-import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -141,7 +140,7 @@ def _seen(picture: Image.Image, task: Task) -> Look:
     size = (columns, rows) if orientation >= 5 else (rows, columns)
     header = Look(
         format=picture.format or "", mode=picture.mode, size=size, orientation=orientation, bits=bits,
-        length=os.path.getsize(task.path),
+        length=task.path.stat().st_size,
     )  # fmt: skip
     if not task.pixels:
         return header
@@ -208,7 +207,7 @@ def _deep(path: Path) -> Look:
         mode="RGB;16",
         size=(rows, columns),
         bits=16,
-        length=os.path.getsize(path),
+        length=path.stat().st_size,
         values=_counted(values),
     )
 

@@ -19,7 +19,9 @@ def evaluate(
     model: ModelPath,
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder with images/ and labels/; by default the run's evaluation pictures."),
+        typer.Option(
+            help="Folder with images/ and labels/, or tar archives; by default the run's evaluation pictures."
+        ),
     ] = None,
     split: Annotated[str | None, typer.Option(help="A part of the data: test, val, ...")] = None,
     classes: Annotated[

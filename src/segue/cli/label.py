@@ -13,7 +13,9 @@ from segue.cli.together import together
 
 def label(
     model: ModelPath,
-    pictures: Annotated[Path, typer.Argument(help="A folder of pictures.", metavar="FOLDER")],
+    pictures: Annotated[
+        Path, typer.Argument(help="A folder of pictures, or tar archives.", metavar="FOLDER")
+    ],
     out: Annotated[Path, typer.Option(help="Folder of labels; those already there are kept.")],
     threshold: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Leave pixels below this confidence unlabelled.")

@@ -11,7 +11,9 @@ from segue.cli.options import Device, Flip, ModeChoice, ModelPath, Scales, parse
 
 def predict(
     model: ModelPath,
-    pictures: Annotated[Path, typer.Argument(help="A folder of pictures, or one picture.", metavar="FOLDER")],
+    pictures: Annotated[
+        Path, typer.Argument(help="A folder of pictures, tar archives, or one picture.", metavar="FOLDER")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for index/, colour/, overlay/ and confidence/.")],
     mode: ModeChoice = None,
     flip: Flip = None,

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 Folder: TypeAlias = Path | None
 Split: TypeAlias = str | None
-Source: TypeAlias = Annotated[Folder, typer.Option(help="The source: a folder with images/ and labels/.")]
+Source: TypeAlias = Annotated[
+    Folder, typer.Option(help="The source: a folder with images/ and labels/, or tar archives.")
+]
 Images: TypeAlias = Annotated[
     Folder,
     typer.Option(help="The source's pictures, if not in images/; relative to --source if it is given."),
@@ -22,7 +24,7 @@ Suffix: TypeAlias = Annotated[
     typer.Option(help="What follows a source picture's name in that of its label: _mask, _labelIds."),
 ]
 Target: TypeAlias = Annotated[
-    Folder, typer.Option(help="The target: a folder of pictures; labels are never read.")
+    Folder, typer.Option(help="The target: a folder of pictures, or tar archives; labels are never read.")
 ]
 Classes: TypeAlias = Annotated[
     Folder,

@@ -53,7 +53,8 @@ class LabelClasses:
 
 
 def class_file(folder: Path) -> Path | None:
-    """A folder's own class list; None if it has none."""
+    """A folder's own class list, or one beside tar archives or a pattern of them; None if there is none."""
+    folder = folder.parent if folder.name.endswith(".tar") and not folder.is_dir() else folder
     return next((folder / name for name in CLASS_FILES if (folder / name).is_file()), None)
 
 

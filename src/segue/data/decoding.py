@@ -10,6 +10,8 @@ from typing import TypeVar
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps
 
+from segue.data.tar_member import Member
+
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 """The extensions of picture files, in lower case."""
 
@@ -90,15 +92,21 @@ def decode(path: Path, take: Callable[[Image.Image], Decoded]) -> Decoded:
     Raises:
         ValueError: If the file is damaged, not a picture, or too large.
     """
+    place = path.open() if isinstance(path, Member) else path
     try:
-        with Image.open(path) as picture:
+        with Image.open(place) as picture:
             return take(picture)
     except (FileNotFoundError, PermissionError):
         raise
     except Image.DecompressionBombError as error:
         raise ValueError(f"{path}: {error}; cut the picture into tiles") from error
     except DAMAGED as error:
-        reason = str(error).replace(str(path), "file").replace(repr(str(path)), "file")
+        reason = (
+            str(error)
+            .replace(str(path), "file")
+            .replace(repr(str(path)), "file")
+            .replace(repr(place), "file")
+        )
         raise ValueError(
             f"{path}: not readable as a picture ({reason}); it is damaged or cut off: replace or remove it"
         ) from error

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from segue.classes import ClassList
 from segue.data.class_map import (
@@ -15,6 +16,7 @@ from segue.data.folder_files import find_files, find_folder, labels_of, require_
 from segue.data.label_file import GREY_LABELS, LabelReader, colour_labels
 from segue.data.name_patterns import EVERY, NamePatterns
 from segue.data.picture_files import PictureFiles
+from segue.data.tars import Tars, find_tars
 from segue.types import IGNORE
 
 LABEL_FOLDERS = ("labels", "masks")
@@ -25,7 +27,8 @@ class ImageFolder(PictureFiles):
 
     Images lie in ``images/`` and labels in ``labels/`` or ``masks/``, each divided into splits or not
     (``images/train/...`` and ``train/images/...`` are both understood), with sub-folders of any depth.
-    Unlabelled pictures may also lie in a plain folder. Labels are grey or palette pictures of class values,
+    Unlabelled pictures may also lie in a plain folder. In place of a folder, the root may be tar archives, see
+    :func:`segue.data.tars.find_tars`. Labels are grey or palette pictures of class values,
     or show each class in the colour that the class list file gives it.
 
     Args:
@@ -35,7 +38,8 @@ class ImageFolder(PictureFiles):
         class_map: From own class names to training names or "ignore"; see label_table.
         map_place: Where that map is written, for messages.
         patterns: Which of the pictures are meant; the others need no label.
-        label_suffix: What follows a picture's name in the name of its label: "_mask", "_labelIds".
+        label_suffix: What follows a picture's name in the name of its label: "_mask", "_labelIds"; in archives, one of
+            ".label", ".seg" and ".mask" is found by itself.
         images: The folder of pictures, if it is called otherwise or lies outside of ``root``; it may hold the splits.
         labels: The same for labels.
 
@@ -60,10 +64,15 @@ class ImageFolder(PictureFiles):
         labels: Path | None = None,
     ) -> None:
         root = Path(root).expanduser()
-        folder = _folder(root, images, ("images",), split=split, plain=not labelled)
-        if split is None and not patterns.include:
-            require_one_split(folder)
-        found = find_files(folder)
+        tars = find_tars(root, split)
+        if tars is not None:
+            _require_no_folders(images, labels, tars.root)
+            folder, found = tars.root, tars.pictures(label_suffix)
+        else:
+            folder = _folder(root, images, ("images",), split=split, plain=not labelled)
+            if split is None and not patterns.include:
+                require_one_split(folder)
+            found = find_files(folder)
         if not found:
             raise ValueError(f"{folder}: no picture here; jpg, png, bmp, tif and webp files are looked for")
         chosen = patterns.chosen(found, folder)
@@ -71,11 +80,11 @@ class ImageFolder(PictureFiles):
             super().__init__(chosen, classes=classes)
             return
         own = folder_classes(root, label_classes, classes)
-        folder, inside = find_labels(root, split=split, labels=labels, suffix=label_suffix)
+        there = find_labels(root, split=split, labels=labels, suffix=label_suffix, tars=tars)
         super().__init__(
             chosen,
             classes=classes,
-            labels=labels_of(chosen, inside, folder, suffix=label_suffix),
+            labels=labels_of(chosen, there.files, there.folder, suffix=there.suffix),
             table=label_table(own, classes, class_map or {}, place=map_place),
             reader=_reader(own),
         )
@@ -101,12 +110,37 @@ def _folder(
     return folder
 
 
+class FoundLabels(NamedTuple):
+    """Where labels lie, by the names of their pictures, and what follows these in the labels' names."""
+
+    folder: Path
+    files: Mapping[str, Path]
+    suffix: str
+
+
 def find_labels(
-    root: Path, *, split: str | None, labels: Path | None = None, suffix: str = ""
-) -> tuple[Path, Mapping[str, Path]]:
-    """The folder of labels, and its files by the names of their pictures; arguments are :class:`ImageFolder`'s."""
+    root: Path, *, split: str | None, labels: Path | None = None, suffix: str = "", tars: Tars | None = None
+) -> FoundLabels:
+    """The labels of a folder or of archives; arguments are :class:`ImageFolder`'s.
+
+    Args:
+        tars: The archives, if they have been looked into.
+    """
+    tars = tars or find_tars(root, split)
+    if tars is not None:
+        _require_no_folders(None, labels, tars.root)
+        found, inside = tars.labels(suffix)
+        return FoundLabels(tars.root, inside, found)
     folder = _folder(root, labels, LABEL_FOLDERS, split=split, plain=False)
-    return folder, find_files(folder, suffix=suffix)
+    return FoundLabels(folder, find_files(folder, suffix=suffix), suffix)
+
+
+def _require_no_folders(images: Path | None, labels: Path | None, root: Path) -> None:
+    named = images or labels
+    if named is not None:
+        raise ValueError(
+            f"{root}: archives have no folder {named}; leave it out, and say how labels end with label_suffix"
+        )
 
 
 def folder_classes(root: Path, given: Sequence[str] | Path | str | None, training: ClassList) -> LabelClasses:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from segue.classes import nearest
 from segue.data.decoding import EXTENSIONS
+from segue.data.tars import find_tars
 
 SPLITS = frozenset({"train", "training", "trainval", "val", "valid", "validation", "dev", "test", "testing"})
 """What the folders of splits are called, in lower case."""
@@ -129,16 +130,19 @@ def _pictures_below(folder: Path) -> Iterator[str]:
 
 
 def find_pictures(pictures: Path, out: Path | None = None) -> dict[str, Path]:
-    """Picture files by name, of a folder or of one picture alone.
+    """Picture files by name, of a folder, of tar archives or of one picture alone.
 
     Args:
-        pictures: Either of them.
+        pictures: One of them.
         out: Where predictions of them are written; what is below it is no picture.
 
     Raises:
         FileNotFoundError: If there is no such folder or picture.
         ValueError: If there is no picture, or predictions would be written between them.
     """
+    tars = find_tars(pictures)
+    if tars is not None:
+        return dict(tars.pictures())
     if pictures.is_file():
         return {pictures.stem: pictures}
     if not pictures.is_dir():

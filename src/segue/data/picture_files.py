@@ -15,9 +15,10 @@ from segue.data.checked import REMEMBERED, note_checked, was_checked
 from segue.data.class_map import LabelTable
 from segue.data.dataset import Dataset, digest
 from segue.data.decoding import picture_size, require_whole, size_complaint
-from segue.data.file_names import Paths, Texts
+from segue.data.file_names import Texts
 from segue.data.label_file import GREY_LABELS, LabelReader
 from segue.data.picture import read_image, read_reduced
+from segue.data.tar_member import Members, flat_paths
 from segue.progress import counting
 
 VERSION = 1
@@ -57,8 +58,8 @@ class PictureFiles(Dataset):
         self.classes = classes
         self.missing_classes = () if table is None else table.missing
         self._names = Texts(images)
-        self._images = Paths(self._names, images.values())
-        self._labels = () if table is None else Paths(self._names, labels)
+        self._images = flat_paths(self._names, images.values())
+        self._labels = () if table is None else flat_paths(self._names, labels)
         self._table = table
         self._reader = reader
 
@@ -113,7 +114,10 @@ class PictureFiles(Dataset):
         """Changes with the names, sizes and times of files, the class map and the training classes."""
         parts = [*self._names, *self.classes.names]
         for paths in (self._images, self._labels):
-            parts += in_threads(lambda place, paths=paths: _state(paths[place]), len(paths))
+            if isinstance(paths, Members):
+                parts += paths.states()
+            else:
+                parts += in_threads(lambda place, paths=paths: _state(paths[place]), len(paths))
         if self._table is not None:
             parts += [self._table.ids.tobytes().hex(), str(sorted(self._table.known))]
         return digest(parts)

@@ -13,6 +13,7 @@ from segue.data.dataset import digest
 from segue.data.folder_files import find_files
 from segue.data.name_patterns import EVERY, NamePatterns
 from segue.data.picture_files import PictureFiles
+from segue.data.tars import Tars, find_tars
 from segue.types import IGNORE
 
 LIST_FOLDER = "image_list"
@@ -69,8 +70,10 @@ def open_class_folders(
         FileNotFoundError: If there is no such folder.
         ValueError: If there is no picture, a picture lies in no class's folder, or a folder is called as no class.
     """
-    folder = _inside(root.expanduser(), split)
-    found = find_files(folder)
+    root = root.expanduser()
+    tars = find_tars(root, split)
+    folder = _inside(root, split) if tars is None else tars.root
+    found = find_files(folder) if tars is None else tars.pictures()
     if not found:
         raise ValueError(f"{folder}: no picture here; jpg, png, bmp, tif and webp files are looked for")
     chosen = patterns.chosen(found, folder)
@@ -112,6 +115,9 @@ def open_image_list(
         ValueError: If a line is not a path and a class number, a path comes twice, or the list is empty.
     """
     root = root.expanduser()
+    tars = find_tars(root, split)
+    if tars is not None:
+        return _with_class_files(tars, classes=classes, labelled=labelled, patterns=patterns)
     path, beside = _list_of(root, split, labels)
     folder = beside if images is None else root / images
     files: dict[str, Path] = {}
@@ -147,6 +153,27 @@ def open_image_list(
     chosen = patterns.chosen(files, path)
     ids = [number for name, number in zip(files, numbers, strict=True) if name in chosen]
     return WholePictures(chosen, classes=classes, ids=ids if labelled else None)
+
+
+def _with_class_files(
+    tars: Tars, *, classes: ClassList, labelled: bool, patterns: NamePatterns
+) -> WholePictures:
+    """Pictures in archives, with a file of a class number each."""
+    chosen = patterns.chosen(tars.pictures(), tars.root)
+    if not labelled:
+        return WholePictures(chosen, classes=classes, ids=None)
+    files, ids = tars.classes(), list[int]()
+    for name, picture in chosen.items():
+        if name not in files:
+            raise FileNotFoundError(f"{picture}: no class file {name}.cls beside it; pack it, too")
+        text = files[name].read_bytes().decode(errors="replace").strip()
+        if not text.isdecimal() or int(text) >= len(classes):
+            raise ValueError(
+                f"{files[name]}: {text[:20]!r} is no class number; the {len(classes)} training classes are numbered"
+                " from 0; list all of them, in the order of the numbers"
+            )
+        ids.append(int(text))
+    return WholePictures(chosen, classes=classes, ids=ids)
 
 
 def _list_of(root: Path, split: str | None, labels: Path | None) -> tuple[Path, Path]:

@@ -7,7 +7,7 @@ from typing import TypeVar
 from segue.checking.survey import Domain, Survey
 from segue.data.class_map import LabelClasses, LabelTable, label_table
 from segue.data.dataset import Dataset
-from segue.data.folder import find_labels, folder_classes
+from segue.data.folder import FoundLabels, find_labels, folder_classes
 from segue.data.folder_files import labels_of
 from segue.data.part import Chosen
 from segue.data.picture_files import PictureFiles
@@ -68,9 +68,9 @@ def _add_folder_labels(
     found = _told(refusals, lambda: _labels(shown, domain))
     own = _told(refusals, lambda: _classes(shown, data, domain))
     if found is not None:
-        folder, labels = found
+        folder, labels, suffix = found
         pairing: list[str] = []
-        _told(pairing, lambda: labels_of(dict(shown.images), labels, folder, suffix=domain.label_suffix))
+        _told(pairing, lambda: labels_of(dict(shown.images), labels, folder, suffix=suffix))
         shown.pairing = "".join(pairing)
         shown.unlabelled = [path for name, path in shown.images.items() if name not in labels]
         shown.labels = {name: labels[name] for name in shown.images if name in labels}
@@ -105,7 +105,7 @@ def _explain(shown: Domain, table: LabelTable | None, colours: Mapping[int, tupl
     shown.colours = {colour: value for value, colour in colours.items()}
 
 
-def _labels(shown: Domain, domain: DomainSettings) -> tuple[Path, Mapping[str, Path]]:
+def _labels(shown: Domain, domain: DomainSettings) -> FoundLabels:
     root = shown.place.expanduser()
     return find_labels(root, split=domain.split, labels=domain.labels, suffix=domain.label_suffix)
 

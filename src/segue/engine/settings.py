@@ -40,7 +40,7 @@ class DomainSettings(Settings):
     """Where a domain's pictures are, and which training classes its own classes are."""
 
     dataset: DatasetName = "folder"
-    root: Path | None = None  # relative to data.root
+    root: Path | None = None  # a folder, tar archives or a pattern of them; relative to data.root
     split: str | None = None
     images: Path | None = None  # a folder's pictures, if not in images/; relative to root
     labels: Path | None = None  # its labels, if not in labels/ or masks/

@@ -124,7 +124,10 @@ def explained(chosen: Experiment, machine: Machine, sizes: Sizes) -> str:
 
 
 def _usual_size(wanted: Experiment, domain: DomainSettings) -> tuple[int, int]:
-    pictures = open_domain(wanted.data, domain, labelled=False)
+    every = domain.model_copy(
+        update={"part": None, "names": None, "rejected": None}
+    )  # these are no PictureFiles
+    pictures = open_domain(wanted.data, every, labelled=False)
     assert isinstance(pictures, PictureFiles), "a folder"
     places = range(0, len(pictures), max(1, len(pictures) // SEEN))
     heights, widths = zip(*(pictures.size(place) for place in places), strict=True)

@@ -8,6 +8,7 @@ import numpy as np
 
 from segue.classes import Colour
 from segue.data.decoding import decode, rgb, stored
+from segue.data.tars import file_of
 from segue.files import write_text
 from segue.report.data_uris import EmbeddedPicture, embed_labels, embed_photograph
 from segue.report.formatting import listed
@@ -111,6 +112,7 @@ def _samples(domain: Mapping[str, Any]) -> list[tuple[str, EmbeddedPicture]]:
 def _thumbnail(path: Path, palette: list[Colour]) -> EmbeddedPicture | None:
     """A file as training sees it, class ids in the classes' colours; None if it cannot be read."""
     try:
+        path = file_of(path)
         mode, pixels = decode(path, lambda picture: (picture.mode, rgb(picture)))
         ids = decode(path, stored) if mode in {"L", "P"} else None
     except (ValueError, OSError):
