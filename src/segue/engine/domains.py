@@ -4,6 +4,7 @@ from pathlib import Path
 
 from segue.classes import ClassList, class_list
 from segue.data.dataset import Dataset
+from segue.data.depth import WithDepth, depth_files
 from segue.data.folder import ImageFolder
 from segue.data.name_patterns import NamePatterns
 from segue.data.named_labels import NamedLabels, open_named_labels
@@ -21,12 +22,18 @@ def training_classes(data: DataSettings) -> ClassList:
 
 
 def open_domain(
-    data: DataSettings, domain: DomainSettings, *, labelled: bool, map_place: str | None = None
+    data: DataSettings,
+    domain: DomainSettings,
+    *,
+    labelled: bool,
+    depth: bool = False,
+    map_place: str | None = None,
 ) -> Dataset:
     """The data set of a domain.
 
     Args:
         labelled: Whether labels may be read; otherwise label files are not even looked for.
+        depth: Whether how far things are has to be known; otherwise depth files are not looked for either.
         map_place: Where the domain's class map is written, for messages; None for the pair's settings.
 
     Raises:
@@ -49,6 +56,21 @@ def open_domain(
     if domain.offline_labels is not None and labelled:
         labels = open_offline(data, domain.offline_labels, whole)
         whole = Relabelled(whole, labels, labels.fingerprint())
+    return _with_depth(data, domain, whole) if depth else whole
+
+
+def _with_depth(data: DataSettings, domain: DomainSettings, whole: Dataset) -> Dataset:
+    """The data set with the depth that settings name; ``ValueError`` if nobody knows how far things are."""
+    role, settings = _role(data, domain), domain.depth
+    if settings is not None and domain.root is not None:
+        folder = data.root / domain.root / settings.folder.expanduser()
+        files = depth_files(whole, folder.expanduser(), settings.suffix, role)
+        return WithDepth(whole, files, settings)
+    if not whole.has_depth:
+        raise ValueError(
+            f"this recipe learns how far things are, which the {role} does not say: name a folder of 16-bit depth files"
+            f" by data.{role}.depth.folder=DIR; `segue depth` makes one from left and right pictures"
+        )
     return whole
 
 
@@ -116,6 +138,8 @@ def _generated(domain: DomainSettings) -> Dataset:
 
     if domain.domain is None:
         raise ValueError(f"{domain.dataset.replace('_', ' ')} need `domain: source` or `domain: target`")
+    if domain.depth is not None:
+        raise ValueError(f"{domain.dataset.replace('_', ' ')} are not read from files: leave out depth")
     if domain.include or domain.exclude:
         raise ValueError(
             f"{domain.dataset.replace('_', ' ')} are generated, not read from files: leave out include and exclude;"

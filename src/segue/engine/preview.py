@@ -46,8 +46,8 @@ def draw_preview(experiment: Experiment) -> Preview:
     mean, std = normalisation(experiment.network.encoder)
     source_crop, target_crop = crops(experiment, reading)
     loader = Loader(
-        open_domain(data, data.source, labelled=True),
-        open_domain(data, data.target, labelled=False) if reading.target else None,
+        open_domain(data, data.source, labelled=True, depth=reading.depth),
+        open_domain(data, data.target, labelled=False, depth=reading.depth) if reading.target else None,
         source_transform=source_crop,
         target_transform=target_crop,
         batch=SHOWN,

@@ -252,6 +252,7 @@ class Reading:
             each domain has batches of its own.
         mined: Classes around whose offline labels target crops are cut.
         mine_chance: How often a target crop is cut around one.
+        depth: Whether how far things are in either domain's pictures is learnt.
     """
 
     target: bool = True
@@ -260,6 +261,7 @@ class Reading:
     source_share: float | None = None
     mined: Sequence[str] = ()
     mine_chance: float = 0.0
+    depth: bool = False
 
 
 class MethodSettings(Settings):
@@ -330,7 +332,12 @@ def split(output: Output, counts: Sequence[int]) -> Iterator[Output]:
 
 
 def _settle_trust(view: View, output: Output) -> None:
-    """Multiply the trust in each image, which is known only now, into the weight that every loss and term sees."""
+    """Multiply the trust in pixels and images, known only now, into the weight that every loss and term sees."""
+    if view.pixel_trust is not None:
+        with torch.no_grad():
+            factor = view.pixel_trust(output, view)
+            view.weight = factor if view.weight is None else view.weight * factor
+        view.pixel_trust = None
     if view.trust is None or view.label is None:
         return
     with torch.no_grad():

@@ -5,6 +5,7 @@ from typing import Any
 
 from segue.classes import nearest
 from segue.models.classifier import Classifier
+from segue.models.depth_segmenter import DepthSegmenter
 from segue.models.encoders import ENCODERS
 from segue.models.encoders.encoder import Colour, Encoder
 from segue.models.heads import HEADS
@@ -64,6 +65,10 @@ def build_segmenter(
         )
     if kind.names_pictures:
         return Classifier(network, decoder)
+    if kind.predicts_depth and multi_resolution is not None:
+        raise ValueError(f"head {head!r} predicts depth at one resolution: set network.multi_resolution=null")
+    if kind.predicts_depth:
+        return DepthSegmenter(network, decoder, aligned_corners=settings.aligned_corners)
     if multi_resolution is None:
         return Segmenter(network, decoder, aligned_corners=settings.aligned_corners)
     if decoder.stride not in (*network.strides[:1], *network.strides[-1:]):

@@ -29,11 +29,13 @@ class Segmenter(nn.Module):
     Attributes:
         names_pictures: Whether its maps are single cells, which say what the whole picture shows.
         shrinks: Downscaling factor of the pictures' sides before the encoder makes ``Output.features`` of them.
+        predicts_depth: Whether its outputs say how near things are, too.
     """
 
     encoder: Encoder
     shrinks: int = 1
     names_pictures: bool = False
+    predicts_depth: bool = False
 
     def __init__(self, encoder: Encoder, head: nn.Module, *, aligned_corners: bool = False) -> None:
         super().__init__()
@@ -67,8 +69,8 @@ class Segmenter(nn.Module):
         logits, embedding = cast(tuple[Tensor, Tensor], self.head(features))
         further = cast(Head, self.head).auxiliary(features) if self.training else []
         if self.aligned_corners:
-            logits = _enlarged(logits, image)
-            further = [replace(one, logits=_enlarged(one.logits, image)) for one in further]
+            logits = enlarged(logits, image)
+            further = [replace(one, logits=enlarged(one.logits, image)) for one in further]
         return Output(logits, features, embedding, [Supervised(logits), *further])
 
     def without_each_layer(self, image: Tensor) -> Iterator[tuple[str | None, Tensor]]:
@@ -92,7 +94,8 @@ class Segmenter(nn.Module):
         return self.encoder
 
 
-def _enlarged(logits: Tensor, image: Tensor) -> Tensor:
+def enlarged(logits: Tensor, image: Tensor) -> Tensor:
+    """Maps at an image's size, corner on corner."""
     return F.interpolate(logits, image.shape[-2:], mode="bilinear", align_corners=True)
 
 

@@ -13,6 +13,7 @@ from segue.recipes import (
     classification,
     clda,
     daformer_family,
+    depth,
     disagreement,
     label_shift,
     offline,
@@ -69,6 +70,12 @@ RECIPES: dict[str, Recipe] = {
         ("dacs",),
         "EMA teacher, ClassMix, colour jitter and blur",
         published="dacs",
+    ),
+    "corda": Recipe(
+        depth.corda,
+        ("corda", "dacs"),
+        "DACS + depth, learnt beside the classes, which says how far a pixel is trusted",
+        published="corda",
     ),
     "daformer": Recipe(
         daformer_family.daformer,

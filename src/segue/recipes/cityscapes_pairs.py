@@ -71,6 +71,21 @@ ENOUGH = 3000
 """Rare class sampling draws a picture for a class if it has more pixels of it than this, at the source's own size."""
 
 
+GUIDED: Tree = {
+    "steps": 250000,
+    "network": {
+        "encoder": "resnet101_caffe", "head": "deeplab_tasks", "context": "pyramid", "aligned_corners": True,
+    },
+    "optim": ALIGNED["optim"],
+}  # fmt: skip
+"""What CorDA trains: DACS's network and optimiser, with heads for depth."""
+
+GTA5_DEPTH: Tree = {"folder": "depth", "encoding": "mono"}
+SYNTHIA_DEPTH: Tree = {"folder": "Depth/Depth", "encoding": "synthia"}
+CITYSCAPES_DEPTH: Tree = {"folder": "depth/train", "encoding": "stereo"}
+"""Where CorDA's depth lies; of Cityscapes as ``segue depth`` writes it."""
+
+
 def _pair(name: str, source: Tree, target: Tree, *, source_size: tuple[int, int], enlarged: Tree) -> Tree:
     """A pair with the values that all of the papers' pairs share.
 
@@ -106,6 +121,7 @@ def _pair(name: str, source: Tree, target: Tree, *, source_size: tuple[int, int]
             "method.name=spectral": SPECTRAL,
             "method.name=several_views": SEVERAL_VIEWS,
             "method.name=prototypes": PROTOTYPES,
+            "method.depth": GUIDED,
             "size=distilled": {"network": {"encoder": "mit_b3"}},  # from a teacher with mit_b5
             "network.multi_resolution": {
                 "data": {
@@ -128,6 +144,7 @@ def _to_cityscapes(pair: Tree) -> Tree:
         pair,
         {
             "when": {
+                "method.depth": {"data": {"target": {"depth": CITYSCAPES_DEPTH}}},
                 "method.name=self_training": {
                     "method": {"margins": CAR_BONNET},
                     "when": {"network.multi_resolution": {"method": {"margins": None}}},
@@ -141,7 +158,17 @@ def _to_cityscapes(pair: Tree) -> Tree:
 def _without_unknown(pair: Tree) -> Tree:
     """Leave terrain, truck and train, which SYNTHIA lacks, out of the mean; an older mean is over thirteen classes."""
     thirteen = {f"{len(SYNTHIA_13)} classes": list(SYNTHIA_13.names)}
-    return merge(pair, {"evaluation": {"classes": list(SYNTHIA_16.names), "also": thirteen}})
+    guided: Tree = {  # its code predicts the first classes from the task's own features
+        "network": {"context": "pointwise"},
+        "data": {"source": {"depth": SYNTHIA_DEPTH}},
+    }
+    return merge(
+        pair,
+        {
+            "evaluation": {"classes": list(SYNTHIA_16.names), "also": thirteen},
+            "when": {"method.depth": guided},
+        },
+    )
 
 
 def _from_cityscapes(pair: Tree) -> Tree:

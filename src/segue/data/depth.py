@@ -1,0 +1,91 @@
+"""Pictures with their depth, from a folder of files with the same names."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from segue.data.dataset import Dataset
+from segue.data.depth_file import DepthSettings, read_depth, require_depth
+from segue.data.file_names import Paths, Texts
+from segue.data.folder_files import find_files
+from segue.data.part import Chosen
+from segue.data.picture_files import PictureFiles, in_threads
+from segue.progress import counting
+
+RATIO = 0.01
+"""By so much the ratio of a depth's sides may differ from its picture's."""
+
+
+class WithDepth(Chosen):
+    """Pictures of a data set, and how near what they show is.
+
+    A depth may be of another size than its picture, if it shows all of it.
+
+    Args:
+        files: By the names of pictures; see :func:`depth_files`.
+    """
+
+    def __init__(self, whole: Dataset, files: Mapping[str, Path], settings: DepthSettings) -> None:
+        super().__init__(whole, range(len(whole)))
+        self.has_depth = True
+        names = Texts(whole.name(index) for index in range(len(whole)))
+        self._files = Paths(names, (files[name] for name in names))
+        self._settings = settings
+
+    def depth(self, index: int) -> Float[Tensor, "dh dw"]:
+        """What the file's values stand for."""
+        return torch.from_numpy(self._settings.nearness()[read_depth(self._files[index])])
+
+    @property
+    def depth_files(self) -> list[Path]:
+        """The files, in the order of the pictures."""
+        return list(self._files)
+
+    def check(self) -> None:
+        """As the whole does, and that each depth is a file of the right kind and of its picture's shape."""
+        super().check()
+        with counting("checking depth", len(self)) as done:
+            for place in in_threads(self._check, len(self)):
+                done(place)
+
+    def _check(self, index: int) -> None:
+        rows, columns = require_depth(self._files[index])
+        whole = self.whole
+        while isinstance(whole, Chosen):
+            index, whole = whole.places[index], whole.whole
+        if not isinstance(whole, PictureFiles):
+            return
+        height, width = whole.size(index)
+        if abs(rows * width - columns * height) > RATIO * rows * width:
+            raise ValueError(
+                f"{self._files[index]}: {columns}x{rows} pixels, but its picture has {width}x{height} (width x height):"
+                " a depth shows the same as its picture"
+            )
+
+
+def depth_files(whole: Dataset, folder: Path, suffix: str, role: str) -> dict[str, Path]:
+    """The depth file of every picture of a data set, by name; further files are passed over.
+
+    Args:
+        role: The domain, for messages.
+
+    Raises:
+        FileNotFoundError: If the folder or a file is missing.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"{folder}: no such folder; data.{role}.depth.folder is relative to the domain's root"
+            " (`segue depth` makes one from the left and right pictures of a stereo camera)"
+        )
+    found = find_files(folder, suffix=suffix)
+    names = [whole.name(index) for index in range(len(whole))]
+    lost = [name for name in names if name not in found]
+    if lost:
+        raise FileNotFoundError(
+            f"{folder}: no depth {lost[0]}{suffix}.png; {len(lost)} of {len(names)} pictures have none: make them, or"
+            f" correct data.{role}.depth.folder or .suffix"
+        )
+    return {name: found[name] for name in names}
