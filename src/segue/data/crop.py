@@ -90,7 +90,8 @@ class RandomCrop:
     def __call__(self, sample: Sample, generator: Generator, *, wanted: int | None = None) -> Sample:
         """A random crop of a picture, with the label ignored in the padding, and ``valid`` always given.
 
-        Depth is cut along with it; enlarging the picture does not bring things nearer, as in CorDA's code. Without a label no crop is refused.
+        Depth is cut along with it, and enlarging the picture does not bring things nearer (as in CorDA's code).
+        Without a label no crop is refused.
 
         Args:
             wanted: The class that rare-class sampling drew this picture for.

@@ -8,15 +8,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from segue.data.dataset import Dataset
-from segue.data.depth_file import DepthSettings, read_depth, require_depth
+from segue.data.depth_file import DepthSettings, alike, read_depth, require_depth, shape_complaint
 from segue.data.file_names import Paths, Texts
 from segue.data.folder_files import find_files
 from segue.data.part import Chosen
 from segue.data.picture_files import PictureFiles, in_threads
 from segue.progress import counting
-
-RATIO = 0.01
-"""By so much the ratio of a depth's sides may differ from its picture's."""
 
 
 class WithDepth(Chosen):
@@ -40,9 +37,9 @@ class WithDepth(Chosen):
         return torch.from_numpy(self._settings.nearness()[read_depth(self._files[index])])
 
     @property
-    def depth_files(self) -> list[Path]:
-        """The files, in the order of the pictures."""
-        return list(self._files)
+    def depth_files(self) -> dict[str, Path]:
+        """The files, by the names of pictures."""
+        return dict(zip(self._files.names, self._files, strict=True))
 
     def check(self) -> None:
         """As the whole does, and that each depth is a file of the right kind and of its picture's shape."""
@@ -52,18 +49,12 @@ class WithDepth(Chosen):
                 done(place)
 
     def _check(self, index: int) -> None:
-        rows, columns = require_depth(self._files[index])
-        whole = self.whole
+        path = self._files[index]
+        own, whole = require_depth(path), self.whole
         while isinstance(whole, Chosen):
             index, whole = whole.places[index], whole.whole
-        if not isinstance(whole, PictureFiles):
-            return
-        height, width = whole.size(index)
-        if abs(rows * width - columns * height) > RATIO * rows * width:
-            raise ValueError(
-                f"{self._files[index]}: {columns}x{rows} pixels, but its picture has {width}x{height} (width x height):"
-                " a depth shows the same as its picture"
-            )
+        if isinstance(whole, PictureFiles) and not alike(whole.size(index), own):
+            raise ValueError(shape_complaint(path, whole.size(index), own))
 
 
 def depth_files(whole: Dataset, folder: Path, suffix: str, role: str) -> dict[str, Path]:

@@ -21,6 +21,9 @@ UNKNOWN = 1.0
 CENTIMETRES = 0.01
 """Metres of a file's unit in SYNTHIA, and in what ``segue depth`` writes."""
 
+RATIO = 0.01
+"""By so much the ratio of a depth's sides may differ from its picture's."""
+
 OFFICIAL: dict[str, tuple[Literal["metric", "disparity"], float]] = {
     "mono": ("disparity", 1 / 256),
     "stereo": ("metric", CENTIMETRES),
@@ -77,8 +80,23 @@ def require_depth(path: Path) -> tuple[int, int]:
     """Rows and columns of a depth file; ``ValueError`` if it is none, by its header alone."""
     packed = decode(path, packing)
     if not (packed.startswith("I;16") or packed == UPPER):
-        raise ValueError(f"{path}: {packed} pixels; depth is a PNG of 16 bits, in one channel or the first of three")
+        raise ValueError(
+            f"{path}: {packed} pixels; depth is a PNG of 16 bits, in one channel or the first of three"
+        )
     return picture_size(path)
+
+
+def alike(size: tuple[int, int], own: tuple[int, int]) -> bool:
+    """Whether a picture's size and its depth's have the same shape, to a hundredth."""
+    return abs(own[0] * size[1] - own[1] * size[0]) <= RATIO * own[0] * size[1]
+
+
+def shape_complaint(path: Path, size: tuple[int, int], own: tuple[int, int]) -> str:
+    """What is said of a depth file of another shape than its picture."""
+    return (
+        f"{path}: {own[1]}x{own[0]} pixels, but its picture has {size[1]}x{size[0]} (width x height): a depth shows the"
+        " same as its picture"
+    )
 
 
 def read_depth(path: Path) -> NDArray[np.uint16]:

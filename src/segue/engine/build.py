@@ -45,7 +45,7 @@ def build_method(experiment: Experiment, student: Segmenter) -> Method:
     Raises:
         ValueError: If the network's head learns what the recipe does not teach.
     """
-    if student.predicts_depth and not experiment.method.reading(experiment.recipe).depth:
+    if student.predicts_depth and not experiment.method.learns_depth:
         raise ValueError(
             f"network.head={experiment.network.head} predicts depth, which recipe {experiment.recipe} does not teach:"
             " choose another head"
@@ -122,7 +122,7 @@ def build_loader(
             _least(experiment.data.source, experiment.data),
             _least(experiment.data.target, experiment.data),
         ),
-        depth=reading.depth,
+        depth=experiment.method.learns_depth,
     )
 
 

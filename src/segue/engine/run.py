@@ -28,7 +28,7 @@ from segue.engine.trackers import tracked, tracking
 from segue.engine.view_painter import ViewPainter
 from segue.engine.witness import Witness, trained_on
 from segue.methods.context import Preparation
-from segue.methods.method import Method, Reading
+from segue.methods.method import Method
 from segue.models.build import normalisation
 from segue.models.weights import save_model
 from segue.precision import automatic, settle_training
@@ -65,7 +65,7 @@ def train(
         console = Console(quiet=True)
     longer = _planned_before(folder, experiment) if accelerator.is_main_process else None
     reading = experiment.method.reading(experiment.recipe)
-    source, target, few = _open(experiment, console, reading)
+    source, target, few = _open(experiment, console, learns_target=reading.target)
     if is_first_rank():
         glance(experiment, target=target is not None, console=console)
         require_same_left_out(folder, target)
@@ -145,7 +145,7 @@ def settled(experiment: Experiment, *, cpu: bool) -> Experiment:
 
 
 def _open(
-    experiment: Experiment, console: Console, reading: Reading
+    experiment: Experiment, console: Console, *, learns_target: bool
 ) -> tuple[Dataset, Dataset | None, Dataset | None]:
     """The source, the target if the method learns from it, and a few labelled target pictures if it is given some.
 
@@ -157,11 +157,12 @@ def _open(
             "This recipe trains on target labels: it is the oracle, which shows what they would be worth.",
             style="bold yellow",
         )
-    looked_at = reading.target or experiment.network.statistics == "target"
+    depth = experiment.method.learns_depth
+    looked_at = learns_target or experiment.network.statistics == "target"
 
     def opened() -> tuple[Dataset, Dataset | None, Dataset | None]:
-        source = open_domain(data, data.source, labelled=True, depth=reading.depth)
-        target = open_domain(data, data.target, labelled=False, depth=reading.depth) if looked_at else None
+        source = open_domain(data, data.source, labelled=True, depth=depth)
+        target = open_domain(data, data.target, labelled=False, depth=depth) if looked_at else None
         scored_on = [
             open_domain(data, domain, labelled=True)
             for domain in (data.source_evaluation, data.evaluation)
@@ -170,19 +171,19 @@ def _open(
         for dataset in (source, target, *scored_on):
             if dataset is not None:
                 dataset.check()
-        return source, target, _open_few(experiment, console, depth=reading.depth)
+        return source, target, _open_few(experiment, console)
 
     source, target, few = made_by_first_rank(opened)
-    learnt = trained_on(experiment, target) if reading.target and target is not None else None
+    learnt = trained_on(experiment, target) if learns_target and target is not None else None
     return source, learnt, few
 
 
-def _open_few(experiment: Experiment, console: Console, *, depth: bool) -> Dataset | None:
+def _open_few(experiment: Experiment, console: Console) -> Dataset | None:
     """The few labelled target pictures; warns if the run would be scored on them, too."""
     data = experiment.data
     if data.few is None:
         return None
-    few = open_domain(data, data.few, labelled=True, depth=depth)
+    few = open_domain(data, data.few, labelled=True, depth=experiment.method.learns_depth)
     few.check()
     names = {few.name(index).rpartition("/")[2] for index in range(len(few))}
     console.print(f"{len(few)} labelled target pictures are trained on, too (data.few).", style="bold yellow")

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from segue.methods.context import Context
 from segue.methods.method import Term
@@ -42,7 +42,7 @@ class DepthGuidanceSettings(Settings):
 class DepthGuidance:
     """Which prediction of the teacher counts, and how far a pixel of the mixed picture is trusted.
 
-    Source: CorDA (Wang et al., ICCV 2021), section 3.3; the change of the labelling prediction is its code's.
+    Source: CorDA (Wang et al., ICCV 2021); the change of the labelling prediction is its code's.
     """
 
     def __init__(self, settings: DepthGuidanceSettings, *, steps: int) -> None:
@@ -73,10 +73,12 @@ class DepthLoss(Term):
         super().__init__()
         self.shares = {"source": settings.source_share, "target": settings.target_share}
 
-    def forward(self, network: Segmenter, view: View, output: Output) -> dict[str, Tensor]:
+    def forward(self, network: nn.Module, view: View, output: Output) -> dict[str, Tensor]:
         """The sum over both stages, times the view's share."""
         depths, depth = output.depths, view.depth
-        assert depths is not None and depth is not None, "a student that predicts depth, and data that have it"
+        assert depths is not None and depth is not None, (
+            "a student that predicts depth, and data that have it"
+        )
         stages = ((depths.source, depths.target), (depths.first_source, depths.first_target))
         losses = [berhu(self._prediction(view, *stage, depth), depth) for stage in stages]
         return {"depth": self.shares[view.name] * (losses[0] + losses[1])}

@@ -252,7 +252,6 @@ class Reading:
             each domain has batches of its own.
         mined: Classes around whose offline labels target crops are cut.
         mine_chance: How often a target crop is cut around one.
-        depth: Whether how far things are in either domain's pictures is learnt.
     """
 
     target: bool = True
@@ -261,7 +260,6 @@ class Reading:
     source_share: float | None = None
     mined: Sequence[str] = ()
     mine_chance: float = 0.0
-    depth: bool = False
 
 
 class MethodSettings(Settings):
@@ -291,6 +289,11 @@ class MethodSettings(Settings):
     @property
     def deals_source(self) -> bool:
         """Whether a share of the source is learnt with every picture equally often, here or in one of the stages."""
+        return False
+
+    @property
+    def learns_depth(self) -> bool:
+        """Whether how far things are in either domain's pictures is to be read and learnt, too."""
         return False
 
     def reading(self, recipe: str) -> Reading:

@@ -13,7 +13,7 @@ from segue.methods.coordination import CoordinationSettings
 from segue.methods.depth_guidance import DepthGuidanceSettings
 from segue.methods.hybrid import HybridAttentionSettings
 from segue.methods.masking import MaskSettings
-from segue.methods.method import MethodSettings, Reading, Term
+from segue.methods.method import MethodSettings, Term
 from segue.methods.mixing import AugmentSettings, ClassMix, StrongAugment
 from segue.methods.taught import Taught
 from segue.methods.teacher import TeacherSettings
@@ -65,9 +65,10 @@ class SelfTrainingSettings(MethodSettings):
         """Mixing, margins, hybrid attention, and depth."""
         return [name for name in ("mix", "margins", "pair", "depth") if getattr(self, name) is not None]
 
-    def reading(self, recipe: str) -> Reading:
-        """Both domains, with their depth if it is learnt."""
-        return Reading(depth=self.depth is not None)
+    @property
+    def learns_depth(self) -> bool:
+        """If it is to guide the labels."""
+        return self.depth is not None
 
     def colour_change(
         self, mean: tuple[float, float, float], std: tuple[float, float, float]
@@ -86,7 +87,7 @@ class SelfTraining(Taught):
     """The student learns the source, and the target as its teacher labels it.
 
     Source: DACS (Tranheden et al., WACV 2021), algorithm 1; DAFormer (Hoyer et al., CVPR 2022), section 3.1; MIC
-    (Hoyer et al., CVPR 2023), section 3.2; STCT + MHA, section 3; CorDA (Wang et al., ICCV 2021), section 3. Which of
+    (Hoyer et al., CVPR 2023), section 3.2; STCT + MHA, section 3; CorDA (Wang et al., ICCV 2021). Which of
     them it is depends on the settings.
 
     Attributes:
@@ -94,7 +95,7 @@ class SelfTraining(Taught):
         augment: Changes the colours of the target that the student sees; None for no change.
         calibrate: Corrects the pseudo-label by what else the teacher's output says; None leaves it alone.
         coordinate: How far each target picture is trusted, known after the student's pass; None for no such weight.
-        depth: Tells which prediction of the teacher counts, and how far pixels of the mixed picture do; None for neither.
+        depth: Says which of the teacher's predictions counts, and how far mixed pixels do; None for neither.
         pair: Joins the source view and the target view as shown into one pass; None for two passes.
         mask: Makes the masked view of a source and an unmixed target view; None for no such view.
     """
@@ -137,7 +138,9 @@ class SelfTraining(Taught):
         if self.calibrate is not None:
             label = self.calibrate(taught, label)
         weight = self._weight(self._quality(confidence), batch.target.valid)
-        target = View("target", batch.target.image, label, weight, taught, soft=soft, depth=batch.target.depth)
+        target = View(
+            "target", batch.target.image, label, weight, taught, soft=soft, depth=batch.target.depth
+        )
 
         # 3. The student learns it with source classes pasted over it and its colours changed.
         shown = self.mix(source, target) if self.mix is not None else replace(target)

@@ -16,7 +16,7 @@ def berhu(predicted: Float[Tensor, "b h w"], wanted: Float[Tensor, "b h w"]) -> 
     Errors up to c, a fifth of the largest one, count as they are, larger ones as (e² + c²) / 2c: value and slope are
     continuous there. c is a number, not a function of the prediction: no gradient flows through it.
 
-    Source: CorDA (Wang et al., ICCV 2021), equation 3, after Laina et al. (3DV 2016).
+    Source: CorDA (Wang et al., ICCV 2021), after Laina et al. (3DV 2016).
     """
     known = wanted != UNKNOWN
     error = torch.where(known, (predicted.float() - wanted).abs(), 0.0)
@@ -32,7 +32,7 @@ def depth_agreement(
 
     It is 1 where the depth is unknown.
 
-    Source: CorDA, equation 8, and its code for the constant and for unknown pixels.
+    Source: CorDA (Wang et al., ICCV 2021); the constant and the rule for unknown pixels are its code's.
     """
     share = 1.0 - (one.float() - other.float()).abs() / wanted
     return (share.relu() + 1e-3 + (wanted == UNKNOWN)).clamp(0.0, 1.0)

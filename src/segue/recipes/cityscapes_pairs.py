@@ -80,10 +80,12 @@ GUIDED: Tree = {
 }  # fmt: skip
 """What CorDA trains: DACS's network and optimiser, with heads for depth."""
 
-GTA5_DEPTH: Tree = {"folder": "depth", "encoding": "mono"}
-SYNTHIA_DEPTH: Tree = {"folder": "Depth/Depth", "encoding": "synthia"}
-CITYSCAPES_DEPTH: Tree = {"folder": "depth/train", "encoding": "stereo"}
-"""Where CorDA's depth lies; of Cityscapes as ``segue depth`` writes it."""
+DEPTH: dict[str, Tree] = {
+    "gta5": {"folder": "depth", "encoding": "mono"},
+    "synthia": {"folder": "Depth/Depth", "encoding": "synthia"},
+    "cityscapes": {"folder": "depth/train", "encoding": "stereo"},
+}
+"""Where the depths lie that CorDA reads, by data set; those of Cityscapes as ``segue depth`` writes them."""
 
 
 def _pair(name: str, source: Tree, target: Tree, *, source_size: tuple[int, int], enlarged: Tree) -> Tree:
@@ -121,7 +123,13 @@ def _pair(name: str, source: Tree, target: Tree, *, source_size: tuple[int, int]
             "method.name=spectral": SPECTRAL,
             "method.name=several_views": SEVERAL_VIEWS,
             "method.name=prototypes": PROTOTYPES,
-            "method.depth": GUIDED,
+            "method.depth": {
+                **GUIDED,
+                "data": {
+                    "source": {"depth": DEPTH.get(source["dataset"])},
+                    "target": {"depth": DEPTH.get(target["dataset"])},
+                },
+            },
             "size=distilled": {"network": {"encoder": "mit_b3"}},  # from a teacher with mit_b5
             "network.multi_resolution": {
                 "data": {
@@ -144,7 +152,6 @@ def _to_cityscapes(pair: Tree) -> Tree:
         pair,
         {
             "when": {
-                "method.depth": {"data": {"target": {"depth": CITYSCAPES_DEPTH}}},
                 "method.name=self_training": {
                     "method": {"margins": CAR_BONNET},
                     "when": {"network.multi_resolution": {"method": {"margins": None}}},
@@ -158,15 +165,12 @@ def _to_cityscapes(pair: Tree) -> Tree:
 def _without_unknown(pair: Tree) -> Tree:
     """Leave terrain, truck and train, which SYNTHIA lacks, out of the mean; an older mean is over thirteen classes."""
     thirteen = {f"{len(SYNTHIA_13)} classes": list(SYNTHIA_13.names)}
-    guided: Tree = {  # its code predicts the first classes from the task's own features
-        "network": {"context": "pointwise"},
-        "data": {"source": {"depth": SYNTHIA_DEPTH}},
-    }
     return merge(
         pair,
         {
             "evaluation": {"classes": list(SYNTHIA_16.names), "also": thirteen},
-            "when": {"method.depth": guided},
+            # There CorDA's first prediction of the classes is made of the task's own features.
+            "when": {"method.depth": {"network": {"context": "pointwise"}}},
         },
     )
 

@@ -44,11 +44,10 @@ class TaskHead(Head):
     the other two, through a gate: convolved, times the sigmoid of another convolution. The last predictions are sums of
     dilated convolutions, as DeepLabV2's. In evaluation mode the depths are left out.
 
-    ``context`` says what the first prediction of the classes is made of: "pyramid" is dilated convolutions on the shared
-    map (CorDA on GTA5), "pointwise" a 1x1 convolution on the task's own features (CorDA on SYNTHIA), which is how both
-    first depths are made.
+    ``context`` says how classes are first predicted: "pyramid" by dilated convolutions on the shared map (CorDA on
+    GTA5), "pointwise" by a 1x1 convolution on the task's own features (CorDA on SYNTHIA), as both depths always are.
 
-    Source: CorDA (Wang et al., ICCV 2021), section 3.2, and its code; the exchange is PAD-Net's (Xu et al., CVPR 2018).
+    Source: CorDA (Wang et al., ICCV 2021) and its code; the exchange is PAD-Net's (Xu et al., CVPR 2018).
     """
 
     predicts_depth: ClassVar[bool] = True
@@ -57,7 +56,9 @@ class TaskHead(Head):
     def __init__(self, in_channels: Sequence[int], num_classes: int, settings: NetworkSettings) -> None:
         super().__init__(in_channels, num_classes, settings)
         if settings.channels % EXPANSION:
-            raise ValueError(f"network.channels={settings.channels}: this head's are a multiple of {EXPANSION}")
+            raise ValueError(
+                f"network.channels={settings.channels}: this head's are a multiple of {EXPANSION}"
+            )
         shared, channels = self._share(in_channels, settings), settings.channels
         outputs = {task: num_classes if task == "classes" else 1 for task in TASKS}
         self.blocks = nn.ModuleDict({task: _blocks(shared, channels) for task in TASKS})
@@ -82,9 +83,7 @@ class TaskHead(Head):
         own = {task: block(shared) for task, block in self.blocks.items()}
         embedding = self._told("classes", own)
         pyramid = self.first["classes"]
-        first = (
-            summed(pyramid, shared) if isinstance(pyramid, nn.ModuleList) else pyramid(own["classes"])
-        )
+        first = summed(pyramid, shared) if isinstance(pyramid, nn.ModuleList) else pyramid(own["classes"])
         depths = None
         if self.training:
             last = [summed(self._last(task), self._told(task, own)) for task in DEPTHS]
@@ -132,9 +131,7 @@ class SegformerTaskHead(TaskHead):
         return channels
 
     def _shared(self, features: list[Tensor]) -> Tensor:
-        return self.linear_fuse(
-            *(embed(level) for embed, level in zip(self.linear_c, features, strict=True))
-        )
+        return self.linear_fuse(*(embed(level) for embed, level in zip(self.linear_c, features, strict=True)))
 
 
 class Gate(nn.Module):
@@ -146,7 +143,7 @@ class Gate(nn.Module):
         self.attention = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
 
     def forward(self, maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Equation 2's second summand for one other task."""
+        """What is added to the features of the task that is told."""
         return self.features(maps) * self.attention(maps).sigmoid()
 
 
