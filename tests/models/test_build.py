@@ -22,7 +22,7 @@ def test_every_pair_fits_together(encoder, head):
     with torch.device("meta"):
         network = build_segmenter(encoder, head, num_classes=7, channels=32)
         output = network(torch.empty(2, 3, 70, 128))
-    level = -1 if head in ("deeplab_v2", "deeplab_v2_se") else 0
+    level = -1 if HEADS[head].stride == 8 else 0
     assert output.logits.shape == (2, 7, *output.features[level].shape[-2:])
     assert tuple(maps.shape[1] for maps in output.features) == network.encoder.out_channels
     if encoder != "resnet101_caffe":
@@ -39,7 +39,8 @@ def test_a_dilated_encoder_trains_with_daformers_head():
 
 def test_heads_say_how_many_pixels_a_cell_spans():
     strides = {name: head.stride for name, head in HEADS.items() if not head.names_pictures}
-    fine, coarse = ("daformer", "segformer", "deeplab_v3plus"), ("deeplab_v2", "deeplab_v2_se")
+    fine = ("daformer", "segformer", "deeplab_v3plus", "segformer_tasks")
+    coarse = ("deeplab_v2", "deeplab_v2_se", "deeplab_tasks")
     assert strides == {**dict.fromkeys(fine, 4), **dict.fromkeys(coarse, 8)}
 
 

@@ -16,7 +16,6 @@ CHECKS: dict[str, Callable[[Survey], Iterator[Finding]]] = {
     "sizes": geometry.sizes,
     "upright": geometry.orientation,
     "bits": files.depth,
-    "depths": files.depths,
     "blank pictures": files.blank,
     "crops and scales": geometry.crops,
     "duplicates": twins.duplicates,

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from segue.checking.finding import Finding, alone, counted
 from segue.checking.survey import Survey
 from segue.data.decoding import bytes_complaint
-from segue.data.depth_file import alike, shape_complaint
 
 USUAL_BITS = 16
 SQUEEZED = 12
@@ -28,21 +27,6 @@ def unreadable(survey: Survey) -> Iterator[Finding]:
                 first = next(one.problem for one in seen.values() if one.problem)
                 more = f" ({len(bad)} such {kind}s)" if len(bad) > 1 else ""
                 yield Finding("error", domain.role, first + more, alone(bad))
-
-
-def depths(survey: Survey) -> Iterator[Finding]:
-    """Depths of another shape than their pictures."""
-    for domain in survey.domains.values():
-        sizes = {
-            name: (seen.size, domain.depths_seen[name].size)
-            for name, _, seen in domain.readable()
-            if name in domain.depths
-        }
-        bad = [name for name, (size, own) in sizes.items() if min(own) > 0 and not alike(size, own)]
-        if bad:
-            text = shape_complaint(domain.depths[bad[0]], *sizes[bad[0]])
-            more = f" ({len(bad)} such files)" if len(bad) > 1 else ""
-            yield Finding("error", domain.role, text + more, alone([domain.depths[name] for name in bad]))
 
 
 def blank(survey: Survey) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from segue.ops.losses import masked_mean
+from segue.ranks import share_largest
 
 UNKNOWN = 1.0
 """The nearness of what is unknown, as in depth files: such pixels are not learnt."""
@@ -13,14 +14,16 @@ UNKNOWN = 1.0
 def berhu(predicted: Float[Tensor, "b h w"], wanted: Float[Tensor, "b h w"]) -> Float[Tensor, ""]:
     """The mean reverse Huber loss over all pixels that are known: 0 if there are none.
 
-    Errors up to c, a fifth of the largest one, count as they are, larger ones as (e² + c²) / 2c: value and slope are
-    continuous there. c is a number, not a function of the prediction: no gradient flows through it.
+    Errors up to c, a fifth of the largest one of all processes, count as they are, larger ones as (e² + c²) / 2c: value
+    and slope are continuous there. No gradient flows through c.
 
     Source: CorDA (Wang et al., ICCV 2021), after Laina et al. (3DV 2016).
     """
     known = wanted != UNKNOWN
     error = torch.where(known, (predicted.float() - wanted).abs(), 0.0)
-    bound = 0.2 * error.detach().amax()
+    largest = error.detach().amax()
+    share_largest(largest)
+    bound = 0.2 * largest
     large = (error.square() + bound.square()) / (2 * bound.clamp(min=torch.finfo(torch.float32).tiny))
     return masked_mean(torch.where(error <= bound, error, large), known)
 

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from segue.data.dataset import Dataset, digest
-from segue.data.depth_file import in_centimetres, nearness_of
+from segue.data.depth_file import CENTIMETRES, in_centimetres, nearness_of
 from segue.data.streets.canvas import STREET_CLASSES, Dice
 from segue.data.streets.render import look_at, shade
 from segue.data.streets.scene import draw_street
@@ -127,8 +127,8 @@ class StreetScenes(Dataset):
 
     def depth(self, index: int) -> Float[Tensor, "h w"]:
         """The inverse of every pixel's depth."""
-        metres = depth_of(self.scene_seed(index), self.domain, self.size)
-        return torch.from_numpy(nearness_of(metres.astype(np.float32) / 100))
+        depth = depth_of(self.scene_seed(index), self.domain, self.size)
+        return torch.from_numpy(nearness_of(depth * CENTIMETRES))
 
     def fingerprint(self) -> str:
         """Depends on everything that the scenes depend on."""
