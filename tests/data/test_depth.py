@@ -1,5 +1,6 @@
 """Depth: what file values mean, the street scenes' own depth, crops with their pictures, and what is refused."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from segue.data.depth_file import UNKNOWN, DepthSettings, in_centimetres, nearne
 from segue.data.label_file import deep_png
 from segue.data.loader import Loader
 from segue.data.part import Joined, Part
+from segue.data.stereo import Cameras, measure_depth
 from segue.data.streets.canvas import SKY, STREET_CLASSES, Dice
 from segue.data.streets.dataset import StreetScenes, depth_of, render, write_folder
 from segue.data.streets.render import look_at
@@ -210,3 +212,12 @@ def test_a_recipe_that_learns_depth_refuses_pictures_without(folders: DataSettin
     generated = tiny("corda", {"data": {"source": {"depth": {"folder": "there"}}}})
     with pytest.raises(ValueError, match="not read from files: leave out depth"):
         train(generated, tmp_path / "run", console=QUIET, cpu=True)
+
+
+def test_cityscapes_own_disparities_need_no_opencv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """(value - 1) / 256 pixels; 0 is unknown, and 1 as far as can be."""
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    write_depth(tmp_path / "in/town/0_disparity.png", np.array([[0, 1, 2561, 65535]], np.uint16))
+    told = measure_depth(tmp_path / "in", None, tmp_path / "out", cameras=Cameras(focal=200, baseline=0.1))
+    assert told == {"pictures": 1, "written": 1, "known": 0.75}
+    assert read_depth(tmp_path / "out/town/0.png").tolist() == [[0, 65535, 200, round(2000 * 256 / 65534)]]

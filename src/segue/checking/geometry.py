@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Iterator
 
+from segue.checking.files import depth_shapes
 from segue.checking.finding import Finding, alone, counted
 from segue.checking.survey import Domain, Survey
 from segue.data.decoding import size_complaint
-from segue.data.depth_file import alike, shape_complaint
 
 SCALES_APART = 1.5
 """Domains whose pictures differ by this factor show things at different scales."""
@@ -15,7 +15,7 @@ SCALES_APART = 1.5
 def sizes(survey: Survey) -> Iterator[Finding]:
     """Labels of another size than their picture, and depths of another shape."""
     for domain in survey.domains.values():
-        yield from _shapes(domain)
+        yield from depth_shapes(domain)
         bad = [
             (path, domain.labels[name], seen.size, domain.truths[name].size)
             for name, path, seen in domain.readable()
@@ -27,20 +27,6 @@ def sizes(survey: Survey) -> Iterator[Finding]:
             more = f" ({len(bad)} such labels)" if len(bad) > 1 else ""
             text = size_complaint(image, label, size, label_size) + more
             yield Finding("error", domain.role, text, tuple((image, label) for image, label, _, _ in bad))
-
-
-def _shapes(domain: Domain) -> Iterator[Finding]:
-    seen = {name: one.size for name, _, one in domain.readable()}
-    bad = [
-        (domain.depths[name], seen[name], depth.size)
-        for name, depth in domain.depths_seen.items()
-        if name in seen and not depth.problem and not alike(seen[name], depth.size)
-    ]
-    if bad:
-        more = f" ({len(bad)} such files)" if len(bad) > 1 else ""
-        yield Finding(
-            "error", domain.role, shape_complaint(*bad[0]) + more, alone([path for path, _, _ in bad])
-        )
 
 
 def crops(survey: Survey) -> Iterator[Finding]:

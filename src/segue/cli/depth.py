@@ -40,11 +40,9 @@ def depth(
         told = measure_depth(
             left, right, out, cameras=Cameras(camera, focal, baseline), largest=largest, watch=watch
         )
-    known, metres = told["known"], told["metres"]
-    seen = "" if known is None else f", {known:.0%} of their pixels known"
-    typical = "" if metres is None else f", half of them within {metres:.1f} m"
+    seen = "" if told["known"] is None else f", {told['known']:.0%} of their pixels known"
     Console(soft_wrap=True).print(
-        f"{told['written']} depths written now, of {told['pictures']}{seen}{typical}: {out}",
+        f"{told['written']} depths written now, of {told['pictures']}{seen}: {out}",
         highlight=False,
         markup=False,
     )

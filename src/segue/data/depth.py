@@ -8,7 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from segue.data.dataset import Dataset
-from segue.data.depth_file import DepthSettings, alike, read_depth, require_depth, shape_complaint
+from segue.data.decoding import alike, shape_complaint
+from segue.data.depth_file import DepthSettings, read_depth, require_depth
 from segue.data.file_names import Paths, Texts
 from segue.data.folder_files import find_files
 from segue.data.part import Chosen
@@ -22,7 +23,7 @@ class WithDepth(Chosen):
     A depth may be of another size than its picture, if it shows all of it.
 
     Args:
-        files: By the names of pictures; see :func:`depth_files`.
+        files: By the names of pictures, and perhaps more.
     """
 
     def __init__(self, whole: Dataset, files: Mapping[str, Path], settings: DepthSettings) -> None:
@@ -57,26 +58,35 @@ class WithDepth(Chosen):
             raise ValueError(shape_complaint(path, whole.size(index), own))
 
 
-def depth_files(whole: Dataset, folder: Path, suffix: str, role: str) -> dict[str, Path]:
-    """The depth file of every picture of a data set, by name; further files are passed over.
+def with_depth(whole: Dataset, settings: DepthSettings | None, root: Path, role: str) -> Dataset:
+    """A data set with the depth that settings name; as it is if it knows depth by itself.
 
     Args:
+        root: The domain's folder.
         role: The domain, for messages.
 
     Raises:
-        FileNotFoundError: If the folder or a file is missing.
+        FileNotFoundError: If the folder of depth files, or one of them, is missing.
+        ValueError: If nobody knows how far things are.
     """
+    if settings is None and whole.has_depth:
+        return whole
+    if settings is None:
+        raise ValueError(
+            f"this recipe learns how far things are, which the {role} does not say: name a folder of 16-bit depth files"
+            f" by data.{role}.depth.folder=DIR; `segue depth` makes one from left and right pictures"
+        )
+    folder = (root / settings.folder.expanduser()).expanduser()
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"{folder}: no such folder; data.{role}.depth.folder is relative to the domain's root"
-            " (`segue depth` makes one from the left and right pictures of a stereo camera)"
+            f"{folder}: no such folder; correct data.{role}.depth.folder, or see `segue depth`"
         )
-    found = find_files(folder, suffix=suffix)
+    found = find_files(folder, suffix=settings.suffix)
     names = [whole.name(index) for index in range(len(whole))]
     lost = [name for name in names if name not in found]
     if lost:
         raise FileNotFoundError(
-            f"{folder}: no depth {lost[0]}{suffix}.png; {len(lost)} of {len(names)} pictures have none: make them, or"
-            f" correct data.{role}.depth.folder or .suffix"
+            f"{folder}: no depth {lost[0]}{settings.suffix}.png; {len(lost)} of {len(names)} pictures have none: make"
+            f" them, or correct data.{role}.depth.folder or .suffix"
         )
-    return {name: found[name] for name in names}
+    return WithDepth(whole, found, settings)

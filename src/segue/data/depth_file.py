@@ -16,20 +16,17 @@ from segue.files import write_bytes
 from segue.settings import Positive, Settings
 
 UNKNOWN = 1.0
-"""The nearness of what is unknown or farther than can be told: no loss is computed there."""
+"""The nearness of what is unknown, or too far to tell: it is not learnt."""
 
 CENTIMETRES = 0.01
-"""Metres of a file's unit in SYNTHIA, and in what ``segue depth`` writes."""
-
-RATIO = 0.01
-"""By so much the ratio of a depth's sides may differ from its picture's."""
+"""The unit of SYNTHIA's files and ours, in metres."""
 
 OFFICIAL: dict[str, tuple[Literal["metric", "disparity"], float]] = {
     "mono": ("disparity", 1 / 256),
     "stereo": ("metric", CENTIMETRES),
     "synthia": ("metric", CENTIMETRES),
 }
-"""What CorDA reads: a network's guess from one picture (GTA5, Cityscapes), Cityscapes' stereo, SYNTHIA's depth."""
+"""What CorDA reads."""
 
 
 class DepthSettings(Settings):
@@ -37,8 +34,8 @@ class DepthSettings(Settings):
 
     folder: Path  # relative to the domain's root
     suffix: str = ""  # what follows a picture's name in that of its depth: _depth
-    # "metric": a value times scale is a depth in metres; "disparity": a value times scale is large where things are
-    # near. "stereo" and "synthia" are metric in centimetres, "mono" is a disparity in 1/256.
+    # "metric": a value times scale is metres; "disparity": it is large where things are near; "stereo", "synthia":
+    # centimetres; "mono": a disparity in 1/256.
     encoding: Literal["metric", "disparity", "mono", "stereo", "synthia"] = "stereo"
     scale: Positive | None = None  # of metric and disparity
     missing: Annotated[int, Field(ge=0, le=65535)] = 0  # the value of pixels whose depth is not known
@@ -72,12 +69,12 @@ def nearness_of(metres: NDArray[np.floating]) -> NDArray[np.float32]:
 
 
 def in_centimetres(metres: NDArray[np.floating]) -> NDArray[np.uint16]:
-    """Depths as files hold them, at most 655.35 m; 0, which means unknown, where they are not positive."""
+    """Depths as files hold them, at most 655.35 m; 0, unknown, where they are not positive."""
     return np.where(metres > 0, np.clip(metres / CENTIMETRES + 0.5, 1, 65535), 0).astype(np.uint16)
 
 
 def require_depth(path: Path) -> tuple[int, int]:
-    """Rows and columns of a depth file; ``ValueError`` if it is none, by its header alone."""
+    """Rows and columns of a depth file; ``ValueError`` if its header says it is none."""
     packed = decode(path, packing)
     if not (packed.startswith("I;16") or packed == UPPER):
         raise ValueError(
@@ -86,24 +83,11 @@ def require_depth(path: Path) -> tuple[int, int]:
     return picture_size(path)
 
 
-def alike(size: tuple[int, int], own: tuple[int, int]) -> bool:
-    """Whether a picture's size and its depth's have the same shape, to a hundredth."""
-    return abs(own[0] * size[1] - own[1] * size[0]) <= RATIO * own[0] * size[1]
-
-
-def shape_complaint(path: Path, size: tuple[int, int], own: tuple[int, int]) -> str:
-    """What is said of a depth file of another shape than its picture."""
-    return (
-        f"{path}: {own[1]}x{own[0]} pixels, but its picture has {size[1]}x{size[0]} (width x height): a depth shows the"
-        " same as its picture"
-    )
-
-
 def read_depth(path: Path) -> NDArray[np.uint16]:
     """The values (h, w) stored in a depth file, of one channel or the first of three.
 
     Raises:
-        ValueError: If it is not one.
+        ValueError: If it is none.
     """
     require_depth(path)
     if decode(path, packing) == UPPER:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from segue.classes import ClassList, class_list
 from segue.data.dataset import Dataset
-from segue.data.depth import WithDepth, depth_files
+from segue.data.depth import with_depth
 from segue.data.folder import ImageFolder
 from segue.data.name_patterns import NamePatterns
 from segue.data.named_labels import NamedLabels, open_named_labels
@@ -56,21 +56,8 @@ def open_domain(
     if domain.offline_labels is not None and labelled:
         labels = open_offline(data, domain.offline_labels, whole)
         whole = Relabelled(whole, labels, labels.fingerprint())
-    return _with_depth(data, domain, whole) if depth else whole
-
-
-def _with_depth(data: DataSettings, domain: DomainSettings, whole: Dataset) -> Dataset:
-    """The data set with the depth that settings name; ``ValueError`` if nobody knows how far things are."""
-    role, settings = _role(data, domain), domain.depth
-    if settings is not None and domain.root is not None:
-        folder = data.root / domain.root / settings.folder.expanduser()
-        files = depth_files(whole, folder.expanduser(), settings.suffix, role)
-        return WithDepth(whole, files, settings)
-    if not whole.has_depth:
-        raise ValueError(
-            f"this recipe learns how far things are, which the {role} does not say: name a folder of 16-bit depth files"
-            f" by data.{role}.depth.folder=DIR; `segue depth` makes one from left and right pictures"
-        )
+    if depth:
+        return with_depth(whole, domain.depth, data.root / (domain.root or ""), _role(data, domain))
     return whole
 
 

@@ -14,14 +14,16 @@ from segue.ranks import mean_over_ranks
 from segue.settings import NotNegative, Settings, Share
 from segue.types import Output, View
 
+KNOWN = "student and data have depth"
+
 
 class DepthGuidanceSettings(Settings):
-    """CorDA: how far things are is learnt in both domains, and guides the labels."""
+    """CorDA: depth is learnt and guides labels."""
 
     source_share: NotNegative = 0.01  # of the loss of depths on the source
     target_share: NotNegative = 0.001  # and on the mixed picture
-    # The share of the run in which the teacher labels by its first prediction, before tasks are exchanged.
-    first_until: Share = 25_001 / 250_000
+    # The share of the run in which the teacher labels by its first prediction: 25 001 of 250 000.
+    first_until: Share = 0.100004
     weigh: bool = True  # pixels of the mixed picture count as far as both predicted depths agree
 
     def term(self) -> "DepthLoss":
@@ -34,16 +36,13 @@ class DepthGuidanceSettings(Settings):
         if not student.predicts_depth:
             raise ValueError(
                 f"recipe {context.recipe} learns depth, which network.head={context.network.head} does not predict: set"
-                " network.head=segformer_tasks, or deeplab_tasks for a dilated ResNet"
+                " network.head=segformer_tasks or deeplab_tasks"
             )
         return DepthGuidance(self, steps=context.steps)
 
 
 class DepthGuidance:
-    """Which prediction of the teacher counts, and how far a pixel of the mixed picture is trusted.
-
-    Source: CorDA (Wang et al., ICCV 2021); the change of the labelling prediction is its code's.
-    """
+    """Which prediction of the teacher counts, and how far mixed pixels do (CorDA, ICCV 2021, and its code)."""
 
     def __init__(self, settings: DepthGuidanceSettings, *, steps: int) -> None:
         self.first_steps = round(settings.first_until * steps)
@@ -57,15 +56,15 @@ class DepthGuidance:
 
 
 def pixel_trust(output: Output, view: View) -> Tensor:
-    """How far the two predicted depths agree at each pixel (B,H,W), over the mean of all pixels of the batch."""
+    """How far both predicted depths agree at each pixel (B,H,W), over the batch's mean."""
     depths, depth = output.depths, view.depth
-    assert depths is not None and depth is not None, "a student that predicts depth, and data that have it"
+    assert depths is not None and depth is not None, KNOWN
     agreed = depth_agreement(_at(depths.source, depth), _at(depths.target, depth), depth)
     return agreed / mean_over_ranks(agreed.mean())
 
 
 class DepthLoss(Term):
-    """The reverse Huber loss of the depths at both stages: the source's where the source is seen, else the target's."""
+    """Both stages' reverse Huber loss, of the source's depth where the source is seen, else of the target's."""
 
     view_names = ("source", "target")
 
@@ -74,11 +73,9 @@ class DepthLoss(Term):
         self.shares = {"source": settings.source_share, "target": settings.target_share}
 
     def forward(self, network: nn.Module, view: View, output: Output) -> dict[str, Tensor]:
-        """The sum over both stages, times the view's share."""
+        """Both stages' sum, times the view's share."""
         depths, depth = output.depths, view.depth
-        assert depths is not None and depth is not None, (
-            "a student that predicts depth, and data that have it"
-        )
+        assert depths is not None and depth is not None, KNOWN
         stages = ((depths.source, depths.target), (depths.first_source, depths.first_target))
         losses = [berhu(self._prediction(view, *stage, depth), depth) for stage in stages]
         return {"depth": self.shares[view.name] * (losses[0] + losses[1])}
@@ -92,5 +89,5 @@ class DepthLoss(Term):
 
 
 def _at(predicted: Tensor, depth: Tensor) -> Tensor:
-    """A predicted map (B,1,h,w) at a depth's size (B,H,W)."""
+    """A prediction (B,1,h,w) at a depth's size, (B,H,W)."""
     return resize(predicted.float(), (depth.shape[-2], depth.shape[-1]))[:, 0]

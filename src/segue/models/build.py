@@ -5,12 +5,11 @@ from typing import Any
 
 from segue.classes import nearest
 from segue.models.classifier import Classifier
-from segue.models.depth_segmenter import DepthSegmenter
 from segue.models.encoders import ENCODERS
 from segue.models.encoders.encoder import Colour, Encoder
 from segue.models.heads import HEADS
 from segue.models.multi_resolution import MultiResolution
-from segue.models.segmenter import Segmenter
+from segue.models.segmenter import DepthSegmenter, Segmenter
 from segue.models.settings import MultiResolutionSettings, NetworkSettings
 
 

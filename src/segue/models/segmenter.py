@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from segue.models.encoders.encoder import Encoder, left_out
 from segue.models.heads.head import Head
+from segue.models.heads.tasks import TaskHead
 from segue.ops.attention import MeetingPlan
 from segue.ops.losses import cross_entropy, soft_cross_entropy
 from segue.ops.resize import resize
-from segue.types import IGNORE, HybridRules, Output, Supervised, View
+from segue.types import IGNORE, Depths, HybridRules, Output, Supervised, View
 
 
 class Segmenter(nn.Module):
@@ -69,8 +70,8 @@ class Segmenter(nn.Module):
         logits, embedding = cast(tuple[Tensor, Tensor], self.head(features))
         further = cast(Head, self.head).auxiliary(features) if self.training else []
         if self.aligned_corners:
-            logits = enlarged(logits, image)
-            further = [replace(one, logits=enlarged(one.logits, image)) for one in further]
+            logits = _enlarged(logits, image)
+            further = [replace(one, logits=_enlarged(one.logits, image)) for one in further]
         return Output(logits, features, embedding, [Supervised(logits), *further])
 
     def without_each_layer(self, image: Tensor) -> Iterator[tuple[str | None, Tensor]]:
@@ -94,8 +95,23 @@ class Segmenter(nn.Module):
         return self.encoder
 
 
-def enlarged(logits: Tensor, image: Tensor) -> Tensor:
-    """Maps at an image's size, corner on corner."""
+class DepthSegmenter(Segmenter):
+    """An encoder and a head of several tasks; in training mode the classes are supervised at both of its stages."""
+
+    predicts_depth = True
+
+    def decoded(self, features: list[Tensor], image: Tensor) -> Output:
+        """What the head makes of the encoder's maps of an image."""
+        told = cast(TaskHead, self.head).tasks(features)
+        logits, first, depths = told.logits, told.first_logits, told.depths
+        if self.aligned_corners:
+            logits, first = _enlarged(logits, image), _enlarged(first, image)
+            depths = depths and Depths(*(_enlarged(one, image) for one in vars(depths).values()))
+        supervised = [Supervised(logits), *([Supervised(first)] if self.training else [])]
+        return Output(logits, features, told.embedding, supervised, first, depths)
+
+
+def _enlarged(logits: Tensor, image: Tensor) -> Tensor:
     return F.interpolate(logits, image.shape[-2:], mode="bilinear", align_corners=True)
 
 

@@ -13,7 +13,6 @@ from segue.recipes import (
     classification,
     clda,
     daformer_family,
-    depth,
     disagreement,
     label_shift,
     offline,
@@ -72,7 +71,7 @@ RECIPES: dict[str, Recipe] = {
         published="dacs",
     ),
     "corda": Recipe(
-        depth.corda,
+        pseudo_labels.corda,
         ("corda", "dacs"),
         "DACS + depth, learnt beside the classes, which says how far a pixel is trusted",
         published="corda",
