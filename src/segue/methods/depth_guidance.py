@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import torch
 from torch import Tensor, nn
 
 from segue.methods.context import Context
@@ -81,11 +82,11 @@ class DepthLoss(Term):
         return {"depth": self.shares[view.name] * (losses[0] + losses[1])}
 
     def _prediction(self, view: View, source: Tensor, target: Tensor, depth: Tensor) -> Tensor:
-        if view.name == "source":
-            return _at(source, depth)
-        if view.mix_mask is None:
-            return _at(target, depth)
-        return paste(view.mix_mask, _at(source, depth), _at(target, depth))
+        is_source = view.mix_mask
+        if is_source is None:
+            is_source = torch.full_like(depth, view.name == "source", dtype=torch.bool)
+        # Both get a gradient, if only zeros: processes reduce what every parameter got.
+        return paste(is_source, _at(source, depth), _at(target, depth))
 
 
 def _at(predicted: Tensor, depth: Tensor) -> Tensor:
