@@ -55,8 +55,9 @@ def test_what_is_yielded_is_what_is_declared(recipe: str, tmp_path: Path) -> Non
     grid, classes = (1, 1) if wanted.data.names_pictures else (64, 64), len(wanted.data.classes)
     image, label = torch.randn(2, 3, 64, 64), torch.randint(0, classes, (2, *grid))
     soft = torch.randn(2, classes, *grid).softmax(1)
-    target = Target(image.flip(0), None, label.flip(0), ["", ""], soft)
-    batch = Batch(Source(image, label, ["", ""]), target)
+    depth = torch.rand(2, *grid) * 50 + 2
+    target = Target(image.flip(0), None, label.flip(0), ["", ""], soft, depth)
+    batch = Batch(Source(image, label, ["", ""], depth), target)
     seen = [
         view for one in method.views(batch, 0) for view in (one.views if isinstance(one, Joint) else [one])
     ]

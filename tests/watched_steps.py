@@ -36,8 +36,10 @@ def batch(wanted: Experiment, on: torch.device) -> Batch:
     grid = (1, 1) if wanted.data.names_pictures else (side, side)
     image, label = torch.randn(2, 3, side, side), torch.randint(0, classes, (2, *grid))
     valid, soft = torch.ones(2, *grid, dtype=torch.bool), torch.rand(2, classes, *grid).softmax(1)
-    there = [value.to(on) for value in (image, label, image.flip(0), valid, label.flip(0), soft)]
-    return Batch(Source(*there[:2], ["", ""]), Target(there[2], there[3], there[4], ["", ""], there[5]))
+    depth = torch.rand(2, *grid) * 50 + 2
+    there = [value.to(on) for value in (image, label, image.flip(0), valid, label.flip(0), soft, depth)]
+    source = Source(*there[:2], ["", ""], there[6])
+    return Batch(source, Target(there[2], there[3], there[4], ["", ""], there[5], there[6]))
 
 
 def prepare(method: Method) -> None:

@@ -270,7 +270,7 @@ def check(
     from segue.checking.account import account_of
     from segue.engine.inventory import take_inventory
 
-    survey = take_inventory(experiment.data)
+    survey = take_inventory(experiment.data, depths="needed" if experiment.method.learns_depth else "named")
     survey.look(workers=workers, watch=watch)
     return account_of(survey)
 

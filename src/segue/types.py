@@ -14,6 +14,9 @@ IGNORE = 255
 OutputLoss: TypeAlias = Callable[..., Tensor]
 """``(output, view) -> loss``, a scalar, for predictions that are not learnt one by one."""
 
+PixelTrust: TypeAlias = Callable[..., Tensor]
+"""``(output, view) -> factor (B,H,W)`` on each pixel's weight, called without gradient."""
+
 PixelLoss: TypeAlias = Callable[..., Tensor]
 """``(logits (B,K,H,W), label (B,H,W)) -> loss (B,H,W)``, zero where the label is IGNORE; if a view has soft labels
 to learn, their probabilities (B,K,H,W) are the third argument."""
@@ -40,6 +43,7 @@ class Sample:
         name: Relative to the data set, without extension.
         soft: Probabilities as bytes, learnt instead of the label.
         size: The picture's rows and columns, where the image was decoded at less; None if they are the image's.
+        depth: How near things are, see :class:`Source`; of any size before cropping.
     """
 
     image: UInt8[Tensor, "3 rows columns"]
@@ -48,15 +52,22 @@ class Sample:
     name: str
     soft: UInt8[Tensor, "lh lw k"] | None = None
     size: tuple[int, int] | None = None
+    depth: Float[Tensor, "dh dw"] | None = None
 
 
 @dataclass
 class Source:
-    """The labelled half of a batch; images are normalised."""
+    """The labelled half of a batch; images are normalised.
+
+    Attributes:
+        depth: How near things are: 655.36 over their depth in metres, or a disparity, and 1 where that is unknown or as
+            good as nothing; None for methods that do not ask for it.
+    """
 
     image: Float[Tensor, "b 3 h w"]
     label: Int64[Tensor, "b lh lw"]
     names: list[str]
+    depth: Float[Tensor, "b lh lw"] | None = None
 
 
 @dataclass
@@ -67,6 +78,7 @@ class Target:
         valid: False where a picture has no content; None where all of it has.
         offline: Pseudo-labels made beforehand; None in online methods.
         soft: The probabilities behind them, if these are to be learnt.
+        depth: As the source's, perhaps on another scale.
     """
 
     image: Float[Tensor, "b 3 h w"]
@@ -74,6 +86,7 @@ class Target:
     offline: Int64[Tensor, "b lh lw"] | None
     names: list[str]
     soft: Float[Tensor, "b k lh lw"] | None = None
+    depth: Float[Tensor, "b lh lw"] | None = None
 
 
 @dataclass
@@ -103,6 +116,16 @@ class Supervised:
 
 
 @dataclass
+class Depths:
+    """What a network says of how near things are, in the scales of either domain's depths, at either of two stages."""
+
+    target: Float[Tensor, "b 1 h w"]
+    source: Float[Tensor, "b 1 h w"]
+    first_target: Float[Tensor, "b 1 h w"]
+    first_source: Float[Tensor, "b 1 h w"]
+
+
+@dataclass
 class Output:
     """What every segmenter returns.
 
@@ -110,12 +133,16 @@ class Output:
         logits: The prediction at the head's own resolution.
         features: The encoder's maps, fine to coarse.
         embedding: The head's map before its classifier.
+        first_logits: A prediction of the classes before the head's tasks exchange what they know; None of most heads.
+        depths: In training mode, of a head that predicts depth.
     """
 
     logits: Float[Tensor, "b k h w"]
     features: list[Tensor]
     embedding: Float[Tensor, "b d h2 w2"]
     supervised: list[Supervised]
+    first_logits: Float[Tensor, "b k h w"] | None = None
+    depths: Depths | None = None
 
 
 @dataclass
@@ -125,12 +152,14 @@ class View:
     Attributes:
         name: The view's role: "source", "target", "masked". Terms and logs use it.
         label: Ground truth or pseudo-labels; None if only terms train on this view.
-        weight: Of each pixel's loss, in [0, 1]; None for 1 everywhere.
+        weight: Of each pixel's loss, in [0, 1] unless ``pixel_trust`` says otherwise; None for 1 everywhere.
         teacher: Its output on the unmixed target images.
         mix_mask: True where a pixel was taken from the source picture.
         loss: The per-pixel loss; None for cross-entropy with the label, or with ``soft``.
         whole_loss: The loss of all predictions together, in place of the sum of their own.
         trust: Gives each image a weight, once the student's prediction is known.
+        pixel_trust: The same for each pixel.
+        depth: How near things are, as the batch says; None in most methods.
         soft: Probabilities that are learnt instead of the label wherever the label is not IGNORE.
         mean_over: Which pixels the segmentation loss is averaged over: all of them, or only those with a label.
         moves_statistics: Whether this view moves the student's running batch statistics; either way the view is
@@ -149,6 +178,8 @@ class View:
     mean_over: MeanOver = "pixels"
     whole_loss: OutputLoss | None = None
     moves_statistics: bool = True
+    pixel_trust: PixelTrust | None = None
+    depth: Float[Tensor, "b lh lw"] | None = None
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,12 @@ def test_daformer_is_shown_beside_the_official_order(monkeypatch):
     assert verb.FAMILIES["head"]("daformer") == ["head"]
 
 
+def test_a_recipe_that_learns_depth_is_shown_with_the_head_for_it(monkeypatch):
+    monkeypatch.setattr(beside_dacs, "rows", lambda own, base: [own, base])
+    own, base = verb.FAMILIES["step"]("corda")
+    assert (own.network.head, base.network.head) == ("segformer_tasks", "segformer")
+
+
 @pytest.mark.parametrize("recipe", ["fda", "sac", "proda", "advent"])
 def test_other_recipes_are_shown_beside_dacs_with_its_network(monkeypatch, recipe):
     monkeypatch.setattr(beside_dacs, "rows", lambda own, base: [own, base])

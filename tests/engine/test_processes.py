@@ -54,10 +54,11 @@ def batch(step: int, slots: slice) -> Batch:
     other = torch.randn(4, 3, 64, 64, generator=generator)
     label = torch.randint(0, 12, (4, 64, 64), generator=generator)
     soft = torch.randn(4, 12, 64, 64, generator=generator).softmax(1)
+    depth = torch.rand(2, 4, 64, 64, generator=generator) + 1.5
     names = [""] * 4
     return Batch(
-        Source(image[slots], label[slots], names[slots]),
-        Target(other[slots], None, None, names[slots], soft[slots]),
+        Source(image[slots], label[slots], names[slots], depth[0, slots]),
+        Target(other[slots], None, None, names[slots], soft[slots], depth[1, slots]),
     )
 
 
@@ -113,6 +114,11 @@ def prototypes(student: Segmenter) -> Method:
     return settings.build(context(student, classes=12), {})
 
 
+def guided(student: Segmenter) -> Method:
+    """CorDA without random mixing; all depths are known, so that either half has as many."""
+    return self_training(student, threshold=0.1, depth={"source_share": 0.1, "target_share": 0.1})
+
+
 METHODS = {
     "daformer": daformer,
     "aligned": aligned,
@@ -120,6 +126,7 @@ METHODS = {
     "spectral": spectral,
     "several_views": several_views,
     "prototypes": prototypes,
+    "guided": guided,
 }
 
 
@@ -127,9 +134,8 @@ def learn(folder: Path, *, norm: bool, which: str = "daformer") -> dict[str, tor
     """Three steps of a method on this process's slots."""
     accelerator = Accelerator(cpu=True, kwargs_handlers=[DISTRIBUTED])
     torch.manual_seed(0)
-    student = build_segmenter(
-        "mit_nano", "segformer", num_classes=12, channels=16, dropout=0.0, drop_path=0.0
-    )
+    head = "segformer_tasks" if which == "guided" else "segformer"
+    student = build_segmenter("mit_nano", head, num_classes=12, channels=16, dropout=0.0, drop_path=0.0)
     if not norm:
         without_batch_statistics(student)
     method = METHODS[which](student)

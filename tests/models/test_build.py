@@ -5,6 +5,7 @@ import torch
 
 from segue.models.build import build_encoder, build_segmenter, normalisation
 from segue.models.heads import HEADS
+from segue.models.heads.tasks import TASKS
 
 
 @pytest.mark.parametrize(("encoder", "count"), [("mit_b3", 47_784_403), ("mit_b5", 85_155_283)])
@@ -22,7 +23,7 @@ def test_every_pair_fits_together(encoder, head):
     with torch.device("meta"):
         network = build_segmenter(encoder, head, num_classes=7, channels=32)
         output = network(torch.empty(2, 3, 70, 128))
-    level = -1 if head in ("deeplab_v2", "deeplab_v2_se") else 0
+    level = -1 if HEADS[head].stride == 8 else 0
     assert output.logits.shape == (2, 7, *output.features[level].shape[-2:])
     assert tuple(maps.shape[1] for maps in output.features) == network.encoder.out_channels
     if encoder != "resnet101_caffe":
@@ -39,7 +40,8 @@ def test_a_dilated_encoder_trains_with_daformers_head():
 
 def test_heads_say_how_many_pixels_a_cell_spans():
     strides = {name: head.stride for name, head in HEADS.items() if not head.names_pictures}
-    fine, coarse = ("daformer", "segformer", "deeplab_v3plus"), ("deeplab_v2", "deeplab_v2_se")
+    fine = ("daformer", "segformer", "deeplab_v3plus", "segformer_tasks")
+    coarse = ("deeplab_v2", "deeplab_v2_se", "deeplab_tasks")
     assert strides == {**dict.fromkeys(fine, 4), **dict.fromkeys(coarse, 8)}
 
 
@@ -105,3 +107,54 @@ def test_options_reach_the_network():
     network = build_segmenter("mit_nano", "daformer", num_classes=3, channels=8, dropout=0.3, drop_path=0.2)
     assert network.head.dropout.p == 0.3
     assert network.encoder.get_submodule("block4")[-1].drop_path == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("context", ["pyramid", "pointwise"])
+def test_each_task_adds_what_the_others_let_through(context: str) -> None:
+    torch.manual_seed(0)
+    network = build_segmenter("resnet101_caffe", "deeplab_tasks", num_classes=5, channels=16, context=context)
+    head = network.head
+    features = [torch.randn(2, width, 9, 9) for width in network.encoder.out_channels]
+    told = head.tasks(features)
+    assert told.depths is not None and told.logits.shape == (2, 5, 9, 9)
+    own = {task: head.blocks[task](features[-1]) for task in TASKS}
+    for task, found in (("classes", told.logits), ("target_depth", told.depths.target)):
+        features_of = own[task]
+        for other in set(TASKS) - {task}:
+            gate = head.gates[f"{other}_to_{task}"]
+            features_of = features_of + gate.features(own[other]) * gate.attention(own[other]).sigmoid()
+        assert torch.allclose(sum(branch(features_of) for branch in head.last[task]), found, atol=1e-5)
+    first = head.first["classes"]
+    wanted = first(own["classes"]) if context == "pointwise" else sum(b(features[-1]) for b in first)
+    assert torch.allclose(told.first_logits, wanted, atol=1e-5)
+    assert torch.allclose(
+        told.depths.first_source, head.first["source_depth"](own["source_depth"]), atol=1e-5
+    )
+    assert [branch.conv.dilation[0] for branch in head.last["classes"]] == [6, 12]
+
+
+@pytest.mark.parametrize(
+    ("encoder", "head"), [("mit_nano", "segformer_tasks"), ("drn_d_54", "deeplab_tasks")]
+)
+@pytest.mark.parametrize("aligned", [False, True])
+def test_the_network_predicts_depth_in_training_alone(encoder: str, head: str, aligned: bool) -> None:
+    network = build_segmenter(
+        encoder, head, num_classes=3, channels=8, drop_path=0.0, aligned_corners=aligned
+    )
+    image = torch.randn(2, 3, 64, 72)
+    output = network(image)
+    assert output.depths is not None and len(output.supervised) == 2
+    size = image.shape[-2:] if aligned else output.logits.shape[-2:]
+    assert all(one.shape == (2, 1, *size) for one in vars(output.depths).values())
+    assert output.first_logits is output.supervised[1].logits and output.first_logits.shape == (2, 3, *size)
+    total = sum(one.sum() for one in vars(output.depths).values()) + sum(
+        s.logits.sum() for s in output.supervised
+    )
+    total.backward()
+    assert all(p.grad is not None for p in network.head.parameters())
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eval()
+    logits = network(image).logits
+    shown = network.eval()(image)
+    assert shown.depths is None and torch.equal(shown.logits, logits) and len(shown.supervised) == 1

@@ -19,6 +19,9 @@ SAME: Tree = {
 }  # fmt: skip
 """What both steps have in common: the network and the batch of ``segue bench step`` for other recipes."""
 
+HEADS: tuple[Tree, Tree] = ({"network": {"head": "segformer_tasks"}}, {"network": {"head": "segformer"}})
+"""The heads of a recipe that learns depth and of the other one: what predicts depth is part of what that costs."""
+
 
 def rows(
     own: Experiment, base: Experiment, *, repeats: int = 5, device: str | None = None
@@ -76,4 +79,7 @@ def _batch(experiment: Experiment, device: torch.device) -> Batch:
     soft = one_hot(label, torch.zeros(count, classes, height, width, device=device))
     valid = torch.ones_like(label, dtype=torch.bool)
     names = [""] * count
-    return Batch(Source(image[0], label, names), Target(image[1], valid, label, names, soft))
+    depth = torch.rand(2, count, height, width, device=device) * 50 + 2
+    return Batch(
+        Source(image[0], label, names, depth[0]), Target(image[1], valid, label, names, soft, depth[1])
+    )

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from segue.checking.finding import Finding, alone, counted
-from segue.checking.survey import Survey
-from segue.data.decoding import bytes_complaint
+from segue.checking.survey import Domain, Survey
+from segue.data.decoding import alike, bytes_complaint, shape_complaint
 
 USUAL_BITS = 16
 SQUEEZED = 12
@@ -20,12 +20,28 @@ def unreadable(survey: Survey) -> Iterator[Finding]:
         for files, seen, kind in (
             (domain.images, domain.pictures, "picture"),
             (domain.labels, domain.truths, "label"),
+            (domain.depths, domain.depths_seen, "depth file"),
         ):
             bad = [files[name] for name, one in seen.items() if one.problem]
             if bad:
                 first = next(one.problem for one in seen.values() if one.problem)
                 more = f" ({len(bad)} such {kind}s)" if len(bad) > 1 else ""
                 yield Finding("error", domain.role, first + more, alone(bad))
+
+
+def depth_shapes(domain: Domain) -> Iterator[Finding]:
+    """Depths of another shape than their pictures."""
+    seen = {name: one.size for name, _, one in domain.readable()}
+    bad = [
+        (domain.depths[name], seen[name], depth.size)
+        for name, depth in domain.depths_seen.items()
+        if name in seen and not depth.problem and not alike(seen[name], depth.size)
+    ]
+    if bad:
+        more = f" ({len(bad)} such files)" if len(bad) > 1 else ""
+        yield Finding(
+            "error", domain.role, shape_complaint(*bad[0]) + more, alone([path for path, _, _ in bad])
+        )
 
 
 def blank(survey: Survey) -> Iterator[Finding]:

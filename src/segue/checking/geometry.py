@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
+from segue.checking.files import depth_shapes
 from segue.checking.finding import Finding, alone, counted
 from segue.checking.survey import Domain, Survey
 from segue.data.decoding import size_complaint
@@ -12,8 +13,9 @@ SCALES_APART = 1.5
 
 
 def sizes(survey: Survey) -> Iterator[Finding]:
-    """Labels of another size than their picture."""
+    """Labels of another size than their picture, and depths of another shape."""
     for domain in survey.domains.values():
+        yield from depth_shapes(domain)
         bad = [
             (path, domain.labels[name], seen.size, domain.truths[name].size)
             for name, path, seen in domain.readable()

@@ -13,9 +13,10 @@ from PIL import ExifTags, Image, ImageFile, ImageOps
 
 from segue.classes import Colour
 from segue.data.decoding import WIDENED, decode, packing, require_whole, rgb, stored
+from segue.data.depth_file import read_depth
 from segue.data.label_file import read_deep_label
 
-Kind: TypeAlias = Literal["picture", "label", "deep label"]
+Kind: TypeAlias = Literal["picture", "label", "deep label", "depth"]
 """A deep label has three channels of 16 bits."""
 
 SAMPLED = (136, 64)
@@ -85,6 +86,8 @@ def look(task: Task) -> Look:
     try:
         if task.kind == "deep label" and task.pixels:
             return _deep(task.path)
+        if task.kind == "depth":
+            return Look(size=read_depth(task.path).shape)
         if not task.pixels:
             require_whole(task.path)
         with warnings.catch_warnings():

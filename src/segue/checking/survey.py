@@ -35,6 +35,8 @@ class Domain:
         resize: Rows and columns that pictures are resized to before cropping.
         pictures: By name, as far as they were looked at.
         truths: The labels, likewise.
+        depths: Depth files by the names of pictures; empty if nobody asks for them.
+        depths_seen: What was seen of them.
     """
 
     role: str
@@ -52,6 +54,8 @@ class Domain:
     resize: tuple[int, int] | None = None
     pictures: dict[str, Look] = field(default_factory=dict)
     truths: dict[str, Look] = field(default_factory=dict)
+    depths: Mapping[str, Path] = field(default_factory=dict)
+    depths_seen: dict[str, Look] = field(default_factory=dict)
 
     def readable(self) -> Iterator[tuple[str, Path, Look]]:
         """The pictures that could be read."""
@@ -143,6 +147,7 @@ class Survey:
         for domain in self.domains.values():
             yield from (Task(path, "picture") for path in domain.images.values())
             yield from (Task(path, domain.label_kind) for path in domain.labels.values())
+            yield from (Task(path, "depth") for path in domain.depths.values())
 
     def _take(self, tasks: list[Task], workers: int, watch: Callable[[object], object] | None) -> None:
         seen = dict(zip(tasks, look_at(tasks, workers=workers, watch=watch), strict=True))
@@ -151,6 +156,7 @@ class Survey:
             domain.truths = {
                 name: seen[Task(path, domain.label_kind)] for name, path in domain.labels.items()
             }
+            domain.depths_seen = {name: seen[Task(path, "depth")] for name, path in domain.depths.items()}
 
 
 def _spread(names: Mapping[str, Path] | Sequence[str], most: int) -> list[str]:

@@ -29,6 +29,7 @@ def _head(recipe: str) -> "list[Benchmark]":
 
 def _step(recipe: str) -> "list[Benchmark]":
     from segue.bench import against_official, beside_dacs, collaboration, sam, step, windows
+    from segue.engine.experiment import revise
     from segue.recipes.catalogue import experiment
     from segue.recipes.pairs import PAIRS
 
@@ -44,6 +45,10 @@ def _step(recipe: str) -> "list[Benchmark]":
         case _:
             pair = PAIRS["gta5_to_cityscapes"]
             own, base = (experiment(name, pair, beside_dacs.SAME) for name in (recipe, "dacs"))
+            if own.method.learns_depth:
+                own, base = (
+                    revise(one, head) for one, head in zip((own, base), beside_dacs.HEADS, strict=True)
+                )
             return beside_dacs.rows(own, base)
 
 

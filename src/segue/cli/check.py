@@ -43,7 +43,7 @@ def check(
     from segue.report.check_page import write_check_page
 
     wanted = api.configure(recipe, settings=parse_assignments(assignments or []), **domains)
-    number = take_inventory(wanted.data).number_of_files
+    number = take_inventory(wanted.data, depths="named").number_of_files
     with counting("checking", number) as watch:
         account = api.check(wanted, workers=cores() if workers is None else workers, watch=watch)
     write_text(out / "check.json", json.dumps(account, indent=1) + "\n")

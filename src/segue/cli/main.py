@@ -12,6 +12,7 @@ from segue.cli.check import check
 from segue.cli.compare import compare
 from segue.cli.data import data
 from segue.cli.demo import demo
+from segue.cli.depth import depth
 from segue.cli.evaluate import evaluate
 from segue.cli.export import export
 from segue.cli.fuse import fuse
@@ -47,6 +48,7 @@ VERBS = {
     "suggest": suggest,
     "study": study,
     "label": label,
+    "depth": depth,
     "fuse": fuse,
     "saliency": saliency,
     "compare": compare,

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, UInt8
 from torch import Generator, Tensor
 
+from segue.data.depth_file import UNKNOWN
 from segue.data.placement import Axis, Placement
 from segue.ops.resize import fitted
 from segue.settings import Margins
@@ -89,6 +90,7 @@ class RandomCrop:
     def __call__(self, sample: Sample, generator: Generator, *, wanted: int | None = None) -> Sample:
         """A random crop of a picture, with the label ignored in the padding, and ``valid`` always given.
 
+        Depth is cut along with it, and enlarging the picture does not bring things nearer (as in CorDA's code).
         Without a label no crop is refused.
 
         Args:
@@ -112,7 +114,8 @@ class RandomCrop:
         image = place.on(sample.image).cut_image(sample.image, self.fill)
         valid = place.cut(self._valid(sample), outside=False)
         soft = None if sample.soft is None else place.cut(sample.soft, outside=0)
-        return Sample(image, label, valid, sample.name, soft)
+        depth = None if sample.depth is None else place.on(sample.depth).cut(sample.depth, outside=UNKNOWN)
+        return Sample(image, label, valid, sample.name, soft, depth=depth)
 
     def _place_labelled(
         self, label: UInt8[Tensor, "h w"], generator: Generator, wanted: int | None

@@ -4,7 +4,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from segue.classes import ClassList
@@ -18,9 +18,11 @@ class Dataset(ABC):
 
     Attributes:
         classes: The training classes; a label's value is a position in this list, or IGNORE.
+        has_depth: Whether it knows how far things are.
     """
 
     classes: ClassList
+    has_depth: bool = False
 
     @abstractmethod
     def __len__(self) -> int:
@@ -49,6 +51,10 @@ class Dataset(ABC):
         Raises:
             ValueError: If this data set has no labels, or a value in this one is outside the class list.
         """
+
+    def depth(self, index: int) -> Float[Tensor, "dh dw"]:
+        """How near things are in the picture, as :class:`segue.types.Source` has it; ``ValueError`` if unknown."""
+        raise ValueError(f"{self.name(index)}: how far things are in this picture is not known")
 
     @abstractmethod
     def fingerprint(self) -> str:

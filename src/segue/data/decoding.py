@@ -56,6 +56,19 @@ def size_complaint(image: Path, label: Path, size: tuple[int, int], label_size: 
     )
 
 
+def alike(size: tuple[int, int], own: tuple[int, int]) -> bool:
+    """Whether a picture's size and its depth's have the same shape, to a hundredth."""
+    return abs(own[0] * size[1] - own[1] * size[0]) <= 0.01 * own[0] * size[1]
+
+
+def shape_complaint(path: Path, size: tuple[int, int], own: tuple[int, int]) -> str:
+    """What is said of a depth file whose size has another shape than its picture's."""
+    return (
+        f"{path}: {own[1]}x{own[0]} pixels, but its picture has {size[1]}x{size[0]} (width x height): a depth shows the"
+        " same as its picture"
+    )
+
+
 def require_whole(path: Path) -> tuple[int, int]:
     """Refuse a file that was cut off; one that ends as its format demands is not decoded.
 

@@ -42,6 +42,7 @@ class Half(NamedTuple):
     valid: Tensor
     soft: UInt8[Tensor, "b h w k"] | None
     names: list[str]
+    depth: Float[Tensor, "b h w"] | None = None
 
 
 @dataclass
@@ -53,6 +54,7 @@ class Domain:
         name: The domain's random numbers follow from it, so that they are independent of the other domain's.
         soft: The probabilities of a picture's classes by its index.
         least: A box that pictures still fit when they are decoded at less than their size; None for their own size.
+        depth: How near things are in a picture, by its index.
     """
 
     dataset: Dataset
@@ -62,6 +64,7 @@ class Domain:
     name: str
     soft: Callable[[int], Tensor] | None = None
     least: tuple[int, int] | None = None
+    depth: Callable[[int], Tensor] | None = None
 
     def image(self, index: int) -> tuple[Tensor, tuple[int, int] | None]:
         """A picture, and its full rows and columns if it may be smaller."""
@@ -122,7 +125,8 @@ class Steps(TorchDataset["tuple[Half, Half | None] | Failure"]):
         label = None if domain.label is None else domain.label(index)
         soft = None if domain.soft is None else domain.soft(index)
         image, size = domain.image(index)
-        whole = Sample(image, label, None, domain.dataset.name(index), soft, size)
+        depth = None if domain.depth is None else domain.depth(index)
+        whole = Sample(image, label, None, domain.dataset.name(index), soft, size, depth)
         return domain.transform(whole, generator, wanted=wanted)
 
 
@@ -133,12 +137,14 @@ def _half(samples: list[Sample], like: Tensor) -> Half:
         return Half(empty[..., None].expand(-1, -1, -1, 3), empty, empty.bool(), None, [])
     labels = [sample.label for sample in samples if sample.label is not None]
     soft = [sample.soft for sample in samples if sample.soft is not None]
+    depth = [sample.depth for sample in samples if sample.depth is not None]
     return Half(
         torch.stack([sample.image.permute(1, 2, 0) for sample in samples]),
         torch.stack(labels) if labels else None,
         torch.stack([sample.valid for sample in samples if sample.valid is not None]),
         torch.stack(soft) if soft else None,
         [sample.name for sample in samples],
+        torch.stack(depth) if depth else None,
     )
 
 
@@ -162,6 +168,7 @@ class Loader:
         deck: Deals ``batch`` pictures a step and rank to the two domains, in place of the samplers; None reads as
             many of each.
         least: For source and target, see :class:`Domain`.
+        depth: Whether how near things are is read, too.
 
     Raises:
         ValueError: If the batch is empty, the rank is outside the world, or a data set is empty.
@@ -187,6 +194,7 @@ class Loader:
         soft: OfflineLabel | None = None,
         deck: Deck | None = None,
         least: tuple[tuple[int, int] | None, tuple[int, int] | None] = (None, None),
+        depth: bool = False,
     ) -> None:
         if batch < 1 or workers < 0 or not 0 <= rank < world:
             raise ValueError(
@@ -201,6 +209,8 @@ class Loader:
             domains.append(
                 Domain(target, transform, UniformSampler(len(target)), label, "target", probability, least[1])
             )
+        for domain in domains:
+            domain.depth = domain.dataset.depth if depth else None
         slots = range(rank * batch, (rank + 1) * batch)
         self.batches = Steps(domains, seed=seed, slots=slots, deck=deck, together=batch * world)
         self.device = torch.device(device)
@@ -254,16 +264,21 @@ class Loader:
 
     def _batch(self, source: Half, target: Half | None) -> Batch:
         assert source.label is not None, "source pictures are read with their labels"
-        labelled = Source(self._normalised(source.image), self._label(source.label), source.names)
+        image, label, depth = self._normalised(source.image), self._label(source.label), self._depth(source)
+        labelled = Source(image, label, source.names, depth)
         if target is None:
             return Batch(labelled, None)
         offline = None if target.label is None else self._label(target.label)
         valid = target.valid.to(self.device, non_blocking=True)
         soft = None if target.soft is None else self._probability(target.soft)
-        return Batch(labelled, Target(self._normalised(target.image), valid, offline, target.names, soft))
+        image, depth = self._normalised(target.image), self._depth(target)
+        return Batch(labelled, Target(image, valid, offline, target.names, soft, depth))
 
     def _label(self, label: UInt8[Tensor, "b h w"]) -> Tensor:
         return label.to(self.device, non_blocking=True).long()
+
+    def _depth(self, half: Half) -> Tensor | None:
+        return None if half.depth is None else half.depth.to(self.device, non_blocking=True)
 
     def _probability(self, soft: UInt8[Tensor, "b h w k"]) -> Float[Tensor, "b k h w"]:
         """Bytes as probabilities that sum to one again; zero in the padding, which has no label."""

@@ -3,7 +3,7 @@
 from array import array
 from collections.abc import Callable, Sequence
 
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from segue.data.dataset import Dataset, digest
@@ -18,6 +18,7 @@ class Chosen(Dataset):
 
     def __init__(self, whole: Dataset, places: Sequence[int]) -> None:
         self.classes = whole.classes
+        self.has_depth = whole.has_depth
         self.whole = whole
         # As plain numbers, which a worker process does not copy, as it would a list of a million objects.
         self.places = places if isinstance(places, range) else array("q", places)
@@ -41,6 +42,10 @@ class Chosen(Dataset):
     def label(self, index: int) -> UInt8[Tensor, "h w"]:
         """As in the whole."""
         return self.whole.label(self.places[index])
+
+    def depth(self, index: int) -> Float[Tensor, "dh dw"]:
+        """As in the whole."""
+        return self.whole.depth(self.places[index])
 
     def fingerprint(self) -> str:
         """That of the whole, and which pictures these are."""
@@ -95,6 +100,7 @@ class Joined(Dataset):
 
     def __init__(self, first: Dataset, second: Dataset) -> None:
         self.classes = first.classes
+        self.has_depth = first.has_depth and second.has_depth
         self.first = first
         self.second = second
 
@@ -121,6 +127,11 @@ class Joined(Dataset):
         """As in its own data set."""
         own, place = self._of(index)
         return own.label(place)
+
+    def depth(self, index: int) -> Float[Tensor, "dh dw"]:
+        """As in its own data set."""
+        own, place = self._of(index)
+        return own.depth(place)
 
     def fingerprint(self) -> str:
         """That of both."""

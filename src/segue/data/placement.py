@@ -58,16 +58,16 @@ class Placement:
     columns: Axis
     mirrored: bool
 
-    def on(self, image: UInt8[Tensor, "3 h w"]) -> "Placement":
-        """The same crop of the picture as an image that was decoded at less than its size shows it."""
-        rows, columns = image.shape[-2:]
+    def on(self, shown: Tensor) -> "Placement":
+        """The same crop of the picture as an image (3,h,w) or a map (h,w) of another size shows it."""
+        rows, columns = shown.shape[-2:]
         if (rows, columns) == (self.rows.length, self.columns.length):
             return self
         return replace(
             self, rows=replace(self.rows, length=rows), columns=replace(self.columns, length=columns)
         )
 
-    def cut(self, values: Tensor, *, outside: int) -> Tensor:
+    def cut(self, values: Tensor, *, outside: float) -> Tensor:
         """The crop of a map (h, w) or (h, w, k): the nearest value at each pixel, ``outside`` in the padding."""
         shown = values.numpy()[self.rows.nearest()][:, self.columns.nearest()]
         return torch.from_numpy(self._framed(shown, outside))
@@ -92,7 +92,7 @@ class Placement:
         size = (self.columns.shown, self.rows.shown)
         return np.asarray(Image.fromarray(region).resize(size, Image.Resampling.BILINEAR, box=box))
 
-    def _framed(self, shown: np.ndarray, outside: int | tuple[int, int, int]) -> np.ndarray:
+    def _framed(self, shown: np.ndarray, outside: float | tuple[int, int, int]) -> np.ndarray:
         """What is shown, in a new array of the crop's size, mirrored where the crop is."""
         framed = np.empty((self.rows.size, self.columns.size, *shown.shape[2:]), dtype=shown.dtype)
         if shown.shape != framed.shape:

@@ -40,7 +40,16 @@ def build_student(experiment: Experiment) -> Segmenter:
 
 
 def build_method(experiment: Experiment, student: Segmenter) -> Method:
-    """The recipe's method, with its terms, around a student; it may raise what ``MethodSettings.build`` raises."""
+    """The recipe's method, with its terms, around a student; it may raise what ``MethodSettings.build`` raises.
+
+    Raises:
+        ValueError: If the network's head learns what the recipe does not teach.
+    """
+    if student.predicts_depth and not experiment.method.learns_depth:
+        raise ValueError(
+            f"network.head={experiment.network.head} predicts depth, which recipe {experiment.recipe} does not teach:"
+            " choose another head"
+        )
     context = Context(
         recipe=experiment.recipe,
         steps=experiment.steps,
@@ -113,6 +122,7 @@ def build_loader(
             _least(experiment.data.source, experiment.data),
             _least(experiment.data.target, experiment.data),
         ),
+        depth=experiment.method.learns_depth,
     )
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from segue.classes import ClassList, class_list
 from segue.data.dataset import Dataset
+from segue.data.depth import with_depth
 from segue.data.folder import ImageFolder
 from segue.data.name_patterns import NamePatterns
 from segue.data.named_labels import NamedLabels, open_named_labels
@@ -21,12 +22,18 @@ def training_classes(data: DataSettings) -> ClassList:
 
 
 def open_domain(
-    data: DataSettings, domain: DomainSettings, *, labelled: bool, map_place: str | None = None
+    data: DataSettings,
+    domain: DomainSettings,
+    *,
+    labelled: bool,
+    depth: bool = False,
+    map_place: str | None = None,
 ) -> Dataset:
     """The data set of a domain.
 
     Args:
         labelled: Whether labels may be read; otherwise label files are not even looked for.
+        depth: Whether how far things are has to be known; otherwise depth files are not looked for either.
         map_place: Where the domain's class map is written, for messages; None for the pair's settings.
 
     Raises:
@@ -49,6 +56,8 @@ def open_domain(
     if domain.offline_labels is not None and labelled:
         labels = open_offline(data, domain.offline_labels, whole)
         whole = Relabelled(whole, labels, labels.fingerprint())
+    if depth:
+        return with_depth(whole, domain.depth, data.root / (domain.root or ""), _role(data, domain))
     return whole
 
 
@@ -116,6 +125,8 @@ def _generated(domain: DomainSettings) -> Dataset:
 
     if domain.domain is None:
         raise ValueError(f"{domain.dataset.replace('_', ' ')} need `domain: source` or `domain: target`")
+    if domain.depth is not None:
+        raise ValueError(f"{domain.dataset.replace('_', ' ')} are not read from files: leave out depth")
     if domain.include or domain.exclude:
         raise ValueError(
             f"{domain.dataset.replace('_', ' ')} are generated, not read from files: leave out include and exclude;"

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeAlias, TypeVar
 
 from segue.checking.survey import Domain, Survey
 from segue.data.class_map import LabelClasses, LabelTable, label_table
 from segue.data.dataset import Dataset
+from segue.data.depth import WithDepth
 from segue.data.folder import FoundLabels, find_labels, folder_classes
 from segue.data.folder_files import labels_of
 from segue.data.part import Chosen
@@ -17,10 +18,15 @@ from segue.engine.settings import DataSettings, DomainSettings
 
 Found = TypeVar("Found")
 
+DepthFiles: TypeAlias = Literal["none", "named", "needed"]
+"""Which depth files of source and target are listed: none, those that settings name, or those and else a complaint."""
+
 ROLES = ("source", "target", "evaluation", "source_evaluation")
 
 
-def take_inventory(data: DataSettings, *, only: tuple[str, ...] = ROLES) -> Survey:
+def take_inventory(
+    data: DataSettings, *, only: tuple[str, ...] = ROLES, depths: DepthFiles = "none"
+) -> Survey:
     """The files of the domains that a run names; labels are not even looked for in the target.
 
     Args:
@@ -28,7 +34,7 @@ def take_inventory(data: DataSettings, *, only: tuple[str, ...] = ROLES) -> Surv
     """
     wanted: dict[str, DomainSettings | None] = {role: getattr(data, role) for role in only}
     domains = [
-        _domain(data, role, domain)
+        _domain(data, role, domain, depths if role in ("source", "target") else "none")
         for role, domain in wanted.items()
         if domain is not None and domain.dataset not in GENERATED  # there is no file
     ]
@@ -37,7 +43,7 @@ def take_inventory(data: DataSettings, *, only: tuple[str, ...] = ROLES) -> Surv
     return Survey({domain.role: domain for domain in domains}, classes.names, classes.colours, crop=crop)
 
 
-def _domain(data: DataSettings, role: str, domain: DomainSettings) -> Domain:
+def _domain(data: DataSettings, role: str, domain: DomainSettings, depths: DepthFiles) -> Domain:
     refusals: list[str] = []
     shown = Domain(
         role.replace("_", " "),
@@ -50,6 +56,9 @@ def _domain(data: DataSettings, role: str, domain: DomainSettings) -> Domain:
     if unlabelled is None:
         return shown
     shown.images = _files(unlabelled)
+    if depths == "needed" or (depths == "named" and domain.depth is not None):
+        found = _told(refusals, lambda: open_domain(data, domain, labelled=False, depth=True))
+        shown.depths = found.depth_files if isinstance(found, WithDepth) else {}
     if (
         not shown.is_labelled or domain.dataset in WHOLE
     ):  # a class that is no file was checked when it was opened

@@ -43,11 +43,12 @@ def draw_preview(experiment: Experiment) -> Preview:
     """
     data = experiment.data
     reading = experiment.method.reading(experiment.recipe)
+    depth = experiment.method.learns_depth
     mean, std = normalisation(experiment.network.encoder)
     source_crop, target_crop = crops(experiment, reading)
     loader = Loader(
-        open_domain(data, data.source, labelled=True),
-        open_domain(data, data.target, labelled=False) if reading.target else None,
+        open_domain(data, data.source, labelled=True, depth=depth),
+        open_domain(data, data.target, labelled=False, depth=depth) if reading.target else None,
         source_transform=source_crop,
         target_transform=target_crop,
         batch=SHOWN,

@@ -157,11 +157,12 @@ def _open(
             "This recipe trains on target labels: it is the oracle, which shows what they would be worth.",
             style="bold yellow",
         )
+    depth = experiment.method.learns_depth
     looked_at = learns_target or experiment.network.statistics == "target"
 
     def opened() -> tuple[Dataset, Dataset | None, Dataset | None]:
-        source = open_domain(data, data.source, labelled=True)
-        target = open_domain(data, data.target, labelled=False) if looked_at else None
+        source = open_domain(data, data.source, labelled=True, depth=depth)
+        target = open_domain(data, data.target, labelled=False, depth=depth) if looked_at else None
         scored_on = [
             open_domain(data, domain, labelled=True)
             for domain in (data.source_evaluation, data.evaluation)
@@ -182,7 +183,7 @@ def _open_few(experiment: Experiment, console: Console) -> Dataset | None:
     data = experiment.data
     if data.few is None:
         return None
-    few = open_domain(data, data.few, labelled=True)
+    few = open_domain(data, data.few, labelled=True, depth=experiment.method.learns_depth)
     few.check()
     names = {few.name(index).rpartition("/")[2] for index in range(len(few))}
     console.print(f"{len(few)} labelled target pictures are trained on, too (data.few).", style="bold yellow")

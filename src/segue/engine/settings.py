@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from pydantic import Field, create_model, field_validator, model_validator
 
 from segue.classes import Colour, nearest
+from segue.data.depth_file import DepthSettings
 from segue.data.published_layouts import DATASETS, WHOLE
 from segue.data.whole_crop import Cut
 from segue.evaluation.unlabelled import MEASURES
@@ -59,6 +60,7 @@ class DomainSettings(Settings):
     # pixels differ a little from those of the whole picture made smaller.
     draft: bool = False
     margins: Margins | None = None  # borders to mark as not valid before cropping
+    depth: DepthSettings | None = None  # how far things are, for recipes that learn it
     part: tuple[Annotated[int, Field(ge=0)], Count] | None = None  # [0, 2]: every second one, from the first
     # Lists of pictures: a text file, one name without extension a line, or a run that `segue view` reviewed.
     names: Path | None = None  # the pictures to take: of a run, those accepted

@@ -291,6 +291,11 @@ class MethodSettings(Settings):
         """Whether a share of the source is learnt with every picture equally often, here or in one of the stages."""
         return False
 
+    @property
+    def learns_depth(self) -> bool:
+        """Whether how far things are in either domain's pictures is to be read and learnt, too."""
+        return False
+
     def reading(self, recipe: str) -> Reading:
         """What to read beside the source's pictures and labels; ``ValueError`` if settings do not say where it is."""
         return Reading()
@@ -330,7 +335,12 @@ def split(output: Output, counts: Sequence[int]) -> Iterator[Output]:
 
 
 def _settle_trust(view: View, output: Output) -> None:
-    """Multiply the trust in each image, which is known only now, into the weight that every loss and term sees."""
+    """Multiply the trust in pixels and images, known only now, into the weight that every loss and term sees."""
+    if view.pixel_trust is not None:
+        with torch.no_grad():
+            factor = view.pixel_trust(output, view)
+            view.weight = factor if view.weight is None else view.weight * factor
+        view.pixel_trust = None
     if view.trust is None or view.label is None:
         return
     with torch.no_grad():

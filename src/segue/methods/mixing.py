@@ -23,7 +23,7 @@ class ClassMix:
     pool: Literal["batch", "image"]
 
     def __call__(self, source: View, target: View) -> View:
-        """The target view with source pixels pasted in: image, label, and a weight of 1 on pasted pixels."""
+        """The target view with source pixels pasted in: image, label, depth, and a weight of 1 on pasted pixels."""
         assert source.label is not None and target.label is not None and target.weight is not None
         mask = mixing.class_mask(source.label, mixing.draw_classes(source.label, self.pool))
         return View(
@@ -36,6 +36,9 @@ class ClassMix:
             soft=None
             if target.soft is None
             else mixing.paste(mask, mixing.one_hot(source.label, target.soft), target.soft),
+            depth=None
+            if source.depth is None or target.depth is None
+            else mixing.paste(mask, source.depth, target.depth),
         )
 
 

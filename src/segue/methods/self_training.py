@@ -10,6 +10,7 @@ from torch import Tensor
 
 from segue.methods.context import Context
 from segue.methods.coordination import CoordinationSettings
+from segue.methods.depth_guidance import DepthGuidanceSettings
 from segue.methods.hybrid import HybridAttentionSettings
 from segue.methods.masking import MaskSettings
 from segue.methods.method import MethodSettings, Term
@@ -46,6 +47,7 @@ class SelfTrainingSettings(MethodSettings):
     class_pool: Literal["batch", "image"] = "batch"  # draw a picture's classes from the batch or itself
     augment: AugmentSettings | None = AugmentSettings()
     coordinate: CoordinationSettings | None = None
+    depth: DepthGuidanceSettings | None = None
     pair: HybridAttentionSettings | None = None
     mask: MaskSettings | None = None
     margins: Margins | None = None  # borders of the crop in which the teacher is not trusted
@@ -54,12 +56,19 @@ class SelfTrainingSettings(MethodSettings):
     def _pieces_fit(self) -> "SelfTrainingSettings":
         if self.soft and self.mask is not None and self.mask.pictures == "both":
             raise ValueError("soft does not go with mask.pictures: both")
+        if self.depth is not None and (self.mask is not None or self.pair is not None):
+            raise ValueError("depth is learnt on a source and a target view: set mask=null and pair=null")
         return self
 
     @property
     def of_pixels(self) -> list[str]:
-        """Mixing, margins, and hybrid attention."""
-        return [name for name in ("mix", "margins", "pair") if getattr(self, name) is not None]
+        """Mixing, margins, hybrid attention, and depth."""
+        return [name for name in ("mix", "margins", "pair", "depth") if getattr(self, name) is not None]
+
+    @property
+    def learns_depth(self) -> bool:
+        """If it is to guide the labels."""
+        return self.depth is not None
 
     def colour_change(
         self, mean: tuple[float, float, float], std: tuple[float, float, float]
@@ -69,6 +78,8 @@ class SelfTrainingSettings(MethodSettings):
 
     def build(self, context: Context, terms: Mapping[str, Term]) -> "SelfTraining":
         """Build the method around the student, with its teacher."""
+        if self.depth is not None:
+            terms = {**terms, "depth": self.depth.term()}
         return SelfTraining(self, context, terms)
 
 
@@ -76,13 +87,15 @@ class SelfTraining(Taught):
     """The student learns the source, and the target as its teacher labels it.
 
     Source: DACS (Tranheden et al., WACV 2021), algorithm 1; DAFormer (Hoyer et al., CVPR 2022), section 3.1; MIC
-    (Hoyer et al., CVPR 2023), section 3.2; STCT + MHA, section 3. Which of them it is depends on the settings.
+    (Hoyer et al., CVPR 2023), section 3.2; STCT + MHA, section 3; CorDA (Wang et al., ICCV 2021). Which of
+    them it is depends on the settings.
 
     Attributes:
         mix: Makes one view of a source and a target view; None to show the target as it is.
         augment: Changes the colours of the target that the student sees; None for no change.
         calibrate: Corrects the pseudo-label by what else the teacher's output says; None leaves it alone.
         coordinate: How far each target picture is trusted, known after the student's pass; None for no such weight.
+        depth: Says which of the teacher's predictions counts, and how far mixed pixels do; None for neither.
         pair: Joins the source view and the target view as shown into one pass; None for two passes.
         mask: Makes the masked view of a source and an unmixed target view; None for no such view.
     """
@@ -102,6 +115,7 @@ class SelfTraining(Taught):
         self.augment = settings.augment and settings.augment.build(context)
         self.calibrate = next((term.calibrated for term in terms.values() if term.calibrates), None)
         self.coordinate = settings.coordinate and settings.coordinate.build(context)
+        self.depth = settings.depth and settings.depth.build(context)
         self.pair = settings.pair and settings.pair.build(context)
         self.mask = settings.mask and settings.mask.build(self.augment)
         self.margins = settings.margins or Margins()
@@ -112,16 +126,21 @@ class SelfTraining(Taught):
 
         # 1. The student learns the source; with a pair, in one pass with the target.
         source = View("source", batch.source.image, batch.source.label, mean_over=self.settings.source_mean)
+        source.depth = batch.source.depth
         if self.pair is None:
             yield source
 
         # 2. The teacher labels the target, and is trusted as far as it is confident.
         taught: Output = self.teacher(batch.target.image)
+        if self.depth is not None:
+            taught = self.depth.taught(taught, step)
         label, confidence, soft = self._label(taught, batch.source.label)
         if self.calibrate is not None:
             label = self.calibrate(taught, label)
         weight = self._weight(self._quality(confidence), batch.target.valid)
-        target = View("target", batch.target.image, label, weight, taught, soft=soft)
+        target = View(
+            "target", batch.target.image, label, weight, taught, soft=soft, depth=batch.target.depth
+        )
 
         # 3. The student learns it with source classes pasted over it and its colours changed.
         shown = self.mix(source, target) if self.mix is not None else replace(target)
@@ -129,6 +148,8 @@ class SelfTraining(Taught):
             shown.image = self.augment(shown.image)
         if self.coordinate is not None:
             shown.trust = self.coordinate.at(step)
+        if self.depth is not None:
+            shown.pixel_trust = self.depth.trust
         yield shown if self.pair is None else self.pair(source, target, shown)
 
         # 4. It learns to name what is hidden from it, too.

@@ -9,7 +9,7 @@ from segue.models.encoders import ENCODERS
 from segue.models.encoders.encoder import Colour, Encoder
 from segue.models.heads import HEADS
 from segue.models.multi_resolution import MultiResolution
-from segue.models.segmenter import Segmenter
+from segue.models.segmenter import DepthSegmenter, Segmenter
 from segue.models.settings import MultiResolutionSettings, NetworkSettings
 
 
@@ -64,6 +64,10 @@ def build_segmenter(
         )
     if kind.names_pictures:
         return Classifier(network, decoder)
+    if kind.predicts_depth and multi_resolution is not None:
+        raise ValueError(f"head {head!r} predicts depth at one resolution: set network.multi_resolution=null")
+    if kind.predicts_depth:
+        return DepthSegmenter(network, decoder, aligned_corners=settings.aligned_corners)
     if multi_resolution is None:
         return Segmenter(network, decoder, aligned_corners=settings.aligned_corners)
     if decoder.stride not in (*network.strides[:1], *network.strides[-1:]):

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from segue.models.encoders.encoder import Encoder, left_out
 from segue.models.heads.head import Head
+from segue.models.heads.tasks import TaskHead
 from segue.ops.attention import MeetingPlan
 from segue.ops.losses import cross_entropy, soft_cross_entropy
 from segue.ops.resize import resize
-from segue.types import IGNORE, HybridRules, Output, Supervised, View
+from segue.types import IGNORE, Depths, HybridRules, Output, Supervised, View
 
 
 class Segmenter(nn.Module):
@@ -29,11 +30,13 @@ class Segmenter(nn.Module):
     Attributes:
         names_pictures: Whether its maps are single cells, which say what the whole picture shows.
         shrinks: Downscaling factor of the pictures' sides before the encoder makes ``Output.features`` of them.
+        predicts_depth: Whether its outputs say how near things are, too.
     """
 
     encoder: Encoder
     shrinks: int = 1
     names_pictures: bool = False
+    predicts_depth: bool = False
 
     def __init__(self, encoder: Encoder, head: nn.Module, *, aligned_corners: bool = False) -> None:
         super().__init__()
@@ -90,6 +93,22 @@ class Segmenter(nn.Module):
     def feature_network(self) -> nn.Module:
         """From an image to ``Output.features``, for terms that compare with a frozen copy."""
         return self.encoder
+
+
+class DepthSegmenter(Segmenter):
+    """An encoder and a head of several tasks; in training mode the classes are supervised at both of its stages."""
+
+    predicts_depth = True
+
+    def decoded(self, features: list[Tensor], image: Tensor) -> Output:
+        """What the head makes of the encoder's maps of an image."""
+        told = cast(TaskHead, self.head).tasks(features)
+        logits, first, depths = told.logits, told.first_logits, told.depths
+        if self.aligned_corners:
+            logits, first = _enlarged(logits, image), _enlarged(first, image)
+            depths = depths and Depths(*(_enlarged(one, image) for one in vars(depths).values()))
+        supervised = [Supervised(logits), *([Supervised(first)] if self.training else [])]
+        return Output(logits, features, told.embedding, supervised, first, depths)
 
 
 def _enlarged(logits: Tensor, image: Tensor) -> Tensor:

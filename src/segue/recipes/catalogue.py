@@ -70,6 +70,12 @@ RECIPES: dict[str, Recipe] = {
         "EMA teacher, ClassMix, colour jitter and blur",
         published="dacs",
     ),
+    "corda": Recipe(
+        pseudo_labels.corda,
+        ("corda", "dacs"),
+        "DACS + depth, learnt beside the classes, which says how far a pixel is trusted",
+        published="corda",
+    ),
     "daformer": Recipe(
         daformer_family.daformer,
         ("daformer",),

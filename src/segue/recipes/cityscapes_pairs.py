@@ -71,6 +71,23 @@ ENOUGH = 3000
 """Rare class sampling draws a picture for a class if it has more pixels of it than this, at the source's own size."""
 
 
+GUIDED: Tree = {
+    "steps": 250000,
+    "network": {
+        "encoder": "resnet101_caffe", "head": "deeplab_tasks", "context": "pyramid", "aligned_corners": True,
+    },
+    "optim": ALIGNED["optim"],
+}  # fmt: skip
+"""What CorDA trains: DACS's network and optimiser, with heads for depth."""
+
+DEPTH: dict[str, Tree] = {
+    "gta5": {"folder": "depth", "encoding": "mono"},
+    "synthia": {"folder": "Depth/Depth", "encoding": "synthia"},
+    "cityscapes": {"folder": "depth/train", "encoding": "stereo"},
+}
+"""Where the depths lie that CorDA reads, by data set; those of Cityscapes as ``segue depth`` writes them."""
+
+
 def _pair(name: str, source: Tree, target: Tree, *, source_size: tuple[int, int], enlarged: Tree) -> Tree:
     """A pair with the values that all of the papers' pairs share.
 
@@ -106,6 +123,13 @@ def _pair(name: str, source: Tree, target: Tree, *, source_size: tuple[int, int]
             "method.name=spectral": SPECTRAL,
             "method.name=several_views": SEVERAL_VIEWS,
             "method.name=prototypes": PROTOTYPES,
+            "method.depth": {
+                **GUIDED,
+                "data": {
+                    "source": {"depth": DEPTH.get(source["dataset"])},
+                    "target": {"depth": DEPTH.get(target["dataset"])},
+                },
+            },
             "size=distilled": {"network": {"encoder": "mit_b3"}},  # from a teacher with mit_b5
             "network.multi_resolution": {
                 "data": {
@@ -141,7 +165,14 @@ def _to_cityscapes(pair: Tree) -> Tree:
 def _without_unknown(pair: Tree) -> Tree:
     """Leave terrain, truck and train, which SYNTHIA lacks, out of the mean; an older mean is over thirteen classes."""
     thirteen = {f"{len(SYNTHIA_13)} classes": list(SYNTHIA_13.names)}
-    return merge(pair, {"evaluation": {"classes": list(SYNTHIA_16.names), "also": thirteen}})
+    return merge(
+        pair,
+        {
+            "evaluation": {"classes": list(SYNTHIA_16.names), "also": thirteen},
+            # There CorDA's first prediction of the classes is made of the task's own features.
+            "when": {"method.depth": {"network": {"context": "pointwise"}}},
+        },
+    )
 
 
 def _from_cityscapes(pair: Tree) -> Tree:

@@ -57,6 +57,7 @@ STREET_SCENES: Tree = {
     "run": {"log_every": 20, "draw_every": 200, "save_every": 200},
     "when": {
         "method.name=self_training": {"method": {"augment": {"strength": 0.05, "blur_probability": 0.2}}},
+        "method.depth": {"network": {"head": "segformer_tasks"}},  # these scenes know how far things are
         "method.teacher.name=average": {"method": {"teacher": {"momentum": 0.9}}},
         "method.teacher.name=slow": {"method": {"teacher": {"every": 5, "momentum": 0.5}}},  # a run is short
         # SAC's colour changes are for photographs; these pictures' colours say what things are.

@@ -7,14 +7,15 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from segue.data.dataset import Dataset, digest
+from segue.data.depth_file import CENTIMETRES, in_centimetres, nearness_of
 from segue.data.streets.canvas import STREET_CLASSES, Dice
-from segue.data.streets.render import shade
+from segue.data.streets.render import look_at, shade
 from segue.data.streets.scene import draw_street
 from segue.data.streets.style import Domain
 from segue.types import IGNORE
@@ -85,6 +86,7 @@ class StreetScenes(Dataset):
     """
 
     classes = STREET_CLASSES
+    has_depth = True
 
     def __init__(
         self,
@@ -123,6 +125,11 @@ class StreetScenes(Dataset):
         _, label = rendered(self.scene_seed(index), self.domain, self.size)
         return torch.from_numpy(label).clone()
 
+    def depth(self, index: int) -> Float[Tensor, "h w"]:
+        """The inverse of every pixel's depth."""
+        depth = depth_of(self.scene_seed(index), self.domain, self.size)
+        return torch.from_numpy(nearness_of(depth * CENTIMETRES))
+
     def fingerprint(self) -> str:
         """Depends on everything that the scenes depend on."""
         dependencies = (EDITION, self.domain, self.split, self._count, *self.size, self.seed)
@@ -160,6 +167,21 @@ def _among_many(seed: int, domain: Domain, size: tuple[int, int]) -> Rendering:
 @lru_cache(maxsize=1)
 def _last(seed: int, domain: Domain, size: tuple[int, int]) -> Rendering:
     return render(seed, domain, size=size)
+
+
+@lru_cache(maxsize=1200)
+def _kept_depth(seed: int, domain: Domain, size: tuple[int, int]) -> NDArray[np.uint16]:
+    street = draw_street(Dice((seed, DOMAINS.index(domain))), domain, size=size)
+    return in_centimetres(look_at(street).depth)
+
+
+def depth_of(seed: int, domain: Domain, size: tuple[int, int] = USUAL_SIZE) -> NDArray[np.uint16]:
+    """The depth (H, W) of a scene that :func:`render` draws, in centimetres; 65535 in the sky.
+
+    Scenes are drawn once more for it, without paint; depths of small ones are kept.
+    """
+    check(seed, domain, size=size)
+    return (_kept_depth if size[0] * size[1] <= SMALL else _kept_depth.__wrapped__)(seed, domain, size)
 
 
 def write_folder(

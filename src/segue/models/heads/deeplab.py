@@ -55,21 +55,25 @@ class DeepLabV2Head(Head):
 
     def forward(self, features: list[Tensor]) -> tuple[Float[Tensor, "b k h w"], Float[Tensor, "b d h w"]]:
         """Logits on the coarsest map's grid, and that map."""
-        return _sum(self.aspp_modules, features[-1]), features[-1]
+        return summed(self.aspp_modules, features[-1]), features[-1]
 
     def auxiliary(self, features: list[Tensor]) -> list[Supervised]:
         """What the third map alone says, if the settings ask for it."""
         if self.auxiliary_share is None:
             return []
-        return [Supervised(_sum(self.auxiliary_modules, features[-2]), share=self.auxiliary_share)]
+        return [Supervised(summed(self.auxiliary_modules, features[-2]), share=self.auxiliary_share)]
 
     def _classifiers(self, in_channels: int, num_classes: int) -> nn.ModuleList:
-        return nn.ModuleList(
-            _classifier(in_channels, num_classes, dilation) for dilation in BRANCHES[self.context]
-        )
+        return dilated_classifiers(in_channels, num_classes, BRANCHES[self.context])
 
 
-def _sum(classifiers: nn.ModuleList, maps: Tensor) -> Tensor:
+def dilated_classifiers(in_channels: int, out_channels: int, dilations: Sequence[int]) -> nn.ModuleList:
+    """Dilated 3x3 convolutions straight to predictions, which are to be summed."""
+    return nn.ModuleList(_classifier(in_channels, out_channels, dilation) for dilation in dilations)
+
+
+def summed(classifiers: nn.ModuleList, maps: Tensor) -> Tensor:
+    """The sum of what parallel layers make of a map."""
     return torch.stack([branch(maps) for branch in classifiers]).sum(dim=0)
 
 

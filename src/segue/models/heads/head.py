@@ -26,6 +26,7 @@ class Head(nn.Module):
         has_auxiliary: Whether it can make a second prediction to train.
         names_pictures: Whether it names the picture as a whole, from what the encoder makes of all of it, instead of
             each pixel.
+        predicts_depth: Whether it predicts depth, too (:class:`segue.models.heads.tasks.TaskHead`).
         as_attention: Settings that differ where such a head weighs two resolutions.
         context: How it looks around; empty if there is no choice.
 
@@ -38,6 +39,7 @@ class Head(nn.Module):
     contexts: ClassVar[tuple[str, ...]] = ()
     has_auxiliary: ClassVar[bool] = False
     names_pictures: ClassVar[bool] = False
+    predicts_depth: ClassVar[bool] = False
     embedding_channels: int
     as_attention: ClassVar[dict[str, Any]] = {}
 
