@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 
 
 def test_the_official_order_predicts_the_same_classes() -> None:
-    model = predict._model("mit_nano", "daformer", (64, 128), CPU)
+    model = predict.model_of("mit_nano", "daformer", (64, 128), CPU)
     picture = torch.randint(0, 256, (1, 3, 64, 128), dtype=torch.uint8)
     theirs = predict.official_classes(PlainSegmenter(model.network).eval(), model.normalised(picture))
     assert float((model.classes_of(picture) == theirs).float().mean()) > 0.999
@@ -24,7 +24,7 @@ def test_the_official_order_predicts_the_same_classes() -> None:
 
 @pytest.mark.slow
 def test_the_pipeline_predicts_the_same_classes(tmp_path: Path) -> None:
-    model = predict._model("mit_b0", "segformer", (64, 128), CPU)
+    model = predict.model_of("mit_b0", "segformer", (64, 128), CPU)
     write_picture(tmp_path, "a", 0, (64, 128))
     path = tmp_path / "images" / "a.jpg"
     predict.pipeline(model, (64, 128))(path, tmp_path / "a.png")

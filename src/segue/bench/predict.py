@@ -26,10 +26,9 @@ from segue.evaluation.model import TrainedModel
 from segue.evaluation.prediction_files import write_predictions
 from segue.models import naming
 from segue.models.build import build_segmenter, normalisation
-from segue.models.segmenter import Segmenter
 from segue.models.weights import Card
 from segue.ops.resize import resize
-from segue.protocol import PredictionProtocol
+from segue.protocol import Precision, PredictionProtocol
 
 PIPELINE = "transformers SegFormer: processor, network, post-processing, a PNG of classes, float32"
 
@@ -67,7 +66,7 @@ def rows(
 def _from_files(
     folder: Path, encoder: str, size: tuple[int, int], pictures: int, repeats: int, device: torch.device
 ) -> Benchmark:
-    model = _model(encoder, "segformer", size, device)
+    model = model_of(encoder, "segformer", size, device)
     peer = pipeline(model, size)
     names = [f"{place:03}" for place in range(pictures)]
     for place, name in enumerate(names):
@@ -86,7 +85,7 @@ def _from_files(
 
 
 def _in_memory(encoder: str, size: tuple[int, int], repeats: int, device: torch.device) -> list[Benchmark]:
-    model = _model(encoder, "daformer", size, device)
+    model = model_of(encoder, "daformer", size, device)
     plain = PlainSegmenter(model.network).eval()
     torch.manual_seed(0)
     picture = torch.randint(0, 256, (3, *size), dtype=torch.uint8)
@@ -151,12 +150,24 @@ def pipeline(model: TrainedModel, size: tuple[int, int]) -> Callable[[Path, Path
     return predict
 
 
-def _model(encoder: str, head: str, window: tuple[int, int], device: torch.device) -> TrainedModel:
-    """A network with random weights, which predicts pictures of the window's size whole."""
+def model_of(
+    encoder: str,
+    head: str,
+    window: tuple[int, int],
+    device: torch.device,
+    *,
+    precision: Precision = "float32",
+    **options: Any,
+) -> TrainedModel:
+    """A network with random weights, which predicts pictures of the window's size whole.
+
+    Args:
+        options: Further ones of ``build_segmenter``.
+    """
     torch.manual_seed(0)
-    network: Segmenter = build_segmenter(encoder, head, num_classes=len(CITYSCAPES_19))
+    network = build_segmenter(encoder, head, num_classes=len(CITYSCAPES_19), **options)
     mean, std = normalisation(encoder)
-    card = Card(
-        CITYSCAPES_19.names, CITYSCAPES_19.colours, mean, std, {}, PredictionProtocol(window), "bench", 0
-    )
+    names, colours = CITYSCAPES_19.names, CITYSCAPES_19.colours
+    protocol = PredictionProtocol(window, precision=precision)
+    card = Card(names, colours, mean, std, {}, protocol, "bench", 0)
     return TrainedModel(network.eval(), card, device)
