@@ -30,6 +30,7 @@ def gpu() -> Iterator[ModuleType]:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch, of its own functions
 @pytest.mark.parametrize("part", FIELDS)
 def test_a_part_leaves_its_numbers(gpu: ModuleType, part: str, tmp_path: Path) -> None:
     gpu.measured(part, gpu.SMALL, tmp_path / "gpu.json", 1000.0)

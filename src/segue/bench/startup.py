@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TextIO
 
 from segue.bench.measure import Benchmark, compared_all
 from segue.clock import in_turns, now
@@ -60,18 +61,22 @@ def _until_first_step() -> float:
         given = [part for setting in FEW for part in ("--set", setting)]
         command = [sys.executable, "-m", "segue", "train", "daformer", "--pair", "street_scenes"]
         command += ["--steps", "1000", "--out", str(out), *given]
-        log, began = out / "metrics.jsonl", now()
         with (Path(temporary) / "said").open("w+") as said:
+            began = now()
             process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)
             try:
-                while not (log.exists() and log.stat().st_size):
-                    if process.poll() is not None or now() - began > LONGEST:
-                        said.seek(0)
-                        raise RuntimeError(
-                            f"segue train did not come to its first step: {said.read()[-300:]}"
-                        )
-                    time.sleep(0.005)
-                return now() - began
+                return _seen(out / "metrics.jsonl", process, said) - began
             finally:
                 process.kill()
                 process.wait()
+
+
+def _seen(log: Path, process: subprocess.Popen[bytes], said: TextIO) -> float:
+    """When a process's log had its first line."""
+    latest = now() + LONGEST
+    while not (log.exists() and log.stat().st_size):
+        if process.poll() is not None or now() > latest:
+            said.seek(0)
+            raise RuntimeError(f"segue train did not come to its first step: {said.read()[-300:]}")
+        time.sleep(0.005)
+    return now()

@@ -190,8 +190,8 @@ class TrainedModel(Model):
         folder, run = locate(path)
         network, card = load_model(folder)
         protocol = replace(card.prediction, **changes)
-        if chosen.type != "cuda":
-            # Half precision saves memory and time on a GPU; on a processor it can be far slower.
+        if chosen.type != "cuda" and "precision" not in changes:
+            # Half precision saves memory and time on a GPU; on a processor without bf16 it is far slower.
             protocol = replace(protocol, precision="float32")
         return cls(network, card, chosen, protocol=protocol, run=run)
 
