@@ -43,9 +43,7 @@ test-fast: $(VENV)/.developer
 	$(BIN)/pytest -n 2 --dist worksteal -m 'not slow'
 
 bench: $(VENV)/.developer
-	$(BIN)/segue bench encoder
-	$(BIN)/segue bench head
-	$(BIN)/segue bench step
+	$(BIN)/segue bench --json benchmarks/speed_cpu.json
 
 faults: $(VENV)/.developer
 	$(BIN)/python benchmarks/faults.py

@@ -1,13 +1,15 @@
-"""Fill the tables of docs/results.md, and the scores that ``segue recipes`` lists, from the records of studies.
+"""Fill the tables of docs/results.md, and the scores that ``segue recipes`` lists, from committed records.
 
     python benchmarks/results.py            # rewrite both files
     python benchmarks/results.py --check    # only check that they are up to date
 
-A record is a ``study.json`` that ``segue study`` wrote, kept in benchmarks/studies. In the document a table stands
-between two comments, the first of which names its record; if labels follow a colon, it is a table of classes:
+In the document a table stands between two comments, the first of which names its record. A ``study.json`` that
+``segue study`` wrote is kept in benchmarks/studies; if labels follow a colon, its table is one of classes. What
+``segue bench --json`` wrote is kept in benchmarks:
 
     <!-- study: campaign_dusk -->
     <!-- study: campaign_dusk: source only, daformer, oracle -->
+    <!-- speed: speed_cpu -->
     <!-- end -->
 """
 
@@ -16,6 +18,7 @@ import re
 import statistics
 import sys
 from pathlib import Path
+from typing import Any
 
 from segue.files import write_text
 from segue.recipes.measured import FILE
@@ -24,21 +27,26 @@ from segue.study import record, tables
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = ROOT / "docs" / "results.md"
 RECORDS = ROOT / "benchmarks" / "studies"
-BLOCK = re.compile(r"(<!-- study: (?P<name>\w+)(?:: (?P<labels>[^\n]+?))? -->\n).*?(<!-- end -->)", re.DOTALL)
+SPEEDS = ROOT / "benchmarks"
+BLOCK = re.compile(
+    r"(<!-- (?P<kind>study|speed): (?P<name>\w+)(?:: (?P<labels>[^\n]+?))? -->\n).*?(<!-- end -->)", re.DOTALL
+)
 
 
 def filled(text: str) -> str:
     """The document with every table written again."""
 
     def block(match: re.Match[str]) -> str:
-        one = record.read(RECORDS / f"{match['name']}.json")
-        labels = match["labels"]
-        table = (
-            tables.classes_markdown(one, labels.split(", "))
-            if labels
-            else tables.markdown(one, commands=False)
-        )
-        return f"{match[1]}\n{table.strip()}\n\n{match[4]}"
+        if match["kind"] == "speed":
+            table = speed_table(json.loads((SPEEDS / f"{match['name']}.json").read_text(encoding="utf-8")))
+        else:
+            one, labels = record.read(RECORDS / f"{match['name']}.json"), match["labels"]
+            table = (
+                tables.classes_markdown(one, labels.split(", "))
+                if labels
+                else tables.markdown(one, commands=False)
+            )
+        return f"{match[1]}\n{table.strip()}\n\n{match[5]}"
 
     return BLOCK.sub(block, text)
 
@@ -56,6 +64,40 @@ def measured() -> str:
                 found.setdefault(variant.recipe, {}).setdefault(pair, row)
     lines = (f"  {json.dumps(name)}: {json.dumps(found[name])}" for name in sorted(found))
     return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def speed_table(suite: dict[str, Any]) -> str:
+    """What was measured on what, a line for each row, the peers, and what made numbers noisy."""
+    facts = suite["machine"]
+    machine = [
+        facts["processor"], f"{facts['cores']} cores", *facts["instructions"],
+        f"torch {facts['torch']}", f"{facts['threads']} threads",
+    ]  # fmt: skip
+    lines = [
+        f"On {', '.join(machine)}.",
+        "",
+        "| row | ours | peer | ratio | of a turn | goal | peer's name |",
+    ]
+    lines.append("|---|---|---|---|---|---|---|")
+    peers, notes = list[str](), list[str]()
+    for family in suite["families"]:
+        about = f"{family['family']} ({family['recipe']})"
+        notes += [
+            f"{about}: {why}."
+            for why in (*family["noise"], *([family["error"]] if "error" in family else []))
+        ]
+        for row in family.get("rows", ()):
+            if row["peer"] not in peers:
+                peers.append(row["peer"])
+            own, other = (f"{row[key]:.0f} {row['unit']}" for key in ("value", "peer_value"))
+            spread = " to ".join(f"{ratio:.2f}" for ratio in row.get("spread", ()))
+            goal = f"{row['goal']:.2f}" if "goal" in row else ""
+            number = peers.index(row["peer"]) + 1
+            lines.append(
+                f"| {row['name']} | {own} | {other} | {row['ratio']:.2f} | {spread} | {goal} | {number} |"
+            )
+    lines += ["", "Peers: " + "; ".join(f"({place}) {peer}" for place, peer in enumerate(peers, 1)) + "."]
+    return "\n".join([*lines, *(["", "Noise: " + " ".join(notes)] if notes else [])])
 
 
 def main() -> None:

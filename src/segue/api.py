@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, cast
 
-from segue.protocol import Mode
+from segue.protocol import Mode, Precision
 from segue.recipes.own_folders import Folders
 from segue.scores import Scores
 
@@ -81,10 +81,11 @@ def load(
     mode: Mode | None = None,
     flip: bool | None = None,
     scales: tuple[float, ...] | None = None,
+    precision: Precision | None = None,
 ) -> "TrainedModel":
     """The model of a run folder or of a model folder, ready to predict.
 
-    It predicts as its card says, except where ``mode``, ``flip`` or ``scales`` say otherwise; see
+    It predicts as its card says, except where ``mode``, ``flip``, ``scales`` or ``precision`` say otherwise; see
     :class:`segue.protocol.PredictionProtocol`.
 
     Args:
@@ -95,6 +96,7 @@ def load(
         mode: How to predict pictures that are larger than training crops.
         flip: Whether to average with the prediction on the mirror image.
         scales: Factors on a picture's sides to average over.
+        precision: That of the network; None for the card's on CUDA, and float32 elsewhere.
 
     Raises:
         FileNotFoundError: If there is no model.
@@ -102,7 +104,7 @@ def load(
     """
     from segue.evaluation.model import TrainedModel
 
-    given = {"mode": mode, "flip": flip, "scales": scales}
+    given = {"mode": mode, "flip": flip, "scales": scales, "precision": precision}
     changes = {name: value for name, value in given.items() if value is not None}
     if not teacher and statistics is None:
         return TrainedModel.load(Path(path), device, **changes)

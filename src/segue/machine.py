@@ -3,6 +3,7 @@
 import os
 import platform
 from pathlib import Path
+from typing import Any
 
 TELLING = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16")
 """Instruction sets that decide how fast a network is."""
@@ -10,11 +11,23 @@ TELLING = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16")
 
 def describe() -> str:
     """One line: the processor, how many of its cores this process may use, and the instruction sets that matter."""
+    known = facts()
+    instructions = " ".join(known["instructions"])
+    return ", ".join(
+        [known["processor"], f"{known['cores']} cores", *([instructions] if instructions else [])]
+    )
+
+
+def facts() -> dict[str, Any]:
+    """The same as plain values, with the version of Python."""
     lines = _cpu_info()
-    name = lines.get("model name") or platform.processor() or platform.machine()
     flags = set((lines.get("flags") or lines.get("Features") or "").split())
-    known = [flag for flag in TELLING if flag in flags]
-    return ", ".join([name, f"{cores()} cores", *([" ".join(known)] if known else [])])
+    return {
+        "processor": lines.get("model name") or platform.processor() or platform.machine(),
+        "cores": cores(),
+        "instructions": [flag for flag in TELLING if flag in flags],
+        "python": platform.python_version(),
+    }
 
 
 def cores() -> int:

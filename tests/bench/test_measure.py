@@ -1,9 +1,14 @@
 """Benchmarks take turns, leave warm-up out, and divide ours by the peer's."""
 
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
+from segue.bench import noise
 from segue.bench.measure import benchmark, compared
 from segue.clock import in_turns, median_ms
 
@@ -36,3 +41,24 @@ def test_spread_is_that_of_the_turns():
     line = compared("x", [2.0, 3.0, 40.0], [4.0, 4.0, 40.0], unit="ms", peer="them")
     assert (line["value"], line["peer_value"], line["ratio"]) == (3.0, 4.0, 0.75)
     assert line["spread"] == pytest.approx([0.5, 1.0])
+    assert line["peer_range"] == pytest.approx(9.0)
+
+
+BUSY = "import time\nwhile time.process_time() < 0.5: pass"
+
+
+@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="only Linux says what others use")
+def test_own_processes_are_no_others():
+    """A child's work counts as ours, also when it has ended; that of a process that is nobody's child is foreign."""
+    start = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', sys.argv[1]])"
+    before, foreign = noise._own_ticks(), noise._foreign_seconds()
+    subprocess.run([sys.executable, "-c", BUSY], check=True)
+    between = noise._own_ticks()
+    assert between - before >= 0.4 * os.sysconf("SC_CLK_TCK")
+    with noise.others() as seen:
+        # Whoever starts it ends at once, so that it belongs to this process no more.
+        subprocess.run([sys.executable, "-c", start, BUSY], check=True)
+        until = time.monotonic() + 60
+        while noise._foreign_seconds() - foreign < 0.4 and time.monotonic() < until:
+            time.sleep(0.05)
+    assert seen.share is not None and 0 < seen.share <= 1

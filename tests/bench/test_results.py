@@ -48,3 +48,23 @@ def test_a_number_changed_by_hand_is_made_anew(
     assert "old" not in once and all(part in once for part in ("before", "between", "after"))
     assert json.loads(results.measured()) == {"dacs": {"p": [55.0, 2]}}, "the first of two rows"
     assert results.filled(once) == once == results.filled(once.replace("65.0", "70.0"))
+
+
+def test_a_table_of_speeds_says_machine_peers_goals_and_noise(
+    results: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results, "SPEEDS", tmp_path)
+    row = {"name": "x", "value": 3.0, "unit": "ms", "peer": "them", "peer_value": 4.0, "ratio": 0.75}
+    full = row | {"name": "y", "spread": [0.7, 0.8], "goal": 0.65}
+    facts = {"processor": "P", "cores": 2, "instructions": ["avx2"], "torch": "2.9", "threads": 1}
+    families = [
+        {"family": "a", "recipe": "r", "rows": [row, full], "noise": ["others"]},
+        {"family": "b", "recipe": "r", "error": "broken", "noise": []},
+    ]
+    (tmp_path / "cpu.json").write_text(json.dumps({"machine": facts, "families": families}))
+    once = results.filled("a\n<!-- speed: cpu -->\nold\n<!-- end -->\nb\n")
+    assert "On P, 2 cores, avx2, torch 2.9, 1 threads." in once and "old" not in once
+    assert "| x | 3 ms | 4 ms | 0.75 |  |  | 1 |" in once
+    assert "| y | 3 ms | 4 ms | 0.75 | 0.70 to 0.80 | 0.65 | 1 |" in once
+    assert "Peers: (1) them." in once and "Noise: a (r): others. b (r): broken." in once
+    assert results.filled(once) == once

@@ -1,10 +1,15 @@
-"""The bench verb prints a table, writes rows that a script can read, and knows what it cannot measure."""
+"""The bench verb prints a table, writes rows that a script can read, and knows what it cannot measure.
+
+Without a name it measures all, in processes of their own: one that fails costs no other.
+"""
 
 import json
+import os
 
 import pytest
+import typer
 
-from segue.bench import against_official, beside_dacs
+from segue.bench import against_official, beside_dacs, suite
 from segue.cli import bench as verb
 
 ROWS = [{"name": "thing", "value": 3.0, "unit": "ms", "peer": "them", "peer_value": 4.0, "ratio": 0.75}]
@@ -13,7 +18,10 @@ ROWS = [{"name": "thing", "value": 3.0, "unit": "ms", "peer": "them", "peer_valu
 def test_table_and_file(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(verb, "FAMILIES", {"thing": lambda recipe: ROWS})
     verb.bench("thing", json_file=tmp_path / "rows.json")
-    assert json.loads((tmp_path / "rows.json").read_text()) == ROWS
+    written = json.loads((tmp_path / "rows.json").read_text())
+    (family,) = written["families"]
+    assert family["rows"] == ROWS and family["family"] == "thing" and family["seconds"] >= 0
+    assert {"processor", "cores", "instructions", "python", "torch", "threads"} <= set(written["machine"])
     printed = capsys.readouterr().out
     assert "0.75" in printed and "peer: them" in printed
 
@@ -53,3 +61,43 @@ def test_other_recipes_are_shown_beside_dacs_with_its_network(monkeypatch, recip
 def test_unknown_name():
     with pytest.raises(ValueError, match="unknown benchmark 'encodr'; did you mean 'encoder'"):
         verb.bench("encodr")
+
+
+def test_all_of_them_are_measured_and_a_failure_costs_no_other(monkeypatch, tmp_path, capsys):
+    """The whole suite, with the measuring replaced: nothing of it is missing, and the file says what failed."""
+
+    def apart(work, family, recipe):
+        if family == "loader":
+            return {"error": "OSError: disk full"}
+        row = {**ROWS[0], "name": "mit_b0_train_fp32", "peer_range": 0.3}
+        return suite.measured(lambda: [row]) | {"others": 0.25}
+
+    monkeypatch.setattr(suite, "apart", apart)
+    with pytest.raises(typer.Exit):
+        verb.bench(json_file=tmp_path / "all.json")
+    written = json.loads((tmp_path / "all.json").read_text())
+    by_name = {part["family"]: part for part in written["families"]}
+    assert set(by_name) == set(verb.FAMILIES) and len(written["families"]) == len(suite.SUITE)
+    assert by_name["loader"] == {
+        "family": "loader",
+        "recipe": "daformer",
+        "error": "OSError: disk full",
+        "noise": [],
+    }
+    assert by_name["encoder"]["rows"][0]["goal"] == 0.75
+    assert len(by_name["encoder"]["noise"]) == 2
+    printed = capsys.readouterr().out
+    assert "disk full" in printed and "others used 25 % of the cores" in printed and "0.75" in printed
+
+
+def test_a_family_is_measured_in_a_process_of_its_own():
+    assert suite.apart(pid_and, "a", "b")["pid"] != os.getpid()
+    assert suite.apart(broken, "a", "b") == {"error": "ValueError: a b"}
+
+
+def pid_and(family, recipe):
+    return {"pid": os.getpid()}
+
+
+def broken(family, recipe):
+    raise ValueError(f"{family} {recipe}")

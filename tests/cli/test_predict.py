@@ -1,13 +1,18 @@
 """``segue predict`` end to end on an untrained network: files, sizes, bad input, exit codes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
+from segue import api
+from segue.bench.predict import model_of
 from segue.cli.main import app
+from segue.models.weights import save_model
 
 
 def run(*arguments: object):
@@ -122,3 +127,20 @@ def test_mistakes_are_one_line(
 
 def test_out_is_required(model_folder: Path, photos: Path) -> None:
     assert run(model_folder, photos).exit_code == 2
+
+
+def test_bf16_is_taken_on_a_processor_only_when_asked_for(tmp_path: Path) -> None:
+    """The card may ask for half precision, which a GPU has; a processor has to be told."""
+    made = model_of("mit_nano", "segformer", (64, 64), torch.device("cpu"), precision="bfloat16", channels=16)
+    card = replace(
+        made.card,
+        network={
+            "encoder": "mit_nano",
+            "head": "segformer",
+            "num_classes": len(made.classes),
+            "channels": 16,
+        },
+    )
+    save_model(tmp_path / "model", made.network, card)
+    assert api.load(tmp_path / "model", "cpu").protocol.precision == "float32"
+    assert api.load(tmp_path / "model", "cpu", precision="bfloat16").protocol.precision == "bfloat16"

@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from segue.bench.measure import Benchmark, benchmark_device, compared
+from segue.bench.measure import Benchmark, benchmark, benchmark_device, compared, peak_mib
 from segue.bench.official import PlainHead
 from segue.bench.official_step import OfficialStep
 from segue.bench.step import CLASSES, noise_batch, self_training
@@ -98,6 +98,29 @@ def step_rows(
         {"own": lambda: timed("own", own_step), "plain": lambda: timed("plain", plain_step)}, repeats=repeats
     )
     return [_line(f"daformer_{encoder}_{phase}", phase, turns) for phase in (*PHASES, "rest", "step")]
+
+
+def memory_rows(*, encoder: str = "mit_b0", size: int = 512, batch: int = 2) -> list[Benchmark]:
+    """Measure the peak of two of DAFormer's updates, in fresh processes that both keep freed memory."""
+    ours, plain = (peak_mib(_two_updates, encoder, size, batch, is_plain) for is_plain in (False, True))
+    return [benchmark(f"daformer_{encoder}_peak_memory", ours, unit="MiB", peer=PEER, peer_value=plain)]
+
+
+def _two_updates(encoder: str, size: int, batch: int, is_plain: bool, device: torch.device) -> None:
+    torch.manual_seed(0)
+    method = self_training("daformer", encoder, size=size).to(device).train()
+    data, watch = noise_batch(batch, size, device), Stopwatch(device)
+    if is_plain:
+        plain = OfficialStep(method)
+        del method.student, method.teacher  # it has copies
+        for step in range(2):
+            plain(data, step, watch)
+        return
+    optimizer = optim.adamw(
+        optim.parameter_groups(method, lr=6e-5, head_factor=10.0, weight_decay=0.01), betas=(0.9, 0.999)
+    )
+    for step in range(2):
+        our_step(method, optimizer, data, step, watch)
 
 
 def our_step(

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.bench.measure import Benchmark, benchmark, benchmark_device, peak_mib
-from segue.clock import median_ms
+from segue.bench.measure import Benchmark, benchmark, benchmark_device, compared_all, peak_mib
+from segue.clock import times_ms
 from segue.models.build import build_encoder
 from segue.models.encoders.encoder import Encoder
 from segue.ops.attention import MeetingPlan
@@ -45,12 +45,9 @@ def rows(
             "masked_bidirectional": lambda e=encoder: _together(e, image, groups, is_sorted=False),
             "ungrouped_bidirectional": lambda e=encoder: _together(e, image, None),
         }
-        times = median_ms(runs, repeats=repeats)
-        plain = times.pop("plain")
-        lines += [
-            benchmark(f"{name}_{kind}", t, unit="ms", peer=PEER, peer_value=plain)
-            for kind, t in times.items()
-        ]
+        times = times_ms(runs, repeats=repeats)
+        named = {kind: f"{name}_{kind}" for kind in runs if kind != "plain"}
+        lines += compared_all(named, times, "plain", peer=PEER)
     return lines + [line for name in encoders for line in _memory(name, size, pairs)]
 
 

@@ -2,9 +2,9 @@
 
 import torch
 
-from segue.bench.measure import Benchmark, benchmark, benchmark_device, peak_mib
+from segue.bench.measure import Benchmark, benchmark, benchmark_device, compared, peak_mib
 from segue.bench.step import CLASSES, noise_batch, one_step, self_training
-from segue.clock import median_ms
+from segue.clock import times_ms
 from segue.methods.self_training import SelfTraining
 from segue.methods.terms.instance_bank import InstanceBank, InstanceBankSettings, Pace
 
@@ -30,12 +30,12 @@ def rows(
         numbers[count] += 1
 
     # The bank is full after two steps.
-    times = median_ms(
+    times = times_ms(
         {"with": lambda: step(instances), "without": lambda: step(0)}, repeats=repeats, warm_up=2
     )
     return [
         benchmark("dida_peak_memory", ours, unit="MiB", peer=PEER, peer_value=peer),
-        benchmark("dida_step_time", times["with"], unit="ms", peer=PEER, peer_value=times["without"]),
+        compared("dida_step_time", times["with"], times["without"], unit="ms", peer=PEER),
     ]
 
 

@@ -32,7 +32,7 @@ def rows(
     """
     place = benchmark_device(device)
     methods = [_built(experiment, place) for experiment in (own, base)]
-    batches = [_batch(experiment, place) for experiment in (own, base)]
+    batches = [noise_batch_of(experiment, place) for experiment in (own, base)]
     seconds: list[list[float]] = [[], []]
     for turn in range(1 + repeats):
         for method, batch, measured in zip(methods, batches, seconds, strict=True):
@@ -50,7 +50,7 @@ def rows(
 
 
 def _two_steps(experiment: Experiment, device: torch.device) -> None:
-    method, batch = _built(experiment, device), _batch(experiment, device)
+    method, batch = _built(experiment, device), noise_batch_of(experiment, device)
     for number in range(2):
         _step(method, batch, number)
 
@@ -68,7 +68,7 @@ def _built(experiment: Experiment, device: torch.device) -> Method:
     return build_method(experiment, build_student(experiment)).to(device).train()
 
 
-def _batch(experiment: Experiment, device: torch.device) -> Batch:
+def noise_batch_of(experiment: Experiment, device: torch.device) -> Batch:
     """Pictures of noise, with labels, offline labels and soft ones in blocks of 64 pixels."""
     torch.manual_seed(0)
     (height, width), count = experiment.data.crop, experiment.data.batch

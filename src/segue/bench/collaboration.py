@@ -4,9 +4,9 @@ import copy
 
 import torch
 
-from segue.bench.measure import Benchmark, benchmark, benchmark_device
+from segue.bench.measure import Benchmark, benchmark_device, compared_all
 from segue.bench.step import CLASSES, bare_run, noise_batch, one_step
-from segue.clock import median_ms
+from segue.clock import times_ms
 from segue.methods.self_training import SelfTraining, SelfTrainingSettings
 from segue.methods.teacher import Frozen
 from segue.methods.teachers.blocks import draw_layers
@@ -26,14 +26,12 @@ def rows(
         name: _method(name, teacher, student).to(device).train() for name in ("kd", "moving", "matching")
     }
     numbers = {"kd": 1, "moving": 1, "matching": 0}  # attention is compared only in step 0
-    times = median_ms(
+    times = times_ms(
         {name: lambda name=name: one_step(methods[name], data, numbers[name]) for name in methods},
         repeats=repeats,
     )
-    return [
-        benchmark(f"clda_{name}_step", times[name], unit="ms", peer=PEER, peer_value=times["kd"])
-        for name in ("moving", "matching")
-    ]
+    named = {name: f"clda_{name}_step" for name in ("moving", "matching")}
+    return compared_all(named, times, "kd", peer=PEER)
 
 
 def _method(name: str, teacher: str, student: str) -> SelfTraining:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from segue.bench.measure import Benchmark, benchmark_device, compared
+from segue.bench.measure import Benchmark, benchmark_device, compared_all
 from segue.clock import times_ms
 from segue.models.build import build_encoder
 from segue.models.encoders import mit
@@ -37,9 +37,7 @@ def rows(*, size: int = 512, batch: int = 2, repeats: int = 7, device: str | Non
         for precision in precisions:
             runs[precision] = lambda ours=ours, bf16=precision == "bf16": _train(ours, image, bf16=bf16)
         times = times_ms(runs, repeats=max(3, repeats // share))
-        lines += [
-            compared(f"{name}_train_{p}", times[p], times["peer"], unit="ms", peer=PEER) for p in precisions
-        ]
+        lines += compared_all({p: f"{name}_train_{p}" for p in precisions}, times, "peer", peer=PEER)
     return lines
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from segue.bench.measure import Benchmark, benchmark
+from segue.bench.measure import Benchmark, compared
 from segue.classes import CITYSCAPES_19
-from segue.clock import median_ms
+from segue.clock import times_ms
 from segue.data.decoding import read_label
 from segue.data.picture import read_image
 from segue.evaluation.fusing import Fusion
@@ -57,16 +57,9 @@ def _rows(folder: Path, members: int, pictures: int, size: tuple[int, int], repe
             labels = [read_label(index_file(path, name)) for path in paths.values()]
             write_pictures(out, name, {"index": labels[0]})
 
-    times = median_ms({"fuse": fuse, "copy": copy}, repeats=repeats)
-    return [
-        benchmark(
-            "fuse_four_members",
-            times["fuse"] / pictures,
-            unit="ms",
-            peer=PEER,
-            peer_value=times["copy"] / pictures,
-        )
-    ]
+    times = times_ms({"fuse": fuse, "copy": copy}, repeats=repeats)
+    own, other = ([time / pictures for time in times[name]] for name in ("fuse", "copy"))
+    return [compared("fuse_four_members", own, other, unit="ms", peer=PEER)]
 
 
 def _write(folder: Path, names: list[str], seed: int, size: tuple[int, int]) -> None:

@@ -56,7 +56,7 @@ def rows(
     folder = Path(tempfile.mkdtemp())
     try:
         for place in range(pictures):
-            _write(folder, f"{place:03}", place, size)
+            write_picture(folder, f"{place:03}", place, size)
         source = ImageFolder(folder, classes=CITYSCAPES_19, labelled=True)
         target = ImageFolder(folder, classes=CITYSCAPES_19, labelled=False)
         return _rows(source, target, crop=crop, batch=batch, steps=steps, workers=processes, repeats=repeats)
@@ -110,7 +110,7 @@ def _decode(source: Dataset, target: Dataset, place: int) -> None:
     target.image(place % len(target))
 
 
-def _write(folder: Path, name: str, seed: int, size: tuple[int, int]) -> None:
+def write_picture(folder: Path, name: str, seed: int, size: tuple[int, int]) -> None:
     """A picture as hard to compress as a photograph, and a label of large areas."""
     drawn = np.random.default_rng(seed)
     areas = drawn.integers(0, 19, (9, 16), np.uint8)

@@ -6,11 +6,12 @@ in a step), and ``repeats`` the number of timed calls, which follow one or two t
 
 import multiprocessing
 import statistics
-from collections.abc import Callable, Sequence
-from typing import NotRequired, TypedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NotRequired, TypedDict
 
 import torch
 
+from segue import machine
 from segue.memory import highest_mib, keep_memory
 
 
@@ -26,6 +27,8 @@ class Benchmark(TypedDict):
     Attributes:
         ratio: Ours over the peer's: below 1 is cheaper.
         spread: The lowest and the highest ratio of a turn, where there were turns.
+        peer_range: The peer's slowest less its fastest turn, over its median: how quiet the machine was.
+        goal: The highest ratio that is aimed at, where there is an aim.
     """
 
     name: str
@@ -35,6 +38,8 @@ class Benchmark(TypedDict):
     peer_value: float
     ratio: float
     spread: NotRequired[list[float]]
+    peer_range: NotRequired[float]
+    goal: NotRequired[float]
 
 
 def benchmark(name: str, value: float, *, unit: str, peer: str, peer_value: float) -> Benchmark:
@@ -49,7 +54,29 @@ def compared(name: str, own: Sequence[float], others: Sequence[float], *, unit: 
     line = benchmark(name, statistics.median(own), unit=unit, peer=peer, peer_value=statistics.median(others))
     ratios = [mine / other for mine, other in zip(own, others, strict=True)]
     line["spread"] = [min(ratios), max(ratios)]
+    line["peer_range"] = (max(others) - min(others)) / line["peer_value"]
     return line
+
+
+def compared_all(
+    names: Mapping[str, str],
+    times: Mapping[str, Sequence[float]],
+    against: str,
+    *,
+    peer: str,
+    unit: str = "ms",
+) -> list[Benchmark]:
+    """Lines from times that were taken in turns: that of each key under the name given for it, all against one."""
+    return [compared(name, times[key], times[against], unit=unit, peer=peer) for key, name in names.items()]
+
+
+def machine_facts() -> dict[str, Any]:
+    """What decides how fast this process is: the machine, the versions, the threads, and a GPU if there is one."""
+    facts = machine.facts() | {"torch": torch.__version__, "threads": torch.get_num_threads()}
+    if torch.cuda.is_available():
+        capability = ".".join(map(str, torch.cuda.get_device_capability()))
+        facts |= {"gpu": torch.cuda.get_device_name(), "capability": capability, "cuda": torch.version.cuda}
+    return facts
 
 
 def peak_mib(work: Callable[..., object], *arguments: object) -> float:

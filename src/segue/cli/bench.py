@@ -13,6 +13,7 @@ from rich.table import Table
 from segue.classes import nearest
 
 if TYPE_CHECKING:
+    from segue.bench import suite
     from segue.bench.measure import Benchmark
 
 
@@ -53,11 +54,17 @@ def _step(recipe: str) -> "list[Benchmark]":
 
 
 def _memory(recipe: str) -> "list[Benchmark]":
-    from segue.bench import bank, windows
+    from segue.bench import against_official, bank, windows
 
-    if recipe not in ("dida", "hrda", "mic"):
-        raise ValueError(f"--recipe {recipe}: bench memory measures dida, hrda or mic")
-    return bank.rows() if recipe == "dida" else windows.rows(recipe)
+    match recipe:
+        case "daformer":
+            return against_official.memory_rows()
+        case "dida":
+            return bank.rows()
+        case "hrda" | "mic":
+            return windows.rows(recipe)
+        case _:
+            raise ValueError(f"--recipe {recipe}: bench memory measures daformer, dida, hrda or mic")
 
 
 FAMILIES: "Mapping[str, Callable[[str], list[Benchmark]]]" = {
@@ -68,38 +75,72 @@ FAMILIES: "Mapping[str, Callable[[str], list[Benchmark]]]" = {
     "memory": _memory,
     "fuse": _rows_of("fusion"),
     "loader": _rows_of("loader"),
+    "predict": _rows_of("predict"),
+    "startup": _rows_of("startup"),
 }
 """What can be measured, by name; each imports what it needs only when it runs, so that `segue --help` is fast."""
 
 
+ALL = "all"
+
+
 def bench(
-    name: Annotated[str, typer.Argument(help=f"What to measure: {', '.join(FAMILIES)}.")],
+    name: Annotated[
+        str, typer.Argument(help=f"What to measure: {', '.join(FAMILIES)}; or all of them.")
+    ] = ALL,
     recipe: Annotated[
         str,
         typer.Option(
-            help="The recipe: for step any, such as daformer or clda; for memory dida, hrda or mic."
+            help="The recipe: for step any, such as daformer or clda; for memory daformer, dida, hrda or mic."
         ),
     ] = "daformer",
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Also write the results to this JSON file.")
+        Path | None, typer.Option("--json", help="Also write the machine and the results to this JSON file.")
     ] = None,
 ) -> None:
-    """Compare speed or memory with another implementation; a ratio below 1 means that Segue takes less."""
+    """Compare speed or memory with other implementations; a ratio below 1 means that Segue takes less.
+
+    All together take up to 15 minutes on two cores, each in a process of its own.
+    """
+    from segue.bench import suite
     from segue.files import write_text
 
-    if name not in FAMILIES:
-        raise ValueError(f"unknown benchmark {name!r}{nearest(name, list(FAMILIES))}")
-    rows = FAMILIES[name](recipe)
-    table = Table(title=f"bench {name}")
-    for heading in ("name", "segue", "peer", "ratio", "of a turn"):
+    if name not in (*FAMILIES, ALL):
+        raise ValueError(f"unknown benchmark {name!r}{nearest(name, [*FAMILIES, ALL])}")
+    parts = suite.SUITE if name == ALL else [(name, recipe)]
+    console, records = Console(), list[suite.Record]()
+    for family, of in parts:
+        done = suite.apart(_measured, family, of) if name == ALL else _measured(family, of)
+        records.append({"family": family, "recipe": of} | done)
+        _show(console, records[-1])
+    if json_file is not None:
+        write_text(json_file, json.dumps(suite.joined(records), indent=1) + "\n")
+    if any("error" in record for record in records):
+        raise typer.Exit(1)
+
+
+def _measured(family: str, recipe: str) -> "suite.Record":
+    from segue.bench import suite
+
+    return suite.measured(lambda: FAMILIES[family](recipe))
+
+
+def _show(console: Console, record: "suite.Record") -> None:
+    from segue.bench import suite
+
+    if "error" in record:
+        console.print(f"bench {record['family']}: {record['error']}", highlight=False, markup=False)
+        return
+    table = Table(title=f"bench {record['family']}")
+    for heading in ("name", "segue", "peer", "ratio", "of a turn", "goal"):
         table.add_column(heading, justify="left" if heading == "name" else "right")
-    for row in rows:
+    for row in record["rows"]:
         own, other = (f"{row[key]:.1f} {row['unit']}" for key in ("value", "peer_value"))
         spread = " to ".join(f"{ratio:.2f}" for ratio in row.get("spread", []))
-        table.add_row(row["name"], own, other, f"{row['ratio']:.2f}", spread)
-    console = Console()
+        goal = f"{row['goal']:.2f}" if "goal" in row else ""
+        table.add_row(row["name"], own, other, f"{row['ratio']:.2f}", spread, goal)
     console.print(table)
-    for peer in dict.fromkeys(row["peer"] for row in rows):
+    for peer in dict.fromkeys(row["peer"] for row in record["rows"]):
         console.print(f"peer: {peer}", highlight=False)
-    if json_file is not None:
-        write_text(json_file, json.dumps(rows, indent=2) + "\n")
+    for noise in suite.noises(record):
+        console.print(f"noisy: {noise}", highlight=False, markup=False)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from segue.cli.options import Device, Flip, ModeChoice, ModelPath, Scales, parse_scales
+from segue.protocol import Precision
 
 
 def predict(
@@ -19,6 +20,13 @@ def predict(
     flip: Flip = None,
     scales: Scales = None,
     device: Device = None,
+    precision: Annotated[
+        Precision | None,
+        typer.Option(
+            help="That of the network; bfloat16 is about twice as fast on processors that have it, and changes some"
+            " pixels between nearly equal classes."
+        ),
+    ] = None,
 ) -> None:
     """Predict every picture of a folder as PNGs of class ids, colours, overlay and confidence; needs no labels.
 
@@ -32,7 +40,7 @@ def predict(
 
     keep_memory()
     files = find_pictures(pictures, out)
-    trained = api.load(model, device, mode=mode, flip=flip, scales=parse_scales(scales))
+    trained = api.load(model, device, mode=mode, flip=flip, scales=parse_scales(scales), precision=precision)
     with counting("predicting", len(files)) as progress:
         written = api.predict(trained, files, out, progress=progress)
     typer.echo(f"{written.predicted} of {len(files)} pictures predicted: {out}/{{{','.join(KINDS)}}}")

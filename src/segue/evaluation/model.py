@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from segue.classes import ClassList
 from segue.data.folder_files import find_pictures
 from segue.data.picture import as_image, read_image
-from segue.evaluation.predictors import Predictor, predictor_of
+from segue.evaluation.predictors import Predictor, classify, predictor_of
 from segue.evaluation.read_ahead import read_ahead
 from segue.models.batch_norms import batch_norms
 from segue.models.segmenter import Segmenter
@@ -90,6 +90,10 @@ class Model:
                 f"the model predicts {probability.shape[1]} classes, but {len(self.classes)} are named"
             )
         return probability
+
+    def classes_of(self, images: UInt8[Tensor, "b 3 h w"]) -> UInt8[Tensor, "b h w"]:
+        """The place of the most probable class at every pixel, on the model's device."""
+        return classify(self.probabilities(images), (images.shape[-2], images.shape[-1]))
 
     def predict(
         self, picture: Path | str | Image.Image | np.ndarray | Tensor, *, probabilities: bool = False
@@ -186,8 +190,8 @@ class TrainedModel(Model):
         folder, run = locate(path)
         network, card = load_model(folder)
         protocol = replace(card.prediction, **changes)
-        if chosen.type != "cuda":
-            # Half precision saves memory and time on a GPU; on a processor it can be far slower.
+        if chosen.type != "cuda" and "precision" not in changes:
+            # Half precision saves memory and time on a GPU; on a processor without bf16 it is far slower.
             protocol = replace(protocol, precision="float32")
         return cls(network, card, chosen, protocol=protocol, run=run)
 

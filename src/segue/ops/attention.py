@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
+from segue.ops.recording import is_recorded
 from segue.types import HybridRules
 
 Attend: TypeAlias = Callable[[Tensor, Tensor, int], Tensor]
@@ -28,6 +29,9 @@ them."""
 
 STAGES = 4
 """The number of an encoder's stages."""
+
+MOST_SCORES = 2**25
+"""Scores that attention on a CPU may hold: 64 MiB in bf16, those of stage 1 for eight crops of 512."""
 
 BOTH = 2
 """The group of tokens that stand for no place in the picture, such as a class token: they belong to either group."""
@@ -193,6 +197,23 @@ class MeetingPlan:
         here, there = (F.pad(groups, (prefix, 0), value=BOTH) for groups in cells)
         is_sorted = here.device.type == "cpu" if self.is_sorted is None else self.is_sorted
         return (SortedMeeting if is_sorted else DenseMeeting)(here, there, self.rules)
+
+
+def attended(
+    query: Float[Tensor, "b heads n d"],
+    key: Float[Tensor, "b heads m d"],
+    value: Float[Tensor, "b heads m d"],
+) -> Float[Tensor, "b heads n d"]:
+    """Attention of every query to every key, scaled.
+
+    The library's fused attention is slow in bf16 on a CPU: two products with a softmax in float32 between them take
+    0.54 to 0.75 of its time, forward and backward. They hold all scores, so there is a limit to their number.
+    """
+    few = query.shape[:-1].numel() * key.shape[-2] <= MOST_SCORES
+    if is_recorded() or query.device.type != "cpu" or query.dtype != torch.bfloat16 or not few:
+        return F.scaled_dot_product_attention(query, key, value)
+    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
+    return scores.softmax(dim=-1, dtype=torch.float32).to(value.dtype) @ value
 
 
 def _sampled(groups: UInt8[Tensor, "2 b h w"], grid: tuple[int, int]) -> UInt8[Tensor, "2 b n"]:

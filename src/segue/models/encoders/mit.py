@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from segue.models.encoders.encoder import Encoder, Variant
 from segue.models.layers import TokenLinear
-from segue.ops.attention import Attend, MeetingPlan
+from segue.ops.attention import Attend, MeetingPlan, attended
 
 # The official networks mix two epsilons; pretrained weights expect exactly these.
 BLOCK_EPS = 1e-6
@@ -186,9 +186,7 @@ class Attention(nn.Module):
             mixed = attend(self.q(tokens).flatten(1, 2), key_value.flatten(1, 2), self.heads)
             return self.proj(mixed.view_as(tokens))
         key, value = key_value.chunk(2, dim=-1)
-        mixed = F.scaled_dot_product_attention(
-            self._split(self.q(tokens)), self._split(key), self._split(value)
-        )
+        mixed = attended(self._split(self.q(tokens)), self._split(key), self._split(value))
         return self.proj(mixed.transpose(1, 2).reshape(tokens.shape))
 
     def _reduce(self, tokens: Tensor) -> Tensor:
