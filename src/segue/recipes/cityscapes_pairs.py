@@ -67,6 +67,18 @@ PROTOTYPES: Tree = merge(
 )
 """ProDA's crops and optimiser; its head has a map of 256 channels, the steps and the batch are ours."""
 
+DUAL_PATH: Tree = merge(
+    ALIGNED,
+    {
+        "network": {"auxiliary": None},
+        "data": {"batch": 4},
+        "optim": {"lr": 5e-4},
+        "method": {"translator": {"crop": [256, 512]}},
+        "when": {"terms.adversarial.map=probabilities": {"network": {"context": "four"}}},
+    },
+)
+"""DPL's batch, rate and the translator's crops; it stops at 120 000 of 250 000 steps, too."""
+
 ENOUGH = 3000
 """Rare class sampling draws a picture for a class if it has more pixels of it than this, at the source's own size."""
 
@@ -106,6 +118,7 @@ def _pair(name: str, source: Tree, target: Tree, *, source_size: tuple[int, int]
             "method.name=spectral": SPECTRAL,
             "method.name=several_views": SEVERAL_VIEWS,
             "method.name=prototypes": PROTOTYPES,
+            "method.name=dual_path": DUAL_PATH,
             "size=distilled": {"network": {"encoder": "mit_b3"}},  # from a teacher with mit_b5
             "network.multi_resolution": {
                 "data": {
