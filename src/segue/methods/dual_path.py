@@ -156,7 +156,7 @@ class DualPathSettings(MethodSettings):
     name: Literal["dual_path"] = "dual_path"
     translator: TranslatorSettings = TranslatorSettings()
     correction: CorrectionSettings = CorrectionSettings()
-    rounds: Count = 4
+    repeats: Count = 4  # rounds in which both paths label and learn
     alpha: Share = 0.5  # share of the target's path in the labels
     # Share of each class's pixels without a label, unless surer than the ceiling, in each round; the last one goes on.
     left_out: Annotated[list[Share], Field(min_length=1)] = [0.3, 0.25]
@@ -187,12 +187,14 @@ class DualPathSettings(MethodSettings):
         if self.translator.kind == "cycle":
             translator = self._translator(stages, folder / "translator", source, target)
         scores: dict[str, Any] | None = None
-        for number in range(self.rounds):
-            stages.say(f"round {number + 1} of {self.rounds}: both paths label the target")
+        for number in range(self.repeats):
+            stages.say(f"round {number + 1} of {self.repeats}: both paths label the target")
             stage = folder / f"round{number + 1}"
             self._mix(stages, source, target, translator, self.alpha, stage / "labeller")
             labels = stage / "labels"
-            self._label(stages, stage / "labeller", labels, self.left_out[min(number, len(self.left_out) - 1)])
+            self._label(
+                stages, stage / "labeller", labels, self.left_out[min(number, len(self.left_out) - 1)]
+            )
             own: Tree = {"translator": str(translator), "labels": str(labels)}
             seed = round_seed(stages.seed, number + 1)
             # Its result is the network alone, which the best of its steps by what the translated target shows is not.
@@ -248,7 +250,7 @@ class DualPathSettings(MethodSettings):
             changes: Tree = {"data": {"source": {"offline_labels": str(folder / "source_labels")}}}
             own = {"translator": str(translator), "labels": str(folder / "labels")}
             target, _ = self._learn(
-                stages, folder, target, round_seed(stages.seed, self.rounds + number), own, changes
+                stages, folder, target, round_seed(stages.seed, self.repeats + number), own, changes
             )
         return target
 

@@ -62,9 +62,7 @@ class TranslationSettings(MethodSettings):
             OSError: If the other network is missing.
         """
         if terms:
-            raise ValueError(
-                f"method translation has losses of its own: set terms.{next(iter(terms))}=null"
-            )
+            raise ValueError(f"method translation has losses of its own: set terms.{next(iter(terms))}=null")
         return Translation(self, context)
 
 
@@ -129,7 +127,10 @@ class Translation(Method):
 
     def _meanings(self, own: str, image: Tensor, made: Tensor, returned: Tensor) -> dict[str, Tensor]:
         """How far what the networks say of a picture's translations is from what its own network says of it."""
-        networks = {"source": cast(Translated, self.student).network, "target": cast(nn.Module, self.target_network)}
+        networks = {
+            "source": cast(Translated, self.student).network,
+            "target": cast(nn.Module, self.target_network),
+        }
         with torch.no_grad():
             said = _standardised(networks[own](image))
         kept = F.mse_loss(_standardised(networks[own](returned)), said)

@@ -168,7 +168,7 @@ def build_translated(arguments: Mapping[str, Any], network: nn.Module) -> Transl
 def start_narrow(network: nn.Module) -> None:
     """Draw the weights of convolutions with a standard deviation of 0.02, as CycleGAN does; biases are zero."""
     for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and not module.weight.is_meta:
             nn.init.normal_(module.weight, 0.0, 0.02)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

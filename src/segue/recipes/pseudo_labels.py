@@ -156,7 +156,7 @@ def dpl_dual() -> Tree:
                 },
             },
             "correction": {"count": 2, "delta": 0.3, "left_out": 0.65, "ceiling": 0.9},
-            "rounds": 4,
+            "repeats": 4,
             "alpha": 0.5,
             "left_out": [0.3, 0.25],
             "ceiling": 0.9,
