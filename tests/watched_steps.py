@@ -5,10 +5,10 @@ may wait; they are not part of ``update``. ``test_no_waiting.py`` runs these tes
 """
 
 import os
-from dataclasses import replace
-from types import SimpleNamespace
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch

@@ -142,7 +142,7 @@ class TranslatorSettings(Settings):
 
 
 class CorrectionSettings(Settings):
-    """The warm-up of the target's path: the source's labels are corrected where translation has changed what is seen."""
+    """The warm-up of the target's path: labels of the source are corrected where translation changed what is seen."""
 
     count: Annotated[int, Field(ge=0, le=100)] = 2  # how often
     delta: Share = 0.3  # how much surer of another class than of the label's
