@@ -121,7 +121,8 @@ def ready(wanted: Experiment, folder: Path) -> Experiment:
         # What differs between the recipes: one trains translators, the others have none or one that is measured.
         kind = "none" if settings.mixture is None else settings.translator.kind
         short: Tree = {"repeats": 1, "correction": {"count": 0}, "translator": {"kind": kind}}
-        return revise(wanted, {"network": {"start": str(folder)}, "method": short})
+        quick: Tree = {"data": {"source_evaluation": None}, "run": {"draw_every": 0}}
+        return revise(wanted, {"network": {"start": str(folder)}, "method": short}, quick)
     if isinstance(settings, EnsembleDistillationSettings):
         for seed, name in enumerate(("one", "two")):
             write_model(wanted, folder / name, seed=seed)
