@@ -116,11 +116,10 @@ def test_each_path_translates_the_other_domain(runs: dict[str, Path]) -> None:
     seen = source.scored("student")
     assert isinstance(seen, Translated) and seen.look is source.look
     assert target.scored("student") is target.student
-    assert not any(name.startswith("seen") for name in source.state_dict())
 
 
 def test_both_paths_predict_as_one_model(runs: dict[str, Path]) -> None:
-    """0.55 of the target's network, 0.45 of the source's on the translated picture; verbs take it for a model."""
+    """0.55 of the target's network, 0.45 of the source's on the translated picture; verbs take it."""
     run = runs["amplitude"]
     picture = torch.randint(0, 256, (1, 3, 128, 256), dtype=torch.uint8)
     dual = TrainedModel.load(run, "cpu")
@@ -161,7 +160,7 @@ def test_labels_of_the_target_are_those_above_thresholds_of_both_paths(runs: dic
     for place in range(len(target)):
         label = read_label(run / "round1" / "labels" / "index" / f"{target.name(place)}.png")
         expected = np.where(sure[place] < limits[guess[place]] - 1e-5, 255, guess[place])
-        assert (np.asarray(label) != expected).mean() < 2e-3  # a few lie on the threshold
+        assert (np.asarray(label) != expected).mean() < 2e-3  # some lie on it
         assert 0.1 < (np.asarray(label) == 255).mean() < 0.6
 
 
@@ -184,7 +183,7 @@ def test_true_labels_are_corrected_as_by_a_plain_reference() -> None:
 
 
 def test_a_mean_amplitude_is_put_in_the_place_of_a_picture_s_own(runs: dict[str, Path]) -> None:
-    wanted = load(runs["amplitude"] / "experiment.yaml")
+    wanted = tiny("dpl_dual")
     looks = load_translator(runs["amplitude"] / "translator0")[0]
     reach = int(0.05 * 64)
     for domain, look in (("source", looks.look), ("target", looks.back)):
@@ -197,7 +196,7 @@ def test_a_mean_amplitude_is_put_in_the_place_of_a_picture_s_own(runs: dict[str,
         mean = np.mean(every, 0)[:, rows][:, :, : reach + 1]
         assert isinstance(look, Look) and isinstance(look.generator, AmplitudeGenerator)
         assert np.allclose(look.generator.amplitude.numpy(), mean, atol=1e-6)
-        # Another picture, of another size: these frequencies, and no others, get that amplitude and keep their phase.
+        # Another picture: these frequencies, no others, get that amplitude; all keep their phase.
         picture = np.random.default_rng(0).random((3, 40, 50))
         made = (
             with_low_amplitude(torch.from_numpy(picture)[None], look.generator.amplitude)[0].double().numpy()
@@ -236,7 +235,7 @@ class Noted:
 
 
 def test_fourteen_trainings_follow_one_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in the official code; thresholds of later rounds leave out less; only the second translator is judged."""
+    """As in the official code; later rounds leave out less; only the second translator is judged."""
     shares: list[float] = []
     monkeypatch.setattr(DualPathSettings, "_label", lambda *given: shares.append(given[4]))
     for nothing in ("_correct", "_mix"):
@@ -263,7 +262,7 @@ def test_fourteen_trainings_follow_one_another(tmp_path: Path, monkeypatch: pyte
     optim = revise(tiny("dpl"), changes["translator"]).optim
     assert (optim.name, optim.lr, optim.betas, optim.weight_decay) == ("adamw", 2e-4, (0.5, 0.999), 0.0)
     rates = [schedule(step, 8, warmup=0, hold=optim.hold) for step in range(8)]
-    assert rates == [falling_late(step, 8) for step in range(8)] == [1, 1, 1, 1, 1, 0.75, 0.5, 0.25]
+    assert rates == [falling_late(step, 8) for step in range(8)]
 
 
 @pytest.mark.slow

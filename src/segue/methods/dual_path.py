@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -163,7 +164,6 @@ class DualPathSettings(MethodSettings):
     ceiling: Share = 0.9
     # Share of the target's path in the result; the other one sees the picture translated. None: the target's alone.
     mixture: Share | None = 0.55
-    every: Count = 1  # thresholds are found from every n-th pixel
     source_mean: MeanOver = "labelled"  # what the source's loss is averaged over
 
     def build(self, context: Context, terms: Mapping[str, Term]) -> Method:
@@ -192,12 +192,11 @@ class DualPathSettings(MethodSettings):
             stage = folder / f"round{number + 1}"
             self._mix(stages, source, target, translator, self.alpha, stage / "labeller")
             labels = stage / "labels"
-            self._label(
-                stages, stage / "labeller", labels, self.left_out[min(number, len(self.left_out) - 1)]
-            )
+            left_out = self.left_out[min(number, len(self.left_out) - 1)]
+            self._label(stages, stage / "labeller", labels, left_out, self.ceiling)
             own: Tree = {"translator": str(translator), "labels": str(labels)}
             seed = round_seed(stages.seed, number + 1)
-            # Its result is the network alone, which the best of its steps by what the translated target shows is not.
+            # A measure would keep the network with its translation, of which no card there speaks.
             alone: Tree = {"evidence": {"best": None}}
             source, _ = self._learn(stages, stage / "source", source, seed, {**own, "path": "source"}, alone)
             target, scores = self._learn(stages, stage / "target", target, seed, own)
@@ -222,16 +221,12 @@ class DualPathSettings(MethodSettings):
         """A translator that is not trained."""
         network, card = load_model(model_folder(source))
         arguments: Tree = {"name": "identity"}
-        looks = [Look(nn.Identity(), card.mean, card.std) for _ in range(2)]
+        generators: list[nn.Module] = [nn.Identity(), nn.Identity()]
         if self.translator.kind == "amplitude":
-            arguments = {
-                "name": "amplitude",
-                "reach": int(self.translator.beta * min(card.prediction.window)),
-            }
-            looks = [
-                _mean_look(stages, domain, arguments["reach"], card.mean, card.std)
-                for domain in ("source", "target")
-            ]
+            reach = int(self.translator.beta * min(card.prediction.window))
+            arguments = {"name": "amplitude", "reach": reach}
+            generators = [_mean_amplitude(stages, domain, reach) for domain in ("source", "target")]
+        looks = [Look(generator, card.mean, card.std) for generator in generators]
         whole = translated(card.network, look=arguments, back=arguments, classes=len(card.classes))
         save_model(folder, Translated(network, *looks), replace(card, network=whole, recipe=stages.recipe))
 
@@ -249,9 +244,8 @@ class DualPathSettings(MethodSettings):
             self._label(stages, target, folder / "labels", correction.left_out, correction.ceiling)
             changes: Tree = {"data": {"source": {"offline_labels": str(folder / "source_labels")}}}
             own = {"translator": str(translator), "labels": str(folder / "labels")}
-            target, _ = self._learn(
-                stages, folder, target, round_seed(stages.seed, self.repeats + number), own, changes
-            )
+            seed = round_seed(stages.seed, self.repeats + number)
+            target, _ = self._learn(stages, folder, target, seed, own, changes)
         return target
 
     def _learn(
@@ -262,27 +256,23 @@ class DualPathSettings(MethodSettings):
         change: Tree = {"seed": seed, "method": {**method, **own}, **(changes or {})}
         return folder, stages.train_stage(folder, start=start, changes=change)
 
-    def _label(
-        self, stages: Stages, model: Path, out: Path, left_out: float, ceiling: float | None = None
-    ) -> None:
-        label_by_rank(
-            stages, TrainedModel.load(model, stages.device), stages.target, out,
-            left_out=left_out, ceiling=self.ceiling if ceiling is None else ceiling, every=self.every,
-        )  # fmt: skip
+    def _label(self, stages: Stages, model: Path, out: Path, left_out: float, ceiling: float) -> None:
+        labeller = TrainedModel.load(model, stages.device)
+        label_by_rank(stages, labeller, stages.target, out, left_out=left_out, ceiling=ceiling, every=1)
 
     def _correct(self, stages: Stages, target: Path, translator: Path, out: Path) -> None:
         """Label the source's pictures as the target's network corrects their labels, seeing them translated."""
-        dataset = stages.open("source")
-        assert dataset is not None, "every pair has a source"
+        dataset, correction, box = stages.open("source"), self.correction, stages.domain("source")["resize"]
         network, card = load_model(model_folder(target))
-        box = stages.domain("source")["resize"]
-        protocol = replace(card.prediction, resize=None if box is None else tuple(box))
         look = load_translator(translator)[0].back
-        assert look is not None, "translators have both"
+        assert dataset is not None and look is not None, (
+            "every pair has a source, every translator a way back"
+        )
+        protocol = replace(card.prediction, resize=None if box is None else tuple(box))
+        model = TrainedModel(Translated(network, look), card, stages.device, protocol=protocol)
         label_by_rank(
-            stages, TrainedModel(Translated(network, look), card, stages.device, protocol=protocol), dataset, out,
-            left_out=self.correction.left_out, ceiling=self.correction.ceiling, every=self.every,
-            rule_of=lambda thresholds: _correcting(dataset, thresholds, self.correction.delta),
+            stages, model, dataset, out, left_out=correction.left_out, ceiling=correction.ceiling, every=1,
+            rule_of=lambda thresholds: _correcting(dataset, thresholds, correction.delta),
         )  # fmt: skip
 
     def _mix(
@@ -292,10 +282,8 @@ class DualPathSettings(MethodSettings):
         if is_first_rank():
             (one, card), (other, _) = (load_model(model_folder(path)) for path in (target, source))
             network, look_card = load_translator(translator)
-            seen = translated(
-                card.network, look=look_card.network["look"], back=None, classes=len(card.classes)
-            )
-            shares = [share, 1 - share]
+            look, shares = look_card.network["look"], [share, 1 - share]
+            seen = translated(card.network, look=look, back=None, classes=len(card.classes))
             both = {MEMBERS: [dict(card.network), seen], "shares": shares}
             joined = Averaged([one, Translated(other, network.look)], shares)
             save_model(out, joined, replace(card, network=both, recipe=stages.recipe))
@@ -310,8 +298,7 @@ def load_translator(folder: Path) -> tuple[Translated, Card]:
     return network, card
 
 
-def _mean_look(stages: Stages, domain: Domain, reach: int, mean: Any, std: Any) -> Look:
-    """The look of a domain: the mean amplitude of its pictures' low frequencies."""
+def _mean_amplitude(stages: Stages, domain: Domain, reach: int) -> AmplitudeGenerator:
     dataset = stages.open("source") if domain == "source" else stages.target
     assert dataset is not None, "every pair has a source"
     places, box = pictures_by_name(dataset), stages.domain(domain)["resize"]
@@ -322,19 +309,14 @@ def _mean_look(stages: Stages, domain: Domain, reach: int, mean: Any, std: Any) 
             size = fitted((shown.shape[-2], shown.shape[-1]), tuple(box))
             shown = F.interpolate(shown, size, mode="bilinear", align_corners=False, antialias=True)
         generator.amplitude += low_amplitude(shown, reach)[0] / len(places)
-    return Look(generator, mean, std)
+    return generator
 
 
 def _correcting(dataset: Dataset, thresholds: Tensor, delta: float) -> Callable[[str, Tensor], Rule]:
     """From a source picture to the rule that corrects its label."""
     places = pictures_by_name(dataset)
 
-    def rule_of(name: str, image: Tensor) -> Rule:
-        label = dataset.label(places[name])
+    def corrected(label: Tensor, probability: Tensor) -> Labels:
+        return Labels(corrected_label(probability, label.to(probability.device), thresholds, delta=delta))
 
-        def rule(probability: Tensor) -> Labels:
-            return Labels(corrected_label(probability, label.to(probability.device), thresholds, delta=delta))
-
-        return rule
-
-    return rule_of
+    return lambda name, image: partial(corrected, dataset.label(places[name]))

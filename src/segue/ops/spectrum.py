@@ -67,10 +67,7 @@ def low_frequencies(
 
 
 def low_amplitude(picture: Float[Tensor, "b 3 h w"], reach: int) -> Float[Tensor, "b 3 rows columns"]:
-    """The amplitude of frequencies up to ``reach`` waves a side, as a share of what a picture of ones has, in float32.
-
-    Rows run from -reach to reach, columns from 0 to reach; so it does not depend on the picture's size.
-    """
+    """The amplitude of up to ``reach`` waves a side, in float32; rows run from -reach, columns from 0."""
     amplitude = torch.fft.rfft2(picture.float(), norm="forward").abs()[..., : reach + 1]
     height = amplitude.shape[-2]
     return torch.cat([amplitude[..., height - reach :, :], amplitude[..., : reach + 1, :]], -2)
@@ -79,10 +76,7 @@ def low_amplitude(picture: Float[Tensor, "b 3 h w"], reach: int) -> Float[Tensor
 def with_low_amplitude(
     picture: Float[Tensor, "b 3 h w"], amplitude: Float[Tensor, "3 rows columns"]
 ) -> Float[Tensor, "b 3 h w"]:
-    """Raw pictures with an amplitude of :func:`low_amplitude` in the place of their own, in float32.
-
-    Of a picture that has fewer frequencies, those that it has are replaced.
-    """
+    """Raw pictures with a :func:`low_amplitude` in the place of their own, as far as they have one, in float32."""
     size = (picture.shape[-2], picture.shape[-1])
     spectrum = torch.fft.rfft2(picture.float(), norm="forward")
     most = amplitude.shape[-1] - 1

@@ -77,7 +77,7 @@ DUAL_PATH: Tree = merge(
         "when": {"terms.adversarial.map=probabilities": {"network": {"context": "four"}}},
     },
 )
-"""DPL's batch, rate and the translator's crops; it stops at 120 000 of 250 000 steps, too."""
+"""DPL's batch, rate and the translator's crops."""
 
 ENOUGH = 3000
 """Rare class sampling draws a picture for a class if it has more pixels of it than this, at the source's own size."""
