@@ -77,7 +77,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def test_without_translation_both_paths_see_the_same_and_stay_equal(
     runs: dict[str, Path], tmp_path: Path
 ) -> None:
-    """Losses and, trained from equal starts, models, bit by bit."""
+    """Losses, and models from equal starts."""
     data = batch()
     (_, source), (_, target) = (path(domain, runs["none"]) for domain in ("source", "target"))
     for one, other in zip(source.views(data, 0), target.views(data, 0), strict=True):
@@ -260,7 +260,7 @@ def test_fourteen_trainings_follow_one_another(tmp_path: Path, monkeypatch: pyte
             assert own["method"]["translator"] == str(tmp_path / known / "model")
     assert changes["round2/source"]["seed"] == changes["round2/target"]["seed"] != changes["target0"]["seed"]
     optim = revise(tiny("dpl"), changes["translator"]).optim
-    assert (optim.name, optim.lr, optim.betas, optim.weight_decay) == ("adamw", 2e-4, (0.5, 0.999), 0.0)
+    assert (optim.name, optim.lr, optim.betas, optim.weight_decay) == ("adamw", 1e-3, (0.5, 0.999), 0.0)
     rates = [schedule(step, 8, warmup=0, hold=optim.hold) for step in range(8)]
     assert rates == [falling_late(step, 8) for step in range(8)]
 

@@ -67,7 +67,7 @@ def low_frequencies(
 
 
 def low_amplitude(picture: Float[Tensor, "b 3 h w"], reach: int) -> Float[Tensor, "b 3 rows columns"]:
-    """The amplitude of up to ``reach`` waves a side, in float32; rows run from -reach, columns from 0."""
+    """The amplitude of up to ``reach`` waves a side; rows run from -reach."""
     amplitude = torch.fft.rfft2(picture.float(), norm="forward").abs()[..., : reach + 1]
     height = amplitude.shape[-2]
     return torch.cat([amplitude[..., height - reach :, :], amplitude[..., : reach + 1, :]], -2)
