@@ -18,6 +18,7 @@ from segue.engine.experiment import revise
 from segue.engine.loop import Trainer
 from segue.engine.model_card import model_card
 from segue.engine.settings import Experiment
+from segue.methods.dual_path import DualPathSettings
 from segue.methods.label_shift import LabelShiftSettings
 from segue.methods.offline import OfflineSettings
 from segue.methods.self_training import SelfTrainingSettings
@@ -48,6 +49,11 @@ TINY: Tree = merge(
             "network.multi_resolution": {"data": {"crop": [128, 128]}},
             # One step counts, one fills, one learns.
             "terms.instance_bank": {"terms": {"instance_bank": {"warmup": 0.34, "interval": 1, "size": 12}}},
+            "method.name=dual_path": {
+                "steps": 3,
+                "method": {"translator": {"generators": {"channels": 4, "blocks": 1, "pool": 2}}},
+                "evaluation": {"mode": "whole"},
+            },
         },
         "run": {"log_every": 1, "draw_every": 2, "save_every": 2},
         "evaluation": {"pictures": 1},
@@ -110,6 +116,13 @@ def ready(wanted: Experiment, folder: Path) -> Experiment:
         return revise(
             wanted, {"method": {"distil": {"share": 1.0}}}
         )  # its last stage, too, takes three steps
+    if isinstance(settings, DualPathSettings):
+        write_model(wanted, folder)
+        # What differs between the recipes: one trains translators, the others have none or one that is measured.
+        kind = "none" if settings.mixture is None else settings.translator.kind
+        short: Tree = {"repeats": 1, "correction": {"count": 0}, "translator": {"kind": kind}}
+        quick: Tree = {"data": {"source_evaluation": None}, "run": {"draw_every": 0}}
+        return revise(wanted, {"network": {"start": str(folder)}, "method": short}, quick)
     if isinstance(settings, EnsembleDistillationSettings):
         for seed, name in enumerate(("one", "two")):
             write_model(wanted, folder / name, seed=seed)

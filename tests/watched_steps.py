@@ -6,21 +6,27 @@ may wait; they are not part of ``update``. ``test_no_waiting.py`` runs these tes
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from accelerate import Accelerator
 
 from segue.engine.build import build_method, build_student
+from segue.engine.experiment import revise
 from segue.engine.loop import Trainer, seed_step
+from segue.engine.model_card import model_card
 from segue.engine.settings import Experiment
+from segue.methods.dual_path import DualPathSettings
 from segue.methods.method import Method
 from segue.methods.teachers.collaborative import CollaborativeTeacher
 from segue.methods.terms.instance_bank import InstanceBank
+from segue.models.weights import save_model
 from segue.recipes.catalogue import RECIPES
 from segue.types import Batch, Source, Target
-from tests.tiny import ready, tiny
+from tests.tiny import ready, tiny, write_model
 from tests.watched_device import Watch, device
 
 # What may wait, how often in three steps, and why.
@@ -61,10 +67,33 @@ def learnt_since_the_last_view(trainer: Trainer) -> set[int]:
 PART, PARTS = (int(number) for number in os.environ.get("PART", "0/1").split("/"))
 
 
-@pytest.mark.parametrize("recipe", list(RECIPES)[PART::PARTS])
+STAGES = ("dpl_dual: a translator", "dpl_dual: a path in the other look")
+"""Methods that only a stage of a recipe trains."""
+
+
+def staged(wanted: Experiment, folder: Path, stage: str) -> Experiment:
+    """The experiment of a stage, with the untrained models that it is built around."""
+    settings = wanted.method
+    if not stage or not isinstance(settings, DualPathSettings):
+        return wanted
+    write_model(wanted, folder / "target")
+    changes = settings.translator.changes(SimpleNamespace(steps=3), folder / "target")  # type: ignore[arg-type]
+    translating = revise(wanted, changes)
+    if stage == "a translator":
+        return translating
+    method = build_method(translating, build_student(translating))
+    save_model(
+        folder / "looks", method.student, replace(model_card(wanted, step=0), network=method.arguments)
+    )  # type: ignore[arg-type]
+    own = {"name": "path", "path": "source", "translator": str(folder / "looks"), "labels": "made"}
+    return revise(wanted, {"method": own})
+
+
+@pytest.mark.parametrize("recipe", [*RECIPES, *STAGES][PART::PARTS])
 def test_a_step_waits_for_nothing(recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     on = device()
-    wanted = ready(tiny(recipe), tmp_path / "large")
+    recipe, _, stage = recipe.partition(": ")
+    wanted = staged(ready(tiny(recipe), tmp_path / "large"), tmp_path, stage)
     monkeypatch.setattr(Accelerator, "device", property(lambda _: on))
     monkeypatch.setattr(InstanceBank, "_dice", lambda *_: torch.Generator())  # a watched device has none
     torch.manual_seed(0)

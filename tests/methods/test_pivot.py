@@ -114,7 +114,7 @@ def test_a_rule_may_be_made_for_each_picture(tmp_path: Path) -> None:
     )
     pictures = {name: torch.full((3, 4, 4), value, dtype=torch.uint8) for name, value in (("x", 0), ("y", 1))}
 
-    def rule_of(image: Tensor):
+    def rule_of(name: str, image: Tensor):
         return lambda probability: Labels(torch.full((4, 4), int(image[0, 0, 0]), dtype=torch.uint8))
 
     label_pictures(model, pictures, tmp_path, rule_of=rule_of, read=lambda picture: picture)

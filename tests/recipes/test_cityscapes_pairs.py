@@ -38,7 +38,9 @@ TINY: dict[str, Any] = {
 }  # fmt: skip
 
 TWO_PREDICTIONS = {"network": {"head": "deeplab_v2_se", "auxiliary": 0.5}}
+TRANSLATOR = {"crop": [64, 64], "generators": {"channels": 4, "blocks": 1, "pool": 2}}
 OWN: dict[str, dict[str, Any]] = {
+    **{name: {"method": {"translator": TRANSLATOR}} for name in ("dpl", "dpl_dual", "dpl_fda")},
     "mrnet": TWO_PREDICTIONS,
     "rmrnet": {**TWO_PREDICTIONS, "method": {"last": {"crop": [64, 64], "resize": [64, 128], "batch": 2}}},
 }

@@ -61,7 +61,9 @@ def parameter_groups(
     ]
 
 
-def schedule(step: int, steps: int, *, warmup: int, start: float = 1e-6, power: float = 1.0) -> float:
+def schedule(
+    step: int, steps: int, *, warmup: int, start: float = 1e-6, power: float = 1.0, hold: float = 0.0
+) -> float:
     """The factor on every learning rate at a step: linear warm-up times polynomial decay.
 
     The usual values (power 1.0, 1500 of 40 000 steps of warm-up from a factor of 1e-6) are those of the official codes.
@@ -71,8 +73,9 @@ def schedule(step: int, steps: int, *, warmup: int, start: float = 1e-6, power: 
         warmup: Updates during warm-up.
         start: The first factor of the warm-up.
         power: Of the decay.
+        hold: Share of the steps before the decay begins.
     """
-    decay = (1.0 - step / steps) ** power
+    decay = min(1.0, (1.0 - step / steps) / (1.0 - hold)) ** power
     if step >= warmup:
         return decay
     return decay * (1.0 - (1.0 - step / warmup) * (1.0 - start))
@@ -200,7 +203,12 @@ class Optimisers:
         warmup = round(settings.warmup * self.steps)
         if settings.fading is None:
             factor = schedule(
-                step, self.steps, warmup=warmup, start=settings.warmup_start, power=settings.power
+                step,
+                self.steps,
+                warmup=warmup,
+                start=settings.warmup_start,
+                power=settings.power,
+                hold=settings.hold,
             )
         else:
             factor = faded(step, fading=settings.fading, power=settings.power)

@@ -165,6 +165,7 @@ class OptimSettings(Settings):
     warmup: Share = 1500 / 40000  # share of the steps
     warmup_start: Share = 1e-6  # factor on the rate at the first step
     power: NotNegative = 1.0  # power of the polynomial decay; 0 holds the rate
+    hold: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0  # share of the steps before the decay begins
     # gamma: the rate decays as (1 + gamma * step)^-power instead, however long the run is (CDAN).
     fading: Positive | None = None
     sharpness: SharpnessSettings | None = None

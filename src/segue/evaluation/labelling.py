@@ -96,7 +96,7 @@ def label_pictures(
     out: Path,
     *,
     rule: Rule | None = None,
-    rule_of: Callable[[Tensor], Rule] | None = None,
+    rule_of: Callable[[str, Tensor], Rule] | None = None,
     read: Callable[[Handle], UInt8[Tensor, "3 h w"]],
     soft: bool = False,
     share: tuple[int, int] = (0, 1),
@@ -108,7 +108,7 @@ def label_pictures(
     Args:
         pictures: By name; slashes in a name become folders.
         rule: Soft labels that it makes are stored beside the ids, at full size; None for the most probable class.
-        rule_of: Makes a rule for each picture (3,H,W), in the place of one for all.
+        rule_of: Makes a rule for each picture, of its name and bytes (3,H,W), in the place of one for all.
         soft: Store the probabilities, shrunk, where the rule makes no soft labels.
         share: (i, n) labels only part i of n, for several processes or machines.
         made: See :func:`describe`.
@@ -123,13 +123,13 @@ def label_pictures(
     """
     describe(out, model.classes, made)
     every = rule or most_probable()
-    chosen = rule_of or (lambda image: every)
+    chosen = rule_of or (lambda name, image: every)
     number, shares = share
     # The index is written last: where it exists, the other files do.
     waiting = [name for name in list(pictures)[number::shares] if not index_file(out, name).is_file()]
     for name, image in read_ahead(lambda name: read(pictures[name]), waiting):
         probability = model.probabilities(image[None])[0]
-        label, sure = chosen(image)(probability), probability.amax(0)
+        label, sure = chosen(name, image)(probability), probability.amax(0)
         if label.soft is not None:
             write_bytes(out / "soft" / f"{name}.npz", packed(label.soft, shrink=1))
         elif soft:

@@ -9,8 +9,7 @@ from segue.engine.finished_run import settings_of
 from segue.engine.settings import DomainSettings, Experiment
 from segue.evaluation.model import TrainedModel
 from segue.export.agreement import Agreement
-from segue.models.adjusted import ADJUSTED
-from segue.models.averaged import MEMBERS
+from segue.models.averaged import single_networks
 from segue.scores import Scores
 
 DATA_TERMS = {
@@ -179,8 +178,7 @@ def _name(domain: DomainSettings) -> str:
 
 
 def _networks(model: TrainedModel) -> list[Mapping[str, object]]:
-    network = model.card.network.get(ADJUSTED, model.card.network)
-    return list(network[MEMBERS]) if MEMBERS in network else [network]
+    return single_networks(model.card.network)
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

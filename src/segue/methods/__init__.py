@@ -3,6 +3,7 @@
 from segue.methods.aligned import AlignedSettings
 from segue.methods.average import AverageSettings
 from segue.methods.distillation import DistillationSettings
+from segue.methods.dual_path import DualPathSettings, PathSettings
 from segue.methods.intra_domain import IntraDomainSettings
 from segue.methods.label_shift import LabelShiftSettings
 from segue.methods.masked_alignment import MaskedAlignmentSettings
@@ -17,6 +18,7 @@ from segue.methods.several_views import SeveralViewsSettings
 from segue.methods.soft_ensemble import EnsembleDistillationSettings
 from segue.methods.source_only import SourceOnlySettings
 from segue.methods.spectral import SpectralSettings
+from segue.methods.translation import TranslationSettings
 
 METHODS: dict[str, type[MethodSettings]] = {
     "source_only": SourceOnlySettings,
@@ -35,4 +37,7 @@ METHODS: dict[str, type[MethodSettings]] = {
     "offline": OfflineSettings,
     "ensemble_distillation": EnsembleDistillationSettings,
     "masked_alignment": MaskedAlignmentSettings,
+    "dual_path": DualPathSettings,
+    "path": PathSettings,
+    "translation": TranslationSettings,
 }

@@ -135,10 +135,12 @@ def balanced(statistics: Mapping[str, Any]) -> list[float]:
     return [(sum(pixels) / own) ** 0.5 for own in pixels]
 
 
-def _rule_of(regions: RegionSettings, model: TrainedModel, classifier: nn.Linear) -> Callable[[Tensor], Rule]:
+def _rule_of(
+    regions: RegionSettings, model: TrainedModel, classifier: nn.Linear
+) -> Callable[[str, Tensor], Rule]:
     """From a picture (3,H,W) to the rule by which its probabilities become labels."""
 
-    def rule_of(image: Tensor) -> Rule:
+    def rule_of(name: str, image: Tensor) -> Rule:
         return partial(_labels, regions, picture_scores(model, classifier, image) > regions.score)
 
     return rule_of

@@ -15,7 +15,7 @@ from torch import Tensor
 from segue.data.dataset import Dataset
 from segue.data.deck import epoch_steps
 from segue.data.statistics import dataset_prior
-from segue.evaluation.labelling import Rule, class_balanced, confidences, label_pictures
+from segue.evaluation.labelling import Rule, class_balanced, confidences, confident, label_pictures
 from segue.evaluation.model import Model, TrainedModel
 from segue.evaluation.predictors import weighed
 from segue.files import write_bytes, write_text
@@ -201,6 +201,47 @@ def _label(
             lambda share: label_pictures(model, pictures, out, rule=rule, read=target.image, share=share)
         )
     return balance
+
+
+def label_by_rank(
+    stages: Stages,
+    model: Model,
+    dataset: Dataset,
+    out: Path,
+    *,
+    left_out: float,
+    ceiling: float,
+    every: int,
+    rule_of: Callable[[Tensor], Callable[[str, Tensor], Rule]] | None = None,
+) -> None:
+    """Label pictures where a model is sure for the class; what is labelled already stays, and so do thresholds.
+
+    Args:
+        left_out: See :func:`segue.ops.balance.ranked_thresholds`, as for the ceiling.
+        every: Thresholds are found from every n-th pixel of a class.
+        rule_of: From thresholds (K,) to what ``label_pictures`` takes in the place of a rule for all pictures.
+    """
+    # Asked before the processes meet below: afterwards a faster one may already have written the file.
+    is_labelled = (out / "statistics.json").is_file()
+    pictures, names = pictures_by_name(dataset), model.classes.names
+    if not said_by_first_rank(kept(out) is not None):
+        found = confidences(model, pictures, read=dataset.image, every=every)
+        limits = found.ranked_thresholds(left_out=left_out, ceiling=ceiling).tolist()
+        if is_first_rank():
+            pixels = dict(zip(names, found.pixels.tolist(), strict=True))
+            keep(Balance(dict(zip(names, limits, strict=True)), pixels), out)
+    wait_for_all()
+    balance = kept(out)
+    assert balance is not None, "the first process wrote it"
+    if is_labelled:
+        return
+    thresholds = torch.tensor(list(balance.thresholds.values()))
+    rule, own = confident(thresholds), None if rule_of is None else rule_of(thresholds)
+    stages.shared(
+        lambda share: label_pictures(
+            model, pictures, out, rule=rule, rule_of=own, read=dataset.image, share=share
+        )
+    )
 
 
 def round_seed(seed: int, number: int) -> int:

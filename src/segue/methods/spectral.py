@@ -8,17 +8,15 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from segue.evaluation.labelling import confidences, confident, label_pictures
-from segue.evaluation.model import Model, TrainedModel
+from segue.evaluation.model import TrainedModel
 from segue.methods.average import join_models
 from segue.methods.context import Context
 from segue.methods.method import Method, MethodSettings, Reading, Term
-from segue.methods.rounds import Balance, keep, kept, round_seed
+from segue.methods.rounds import label_by_rank, round_seed
 from segue.methods.stage_scores import scored
-from segue.methods.stages import Stages, pictures_by_name
+from segue.methods.stages import Stages
 from segue.ops import augment
 from segue.ops.spectrum import Window, exchange_amplitude, exchanges_nothing
-from segue.ranks import is_first_rank, said_by_first_rank, wait_for_all
 from segue.settings import Count, Share
 from segue.types import IGNORE, Batch, MeanOver, View
 
@@ -73,7 +71,15 @@ class SpectralSettings(MethodSettings):
                 join_models(stages, models, before)
                 stages.say(f"round {number} of {self.label_rounds}: the bands' average labels the target")
                 labels = folder / "labels"
-                self._label(stages, before, labels)
+                label_by_rank(
+                    stages,
+                    TrainedModel.load(before, stages.device),
+                    stages.target,
+                    labels,
+                    left_out=self.left_out,
+                    ceiling=self.ceiling,
+                    every=self.every,
+                )
             models = {f"beta{band}": folder / f"beta{band}" for band in self.bands}
             for place, (band, path) in enumerate(zip(self.bands, models.values(), strict=True)):
                 stages.say(f"training the band of beta {band}")
@@ -87,36 +93,6 @@ class SpectralSettings(MethodSettings):
         stages.keep(next(reversed(models.values())))
         join_models(stages, models, stages.folder)
         return scored(stages)
-
-    def _label(self, stages: Stages, model: Path, out: Path) -> None:
-        """Label the target's pictures where a model is sure for the class."""
-        # Asked before the processes meet below: afterwards a faster one may already have written the file.
-        is_labelled = (out / "statistics.json").is_file()
-        average = TrainedModel.load(model, stages.device)
-        target, pictures = stages.target, pictures_by_name(stages.target)
-        if not said_by_first_rank(kept(out) is not None):
-            found = self._measured(stages, average, pictures)
-            if is_first_rank():
-                keep(found, out)
-        wait_for_all()
-        balance = kept(out)
-        assert balance is not None, "the first process wrote it"
-        if not is_labelled:
-            rule = confident(torch.tensor(list(balance.thresholds.values())))
-            stages.shared(
-                lambda share: label_pictures(
-                    average, pictures, out, rule=rule, read=target.image, share=share
-                )
-            )
-
-    def _measured(self, stages: Stages, model: Model, pictures: Mapping[str, int]) -> Balance:
-        found = confidences(model, pictures, read=stages.target.image, every=self.every)
-        thresholds = found.ranked_thresholds(left_out=self.left_out, ceiling=self.ceiling)
-        names = model.classes.names
-        return Balance(
-            dict(zip(names, thresholds.tolist(), strict=True)),
-            dict(zip(names, found.pixels.tolist(), strict=True)),
-        )
 
 
 class Spectral(Method):

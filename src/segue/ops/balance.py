@@ -125,6 +125,26 @@ def regularised_soft_label(
     return soft, label
 
 
+def corrected_label(
+    probability: Float[Tensor, "k h w"],
+    label: UInt8[Tensor, "h w"],
+    thresholds: Float[Tensor, " k"],
+    *,
+    delta: float,
+) -> UInt8[Tensor, "h w"]:
+    """A true label, replaced by the prediction where that reaches its class's threshold and is surer by ``delta``.
+
+    Surer than of the label's own class; a pixel without a label has no class to be sure of, so that it gets one, too.
+
+    Source: the label correction of DPL (Cheng et al., ICCV 2021), after its code.
+    """
+    sure, guess = probability.max(0)
+    known = label.long().clamp(max=len(probability) - 1)
+    own = probability.gather(0, known[None])[0].masked_fill(label == IGNORE, 0.0)
+    moved = (sure >= thresholds.to(sure.device)[guess]) & (sure - own >= delta)
+    return torch.where(moved, guess.to(torch.uint8), label)
+
+
 def rare_classes(pixels: Int64[Tensor, " k"], below: float) -> list[int]:
     """The classes predicted on less than a share of all pixels, the rarest first; absent ones count.
 

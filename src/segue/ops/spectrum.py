@@ -64,3 +64,25 @@ def low_frequencies(
     # The columns that are their own mirror images are read down to the middle row.
     alone = (across == 0) | (2 * across == width)
     return torch.where(alone, taken[torch.minimum(row, height - row)], taken)
+
+
+def low_amplitude(picture: Float[Tensor, "b 3 h w"], reach: int) -> Float[Tensor, "b 3 rows columns"]:
+    """The amplitude of up to ``reach`` waves a side; rows run from -reach."""
+    amplitude = torch.fft.rfft2(picture.float(), norm="forward").abs()[..., : reach + 1]
+    height = amplitude.shape[-2]
+    return torch.cat([amplitude[..., height - reach :, :], amplitude[..., : reach + 1, :]], -2)
+
+
+def with_low_amplitude(
+    picture: Float[Tensor, "b 3 h w"], amplitude: Float[Tensor, "3 rows columns"]
+) -> Float[Tensor, "b 3 h w"]:
+    """Raw pictures with a :func:`low_amplitude` in the place of their own, as far as they have one, in float32."""
+    size = (picture.shape[-2], picture.shape[-1])
+    spectrum = torch.fft.rfft2(picture.float(), norm="forward")
+    most = amplitude.shape[-1] - 1
+    reach = min(most, (min(size) - 1) // 2)
+    own = amplitude[:, most - reach : most + reach + 1, : reach + 1]
+    wanted = spectrum.abs()
+    wanted[..., size[0] - reach :, : reach + 1] = own[:, :reach]
+    wanted[..., : reach + 1, : reach + 1] = own[:, reach:]
+    return torch.fft.irfft2(torch.polar(wanted, spectrum.angle()), s=size, norm="forward")

@@ -247,6 +247,23 @@ RECIPES: dict[str, Recipe] = {
         "AdaptSegNet, then labels corrected by prototypes, then two students of the last one's labels",
         published="proda",
     ),
+    "dpl": Recipe(
+        pseudo_labels.dpl,
+        ("dpl",),
+        "a network in each domain's look, by a translator trained here; they label together in rounds",
+        published="dpl",
+    ),
+    "dpl_dual": Recipe(
+        pseudo_labels.dpl_dual,
+        ("dpl",),
+        "DPL whose two networks predict together, one on the translated picture",
+        published="dpl_dual",
+    ),
+    "dpl_fda": Recipe(
+        pseudo_labels.dpl_fda,
+        ("dpl", "fda"),
+        "not DPL: the paths of DPL-Dual with a mean amplitude in the place of the translator",
+    ),
     "cbst": Recipe(
         offline.cbst,
         ("cbst",),

@@ -67,6 +67,18 @@ PROTOTYPES: Tree = merge(
 )
 """ProDA's crops and optimiser; its head has a map of 256 channels, the steps and the batch are ours."""
 
+DUAL_PATH: Tree = merge(
+    ALIGNED,
+    {
+        "network": {"auxiliary": None},
+        "data": {"batch": 4},
+        "optim": {"lr": 5e-4},
+        "method": {"translator": {"crop": [256, 512]}},
+        "when": {"terms.adversarial.map=probabilities": {"network": {"context": "four"}}},
+    },
+)
+"""DPL's batch, rate and the translator's crops."""
+
 ENOUGH = 3000
 """Rare class sampling draws a picture for a class if it has more pixels of it than this, at the source's own size."""
 
@@ -130,6 +142,7 @@ def _pair(name: str, source: Tree, target: Tree, *, source_size: tuple[int, int]
                     "target": {"depth": DEPTH.get(target["dataset"])},
                 },
             },
+            "method.name=dual_path": DUAL_PATH,
             "size=distilled": {"network": {"encoder": "mit_b3"}},  # from a teacher with mit_b5
             "network.multi_resolution": {
                 "data": {

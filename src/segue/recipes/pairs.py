@@ -70,6 +70,16 @@ STREET_SCENES: Tree = {
                 "strong": {"augment": {"strength": 0.05, "blur_probability": 0.2}},
             }
         },
+        # Fourteen trainings in minutes: short ones, and generators as small as the pictures.
+        "method.name=dual_path": {
+            "steps": 200,
+            "method": {"translator": {"share": 2.0, "crop": [64, 64]}},
+        },
+        "method.translator.kind=cycle": {
+            "method": {
+                "translator": {"lr": 1e-3, "generators": {"channels": 16, "blocks": 3, "lr": 1e-3}}
+            }
+        },
         "method.teacher.name=collaborative": {  # a run is short
             "method": {"teacher": {"every": 2, "momentum": 0.99, "pictures": 100}}
         },
