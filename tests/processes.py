@@ -16,8 +16,10 @@ from segue import ranks
 TOGETHER = mp.get_context("forkserver" if "forkserver" in mp.get_all_start_methods() else "spawn")
 """Each process is a fresh one; what takes long to import has been imported once, by the process that they fork from."""
 
+PRELOADED = ["accelerate", "segue.engine.stages", "torch._dynamo", "torchmetrics.classification", "tests.tiny"]
+
 if TOGETHER.get_start_method() == "forkserver":
-    TOGETHER.set_forkserver_preload(["accelerate", "segue.engine.stages"])
+    TOGETHER.set_forkserver_preload(PRELOADED)
 MEETING = timedelta(minutes=5)
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="gloo over spawn is tested on POSIX systems")
 

@@ -25,10 +25,13 @@ from segue.methods.soft_ensemble import EnsembleDistillationSettings
 from segue.models.weights import save_model
 from segue.recipes.catalogue import RECIPES, experiment
 from segue.recipes.classification_pairs import STREET_OBJECTS
-from segue.recipes.pairs import STREET_SCENES
+from segue.recipes.pairs import DOMAINS, STREET_SCENES
 from segue.trees import Tree, merge
 
 QUIET = Console(file=io.StringIO())
+
+SMALL = {"size": [64, 128]}
+TWICE = {"size": [128, 256], "resize": [128, 256]}
 
 TINY: Tree = merge(
     STREET_SCENES,
@@ -36,16 +39,16 @@ TINY: Tree = merge(
         "steps": 3,
         "network": {"channels": 16},
         "data": {
-            "source": {"pictures": 6},
-            "target": {"pictures": 6},
-            "source_evaluation": {"pictures": 2},
-            "evaluation": {"pictures": 2},
+            "source": {"pictures": 6, **SMALL},
+            "target": {"pictures": 6, **SMALL},
+            "source_evaluation": {"pictures": 2, **SMALL},
+            "evaluation": {"pictures": 2, **SMALL},
             "crop": [64, 64],
             "batch": 2,
             "workers": 0,
         },
         "when": {
-            "network.multi_resolution": {"data": {"crop": [128, 128]}},
+            "network.multi_resolution": {"data": {**dict.fromkeys(DOMAINS, TWICE), "crop": [128, 128]}},
             # One step counts, one fills, one learns.
             "terms.instance_bank": {"terms": {"instance_bank": {"warmup": 0.34, "interval": 1, "size": 12}}},
         },
@@ -54,7 +57,7 @@ TINY: Tree = merge(
         "evidence": {"pictures": 0},  # measuring takes longer than three steps
     },
 )
-"""Street scenes: six pictures a domain, crops of 64 x 64, three steps."""
+"""Street scenes of 64 x 128: six pictures a domain, crops of 64 x 64, three steps."""
 
 
 TINY_OBJECTS: Tree = merge(
