@@ -131,7 +131,7 @@ class Watch(TorchDispatchMode):
 
 
 def _leaves(tree: Any) -> Iterator[Any]:
-    """What stands in lists, tuples and dicts, of which operations take no others; torch's own trees take much longer."""
+    """What stands in lists, tuples and dicts, as operations take; torch's own trees take much longer."""
     if isinstance(tree, (list, tuple)):
         for value in tree:
             yield from _leaves(value)
