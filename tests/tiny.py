@@ -31,6 +31,7 @@ from segue.trees import Tree, merge
 QUIET = Console(file=io.StringIO())
 
 SMALL = {"size": [64, 128]}
+STREETS = "street_scenes"
 TWICE = {"size": [128, 256], "resize": [128, 256]}
 
 TINY: Tree = merge(
@@ -83,7 +84,15 @@ TINY_OBJECTS: Tree = merge(
 
 def tiny(recipe: str, *wishes: dict[str, Any]) -> Experiment:
     """A recipe on the tiny pair, or on the one whose pictures have one class each."""
-    return experiment(recipe, TINY_OBJECTS if RECIPES[recipe].names_pictures else TINY, *wishes)
+    pair = TINY_OBJECTS if RECIPES[recipe].names_pictures else TINY
+    return experiment(recipe, pair, *wishes, *map(_unsized, wishes))
+
+
+def _unsized(wish: dict[str, Any]) -> Tree:
+    """Files that a wish names in the place of street scenes are as large as they are."""
+    data = wish.get("data", {})
+    named = [role for role in DOMAINS if (data.get(role) or {}).get("dataset", STREETS) != STREETS]
+    return {"data": {role: {"size": None} for role in named}} if named else {}
 
 
 PIXEL_RECIPES = [name for name, recipe in RECIPES.items() if not recipe.names_pictures]

@@ -82,8 +82,9 @@ def test_a_run_whose_folder_was_taken_over_stops(
 ) -> None:
     monkeypatch.setattr(run_lock, "PULSE", 0.05)
     with pytest.raises(KeyboardInterrupt), locked(tmp_path):
-        foreign(tmp_path)
-        time.sleep(60)
+        for _ in range(600):  # a beat that was just being written would take the lock back
+            foreign(tmp_path)
+            time.sleep(0.1)
     assert "was taken over by process 4711 on node7; this run stops" in capsys.readouterr().err
     assert (tmp_path / LOCK).is_file()
 
