@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: install demo test tests test-fast lint bench faults clean
+.PHONY: install demo test tests test-viewer test-fast lint bench faults clean
 
 # What a user needs; torch goes first so that nothing else decides its version.
 $(VENV)/.user: pyproject.toml constraints.txt
@@ -29,15 +29,17 @@ lint: $(VENV)/.developer
 	$(BIN)/ruff format --check src tests
 	$(BIN)/pyright
 
-# The linters and the tests run beside each other; if one fails, so does this.
+# The tests run beside the linters and, after these, the viewer's tests; if one fails, so does this.
 test: $(VENV)/.developer
-	$(MAKE) --jobs=2 lint tests
+	$(MAKE) --jobs=2 tests test-viewer
+
+# Gradio leaves event loops open, for which any later test would be blamed: the viewer has a process of its own.
+test-viewer: lint
+	$(BIN)/pytest -W ignore::ResourceWarning -W ignore::pytest.PytestUnraisableExceptionWarning tests/viewer
 
 # Three processes for two cores: tests that wait for processes of their own leave a third of them idle.
-# Gradio leaves event loops open, for which any later test would be blamed: the viewer has a process of its own.
 tests: $(VENV)/.developer
 	$(BIN)/pytest -n 3 --dist worksteal --ignore tests/viewer
-	$(BIN)/pytest -W ignore::ResourceWarning -W ignore::pytest.PytestUnraisableExceptionWarning tests/viewer
 
 test-fast: $(VENV)/.developer
 	$(BIN)/pytest -n 2 --dist worksteal -m 'not slow'

@@ -3,6 +3,11 @@
 import os
 from pathlib import Path
 
+# Before torch is imported, for this process and those that it starts: several processes on two cores are slowed down
+# by threads, most of all by threads that wait busily.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import pytest
 import torch
 from hypothesis import HealthCheck, settings

@@ -5,6 +5,7 @@ import socket
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from types import ModuleType
 
 import pytest
 import torch
@@ -16,8 +17,17 @@ from segue import ranks
 TOGETHER = mp.get_context("forkserver" if "forkserver" in mp.get_all_start_methods() else "spawn")
 """Each process is a fresh one; what takes long to import has been imported once, by the process that they fork from."""
 
+# What is imported on a first use only is named as well, so that no pair imports it again.
+PRELOADED = [
+    "accelerate",
+    "segue.engine.stages",
+    "torch._dynamo",
+    "torchmetrics.classification",
+    "tests.tiny",
+]
+
 if TOGETHER.get_start_method() == "forkserver":
-    TOGETHER.set_forkserver_preload(["accelerate", "segue.engine.stages"])
+    TOGETHER.set_forkserver_preload(PRELOADED)
 MEETING = timedelta(minutes=5)
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="gloo over spawn is tested on POSIX systems")
 
@@ -29,6 +39,11 @@ def on_two(task: Callable[..., None], *arguments: object) -> None:
         port = str(free.getsockname()[1])
     method = TOGETHER.get_start_method()
     mp.start_processes(_one_of_two, (port, task, arguments), nprocs=2, start_method=method)
+
+
+def quick_starts(monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> None:
+    """Let the processes that a module of the package starts have the imports done, too; else each takes seconds."""
+    monkeypatch.setattr(module, "get_context", lambda _: TOGETHER)
 
 
 def forget_processes() -> None:

@@ -26,10 +26,14 @@ from segue.methods.soft_ensemble import EnsembleDistillationSettings
 from segue.models.weights import save_model
 from segue.recipes.catalogue import RECIPES, experiment
 from segue.recipes.classification_pairs import STREET_OBJECTS
-from segue.recipes.pairs import STREET_SCENES
+from segue.recipes.pairs import DOMAINS, STREET_SCENES
 from segue.trees import Tree, merge
 
 QUIET = Console(file=io.StringIO())
+
+SMALL = {"size": [64, 128]}
+STREETS = "street_scenes"
+TWICE = {"size": [128, 256], "resize": [128, 256]}
 
 TINY: Tree = merge(
     STREET_SCENES,
@@ -37,16 +41,16 @@ TINY: Tree = merge(
         "steps": 3,
         "network": {"channels": 16},
         "data": {
-            "source": {"pictures": 6},
-            "target": {"pictures": 6},
-            "source_evaluation": {"pictures": 2},
-            "evaluation": {"pictures": 2},
+            "source": {"pictures": 6, **SMALL},
+            "target": {"pictures": 6, **SMALL},
+            "source_evaluation": {"pictures": 2, **SMALL},
+            "evaluation": {"pictures": 2, **SMALL},
             "crop": [64, 64],
             "batch": 2,
             "workers": 0,
         },
         "when": {
-            "network.multi_resolution": {"data": {"crop": [128, 128]}},
+            "network.multi_resolution": {"data": {**dict.fromkeys(DOMAINS, TWICE), "crop": [128, 128]}},
             # One step counts, one fills, one learns.
             "terms.instance_bank": {"terms": {"instance_bank": {"warmup": 0.34, "interval": 1, "size": 12}}},
             "method.name=dual_path": {
@@ -60,7 +64,7 @@ TINY: Tree = merge(
         "evidence": {"pictures": 0},  # measuring takes longer than three steps
     },
 )
-"""Street scenes: six pictures a domain, crops of 64 x 64, three steps."""
+"""Street scenes of 64 x 128: six pictures a domain, crops of 64 x 64, three steps."""
 
 
 TINY_OBJECTS: Tree = merge(
@@ -86,7 +90,15 @@ TINY_OBJECTS: Tree = merge(
 
 def tiny(recipe: str, *wishes: dict[str, Any]) -> Experiment:
     """A recipe on the tiny pair, or on the one whose pictures have one class each."""
-    return experiment(recipe, TINY_OBJECTS if RECIPES[recipe].names_pictures else TINY, *wishes)
+    pair = TINY_OBJECTS if RECIPES[recipe].names_pictures else TINY
+    return experiment(recipe, pair, *wishes, *map(_unsized, wishes))
+
+
+def _unsized(wish: dict[str, Any]) -> Tree:
+    """Files that a wish names in the place of street scenes are as large as they are."""
+    data = wish.get("data", {})
+    named = [role for role in DOMAINS if (data.get(role) or {}).get("dataset", STREETS) != STREETS]
+    return {"data": {role: {"size": None} for role in named}} if named else {}
 
 
 PIXEL_RECIPES = [name for name, recipe in RECIPES.items() if not recipe.names_pictures]

@@ -5,7 +5,8 @@ values, as on CUDA (``torch.cuda.set_sync_debug_mode``). What a graphics process
 operation on tensors of which some lie on the host, unless these are single numbers.
 """
 
-import traceback
+import linecache
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,6 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 from torch.utils import backend_registration
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
 
@@ -71,7 +71,7 @@ class Watch(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
         name = func.overloadpacket.__name__
-        given = [value for value in pytree.tree_leaves((args, kwargs)) if isinstance(value, Tensor)]
+        given = [value for value in _leaves((args, kwargs)) if isinstance(value, Tensor)]
         held = [value for value in given if isinstance(value, Held)]
         device = kwargs.get("device")
         wanted = None if device is None else torch.device(device).type
@@ -83,15 +83,13 @@ class Watch(TorchDispatchMode):
             self._note_copy(name, args, kwargs, wanted, held, given)
         else:
             self._note(name, args, held, given)
-        plain_args, plain_kwargs = pytree.tree_map_only(Held, lambda value: value.inner, (args, kwargs))
+        plain_args, plain_kwargs = _mapped(_plain, (args, kwargs))
         if kwargs.get("pin_memory"):
             plain_kwargs["pin_memory"] = False
         out = func(*plain_args, **plain_kwargs)
         if wanted is not None and wanted != NAME:
             return out
-        out = pytree.tree_map_only(
-            Tensor, lambda value: value if isinstance(value, Held) else Held(value), out
-        )
+        out = _mapped(_held, out)
         if not held or not isinstance(func, torch._ops.OpOverload):
             return out
         return return_and_correct_aliasing(func, args, kwargs, out)
@@ -132,14 +130,45 @@ class Watch(TorchDispatchMode):
             self.waits[f"{name} {place()}"] += 1
 
 
+def _leaves(tree: Any) -> Iterator[Any]:
+    """What stands in lists, tuples and dicts, as operations take; torch's own trees take much longer."""
+    if isinstance(tree, (list, tuple)):
+        for value in tree:
+            yield from _leaves(value)
+    elif isinstance(tree, dict):
+        yield from _leaves(list(tree.values()))
+    else:
+        yield tree
+
+
+def _mapped(change: Callable[[Any], Any], tree: Any) -> Any:
+    if isinstance(tree, (list, tuple)):
+        return type(tree)([_mapped(change, value) for value in tree])
+    if isinstance(tree, dict):
+        return {key: _mapped(change, value) for key, value in tree.items()}
+    return change(tree)
+
+
+def _plain(value: Any) -> Any:
+    return value.inner if isinstance(value, Held) else value
+
+
+def _held(value: Any) -> Any:
+    return Held(value) if isinstance(value, Tensor) and not isinstance(value, Held) else value
+
+
 def place() -> str:
-    """Where in the package the operation was asked for."""
-    own = [frame for frame in traceback.extract_stack() if "/src/segue/" in frame.filename]
-    if not own:
-        own = [frame for frame in traceback.extract_stack() if "watched_device" not in frame.filename][-12:]
-        return " < ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in reversed(own))
-    frame = own[-1]
-    return f"{frame.filename.rpartition('/src/segue/')[2]}:{frame.lineno} {frame.line}"
+    """Where in the package the operation was asked for; frames are walked, as a whole traceback takes milliseconds."""
+    frames, frame = [], sys._getframe(1)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if "/src/segue/" in file:
+            line = linecache.getline(file, frame.f_lineno).strip()
+            return f"{file.rpartition('/src/segue/')[2]}:{frame.f_lineno} {line}"
+        if file != __file__:
+            frames.append(f"{file.rpartition('/')[2]}:{frame.f_lineno}")
+        frame = frame.f_back  # type: ignore[assignment]
+    return " < ".join(frames[:12])
 
 
 class _Module(backend_registration._DummyBackendModule):  # type: ignore[name-defined]

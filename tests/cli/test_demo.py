@@ -4,20 +4,24 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.processes import quick_starts
 from typer.testing import CliRunner
 
+from segue.cli import demo
 from segue.cli.main import app
 from segue.engine.experiment import revise, save
 from segue.recipes.catalogue import experiment
 from segue.recipes.pairs import STREET_SCENES
 
 TINY = ["data.crop=[64,64]", "network.channels=16", "data.source.pictures=6", "data.target.pictures=6",
+        *(f"data.{domain}.size=[64,128]" for domain in ("source", "target", "evaluation", "source_evaluation")),
         "data.evaluation.pictures=2", "data.source_evaluation.pictures=2",
         "data.workers=0", "data.batch=1"]  # fmt: skip
 
 
 @pytest.mark.slow
-def test_demo_twice(tmp_path: Path) -> None:
+def test_demo_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick_starts(monkeypatch, demo)
     arguments = ["demo", "--out", str(tmp_path), "--steps", "2"]
     arguments += [part for assignment in TINY for part in ("--set", assignment)]
     for _ in range(2):

@@ -121,7 +121,7 @@ def test_from_a_strangers_folders_to_a_model_for_other_software(here: Path, type
         with urlopen(re.findall(r"http://\S+", told)[0]) as page:
             assert b"<html" in page.read()
         viewer.send_signal(signal.SIGINT)
-        assert viewer.wait(60) == 130  # as of any command that Ctrl-C ends
+        assert viewer.wait(300) == 130  # as of any command that Ctrl-C ends
     finally:
         viewer.kill()
         viewer.communicate()  # closes what it was read through

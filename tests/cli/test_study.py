@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from tests.processes import quick_starts
 from tests.tiny import TINY
 from typer.testing import CliRunner
 
@@ -75,6 +76,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, iou: float) -> None:
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick_starts(monkeypatch, runs)
     monkeypatch.setitem(studies.STUDIES, "small", SMALL)
     monkeypatch.setitem(studies.STUDIES, "chain", CHAIN)
     monkeypatch.setitem(pairs.PAIRS, "tiny", merge(TINY, {"steps": 2}))

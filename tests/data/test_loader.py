@@ -52,7 +52,7 @@ def assert_same(first: Batch, second: Batch) -> None:
 @pytest.fixture
 def no_process_is_left():
     yield
-    for _ in range(100):
+    for _ in range(1200):
         if not multiprocessing.active_children():
             return
         time.sleep(0.05)
@@ -283,7 +283,7 @@ def test_ctrl_c_ends_all_processes_quietly() -> None:
         try:
             assert run.stdout is not None and run.stdout.readline() == "ready\n"
             os.killpg(run.pid, signal.SIGINT)
-            _, errors = run.communicate(timeout=60)
+            _, errors = run.communicate(timeout=300)
         finally:
             if run.poll() is None:  # leaving the block would wait for it
                 os.killpg(run.pid, signal.SIGKILL)

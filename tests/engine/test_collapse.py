@@ -15,9 +15,9 @@ from segue.trees import Tree
 
 PAIR: Tree = {
     "data": {
-        "source": {"pictures": 40},
-        "target": {"pictures": 12},
-        "source_evaluation": {"pictures": 4},
+        "source": {"pictures": 40, "size": [128, 256]},
+        "target": {"pictures": 12, "size": [128, 256]},
+        "source_evaluation": {"pictures": 4, "size": [128, 256]},
         "evaluation": None,
     },
     "run": {"save_every": 5, "log_every": 5, "draw_every": 0},

@@ -3,7 +3,6 @@
 import io
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -39,14 +38,12 @@ def test_absurd_wishes_are_refused_at_once() -> None:
         {"data": {"crop": [32768, 32768]}},
         {"network": {"channels": 65536}},
     ):
-        began = time.perf_counter()
         with pytest.raises(
             ValueError, match=r"about .* GiB of memory are needed, .* are free: smaller data.batch"
         ):
             check_footprint(
                 tiny("daformer", {"network": {"encoder": "mit_b0"}}, change), CPU, console=console
             )
-        assert time.perf_counter() - began < 60
 
 
 def test_usual_wishes_are_told_and_every_encoder_can_be_traced() -> None:

@@ -147,67 +147,74 @@ def learn(folder: Path, *, norm: bool, which: str = "daformer") -> dict[str, tor
     return {name: value.clone() for name, value in method.state_dict().items()}
 
 
-def keep_what_is_learnt(rank: int, folder: Path, norm: bool, which: str) -> None:
-    torch.save(learn(folder, norm=norm, which=which), folder / f"{rank}.pt")
+def keep_what_is_learnt(rank: int, folder: Path) -> None:
+    for which in METHODS:
+        for norm in (True, False):
+            torch.save(learn(folder, norm=norm, which=which), folder / f"{which}-{norm}-{rank}.pt")
 
 
-def two(folder: Path, *, norm: bool, which: str) -> list[dict[str, torch.Tensor]]:
-    on_two(keep_what_is_learnt, folder, norm, which)
-    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+def train_stages(rank: int, experiments: dict[str, Experiment], folder: Path) -> None:
+    for recipe, wanted in experiments.items():
+        assert train(wanted, folder / recipe, console=Console(quiet=True), cpu=True) is None
 
 
-def train_stages(rank: int, wanted: Experiment, folder: Path) -> None:
-    assert train(wanted, folder, console=Console(quiet=True), cpu=True) is None
+def test_ranks_stay_equal_and_equal_one_on_both_halves(tmp_path: Path) -> None:
+    """Ranks are equal with their buffers; one process is compared where no layer has statistics of the batch.
 
+    One pair of processes learns with every method: starting a pair takes longer than learning.
+    """
+    on_two(keep_what_is_learnt, tmp_path)
 
-@pytest.mark.parametrize("which", list(METHODS))
-def test_ranks_stay_equal_buffers_included(which: str, tmp_path: Path) -> None:
-    first, second = two(tmp_path, norm=True, which=which)
-    for name, value in first.items():
-        assert torch.equal(value, second[name]), name
+    def kept(which: str, norm: bool, rank: int) -> dict[str, torch.Tensor]:
+        return torch.load(tmp_path / f"{which}-{norm}-{rank}.pt", weights_only=True)
 
-
-@pytest.mark.parametrize("which", list(METHODS))
-def test_two_processes_equal_one_on_both_halves(which: str, tmp_path: Path) -> None:
-    first, _ = two(tmp_path, norm=False, which=which)
     forget_processes()
-    alone = learn(tmp_path, norm=False, which=which)
-    for name, value in alone.items():
-        # AdamW's first updates are the sign of the gradient: rounding decides where the true gradient is zero.
-        assert torch.allclose(value, first[name], rtol=1e-4, atol=STEPS * 2e-3), name
-    close = [torch.isclose(v, first[n], rtol=1e-4, atol=1e-6).float().mean() for n, v in alone.items()]
-    assert float(torch.stack(close).mean()) > 0.97
+    for which in METHODS:
+        first, second = (kept(which, True, rank) for rank in range(2))
+        for name, value in first.items():
+            assert torch.equal(value, second[name]), (which, name)
+        first, alone = kept(which, False, 0), learn(tmp_path, norm=False, which=which)
+        for name, value in alone.items():
+            # AdamW's first updates are the sign of the gradient: rounding decides where the true gradient is zero.
+            assert torch.allclose(value, first[name], rtol=1e-4, atol=STEPS * 2e-3), (which, name)
+        close = [torch.isclose(v, first[n], rtol=1e-4, atol=1e-6).float().mean() for n, v in alone.items()]
+        assert float(torch.stack(close).mean()) > 0.97, which
 
 
-@pytest.mark.parametrize(
-    "recipe",
-    ["cbst", "ensemble", "intrada", "patchalign", "rmrnet", "undoing", "pit", "fda", "sac", "proda"],
-)
-def test_stages_on_two_processes(recipe: str, tmp_path: Path) -> None:
+LABELLED = {
+    "cbst": "round2/labels",
+    "ensemble": "fused",
+    "intrada": "split/labels",
+    "rmrnet": "labels",
+    "undoing": "labels",
+    "pit": "round2/labels",
+    "fda": "round2/labels",
+    "proda": "distilled2/labels",
+}
+"""Where a recipe in stages leaves the labels that its last stage learns."""
+
+UNLABELLED = ("patchalign", "sac")
+"""No stages, but kinds of patches that the first process finds for all; and stages without labels made beforehand."""
+
+
+def test_stages_on_two_processes(tmp_path: Path) -> None:
     """Without pictures to score on, nothing but the stages themselves makes a process wait."""
-    wanted = ready(tiny(recipe), tmp_path / "members")
-    wanted = revise(wanted, {"data": {"evaluation": None, "source_evaluation": None}})
-    on_two(train_stages, wanted, tmp_path / "run")
-    assert (tmp_path / "run/model/model.safetensors").is_file()
-    if recipe == "patchalign":  # no stages, but kinds of patches that the first process finds for all
-        assert (tmp_path / "run" / KINDS_FILE).is_file()
-        return
-    if recipe == "sac":  # which makes no labels beforehand
-        return
-    place = {
-        "cbst": "round2/labels",
-        "ensemble": "fused",
-        "intrada": "split/labels",
-        "pit": "round2/labels",
-        "fda": "round2/labels",
-        "proda": "distilled2/labels",
+    unscored = {"data": {"evaluation": None, "source_evaluation": None}}
+    experiments = {
+        recipe: revise(ready(tiny(recipe), tmp_path / "members" / recipe), unscored)
+        for recipe in (*LABELLED, *UNLABELLED)
     }
-    labels = tmp_path / "run" / place.get(recipe, "labels")
-    labelled = 4 if recipe == "intrada" else 6  # the easy ones
-    assert len(list((labels / "index").glob("*.png"))) == labelled
-    if recipe == "ensemble":
-        account = json.loads((labels / "fusion.json").read_text())
-        assert account["pictures"] == 6 and sum(account["classes"]) + account["ignored"] == account["pixels"]
-        assert {path.name for path in labels.glob("*.jsonl")} >= {"pictures-0.jsonl", "pictures-1.jsonl"}
-    else:
-        assert json.loads((labels / "statistics.json").read_text())["pictures"] == labelled
+    on_two(train_stages, experiments, tmp_path)
+    for recipe in experiments:
+        assert (tmp_path / recipe / "model/model.safetensors").is_file(), recipe
+    assert (tmp_path / "patchalign" / KINDS_FILE).is_file()
+    for recipe, place in LABELLED.items():
+        labels = tmp_path / recipe / place
+        labelled = 4 if recipe == "intrada" else 6  # the easy ones
+        assert len(list((labels / "index").glob("*.png"))) == labelled, recipe
+        if recipe != "ensemble":
+            assert json.loads((labels / "statistics.json").read_text())["pictures"] == labelled, recipe
+    fused = tmp_path / "ensemble/fused"
+    account = json.loads((fused / "fusion.json").read_text())
+    assert account["pictures"] == 6 and sum(account["classes"]) + account["ignored"] == account["pixels"]
+    assert {path.name for path in fused.glob("*.jsonl")} >= {"pictures-0.jsonl", "pictures-1.jsonl"}

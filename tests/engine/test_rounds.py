@@ -142,7 +142,7 @@ def test_rounds_tell_what_they_did(tmp_path: Path) -> None:
         assert isinstance(stage.method, OfflineSettings) and balance is not None
         assert stage.method.source_share == 0.5 and stage.steps == (3 + 6) // 2 + 1
         assert stage.method.mining is not None and stage.method.mining.classes == balance.rare(0.2)
-        assert sum(balance.predicted.values()) == 6 * 128 * 256
+        assert sum(balance.predicted.values()) == 6 * 64 * 128
 
 
 INTERRUPTED: dict[str, tuple[Any, str, int]] = {
@@ -160,13 +160,24 @@ def told(path: Path) -> bytes:
     return content
 
 
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the start of a run of two rounds, and the whole run."""
+    folder = tmp_path_factory.mktemp("rounds")
+    train(of_two_rounds(folder), folder / "whole", console=QUIET, cpu=True)
+    return folder
+
+
+def of_two_rounds(folder: Path) -> Experiment:
+    return experiments.revise(ready(tiny("crst_lrent"), folder / "start"), UNSCORED)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("where", list(INTERRUPTED))
 def test_a_run_that_was_stopped_in_its_second_round_ends_as_an_unbroken_one(
-    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    where: str, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted = experiments.revise(ready(tiny("crst_lrent"), tmp_path / "start"), UNSCORED)
-    train(wanted, tmp_path / "whole", console=QUIET, cpu=True)
+    wanted = of_two_rounds(unbroken)
     owner, name, last = INTERRUPTED[where]
     plain: Callable[..., Any] = getattr(owner, name)
     calls = 0
@@ -184,11 +195,11 @@ def test_a_run_that_was_stopped_in_its_second_round_ends_as_an_unbroken_one(
     assert (tmp_path / "broken/round1/model").is_dir() and not (tmp_path / "broken/round2/model").exists()
     train(wanted, tmp_path / "broken", console=QUIET, cpu=True)
     files = [
-        path.relative_to(tmp_path / "whole")
-        for path in (tmp_path / "whole").rglob("*")
+        path.relative_to(unbroken / "whole")
+        for path in (unbroken / "whole").rglob("*")
         if path.suffix in (".safetensors", ".npz", ".png", ".json") or path.name == "metrics.jsonl"
     ]
     assert len(files) > 40
     for file in files:
-        whole, broken = (told(tmp_path / name / file) for name in ("whole", "broken"))
+        whole, broken = told(unbroken / "whole" / file), told(tmp_path / "broken" / file)
         assert whole == broken, file

@@ -59,7 +59,7 @@ def stopped(folder: Path, number: signal.Signals, code: int) -> int:
     while process.poll() is None and not (rows.is_file() and len(rows.read_text()) > before + 300):
         time.sleep(0.02)
     os.killpg(process.pid, number)
-    said, wrong = process.communicate(timeout=30)
+    said, wrong = process.communicate(timeout=300)
     assert process.returncode == code, wrong
     assert "Traceback" not in wrong, wrong
     step = int(list_checkpoints(folder / "checkpoints")[-1].name)

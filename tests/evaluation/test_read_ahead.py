@@ -24,7 +24,7 @@ def test_the_next_item_is_read_while_one_is_worked_on() -> None:
 
     items = read_ahead(read, range(3))
     next(items)
-    assert second_is_read.wait(timeout=5)
+    assert second_is_read.wait(timeout=120)
     assert 2 not in asked
     assert [item for item, _ in items] == [1, 2]
 

@@ -141,7 +141,7 @@ def test_a_round_learns_the_labels_of_the_last_ones_average(
     assert last.method.labels == whole / "round1" / "labels" and last.network.start is None
     assert len({load(path).seed for path in whole.glob("round*/beta*/experiment.yaml")}) == 4
     balance = json.loads((whole / "round1" / "labels" / "balance.json").read_text())
-    assert max(balance["thresholds"].values()) <= 0.9 and sum(balance["predicted"].values()) == 6 * 128 * 256
+    assert max(balance["thresholds"].values()) <= 0.9 and sum(balance["predicted"].values()) == 6 * 64 * 128
     picture = torch.randint(0, 256, (1, 3, 64, 96), dtype=torch.uint8)
     members = [TrainedModel.load(whole / "round1" / name, "cpu") for name in ("beta0.02", "beta0.1")]
     mean = torch.stack([member.probabilities(picture) for member in members]).mean(0)

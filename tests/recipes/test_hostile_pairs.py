@@ -12,13 +12,14 @@ from segue.api import configure
 from segue.data.class_map import read_label_classes
 
 PAIR = Path(__file__).resolve().parents[2] / "configs" / "carla_to_camvid.yaml"
+TREE = yaml.safe_load(PAIR.read_text())
 JUNK_IN_PAIRS = [*JUNK, {1: 2}, [None]]
 RECIPES = ("daformer", "cbst", "target_supervised")
 
 
 def changed(place: tuple[str, ...], *junk: Any) -> dict[str, Any]:
     """The pair with junk at a place; without it, the place is missing."""
-    tree = copy.deepcopy(yaml.safe_load(PAIR.read_text()))
+    tree = copy.deepcopy(TREE)
     around = tree
     for key in place[:-1]:
         around = around[key]
@@ -42,7 +43,7 @@ def configured(path: Path, *recipes: str) -> int:
 
 def test_sections_that_are_missing_or_no_sections(tmp_path: Path) -> None:
     path, refused = tmp_path / "pair.yaml", 0
-    upper = [place for place in places(yaml.safe_load(PAIR.read_text())) if len(place) < 3]
+    upper = [place for place in places(TREE) if len(place) < 3]
     upper += [("extends",), ("method",), ("terms",), ("run",), ("evaluation",), ("recipe",)]
     for place in upper:
         for tree in (changed(place), *(changed(place, junk) for junk in JUNK_IN_PAIRS)):

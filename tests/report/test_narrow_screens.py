@@ -50,7 +50,7 @@ def cut(report: Path) -> tuple[int, str]:
     address = (folder / "frame.html").as_uri()
     shown = subprocess.run(
         [*command, "--virtual-time-budget=5000", "--dump-dom", address],
-        capture_output=True, text=True, timeout=120, check=True,
+        capture_output=True, text=True, timeout=300, check=True,
     )  # fmt: skip
     measured = re.search(r"<p>\[(\d+),(.*?)\]</p>", shown.stdout, re.S)
     assert measured is not None, shown.stdout

@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import time
 from pathlib import Path
 
 import numpy as np
@@ -148,10 +147,8 @@ def test_five_thousand_pictures_are_opened_by_their_names_alone(
         return image(self, index)
 
     monkeypatch.setattr(PictureFiles, "image", watched)
-    began = time.process_time()
     session = Session(run, "cpu")
     page = session.gallery.page(Wanted(), 0)
-    assert time.process_time() - began < 3
     assert page[2] == 5000 and read == []
     session.content(4321, "thumbnail")
     assert read == [4321]

@@ -1,6 +1,7 @@
 """How much memory a training will take, estimated on tensors without content before anything is built."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -30,17 +31,32 @@ def footprint(experiment: Experiment) -> float | None:
     gradients and moments, and two more copies of it: a teacher, and a reference or whatever else a method holds.
     """
     data = experiment.data
-    sides = data.crop
+    arguments = experiment.network.arguments(classes=len(data.classes), crop=data.crop)
+    asked = repr((sorted(arguments.items()), data.batch, data.crop))
+    if asked not in _TRACED:
+        _TRACED[asked] = _traced(arguments, (data.batch, 3, *data.crop))
+    found = _TRACED[asked]
+    if found is None:
+        return None
+    weights, kept = found
+    half = 0.6 if experiment.run.precision in ("bf16", "fp16") else 1.0
+    return PROGRAM + (COPIES[experiment.optim.name] + 2) * weights + half * TRANSIENT * kept
+
+
+_TRACED: dict[str, tuple[int, int] | None] = {}
+"""What was found before: each stage of a run asks, and tracing takes as long as several steps of a small network."""
+
+
+def _traced(arguments: dict[str, Any], shape: tuple[int, ...]) -> tuple[int, int] | None:
+    """The bytes of a network's weights, and those that its pass over a batch keeps; None if it cannot be traced."""
     try:
         with torch.device("meta"):
-            network = build_segmenter(**experiment.network.arguments(classes=len(data.classes), crop=sides))
-            picture = torch.empty(data.batch, 3, *sides)
+            network = build_segmenter(**arguments)
+            picture = torch.empty(shape)
         kept = _kept_bytes(network, lambda: network(picture))
     except (NotImplementedError, RuntimeError, TypeError, AttributeError):
         return None
-    weights = sum(value.nbytes for value in network.state_dict().values())
-    half = 0.6 if experiment.run.precision in ("bf16", "fp16") else 1.0
-    return PROGRAM + (COPIES[experiment.optim.name] + 2) * weights + half * TRANSIENT * kept
+    return sum(value.nbytes for value in network.state_dict().values()), kept
 
 
 def _kept_bytes(network: nn.Module, run: Callable[[], object]) -> int:
