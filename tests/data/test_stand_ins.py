@@ -1,4 +1,4 @@
-"""Proves that a sample of a data set, read as that data set, gives back the street scenes that were written."""
+"""Proves that a sample of a data set, read as that data set, gives back the street scenes that were written, and depths."""
 
 import shutil
 from pathlib import Path
@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from segue.classes import CITYSCAPES_19
+from segue.data.depth_file import DepthSettings, read_depth
 from segue.data.published import open_published
 from segue.data.published_layouts import LAYOUTS
 from segue.data.stand_ins import SampleSet, write_sample
@@ -38,6 +39,11 @@ def test_a_round_trip_keeps_every_label(dataset: str, tmp_path: Path) -> None:
         assert found.label(index).equal(torch.tensor(goals, dtype=torch.uint8)[scenes.label(scene).long()])
         difference = (found.image(index).float() - scenes.image(scene).float()).abs().mean()
         assert difference == 0 or (LAYOUTS[dataset].image_end == ".jpg" and difference < 20)
+        if (depths := LAYOUTS[dataset].depths) is not None:
+            folder = tmp_path / "new/inner" / depths[0].format(split=splits[0] if splits else "")
+            near = DepthSettings(folder=folder, encoding=depths[1]).nearness()
+            values = torch.from_numpy(near[read_depth(folder / f"{found.name(index)}.png")])
+            assert torch.allclose(values, scenes.depth(scene), atol=1 / 128)
 
 
 @pytest.mark.parametrize(

@@ -188,10 +188,8 @@ def test_a_mean_amplitude_is_put_in_the_place_of_a_picture_s_own(runs: dict[str,
     reach = int(0.05 * 64)
     for domain, look in (("source", looks.look), ("target", looks.back)):
         pictures = open_domain(wanted.data, getattr(wanted.data, domain), labelled=False)
-        every = [
-            np.abs(np.fft.fft2(pictures.image(place).numpy() / 255)) / (128 * 256)
-            for place in range(len(pictures))
-        ]
+        values = [pictures.image(place).numpy() / 255 for place in range(len(pictures))]
+        every = [np.abs(np.fft.fft2(value)) / value[0].size for value in values]
         rows = np.arange(-reach, reach + 1)
         mean = np.mean(every, 0)[:, rows][:, :, : reach + 1]
         assert isinstance(look, Look) and isinstance(look.generator, AmplitudeGenerator)

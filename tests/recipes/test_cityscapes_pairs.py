@@ -40,6 +40,7 @@ TINY: dict[str, Any] = {
 TWO_PREDICTIONS = {"network": {"head": "deeplab_v2_se", "auxiliary": 0.5}}
 TRANSLATOR = {"crop": [64, 64], "generators": {"channels": 4, "blocks": 1, "pool": 2}}
 OWN: dict[str, dict[str, Any]] = {
+    "corda": {"network": {"head": "segformer_tasks"}},
     **{name: {"method": {"translator": TRANSLATOR}} for name in ("dpl", "dpl_dual", "dpl_fda")},
     "mrnet": TWO_PREDICTIONS,
     "rmrnet": {**TWO_PREDICTIONS, "method": {"last": {"crop": [64, 64], "resize": [64, 128], "batch": 2}}},
@@ -47,11 +48,13 @@ OWN: dict[str, dict[str, Any]] = {
 """What else a recipe's tiny run needs: networks as small that predict as its own do, and its last stage's sizes."""
 
 EVERYWHERE = ("source_only", "daformer")
+GUIDED = ("corda",)  # only some data sets come with depths
 RUNS = [
     (name, recipe)
     for place, recipe in enumerate(PIXEL_RECIPES)
     for other, name in enumerate(CITYSCAPES_PAIRS)
-    if recipe in EVERYWHERE or place % len(CITYSCAPES_PAIRS) == other
+    if recipe in EVERYWHERE
+    or (name == TO_CITYSCAPES[0] if recipe in GUIDED else place % len(CITYSCAPES_PAIRS) == other)
 ]
 """Every recipe on one of the pairs in turn, two recipes on all of them."""
 

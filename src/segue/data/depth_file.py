@@ -73,6 +73,12 @@ def in_centimetres(metres: NDArray[np.floating]) -> NDArray[np.uint16]:
     return np.where(metres > 0, np.clip(metres / CENTIMETRES + 0.5, 1, 65535), 0).astype(np.uint16)
 
 
+def as_disparity(centimetres: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """The same in the encoding "mono"."""
+    nearness = np.where(centimetres > 0, nearness_of(centimetres * CENTIMETRES), UNKNOWN)
+    return np.clip(256 * (nearness - UNKNOWN), 0, 65535).astype(np.uint16)
+
+
 def require_depth(path: Path) -> tuple[int, int]:
     """Rows and columns of a depth file; ``ValueError`` if its header says it is none."""
     packed = decode(path, packing)

@@ -119,6 +119,7 @@ class Layout:
         left_out: Pictures that are of no use.
         ignored: Label values without a class.
         colours: The colours of the label values, where labels are of the kind "colour".
+        depths: The folder of depths that CorDA learns, and what their values mean; see ``DepthSettings``.
     """
 
     images: str
@@ -135,6 +136,7 @@ class Layout:
     left_out: frozenset[str] = frozenset()
     ignored: frozenset[int] = frozenset({255})
     colours: Mapping[int, Colour] = field(default_factory=dict)
+    depths: tuple[str, Literal["mono", "stereo", "synthia"]] | None = None
 
 
 LAYOUTS: dict[str, Layout] = {
@@ -142,16 +144,19 @@ LAYOUTS: dict[str, Layout] = {
         "images", "labels", ".png", ".png", CITYSCAPES_IDS, "{:05d}", (1052, 1914),
         label_kind="palette",
         left_out=frozenset({"15188", "17705"}),  # blank pictures with full labels
+        depths=("depth", "mono"),
     ),
     "synthia": Layout(
         "RGB", "GT/LABELS", ".png", ".png", SYNTHIA_IDS, "{:07d}", (760, 1280),
         class_map={"pedestrian": "person"},
         label_kind="deep",
+        depths=("Depth/Depth", "synthia"),
     ),
     "cityscapes": Layout(
         "leftImg8bit/{split}", "gtFine/{split}", "_leftImg8bit.png", "_gtFine_labelIds.png", CITYSCAPES_IDS,
         "town/town_{:06d}_000019", (1024, 2048),
         splits=TRAIN_VAL,
+        depths=("depth/{split}", "stereo"),  # as `segue depth` writes them
     ),
     "acdc": Layout(
         "rgb_anon/{split}", "gt/{split}", "_rgb_anon.png", "_gt_labelIds.png", CITYSCAPES_IDS,

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segue.classes import CITYSCAPES_19, class_list
+from segue.data.depth_file import as_disparity, write_depth
 from segue.data.label_file import deep_png
 from segue.data.published import published_table
 from segue.data.published_layouts import LAYOUTS, Layout
-from segue.data.streets.dataset import STREET_CLASSES, StreetScenes
+from segue.data.streets.dataset import STREET_CLASSES, StreetScenes, depth_of
 from segue.data.streets.style import Domain
 from segue.files import part_beside, write_bytes
 
@@ -85,6 +86,11 @@ def _write_set(root: Path, made: SampleSet, *, pictures: int, size: tuple[int, i
             if split not in layout.unlabelled:
                 place = root / layout.labels.format(split=folder) / f"{name}{layout.label_end}"
                 write_bytes(place, _label_file(values[scenes.label(index).numpy()], layout))
+            if layout.depths is not None:
+                parent, encoding = layout.depths
+                depth = depth_of(scenes.scene_seed(index), made.look, size)
+                place = root / parent.format(split=folder) / f"{name}.png"
+                write_depth(place, as_disparity(depth) if encoding == "mono" else depth)
 
 
 def _values(dataset: str) -> NDArray[np.uint8]:

@@ -1,6 +1,7 @@
 """The pairs of the street-scene papers: their sizes, crops and margins, on the nineteen classes of Cityscapes."""
 
 from segue.classes import CITYSCAPES_19, SYNTHIA_13, SYNTHIA_16
+from segue.data.published_layouts import LAYOUTS
 from segue.trees import Tree, merge
 
 CAR_BONNET: Tree = {"top": 15 / 512, "bottom": 120 / 512}
@@ -92,12 +93,11 @@ GUIDED: Tree = {
 }  # fmt: skip
 """What CorDA trains: DACS's network and optimiser, with heads for depth."""
 
-DEPTH: dict[str, Tree] = {
-    "gta5": {"folder": "depth", "encoding": "mono"},
-    "synthia": {"folder": "Depth/Depth", "encoding": "synthia"},
-    "cityscapes": {"folder": "depth/train", "encoding": "stereo"},
-}
-"""Where the depths lie that CorDA reads, by data set; those of Cityscapes as ``segue depth`` writes them."""
+
+def _depth(dataset: str) -> Tree | None:
+    """Where the depths of a data set's training pictures lie."""
+    known = LAYOUTS[dataset].depths
+    return known and {"folder": known[0].format(split="train"), "encoding": known[1]}
 
 
 def _pair(name: str, source: Tree, target: Tree, *, source_size: tuple[int, int], enlarged: Tree) -> Tree:
@@ -138,8 +138,8 @@ def _pair(name: str, source: Tree, target: Tree, *, source_size: tuple[int, int]
             "method.depth": {
                 **GUIDED,
                 "data": {
-                    "source": {"depth": DEPTH.get(source["dataset"])},
-                    "target": {"depth": DEPTH.get(target["dataset"])},
+                    "source": {"depth": _depth(source["dataset"])},
+                    "target": {"depth": _depth(target["dataset"])},
                 },
             },
             "method.name=dual_path": DUAL_PATH,
