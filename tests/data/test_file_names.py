@@ -20,7 +20,7 @@ from segue.data.picture_files import PictureFiles
 from segue.data.tar_member import Member, Shard
 
 AB = class_list(["a", "b"])
-MANY = 200_000
+MANY = 100_000
 PER_MILLION = MANY / 1_000_000
 
 

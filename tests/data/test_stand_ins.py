@@ -1,4 +1,4 @@
-"""Proves that a sample of a data set, read as that data set, gives back the street scenes that were written, and depths."""
+"""Proves that a sample of a data set, read as that data set, gives back the street scenes and depths it was made of."""
 
 import shutil
 from pathlib import Path

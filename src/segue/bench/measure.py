@@ -4,9 +4,9 @@ In all benchmarks ``size`` is the side of pictures or crops in pixels, ``batch``
 in a step), and ``repeats`` the number of timed calls, which follow one or two to warm up.
 """
 
-import multiprocessing
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from multiprocessing import get_context
 from typing import Any, NotRequired, TypedDict
 
 import torch
@@ -89,7 +89,7 @@ def peak_mib(work: Callable[..., object], *arguments: object) -> float:
     Returns:
         MiB: memory of the device on an accelerator, resident memory of the whole process otherwise.
     """
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
+    with get_context("spawn").Pool(1) as pool:
         return pool.apply(_peak_of, (work, arguments))
 
 
