@@ -22,6 +22,7 @@ PAIR: Tree = {
     },
     "run": {"save_every": 5, "log_every": 5, "draw_every": 0},
     "evidence": {"pictures": 4},
+    "evaluation": {"mode": "whole"},  # in one pass, not in eighteen windows
 }
 
 
