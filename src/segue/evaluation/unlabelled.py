@@ -258,7 +258,7 @@ MEASURES: dict[str, Measure] = {
     "density": Measure(density, "soft neighbourhood density", 1),
     "drift_from_source": Measure(drift_from_source, "classes unlike the source's", -1),
     "drift_from_start": Measure(drift_from_start, "classes unlike the start's", 0),
-    "source_score": Measure(source_score, "mean IoU on the source", 1),
+    "source_score": Measure(source_score, "score on the source", 1),
     "accuracy_by_threshold": Measure(accuracy_by_threshold, "accuracy by threshold (ATC)", 1, votes=True),
     "accuracy_by_difference": Measure(accuracy_by_difference, "accuracy by difference (DoC)", 1),
 }
