@@ -11,11 +11,12 @@ from segue.data.dataset import Dataset
 from segue.evaluation.pictures import evenly
 from segue.files import write_bytes
 from segue.methods.context import Context, Preparation
-from segue.methods.method import Method, MethodSettings, Reading, Term
+from segue.methods.method import MethodSettings, Reading, Term
 from segue.methods.prototype_stages import PrototypeStages
 from segue.methods.stages import Stages
 from segue.methods.strong_view import StrongViewSettings
 from segue.methods.symmetric import SymmetricSettings
+from segue.methods.taught import Taught
 from segue.methods.teachers.average import AverageSettings
 from segue.ops import prototypes as ops
 from segue.ops.resize import fitted, resize
@@ -62,7 +63,7 @@ class PrototypeSettings(PrototypeStages, MethodSettings):
         return stages.train() if self.is_single else self.in_stages(stages)
 
 
-class PrototypeTraining(Method):
+class PrototypeTraining(Taught):
     """The student learns the target's labels as prototypes correct them, and to be as near to these when it is changed.
 
     Source: ProDA (Zhang et al., CVPR 2021), sections 3.2 and 3.3, and its code.
@@ -102,11 +103,6 @@ class PrototypeTraining(Method):
         # 4. Prototypes follow the teacher's features.
         self.prototypes.follow(taught)
 
-    def after_step(self, batch: Batch, step: int) -> None:
-        """The teacher follows the student."""
-        super().after_step(batch, step)
-        self.teacher.follow(self.student, batch, step, self.held)
-
     def prepare(self, preparation: Preparation) -> None:
         """Find the first prototypes in a pass over the target, once for a run folder."""
         super().prepare(preparation)
@@ -133,10 +129,6 @@ class PrototypeTraining(Method):
     def prototypes(self) -> "Prototypes":
         """The term that holds them."""
         return cast(Prototypes, self.terms["prototypes"])
-
-    def scored(self, network: Literal["student", "teacher"]) -> nn.Module:
-        """The student or its average."""
-        return self.teacher.network if network == "teacher" else super().scored(network)
 
     def _near(self, taught: Output, size: tuple[int, int]) -> Tensor:
         return resize(self.prototypes.nearness(taught.embedding), size)

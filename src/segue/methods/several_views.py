@@ -6,12 +6,13 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
-from segue.methods.context import Context, Preparation
-from segue.methods.method import Method, MethodSettings, Term
+from segue.methods.context import Context
+from segue.methods.method import MethodSettings, Term
 from segue.methods.mixing import AugmentSettings, StrongAugment
 from segue.methods.stages import Stages
+from segue.methods.taught import Taught
 from segue.methods.teachers.slow import SlowSettings
 from segue.ops.losses import cross_entropy
 from segue.ops.resize import resize
@@ -82,7 +83,7 @@ class SeveralViewsSettings(MethodSettings):
         return scores
 
 
-class SeveralViews(Method):
+class SeveralViews(Taught):
     """The student learns several views of a target crop, as a slow average of it labels them together.
 
     Source: SAC (Araslanov and Roth, CVPR 2021), section 3, and its code.
@@ -129,20 +130,6 @@ class SeveralViews(Method):
         label, weight = self._label(joined, content)
         shown = image if self.augment is None else self.augment(image)
         yield View("target", shown, label, weight, loss=self._loss)
-
-    def after_step(self, batch: Batch, step: int) -> None:
-        """The teacher follows the student."""
-        super().after_step(batch, step)
-        self.teacher.follow(self.student, batch, step, self.held)
-
-    def prepare(self, preparation: Preparation) -> None:
-        """Let the teacher prepare, too."""
-        super().prepare(preparation)
-        self.teacher.prepare(preparation)
-
-    def scored(self, network: Literal["student", "teacher"]) -> nn.Module:
-        """The student or the slow teacher."""
-        return self.teacher.network if network == "teacher" else super().scored(network)
 
     def _several(self, part: Tensor | None) -> Tensor | None:
         return None if part is None else part.repeat_interleave(self.settings.views, 0)
