@@ -28,6 +28,7 @@ from segue.recipes.catalogue import RECIPES, experiment
 from segue.recipes.classification_pairs import STREET_OBJECTS
 from segue.recipes.pairs import DOMAINS, STREET_SCENES
 from segue.trees import Tree, merge
+from segue.types import Batch, Source, Target
 
 QUIET = Console(file=io.StringIO())
 
@@ -99,6 +100,21 @@ def _unsized(wish: dict[str, Any]) -> Tree:
     data = wish.get("data", {})
     named = [role for role in DOMAINS if (data.get(role) or {}).get("dataset", STREETS) != STREETS]
     return {"data": {role: {"size": None} for role in named}} if named else {}
+
+
+def batch(step: int, slots: slice) -> Batch:
+    """Some of the four slots of a step's batch of noise, in which every pixel has a label."""
+    generator = torch.Generator().manual_seed(step)
+    image = torch.randn(4, 3, 64, 64, generator=generator)
+    other = torch.randn(4, 3, 64, 64, generator=generator)
+    label = torch.randint(0, 12, (4, 64, 64), generator=generator)
+    soft = torch.randn(4, 12, 64, 64, generator=generator).softmax(1)
+    depth = torch.rand(2, 4, 64, 64, generator=generator) + 1.5
+    names = [""] * 4
+    return Batch(
+        Source(image[slots], label[slots], names[slots], depth[0, slots]),
+        Target(other[slots], None, None, names[slots], soft[slots], depth[1, slots]),
+    )
 
 
 PIXEL_RECIPES = [name for name, recipe in RECIPES.items() if not recipe.names_pictures]

@@ -36,7 +36,11 @@ def test_the_pipeline_predicts_the_same_classes(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = predict.rows(size=(64, 128), large=(64, 128), pictures=1, repeats=1, device="cpu")
-    assert [row["name"] for row in rows] == ["predict_mit_b0_128x64_files", "predict_mit_b0_128x64_whole"]
+    assert [row["name"] for row in rows] == [
+        "predict_mit_b0_128x64_files",
+        "predict_mit_b0_128x64_whole",
+        "predict_mit_b0_128x64_whole_bf16",
+    ]
     rows = startup.rows(repeats=1)
     assert [row["name"] for row in rows] == ["startup_import", "startup_help", "startup_first_step"]
     assert all(row["value"] > 0 and "spread" in row for row in rows)

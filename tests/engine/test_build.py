@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 from tests.tiny import tiny, write_model
 
+from segue.data.crop import RandomCrop
 from segue.engine import build
 from segue.engine.build import build_loader, build_method, build_student
 from segue.engine.domains import open_domain
@@ -108,6 +109,17 @@ def test_pictures_are_decoded_smaller_only_where_it_is_wished_and_never_smaller_
     assert [domain.least for domain in made.batches.domains] == [None, (80, 160)]
     with pytest.raises(ValueError, match=r"draft decodes .*say resize=\[HEIGHT,WIDTH\]"):
         tiny("source_only", {"data": {"target": {"draft": True, "resize": None}}})
+
+
+def test_a_domain_may_be_resized_by_factors_of_its_own() -> None:
+    """What is not said for a domain is what is said for both, also when the target takes the source's place."""
+    wish = {"data": {"scale": [0.5, 1.0], "source": {"scale": [1.0, 3.0], "label_suffix": "_ids"}}}
+    wanted = tiny("source_only", wish)
+    source, target = build.crops(wanted, wanted.method.reading(wanted.recipe))
+    assert isinstance(source, RandomCrop) and isinstance(target, RandomCrop)
+    assert (source.scale, target.scale) == ((1.0, 3.0), (0.5, 1.0))
+    oracle = tiny("target_supervised", wish).data
+    assert (oracle.source.scale, oracle.source.label_suffix) == (None, "")
 
 
 def test_as_many_processes_read_as_cores_and_batch_allow(monkeypatch: pytest.MonkeyPatch) -> None:

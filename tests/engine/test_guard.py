@@ -17,8 +17,8 @@ from accelerate import Accelerator
 from rich.console import Console
 from safetensors import safe_open
 from safetensors.torch import load_file
-from tests.engine.test_processes import batch, on_two
-from tests.tiny import ready, tiny
+from tests.processes import on_two
+from tests.tiny import batch, ready, tiny
 from torch import Tensor, nn
 
 from segue.data.loader import Loader

@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate import Accelerator
-from tests.engine.test_processes import batch
 from tests.methods.building import self_training
 from tests.processes import POSIX, forget_processes, on_two
-from tests.tiny import tiny
+from tests.tiny import batch, tiny
 
 from segue import ranks
 from segue.engine import checkpoint

@@ -89,14 +89,15 @@ def _in_memory(encoder: str, size: tuple[int, int], repeats: int, device: torch.
     plain = PlainSegmenter(model.network).eval()
     torch.manual_seed(0)
     picture = torch.randint(0, 256, (3, *size), dtype=torch.uint8)
+    half = model_of(encoder, "daformer", size, device, precision="bfloat16")
     runs: dict[str, Callable[[], object]] = {
         "own": lambda: model.classes_of(picture[None]),
+        "half": lambda: half.classes_of(picture[None]),
         "plain": lambda: official_classes(plain, model.normalised(picture[None])),
     }
     times = times_ms(runs, repeats=repeats)
-    return compared_all(
-        {"own": f"predict_{encoder}_{size[1]}x{size[0]}_whole"}, times, "plain", peer=OFFICIAL
-    )
+    name = f"predict_{encoder}_{size[1]}x{size[0]}_whole"
+    return compared_all({"own": name, "half": f"{name}_bf16"}, times, "plain", peer=OFFICIAL)
 
 
 @torch.no_grad()

@@ -130,8 +130,12 @@ def _least(domain: DomainSettings, data: DataSettings) -> tuple[int, int] | None
     """The box that a domain's pictures are needed at, if they may be decoded at less than their size."""
     if not domain.draft or domain.resize is None:
         return None
-    height, width = (math.ceil(side * max(1.0, data.scale[1])) for side in domain.resize)
+    height, width = (math.ceil(side * max(1.0, _scale(domain, data)[1])) for side in domain.resize)
     return height, width
+
+
+def _scale(domain: DomainSettings, data: DataSettings) -> tuple[float, float]:
+    return data.scale if domain.scale is None else domain.scale
 
 
 def readers(data: DataSettings, device: torch.device) -> int:
@@ -157,15 +161,17 @@ def crops(experiment: Experiment, reading: Reading) -> tuple[Transform, Transfor
             WholeCrop, data.crop, cut=data.cut, area=data.area, ratio=data.ratio, flip=data.flip, fill=fill
         )
         return cut(resize=data.source.resize), cut(resize=data.target.resize)
-    crop = partial(RandomCrop, data.crop, fill=fill, scale=data.scale, flip=data.flip)
+    crop = partial(RandomCrop, data.crop, fill=fill, flip=data.flip)
     source = crop(
         resize=data.source.resize,
+        scale=_scale(data.source, data),
         max_share=data.max_share,
         min_share=rare.min_share if rare else 0.0,
         min_crop_ratio=rare.min_crop_ratio if rare else 0.0,
     )
     target = crop(
         resize=data.target.resize,
+        scale=_scale(data.target, data),
         margins=data.target.margins,
         mined=[training_classes(data).index(name) for name in reading.mined],
         mine_chance=reading.mine_chance,

@@ -19,8 +19,9 @@ from segue.methods.symmetric import SymmetricSettings
 from segue.methods.taught import Taught
 from segue.methods.teachers.average import AverageSettings
 from segue.ops import prototypes as ops
+from segue.ops.losses import LEAST
 from segue.ops.resize import fitted, resize
-from segue.ranks import gathered, is_first_rank, wait_for_all
+from segue.ranks import gathered, is_first_rank, mean_over_ranks, wait_for_all
 from segue.settings import Count, NotNegative, Positive, Share
 from segue.types import IGNORE, Batch, MeanOver, Output, View
 
@@ -175,8 +176,8 @@ class Prototypes(Term):
         size = (view.soft.shape[-2], view.soft.shape[-1])
         own = resize(-self.settings.temperature * apart, size).log_softmax(1)
         loss = (torch.xlogy(view.soft, view.soft) - view.soft * own).mean(1)
-        total = (loss * view.weight).sum() / view.weight.sum().clamp(min=1)
-        return {"consistency": self.settings.consistency * total}
+        seen = mean_over_ranks(view.weight.sum()).clamp(min=LEAST)
+        return {"consistency": self.settings.consistency * (loss * view.weight).sum() / seen}
 
     def nearness(self, embedding: Tensor) -> Tensor:
         """How near every cell is to each prototype, without gradient."""

@@ -158,7 +158,7 @@ class SeveralViews(Taught):
         )
         label = label.masked_fill(~content, IGNORE)
         if settings.confidence == "batch":
-            sure = sure.mean(0, keepdim=True).expand_as(sure)
+            sure = mean_over_ranks(sure.mean(0, keepdim=True)).expand_as(sure)
         return label, sure * rarity(label, self.prior, exponent=settings.focus)
 
     def _loss(self, logits: Tensor, label: Tensor) -> Tensor:

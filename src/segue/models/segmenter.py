@@ -13,7 +13,7 @@ from segue.models.encoders.encoder import Encoder, left_out
 from segue.models.heads.head import Head
 from segue.models.heads.tasks import TaskHead
 from segue.ops.attention import MeetingPlan
-from segue.ops.losses import cross_entropy, soft_cross_entropy
+from segue.ops.losses import cross_entropy, masked_mean, soft_cross_entropy
 from segue.ops.resize import resize
 from segue.types import IGNORE, Depths, HybridRules, Output, Supervised, View
 
@@ -144,7 +144,6 @@ def segmentation_loss(output: Output, view: View) -> Float[Tensor, ""]:
         loss = pixel_loss(logits, label, *(() if view.soft is None else (view.soft[window],)))
         if view.weight is not None:
             loss = loss * view.weight[window]
-        over_labelled = view.mean_over == "labelled"
-        mean = loss.sum() / (label != IGNORE).sum().clamp(min=1) if over_labelled else loss.mean()
+        mean = masked_mean(loss, label != IGNORE) if view.mean_over == "labelled" else loss.mean()
         total = total + part.share * mean
     return total

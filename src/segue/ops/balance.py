@@ -161,7 +161,11 @@ def present_pixels(label: Int64[Tensor, "b h w"], classes: int) -> Int64[Tensor,
 
 
 def hardest(
-    loss: Float[Tensor, "b h w"], label: Int64[Tensor, "b h w"], *, percentile: float
+    loss: Float[Tensor, "b h w"],
+    label: Int64[Tensor, "b h w"],
+    *,
+    percentile: float,
+    among: Float[Tensor, "n h w"] | None = None,
 ) -> Int64[Tensor, "b h w"]:
     """The label without the easy pixels: those whose loss is below a percentile of the batch's.
 
@@ -171,11 +175,12 @@ def hardest(
     Args:
         loss: 0 where the label is ignored.
         percentile: In [0, 100]; 0 keeps all.
+        among: The losses of the batches of all processes; None for this one alone.
     """
     if percentile == 0:
         return label
     # torch.quantile() accepts at most sixteen million values; sorting has no such limit.
-    ordered = loss.detach().flatten().sort().values
+    ordered = (loss if among is None else among).detach().flatten().sort().values
     place = percentile / 100 * (len(ordered) - 1)
     low, high = math.floor(place), math.ceil(place)
     limit = ordered[low] + (ordered[high] - ordered[low]) * (place - low)

@@ -7,7 +7,11 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from segue.ranks import mean_over_ranks
 from segue.types import IGNORE
+
+LEAST = 1e-6
+"""Below any mean number of cells but 0: what a sum that is 0 may be divided by."""
 
 
 def cross_entropy(logits: Float[Tensor, "b k h w"], label: Int64[Tensor, "b h w"]) -> Float[Tensor, "b h w"]:
@@ -71,11 +75,14 @@ def dirichlet_nll(
 def masked_mean(values: Float[Tensor, "*shape"], mask: Bool[Tensor, "*shape"]) -> Float[Tensor, ""]:
     """The mean over the true cells of a mask; 0, with a gradient of 0, if there are none.
 
+    Of several processes each divides by their mean number of cells, so that the mean of their gradients is that of
+    the joined batch.
+
     Note:
         DAFormer's code gives NaN without a gradient on an empty mask, which users report as a bug.
     """
     kept = torch.where(mask, values, torch.zeros_like(values))
-    return kept.sum() / mask.sum().clamp(min=1)
+    return kept.sum() / mean_over_ranks(mask.sum().float()).clamp(min=LEAST)
 
 
 def feature_distance(

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from segue.ranks import mean_over_ranks
+
 VALUES = 256
 """The number of label values: the ignored one takes part in mixing like a class."""
 
@@ -44,7 +46,8 @@ def draw_classes(
     """
     present = classes_present(label)
     if pool == "batch":
-        present = present.any(0, keepdim=True).expand_as(present)
+        everywhere = mean_over_ranks(present.any(0, keepdim=True).float()) > 0  # of all processes, as in one
+        present = everywhere.expand_as(present)
     return draw_half(present, generator)
 
 

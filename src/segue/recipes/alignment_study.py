@@ -4,6 +4,16 @@ from segue.recipes.study import Study, StudyRow
 
 FROM_SOURCE = {"network.start": "source only"}
 
+TWO_PREDICTIONS = StudyRow(
+    "source only, two predictions",
+    "source_only",
+    {"network": {"head": "deeplab_v2_se", "auxiliary": 0.5}},
+)
+"""What MRNet's network starts from: it has another head, and learns the hardest fifth of the pixels, which from random
+weights teaches nothing."""
+
+FROM_TWO_PREDICTIONS = {"network.start": TWO_PREDICTIONS.label}
+
 
 def _onward(label: str, base: str | None = None) -> StudyRow:
     """A recipe that goes on from the source-only model of its seed."""
@@ -48,8 +58,8 @@ ADVERSARIAL = Study(
             _further("undoing", "fada"),
             _further("undoing_refined", "fada"),
             _onward("pit"),
-            # Its network has another head than the source-only model.
-            StudyRow("mrnet", "mrnet"),
+            TWO_PREDICTIONS,
+            StudyRow("mrnet", "mrnet", needs=FROM_TWO_PREDICTIONS, base=TWO_PREDICTIONS.label),
             StudyRow("rmrnet", "rmrnet", needs={"method.model": "mrnet"}, base="mrnet"),
             StudyRow(
                 "mrnet, labels as they are", "rmrnet", {"method": {"rectify": False}}, 48.3,

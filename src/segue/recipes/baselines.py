@@ -37,4 +37,4 @@ def target_supervised() -> Tree:
 
 def with_target_as_source(data: Mapping[str, Any]) -> Tree:
     """The pair with its labelled target pictures in the source's place."""
-    return merge(data, {"source": {**data["target"]}})
+    return {**data, "source": dict(data["target"])}

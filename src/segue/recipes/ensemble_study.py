@@ -1,5 +1,6 @@
 """The study of the ensemble poster: its own four members, and ways to make one student of them."""
 
+from segue.recipes.alignment_study import FROM_TWO_PREDICTIONS, TWO_PREDICTIONS
 from segue.recipes.study import Study, StudyRow
 
 FROM_SOURCE = {"network.start": "source only"}
@@ -30,7 +31,8 @@ ENSEMBLE = Study(
     tables={
         "members": (
             StudyRow("source only", "source_only", published=34.8),
-            StudyRow("rmrnet", "rmrnet", published=50.3),  # its network has another head
+            TWO_PREDICTIONS,
+            StudyRow("rmrnet", "rmrnet", published=50.3, needs=FROM_TWO_PREDICTIONS),
             StudyRow("dacs", "dacs", published=52.14, needs=FROM_SOURCE),
             StudyRow("crst", "crst", published=47.1, needs=FROM_SOURCE),
             StudyRow("cbst", "cbst", published=45.9, needs=FROM_SOURCE),

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from segue.classes import nearest
-from segue.recipes.alignment_study import ADVERSARIAL
+from segue.recipes.alignment_study import ADVERSARIAL, FROM_TWO_PREDICTIONS, TWO_PREDICTIONS
 from segue.recipes.catalogue import Size
 from segue.recipes.daformer_family import hrda
 from segue.recipes.ensemble_study import ENSEMBLE
+from segue.recipes.pseudo_labels_study import PSEUDO_LABELS
 from segue.recipes.study import Study, StudyRow, read
 from segue.trees import Tree
 
@@ -133,7 +134,8 @@ STUDIES: dict[str, Study] = {
                 _onward("crst", "crst", base="cbst"),
             ),
             "aligned, then labelled": (
-                StudyRow("rmrnet", "rmrnet"),  # its network has another head than the source-only model
+                TWO_PREDICTIONS,
+                StudyRow("rmrnet", "rmrnet", needs=FROM_TWO_PREDICTIONS, base=TWO_PREDICTIONS.label),
                 _onward("undoing", "undoing"),
                 _onward("pit", "pit"),
             ),
@@ -190,6 +192,7 @@ STUDIES: dict[str, Study] = {
         },
     ),
     "adversarial": ADVERSARIAL,
+    "pseudo_labels": PSEUDO_LABELS,
     "ensemble": ENSEMBLE,
     "clda": Study(
         question="Does a small student gain from a large teacher, and more if the teacher learns from it?",

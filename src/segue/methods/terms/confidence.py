@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from segue.methods.context import Context
 from segue.methods.method import MethodSettings, Term, TermSettings
+from segue.ops.losses import masked_mean
 from segue.ops.resize import resize
 from segue.settings import NotNegative
 from segue.types import IGNORE, Output, View
@@ -57,8 +58,7 @@ class ConfidenceRegularizer(Term):
         if view.mix_mask is not None:
             counts = counts & ~view.mix_mask
         certainty = _certainty(torch.log_softmax(logits, 1), self.settings.kind)
-        kept = torch.where(counts, certainty, torch.zeros_like(certainty))
-        return {"confidence": self.settings.share * kept.sum() / counts.sum().clamp(min=1)}
+        return {"confidence": self.settings.share * masked_mean(certainty, counts)}
 
 
 def _certainty(log_probability: Tensor, kind: Kind) -> Tensor:

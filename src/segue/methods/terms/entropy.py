@@ -9,8 +9,9 @@ from segue.methods.levels import LevelSettings
 from segue.methods.method import Term
 from segue.ops.balance import present_pixels
 from segue.ops.information import charbonnier, self_information
-from segue.ops.losses import masked_mean
+from segue.ops.losses import LEAST, masked_mean
 from segue.ops.resize import resize_nearest
+from segue.ranks import mean_over_ranks, sum_with_gradient
 from segue.settings import Positive, Share
 from segue.types import Output, View
 
@@ -82,15 +83,16 @@ class Entropy(Term):
     @torch.no_grad()
     def _count(self, view: View) -> None:
         assert view.label is not None
-        pixels = present_pixels(view.label, len(self.source_ratio))
-        self.source_ratio += pixels / pixels.sum().clamp(min=1)
+        pixels = mean_over_ranks(present_pixels(view.label, len(self.source_ratio)).float())
+        self.source_ratio += pixels / pixels.sum().clamp(min=LEAST)
 
     def _missing(self, probability: Tensor, counts: Tensor) -> Tensor:
         """How much of the classes is missing on the target, given the source's."""
         assert self.settings.prior is not None
         expected = self.settings.prior * self.source_ratio / self.source_ratio.sum().clamp(min=1e-6)
-        found = (probability * counts[:, None]).sum((0, 2, 3)) / counts.sum().clamp(min=1)
-        return F.relu(expected - found).sum()
+        found = sum_with_gradient((probability * counts[:, None]).sum((0, 2, 3)))
+        every = sum_with_gradient(counts.sum().float())
+        return F.relu(expected - found / every.clamp(min=1)).sum()
 
 
 def _counted(view: View, probability: Tensor) -> Tensor:

@@ -12,8 +12,9 @@ from segue.methods.context import PAPER_STEPS, Context
 from segue.methods.method import MethodSettings, Term, TermSettings
 from segue.ops import instances
 from segue.ops.counting import counted
+from segue.ops.losses import LEAST
 from segue.ops.resize import resize, resize_nearest
-from segue.ranks import from_first_rank
+from segue.ranks import from_first_rank, mean_over_ranks
 from segue.settings import Count, NotNegative, Share
 from segue.types import Batch, Output, View
 
@@ -229,7 +230,7 @@ class InstanceBank(Term):
                     self._part, strong[part], weak[part], score[part], weight[part], use_reentrant=False
                 ),
             )
-        return total / counted.sum().clamp(min=1)
+        return total / mean_over_ranks(counted.sum().float()).clamp(min=LEAST)
 
     def _part(self, strong: Tensor, weak: Tensor, score: Tensor, weight: Tensor) -> Tensor:
         """The loss of some pixels: the student's distribution over instances against the teacher's."""

@@ -14,6 +14,7 @@ from segue.files import write_bytes
 from segue.methods.adversary import SOURCE, TARGET, JudgeSettings, still
 from segue.methods.context import Context, Preparation
 from segue.methods.method import Optimisation, Term, TermSettings
+from segue.ops.losses import cross_entropy, masked_mean
 from segue.ops.patches import k_means, nearest, patch_grid, patch_histograms
 from segue.ops.resize import fitted, resize_nearest
 from segue.ranks import is_first_rank, wait_for_all
@@ -119,8 +120,7 @@ class PatchAlignment(Term):
     def _naming(self, said: Tensor, label: Tensor, grid: tuple[int, int]) -> Tensor:
         shares, labelled = patch_histograms(label, grid, self.num_classes)
         kind = nearest(shares, self.centres).masked_fill(~labelled, IGNORE)
-        loss = F.cross_entropy(said, kind, ignore_index=IGNORE, reduction="sum")
-        return loss / labelled.sum().clamp(min=1)
+        return masked_mean(cross_entropy(said, kind), labelled)
 
     def _found(self, source: Dataset, box: tuple[int, int] | None) -> Tensor:
         points: list[Tensor] = []
