@@ -1,12 +1,14 @@
 """DAFormer's head equals the official one: logits, losses, gradients, statistics, names and shapes."""
 
 import copy
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import torch
 from tests.parity import checkpoint_shapes, numbers
 
+from segue.models.batch_norms import batch_norms, statistics_kept
 from segue.models.heads.daformer import FUSIONS, DaformerHead
 from segue.models.segmenter import segmentation_loss
 from segue.models.settings import NetworkSettings
@@ -134,3 +136,28 @@ def test_saving_memory_changes_no_number_and_no_statistics(training: bool) -> No
     assert all(
         torch.allclose(value.double(), theirs[name].double(), atol=1e-6) for name, value in mine.items()
     )
+
+
+@pytest.mark.parametrize("way", ["training", "frozen statistics", "statistics kept"])
+def test_what_is_made_again_for_the_gradient_is_what_was_kept(way: str) -> None:
+    """A norm with a hook keeps its map: gradients and statistics are the same, also after the context has ended."""
+    torch.manual_seed(0)
+    again = DaformerHead((24, 32, 48, 64), 5, NetworkSettings(channels=16, dropout=0.0)).train()
+    if way == "frozen statistics":
+        for norm in batch_norms(again):
+            norm.eval()
+    kept = copy.deepcopy(again)
+    for norm in batch_norms(kept):
+        norm.register_forward_hook(lambda *_: None)
+    features = [torch.randn(2, width, 32 >> i, 48 >> i) for i, width in enumerate((24, 32, 48, 64))]
+    for head in (again, kept):
+        with statistics_kept(batch_norms(head)) if way == "statistics kept" else nullcontext():
+            logits, _ = head(features)
+        logits.square().mean().backward()
+    for (name, mine), theirs in zip(again.named_parameters(), kept.parameters(), strict=True):
+        assert mine.grad is not None and theirs.grad is not None
+        assert torch.equal(mine.grad, theirs.grad) and float(mine.grad.abs().max()) > 0, name
+    start = DaformerHead((24, 32, 48, 64), 5, NetworkSettings(channels=16)).state_dict()
+    for name, value in again.named_buffers():
+        assert torch.equal(value, kept.get_buffer(name)), name
+        assert torch.equal(value, start[name]) == (way != "training"), name

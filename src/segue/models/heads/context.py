@@ -1,11 +1,13 @@
 """How heads fuse levels and add context: 1x1 convolution, dilated ones in parallel, sparse self-attention."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from segue.models.batch_norms import is_watched
 from segue.models.layers import ConvNorm, PointwiseConv, pointwise
@@ -44,8 +46,9 @@ class PointwiseFusion(ConvNorm):
 class SeparableConvNorm(nn.Module):
     """A dilated depth-wise 3x3 convolution, then a 1x1 one, each with batch normalisation and ReLU.
 
-    Without a gradient to keep, the wide map between the two is made and used up a group of channels at a time:
-    the same numbers in a fraction of the memory, which a teacher with many windows at once needs.
+    The wide map between the two is not kept for the gradient but made again, which costs less than the memory traffic
+    of keeping it. Without a gradient it is made and used up a group of channels at a time: the same numbers in a
+    fraction of the memory, which a teacher with many windows at once needs.
     """
 
     def __init__(self, in_channels: int, out_channels: int, *, dilation: int) -> None:
@@ -57,9 +60,32 @@ class SeparableConvNorm(nn.Module):
 
     def forward(self, maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
         """A map of the same size."""
-        if _keeps_everything() or is_watched(self.depthwise_conv.bn):
+        norm = self.depthwise_conv.bn
+        if is_recorded() or is_watched(norm) or type(norm) is not nn.BatchNorm2d:
             return self.pointwise_conv(self.depthwise_conv(maps))
+        if torch.is_grad_enabled():
+            return self.pointwise_conv(self._made_again(maps))
         return conv_norm_of_parts(self.pointwise_conv, self._deep_parts(maps))
+
+    def _made_again(self, maps: Tensor) -> Tensor:
+        """The depth-wise half, of which nothing but its input is kept."""
+        conv, norm = self.depthwise_conv.conv, self.depthwise_conv.bn
+        by_batch, running = norm.training, (norm.running_mean, norm.running_var)
+        if by_batch and not norm.track_running_stats:
+            running = (None, None)  # as it is now, not when the gradient asks
+        is_first = True
+
+        def deep(maps: Tensor) -> Tensor:
+            nonlocal is_first
+            if is_first:
+                is_first = False
+                return self.depthwise_conv(maps)
+            # The running statistics have moved already; copies of them take what would move them again.
+            mean, variance = (None if values is None else values.clone() for values in running)
+            again = F.batch_norm(conv(maps), mean, variance, norm.weight, norm.bias, by_batch, 0.0, norm.eps)
+            return F.relu(again, inplace=True)
+
+        return cast(Tensor, checkpoint(deep, maps, use_reentrant=False, preserve_rng_state=False))
 
     def _deep_parts(self, maps: Tensor) -> Iterator[Tensor]:
         """The depth-wise half, a group of channels at a time."""
