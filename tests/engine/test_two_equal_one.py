@@ -160,11 +160,8 @@ def test_with_every_recipe(tmp_path: Path) -> None:
         assert all(torch.equal(value, second[name]) for name, value in first.items()), recipe
     for recipe, wanted in experiments.items():
         first, (before, alone) = kept(recipe, 0), learn(wanted, tmp_path)
-        moved = {name for name, value in alone.items() if not torch.equal(value, before[name])}
-        assert {name for name in first if not torch.equal(first[name], before[name])} == moved != set(), (
-            recipe
-        )
-        for name in moved:
+        assert any(not torch.equal(value, before[name]) for name, value in alone.items()), recipe
+        for name in (name for name, value in alone.items() if value.numel()):
             value, start = alone[name].double(), before[name].double()
             # Sums in another order differ by rounding; a wrong mean over the processes is off by far more of the way.
             bound = 1e-2 * (value - start).abs().max() + 1e-6 * (1 + value.abs().max())
