@@ -56,7 +56,7 @@ class DomainSettings(Settings):
     size: tuple[Count, Count] | None = None  # height and width to render at; None: 128 x 256
     seed: int = 0
     resize: tuple[Count, Count] | None = None  # height and width before cropping and for evaluation
-    # Range of the random factor on size before cropping, where the domains need different ones; None: that of data.
+    # Range of the random factor on size before cropping; None: data.scale.
     scale: tuple[Positive, Positive] | None = None
     # Decode JPEG files for training at a half, quarter or eighth of their sides, as far as resize allows: faster, but
     # pixels differ a little from those of the whole picture made smaller.
@@ -111,10 +111,8 @@ class DataSettings(Settings):
     few: DomainSettings | None = None
     few_share: Share = 0.5
     crop: tuple[Side, Side] = (512, 512)  # height, width
-    scale: tuple[Positive, Positive] = (
-        1.0,
-        1.0,
-    )  # range of the random factor on size before cropping, of all domains
+    # Range of the random factor on size before cropping, of domains without one of their own.
+    scale: tuple[Positive, Positive] = (1.0, 1.0)
     flip: Share = 0.5  # how often a crop is mirrored
     max_share: Share = 0.75  # share of a source crop that one class may cover at most
     # Pictures of one class each: cut a random part of a random shape, or the middle; the next two are a part's share of

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from segue.ops.balance import hardest, present_pixels
 from segue.ops.losses import LEAST, cross_entropy, soft_cross_entropy
-from segue.ranks import gathered, mean_over_ranks
+from segue.ranks import mean_over_ranks
 from segue.settings import Positive, Settings, Share
 from segue.types import IGNORE
 
@@ -69,8 +69,6 @@ def labelled_loss(
     loss = cross_entropy(logits, label) if soft is None else soft_cross_entropy(logits, label, soft)
     counted = torch.ones_like(loss) if weights is None else weights[label.clamp(max=len(weights) - 1)]
     loss = loss * counted
-    kept = hardest(loss, label, percentile=percentile, among=gathered(loss) if percentile else loss) != IGNORE
-    total = mean_over_ranks((counted * kept).sum()).clamp(
-        min=LEAST
-    )  # nothing is kept where nothing is labelled
+    kept = hardest(loss, label, percentile=percentile) != IGNORE
+    total = mean_over_ranks((counted * kept).sum()).clamp(min=LEAST)
     return loss * kept * (loss.numel() / total)

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from segue.ops.counting import counted
+from segue.ranks import gathered
 from segue.types import IGNORE
 
 SHIFT = 12
@@ -161,13 +162,9 @@ def present_pixels(label: Int64[Tensor, "b h w"], classes: int) -> Int64[Tensor,
 
 
 def hardest(
-    loss: Float[Tensor, "b h w"],
-    label: Int64[Tensor, "b h w"],
-    *,
-    percentile: float,
-    among: Float[Tensor, "n h w"] | None = None,
+    loss: Float[Tensor, "b h w"], label: Int64[Tensor, "b h w"], *, percentile: float
 ) -> Int64[Tensor, "b h w"]:
-    """The label without the easy pixels: those whose loss is below a percentile of the batch's.
+    """The label without the easy pixels: those whose loss is below a percentile of the joined batch's.
 
     Source: ensemble distillation's code, where ignored pixels count in the percentile with a loss of zero, so
     that more than the remaining percentage of labelled pixels is kept.
@@ -175,12 +172,11 @@ def hardest(
     Args:
         loss: 0 where the label is ignored.
         percentile: In [0, 100]; 0 keeps all.
-        among: The losses of the batches of all processes; None for this one alone.
     """
     if percentile == 0:
         return label
     # torch.quantile() accepts at most sixteen million values; sorting has no such limit.
-    ordered = (loss if among is None else among).detach().flatten().sort().values
+    ordered = gathered(loss.detach()).flatten().sort().values
     place = percentile / 100 * (len(ordered) - 1)
     low, high = math.floor(place), math.ceil(place)
     limit = ordered[low] + (ordered[high] - ordered[low]) * (place - low)

@@ -1,8 +1,6 @@
 """The study of recipes that align the domains, and of those that go on from there with labels of the target."""
 
-from segue.recipes.study import Study, StudyRow
-
-FROM_SOURCE = {"network.start": "source only"}
+from segue.recipes.study import FROM_SOURCE, Study, StudyRow, onward
 
 TWO_PREDICTIONS = StudyRow(
     "source only, two predictions",
@@ -13,11 +11,6 @@ TWO_PREDICTIONS = StudyRow(
 weights teaches nothing."""
 
 FROM_TWO_PREDICTIONS = {"network.start": TWO_PREDICTIONS.label}
-
-
-def _onward(label: str, base: str | None = None) -> StudyRow:
-    """A recipe that goes on from the source-only model of its seed."""
-    return StudyRow(label, label, needs=FROM_SOURCE, base=base)
 
 
 def _further(label: str, first: str) -> StudyRow:
@@ -32,24 +25,24 @@ ADVERSARIAL = Study(
     tables={
         "main": (
             StudyRow("source only", "source_only"),
-            StudyRow("source only, as long", "source_only", needs=FROM_SOURCE),
-            _onward("minent"),
-            _onward("advent"),
-            _onward("adaptsegnet"),
+            onward("source only, as long", "source_only"),
+            onward("minent"),
+            onward("advent"),
+            onward("adaptsegnet"),
             StudyRow(
                 "advent + minent",
                 "advent_minent",
                 needs={f"method.models.{name}": name for name in ("advent", "minent")},
                 base="advent",
             ),
-            _onward("intrada", base="advent"),
-            _onward("fada"),
-            _onward("patchalign", base="adaptsegnet"),
-            _onward("apoda"),
-            _onward("dacs"),
+            onward("intrada", base="advent"),
+            onward("fada"),
+            onward("patchalign", base="adaptsegnet"),
+            onward("apoda"),
+            onward("dacs"),
         ),
         "labels of the aligned": (
-            _onward("fada"),
+            onward("fada"),
             _further("fada_distilled", "fada"),
             StudyRow(
                 "fada, moved logits", "undoing", {"method": {"distil": None}},
@@ -57,7 +50,7 @@ ADVERSARIAL = Study(
             ),
             _further("undoing", "fada"),
             _further("undoing_refined", "fada"),
-            _onward("pit"),
+            onward("pit"),
             TWO_PREDICTIONS,
             StudyRow("mrnet", "mrnet", needs=FROM_TWO_PREDICTIONS, base=TWO_PREDICTIONS.label),
             StudyRow("rmrnet", "rmrnet", needs={"method.model": "mrnet"}, base="mrnet"),

@@ -1,9 +1,7 @@
 """The study of the ensemble poster: its own four members, and ways to make one student of them."""
 
 from segue.recipes.alignment_study import FROM_TWO_PREDICTIONS, TWO_PREDICTIONS
-from segue.recipes.study import Study, StudyRow
-
-FROM_SOURCE = {"network.start": "source only"}
+from segue.recipes.study import FROM_SOURCE, Study, StudyRow, onward
 
 MEMBERS = ("rmrnet", "dacs", "crst", "cbst")
 """R-MRNet, DACS, MRKLD and CBST, the poster's members on GTA5 to Cityscapes."""
@@ -33,9 +31,9 @@ ENSEMBLE = Study(
             StudyRow("source only", "source_only", published=34.8),
             TWO_PREDICTIONS,
             StudyRow("rmrnet", "rmrnet", published=50.3, needs=FROM_TWO_PREDICTIONS),
-            StudyRow("dacs", "dacs", published=52.14, needs=FROM_SOURCE),
-            StudyRow("crst", "crst", published=47.1, needs=FROM_SOURCE),
-            StudyRow("cbst", "cbst", published=45.9, needs=FROM_SOURCE),
+            onward("dacs", published=52.14),
+            onward("crst", published=47.1),
+            onward("cbst", published=45.9),
         ),
         "one student of the four": (
             CHANNEL,

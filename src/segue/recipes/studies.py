@@ -8,7 +8,7 @@ from segue.recipes.catalogue import Size
 from segue.recipes.daformer_family import hrda
 from segue.recipes.ensemble_study import ENSEMBLE
 from segue.recipes.pseudo_labels_study import PSEUDO_LABELS
-from segue.recipes.study import Study, StudyRow, read
+from segue.recipes.study import FROM_SOURCE, Study, StudyRow, onward, read
 from segue.trees import Tree
 
 
@@ -45,7 +45,6 @@ FULL = StudyRow("STCT + MHA", "stct_mha", published=68.05)  # an inter share of 
 ALPHA_0 = _coordinate("alpha 0", 51.37, alpha=0.0)
 PLAIN: Tree = {"coordinate": {"mode": "none"}}
 UNCOORDINATED = _coordinate("no coordination", 54.0, mode="none")
-PRETRAINED = {"network.start": "source only"}
 
 DAFORMER = StudyRow("daformer", "daformer", published=68.3)
 DIDA = StudyRow("dida", "dida", published=71.0)
@@ -74,13 +73,6 @@ SMALL = StudyRow("small student alone", "daformer", published=68.1, size="distil
 CLDA = _taught("clda", "clda", 69.5)
 
 
-def _onward(
-    label: str, recipe: str, published: float | None = None, base: str | None = None, **changes: object
-) -> StudyRow:
-    """A row that goes on from the source-only model of its seed."""
-    return StudyRow(label, recipe, changes, published, {"network.start": "source only"}, base=base)
-
-
 def _sized(label: str, recipe: str, size: Size, base: str | None = None, **needs: str) -> StudyRow:
     """A row that goes on from the source-only model of its seed and size; what else it needs is a method's setting."""
     others = {f"method.teacher.{key}": row for key, row in needs.items()}
@@ -103,7 +95,7 @@ BEST_FOUR = ("daformer", "daformer_mic", "stct", "dida")
 def _fused(label: str, **changes: object) -> StudyRow:
     """An ensemble of the four, whose student goes on from the source-only model, too."""
     members = {f"method.ensemble.members.{name}": name for name in BEST_FOUR}
-    needs = {"network.start": "source only", **members}
+    needs = {**FROM_SOURCE, **members}
     return StudyRow(label, "ensemble", {"method": {"ensemble": changes}}, needs=needs)
 
 
@@ -115,29 +107,29 @@ STUDIES: dict[str, Study] = {
         tables={
             "references": (
                 StudyRow("source only", "source_only"),
-                _onward("source only, as long", "source_only"),
+                onward("source only, as long", "source_only"),
                 StudyRow("oracle", "target_supervised"),
             ),
             "self-training": (
-                _onward("dacs", "dacs"),
-                _onward("daformer", "daformer"),
-                _onward("daformer_mic", "daformer_mic"),
-                _onward("no coordination", "stct", base="source only, as long", method=PLAIN),
-                _onward("stct", "stct", base="no coordination"),  # not daformer, as it does not mix pictures
-                _onward("stct_mha", "stct_mha", base="stct"),  # of networks with attention
-                _onward("dida", "dida"),
-                _onward("ssr", "ssr"),
-                _onward("dida_ssr", "dida_ssr"),
+                onward("dacs"),
+                onward("daformer"),
+                onward("daformer_mic"),
+                onward("no coordination", "stct", base="source only, as long", method=PLAIN),
+                onward("stct", base="no coordination"),  # not daformer, as it does not mix pictures
+                onward("stct_mha", base="stct"),  # of networks with attention
+                onward("dida"),
+                onward("ssr"),
+                onward("dida_ssr"),
             ),
             "rounds": (
-                _onward("cbst", "cbst", base="source only, as long"),
-                _onward("crst", "crst", base="cbst"),
+                onward("cbst", base="source only, as long"),
+                onward("crst", base="cbst"),
             ),
             "aligned, then labelled": (
                 TWO_PREDICTIONS,
                 StudyRow("rmrnet", "rmrnet", needs=FROM_TWO_PREDICTIONS, base=TWO_PREDICTIONS.label),
-                _onward("undoing", "undoing"),
-                _onward("pit", "pit"),
+                onward("undoing"),
+                onward("pit"),
             ),
             "two resolutions": (
                 StudyRow("source only, two resolutions", "source_only", TWO_RESOLUTIONS),
@@ -168,24 +160,24 @@ STUDIES: dict[str, Study] = {
         tables={
             "main": (
                 StudyRow("source only", "source_only", published=33.4),
-                _onward("cbst", "cbst", 45.9),
-                _onward("cbst_sp", "cbst_sp"),
-                _onward("crst", "crst", 47.1),
-                _onward("crst_lrent", "crst_lrent"),
+                onward("cbst", published=45.9),
+                onward("cbst_sp"),
+                onward("crst", published=47.1),
+                onward("crst_lrent"),
             ),
             "regularisers": (
-                _onward("crst", "crst", 47.1),
-                _onward("crst entropy", "crst", terms={"confidence": {"kind": "entropy"}}),
-                _onward("crst squares", "crst", terms={"confidence": {"kind": "squares"}}),
+                onward("crst", published=47.1),
+                onward("crst entropy", "crst", terms={"confidence": {"kind": "entropy"}}),
+                onward("crst squares", "crst", terms={"confidence": {"kind": "squares"}}),
             ),
             "pieces": (
-                _onward("cbst", "cbst", 45.9),
-                _onward("moving statistics", "cbst", method={"frozen_statistics": False}),
-                _onward("no mining", "cbst", method={"rounds": {"mine": 0.0}}),
-                _onward("one scale", "cbst", data={"scale": [1.0, 1.0]}),
-                _onward("labels of one look", "cbst", method={"rounds": {"flip": False, "scales": [1.0]}}),
-                _onward("the source's rate", "cbst", method={"rounds": {"rate": 1.0}}),
-                _onward(
+                onward("cbst", published=45.9),
+                onward("moving statistics", "cbst", method={"frozen_statistics": False}),
+                onward("no mining", "cbst", method={"rounds": {"mine": 0.0}}),
+                onward("one scale", "cbst", data={"scale": [1.0, 1.0]}),
+                onward("labels of one look", "cbst", method={"rounds": {"flip": False, "scales": [1.0]}}),
+                onward("the source's rate", "cbst", method={"rounds": {"rate": 1.0}}),
+                onward(
                     "half the source", "cbst", method={"rounds": {"source_portion": 0.5, "source_most": 0.5}}
                 ),
             ),
@@ -300,13 +292,13 @@ STUDIES: dict[str, Study] = {
                 STCT,
                 FULL,
                 StudyRow("source only", "source_only"),  # whose model the next two start from
-                StudyRow("from source only", "stct_mha", published=69.18, needs=PRETRAINED),
+                StudyRow("from source only", "stct_mha", published=69.18, needs=FROM_SOURCE),
                 StudyRow(
                     "from source only, no coordination",
                     "stct_mha",
                     {"method": PLAIN},
                     published=67.06,
-                    needs=PRETRAINED,
+                    needs=FROM_SOURCE,
                 ),
             )
         },

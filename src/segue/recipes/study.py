@@ -26,6 +26,9 @@ from segue.recipes import catalogue
 from segue.recipes.catalogue import Size
 from segue.trees import Tree, read_yaml
 
+FROM_SOURCE = {"network.start": "source only"}
+"""What a row needs that goes on from the source-only model of its seed."""
+
 PAPERS_PAIR = "gta5_to_cityscapes"
 """The pair of the numbers in these tables."""
 
@@ -59,6 +62,17 @@ class StudyRow:
         altered = self.changes or self.needs or self.size
         printed = None if altered else catalogue.find(self.recipe).rows.get(pair)
         return replace(self, published=None if printed is None else printed.mean)
+
+
+def onward(
+    label: str,
+    recipe: str | None = None,
+    published: float | None = None,
+    base: str | None = None,
+    **changes: object,
+) -> StudyRow:
+    """A row that goes on from the source-only model of its seed; without a recipe, its label names it."""
+    return StudyRow(label, recipe or label, changes, published, FROM_SOURCE, base=base)
 
 
 @dataclass(frozen=True)
