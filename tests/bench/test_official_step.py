@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from segue.bench.against_official import PHASES, head_rows, our_step, step_rows
+from segue.bench.against_official import (
+    PHASES,
+    TWO_RESOLUTIONS,
+    head_rows,
+    memory_rows,
+    our_step,
+    step_rows,
+)
 from segue.bench.official_step import OfficialStep
 from segue.bench.step import noise_batch, self_training
 from segue.bench.stopwatch import Stopwatch
@@ -12,10 +19,10 @@ from segue.engine import optim
 CPU = torch.device("cpu")
 
 
-@pytest.fixture
-def ready():
+@pytest.fixture(params=["daformer", "hrda", "mic"])
+def ready(request: pytest.FixtureRequest):
     torch.manual_seed(0)
-    method = self_training("daformer", "mit_nano", size=128).train()
+    method = self_training(request.param, "mit_nano", size=128).train()
     # Some pixels have to be trusted for the weight to be seen.
     method.threshold = 0.06
     return method, noise_batch(2, 128, CPU)
@@ -64,18 +71,26 @@ def test_two_updates(ready) -> None:
 
 
 @pytest.mark.slow
-def test_rows_name_every_phase_and_say_how_far_turns_differ() -> None:
+@pytest.mark.parametrize(("recipe", "phases"), [("daformer", PHASES), ("mic", TWO_RESOLUTIONS)])
+def test_rows_name_every_phase_and_say_how_far_turns_differ(recipe: str, phases: tuple[str, ...]) -> None:
     rows = {
-        row["name"].removeprefix("daformer_mit_nano_"): row
-        for row in step_rows(encoder="mit_nano", size=128, batch=1, repeats=2, device="cpu")
+        row["name"].removeprefix(f"{recipe}_mit_nano_"): row
+        for row in step_rows(recipe, encoder="mit_nano", size=128, batch=1, repeats=2, device="cpu")
     }
-    assert list(rows) == [*PHASES, "rest", "step"]
+    assert list(rows) == [*phases, "rest", "step"]
     parts = sum(row["value"] for name, row in rows.items() if name != "step")
     assert parts == pytest.approx(
         rows["step"]["value"], rel=0.2
     )  # medians of two turns do not add up exactly
     low, high = rows["step"]["spread"]
     assert 0 < low <= rows["step"]["ratio"] * 1.001 and rows["step"]["ratio"] <= high * 1.001
+
+
+@pytest.mark.slow
+def test_the_peak_of_updates_is_measured_for_both() -> None:
+    (row,) = memory_rows("mic", encoder="mit_nano", size=128, batch=1)
+    assert row["name"] == "mic_mit_nano_peak_memory" and row["unit"] == "MiB"
+    assert 100 < row["value"] < 4000 and 100 < row["peer_value"] < 4000
 
 
 def test_rows_of_the_head() -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from segue.bench import predict, startup
 from segue.bench.loader import write_picture
-from segue.bench.official_step import PlainSegmenter
+from segue.bench.official_networks import PlainSegmenter
 from segue.evaluation.prediction_files import write_predictions
 
 CPU = torch.device("cpu")

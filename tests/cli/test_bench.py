@@ -34,7 +34,7 @@ def test_the_spread_of_the_turns_is_shown(monkeypatch, capsys):
 
 def test_daformer_is_shown_beside_the_official_order(monkeypatch):
     """Its head and its step; shares of the step are what other recipes show."""
-    monkeypatch.setattr(against_official, "step_rows", lambda: ["step"])
+    monkeypatch.setattr(against_official, "step_rows", lambda recipe: ["step"])
     monkeypatch.setattr(against_official, "head_rows", lambda: ["head"])
     assert verb.FAMILIES["step"]("daformer") == ["step"]
     assert verb.FAMILIES["head"]("daformer") == ["head"]

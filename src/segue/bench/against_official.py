@@ -1,4 +1,4 @@
-"""DAFormer's head and step beside the official order of operations, by phase and as a whole.
+"""DAFormer's head, and steps up to MIC's, beside the official order of operations, by phase and as a whole.
 
 Both run in turns in one process, with the same parameters, pictures and random numbers, and the same allocator, which
 keeps freed memory for both.
@@ -30,7 +30,10 @@ PEER = "the official order of operations, channel by channel, float32"
 
 PHASES = ("encoder", "head", "teacher", "distance", "mixing", "update")
 """A step's: the student's encoder and head forward and backward, the teacher's label, the feature distance, what the
-student is shown, optimiser and average. "rest" is the remaining time, mostly that of losses."""
+student is shown, optimiser and average. "rest" is the remaining time, mostly that of losses; with two resolutions,
+whose passes are entangled, it is the student's, too."""
+
+TWO_RESOLUTIONS = PHASES[2:]
 
 
 def head_rows(
@@ -66,17 +69,24 @@ def head_rows(
 
 
 def step_rows(
-    *, encoder: str = "mit_b0", size: int = 512, batch: int = 2, repeats: int = 3, device: str | None = None
+    recipe: str = "daformer",
+    *,
+    encoder: str = "mit_b0",
+    size: int = 512,
+    batch: int = 2,
+    repeats: int = 3,
+    device: str | None = None,
 ) -> list[Benchmark]:
-    """Time DAFormer's whole step and its phases, by default at its crop and batch, in float32."""
+    """Time the whole step of DAFormer, HRDA or MIC and its phases, by default at DAFormer's crop, in float32."""
     place = benchmark_device(device)
     torch.manual_seed(0)
-    method = self_training("daformer", encoder, size=size).to(place).train()
+    method = self_training(recipe, encoder, size=size).to(place).train()
     plain = OfficialStep(method)
     optimizer = optim.adamw(
         optim.parameter_groups(method, lr=6e-5, head_factor=10.0, weight_decay=0.01), betas=(0.9, 0.999)
     )
     data = noise_batch(batch, size, place)
+    phases = PHASES if recipe == "daformer" else TWO_RESOLUTIONS
     numbers = {"own": 0, "plain": 0}
 
     def own_step(watch: Stopwatch, step: int) -> None:
@@ -91,24 +101,30 @@ def step_rows(
         with watch.measure("step"):
             run(watch, numbers[name])
         numbers[name] += 1
-        rest = watch.seconds["step"] - sum(watch.seconds[phase] for phase in PHASES)
+        rest = watch.seconds["step"] - sum(watch.seconds[phase] for phase in phases)
         return watch.seconds | {"rest": rest}
 
     turns = in_turns(
         {"own": lambda: timed("own", own_step), "plain": lambda: timed("plain", plain_step)}, repeats=repeats
     )
-    return [_line(f"daformer_{encoder}_{phase}", phase, turns) for phase in (*PHASES, "rest", "step")]
+    return [_line(f"{recipe}_{encoder}_{phase}", phase, turns) for phase in (*phases, "rest", "step")]
 
 
-def memory_rows(*, encoder: str = "mit_b0", size: int = 512, batch: int = 2) -> list[Benchmark]:
-    """Measure the peak of two of DAFormer's updates, in fresh processes that both keep freed memory."""
-    ours, plain = (peak_mib(_two_updates, encoder, size, batch, is_plain) for is_plain in (False, True))
-    return [benchmark(f"daformer_{encoder}_peak_memory", ours, unit="MiB", peer=PEER, peer_value=plain)]
+def memory_rows(
+    recipe: str = "daformer", *, encoder: str = "mit_b0", size: int = 512, batch: int = 2
+) -> list[Benchmark]:
+    """Measure the peak of two updates, in fresh processes that both keep freed memory."""
+    ours, plain = (
+        peak_mib(_two_updates, recipe, encoder, size, batch, is_plain) for is_plain in (False, True)
+    )
+    return [benchmark(f"{recipe}_{encoder}_peak_memory", ours, unit="MiB", peer=PEER, peer_value=plain)]
 
 
-def _two_updates(encoder: str, size: int, batch: int, is_plain: bool, device: torch.device) -> None:
+def _two_updates(
+    recipe: str, encoder: str, size: int, batch: int, is_plain: bool, device: torch.device
+) -> None:
     torch.manual_seed(0)
-    method = self_training("daformer", encoder, size=size).to(device).train()
+    method = self_training(recipe, encoder, size=size).to(device).train()
     data, watch = noise_batch(batch, size, device), Stopwatch(device)
     if is_plain:
         plain = OfficialStep(method)

@@ -1,4 +1,4 @@
-"""DAFormer's networks in the official order of operations, on our parameters: what ours are compared with.
+"""DAFormer's encoder and head in the official order of operations, on our parameters: what ours are compared with.
 
 Maps lie channel by channel, tokens are copied into maps and back around every convolution, attention is written
 out, linear layers are matrix products, and dilated convolutions are left to the library. Attributes have the names
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.models.encoders.mit import Attention, Block, MixFeedForward, MixTransformer, PatchEmbedding
-from segue.models.heads.context import Aspp, SeparableConvNorm
+from segue.models.heads.context import Aspp, PointwiseFusion, SeparableConvNorm
 from segue.models.heads.daformer import DaformerHead
 from segue.models.layers import ConvNorm, LevelEmbedding
 from segue.ops.resize import resize
@@ -88,7 +88,10 @@ def _feed_forward(layer: MixFeedForward, tokens: Tensor, grid: Grid) -> Tensor:
 
 
 class PlainHead(nn.Module):
-    """DAFormer's head with separable pyramid, layer by layer on whole maps; parameters and statistics are shared."""
+    """DAFormer's head, layer by layer on whole maps; parameters and statistics are shared.
+
+    Its context is a pyramid with separable convolutions, or none.
+    """
 
     def __init__(self, head: DaformerHead) -> None:
         super().__init__()
@@ -101,15 +104,21 @@ class PlainHead(nn.Module):
             resize(_level(cast(LevelEmbedding, layer), maps), size)
             for layer, maps in zip(self.head.embed_layers, features, strict=True)
         ]
-        maps, pyramid = torch.cat(levels, dim=1), cast(Aspp, self.head.fuse_layer)
-        branches = [_branch(branch, maps) for branch in pyramid.aspp_modules]
-        embedding = _conv_norm(pyramid.bottleneck, torch.cat(branches, dim=1))
+        embedding = _fused(self.head.fuse_layer, torch.cat(levels, dim=1))
         return self.head.conv_seg(self.head.dropout(embedding)), embedding
 
 
 def _level(layer: LevelEmbedding, maps: Tensor) -> Tensor:
     tokens = F.linear(maps.flatten(2).transpose(1, 2), layer.proj.weight, layer.proj.bias)
     return _as_map(tokens, (maps.shape[2], maps.shape[3]))
+
+
+def _fused(layer: nn.Module, maps: Tensor) -> Tensor:
+    if isinstance(layer, PointwiseFusion):
+        return _conv_norm(layer, maps)
+    pyramid = cast(Aspp, layer)
+    branches = [_branch(branch, maps) for branch in pyramid.aspp_modules]
+    return _conv_norm(pyramid.bottleneck, torch.cat(branches, dim=1))
 
 
 def _branch(branch: nn.Module, maps: Tensor) -> Tensor:

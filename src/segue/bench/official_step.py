@@ -1,4 +1,4 @@
-"""DAFormer's training step in the official order of operations: what our step is timed against.
+"""The training step of DAFormer, HRDA and MIC in the official order of operations: what ours is timed against.
 
 Two backward passes for the source, a full softmax for the pseudo-label, pictures mixed and changed one by one, a
 one-hot label for the feature distance, an average and an optimiser that go from parameter to parameter, accuracies and
@@ -6,7 +6,6 @@ numbers for the log in every pass. Random numbers are drawn as ours are, so that
 follows at the step's end instead of the next one's beginning.
 """
 
-import copy
 from typing import cast
 
 import kornia
@@ -14,46 +13,37 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.bench.official import PlainEncoder, PlainHead
+from segue.bench.official_networks import plain
 from segue.bench.stopwatch import Stopwatch
+from segue.methods.masking import MaskedConsistency
 from segue.methods.mixing import StrongAugment
 from segue.methods.self_training import SelfTraining
 from segue.methods.teachers.average import EmaTeacher
 from segue.methods.terms.feature_distance import FeatureDistance
-from segue.models.encoders.mit import MixTransformer
-from segue.models.heads.daformer import DaformerHead
 from segue.models.segmenter import Segmenter
 from segue.ops import augment, mixing
+from segue.ops.masking import keep_mask
 from segue.ops.resize import resize
 from segue.types import IGNORE, Batch
-
-
-class PlainSegmenter(nn.Module):
-    """An encoder and a head in the official order, on a copy of a network's parameters."""
-
-    def __init__(self, network: Segmenter) -> None:
-        super().__init__()
-        self.network = copy.deepcopy(network)
-        self.encoder = PlainEncoder(cast(MixTransformer, self.network.encoder))
-        self.head = PlainHead(cast(DaformerHead, self.network.head))
 
 
 class OfficialStep:
     """One update after the other, of copies of a method's networks.
 
     Args:
-        method: DAFormer's before its first update, whose settings are followed; its student is also the reference.
+        method: DAFormer, HRDA or MIC before its first update, whose settings are followed; its student is also the
+            reference.
         lr: AdamW's; heads learn ten times as fast. None leaves the parameters as they are.
     """
 
     def __init__(self, method: SelfTraining, *, lr: float | None = 6e-5) -> None:
         self.method = method
-        self.student = PlainSegmenter(cast(Segmenter, method.student))
+        self.student = plain(cast(Segmenter, method.student))
         teacher = cast(EmaTeacher, method.teacher)
         self.momentum = teacher.settings.momentum
-        self.teacher = PlainSegmenter(cast(Segmenter, teacher.network))
+        self.teacher = plain(cast(Segmenter, teacher.network))
         self.distance = cast(FeatureDistance, method.terms["distance"])
-        self.reference = PlainSegmenter(cast(Segmenter, method.student)).eval().encoder
+        self.reference = plain(cast(Segmenter, method.student)).eval()
         self.optimizer = None if lr is None else _adamw(self.student.network, lr)
 
     def __call__(self, batch: Batch, step: int, watch: Stopwatch) -> dict[str, float]:
@@ -66,6 +56,10 @@ class OfficialStep:
         with watch.measure("mixing"):
             mixed = self._mixed(image, label, batch.target.image, pseudo, weight)
         losses["target/segmentation"] = self._pass(*mixed, watch)[0]
+        if self.method.mask is not None:
+            with watch.measure("mixing"):
+                hidden = self._partly_hidden(batch.target.image)
+            losses["masked/segmentation"] = self._pass(hidden, pseudo, weight, watch)[0]
         with watch.measure("update"):
             self._update(step)
         return losses
@@ -75,10 +69,11 @@ class OfficialStep:
         loss, features = self._pass(image, label, None, watch, keep=True)
         with watch.measure("distance"):
             with torch.no_grad():
-                reference = self.reference(image)[-1]
-            small = _shrunk_by_one_hot(label, self.distance, features[-1].shape[-1])
+                reference = self.reference.compared(image)
+            coarsest = features[3]
+            small = _shrunk_by_one_hot(label, self.distance, coarsest.shape[-1])
             counted = (small[..., None] == self.distance.wanted.nonzero().flatten()).any(-1)
-            apart = torch.linalg.vector_norm(features[-1] - reference, dim=1)[counted]
+            apart = torch.linalg.vector_norm(coarsest - reference, dim=1)[counted]
             distance = self.distance.settings.share * apart.mean()
             distance.backward()
         return {"source/segmentation": loss, "source/feature_distance": distance.item()}
@@ -86,21 +81,27 @@ class OfficialStep:
     def _pass(
         self, image: Tensor, label: Tensor, weight: Tensor | None, watch: Stopwatch, *, keep: bool = False
     ) -> tuple[float, list[Tensor]]:
-        with watch.measure("encoder"):
-            features = self.student.encoder(image)
-        with watch.measure("head"):
-            logits: Tensor = self.student.head(features)[0]
-        logits = resize(logits, (label.shape[-2], label.shape[-1]))
-        loss = F.cross_entropy(logits, label, ignore_index=IGNORE, reduction="none")
-        loss = loss.mean() if weight is None else (loss * weight).mean()
-        accuracy = (logits.topk(1, dim=1).indices[:, 0] == label).float().mean()
-        watch.backward(loss, features, keep=keep)
-        accuracy.item()
-        return loss.item(), features
+        supervised, features = self.student.trained(image, watch)
+        terms: list[Tensor] = []
+        accuracies: list[Tensor] = []
+        for one in supervised:
+            wanted, trusted = label, weight
+            if one.window is not None:
+                wanted = label[(..., *one.window)]
+                trusted = None if weight is None else weight[(..., *one.window)]
+            logits = resize(one.logits, (wanted.shape[-2], wanted.shape[-1]))
+            loss = F.cross_entropy(logits, wanted, ignore_index=IGNORE, reduction="none")
+            terms.append(one.share * (loss.mean() if trusted is None else (loss * trusted).mean()))
+            accuracies.append((logits.topk(1, dim=1).indices[:, 0] == wanted).float().mean())
+        total = torch.stack(terms).sum()
+        watch.backward(total, features, keep=keep)
+        for accuracy in accuracies:
+            accuracy.item()
+        return total.item(), features
 
     @torch.no_grad()
     def _labelled(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        logits = resize(self.teacher.head(self.teacher.encoder(image))[0], (image.shape[-2], image.shape[-1]))
+        logits = resize(self.teacher(image), (image.shape[-2], image.shape[-1]))
         confidence, label = logits.softmax(dim=1).max(dim=1)
         threshold = self.method.settings.threshold
         assert threshold is not None
@@ -123,6 +124,18 @@ class OfficialStep:
             labels.append(_pasted(mask, label[number], pseudo[number]))
             weights.append(_pasted(mask, torch.ones_like(weight[number]), weight[number]))
         return torch.cat(pictures), torch.stack(labels), torch.stack(weights)
+
+    @torch.no_grad()
+    def _partly_hidden(self, target: Tensor) -> Tensor:
+        """MIC's view: colours changed once more, and blocks hidden."""
+        settings = cast(MaskedConsistency, self.method.mask).settings
+        change = _Change(cast(StrongAugment, self.method.augment), target)
+        image = torch.cat([change(target[number, None], number) for number in range(len(target))])
+        count, _, height, width = image.shape
+        visible = keep_mask(
+            (count, height, width), settings.block * height, settings.ratio, device=image.device
+        )
+        return image * visible[:, None]
 
     @torch.no_grad()
     def _update(self, step: int) -> None:

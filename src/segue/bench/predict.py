@@ -19,7 +19,7 @@ from torch import Tensor
 
 from segue.bench.loader import write_picture
 from segue.bench.measure import Benchmark, benchmark_device, compared, compared_all
-from segue.bench.official_step import PlainSegmenter
+from segue.bench.official_networks import PlainSegmenter
 from segue.classes import CITYSCAPES_19
 from segue.clock import times_ms
 from segue.evaluation.model import TrainedModel
@@ -103,7 +103,7 @@ def _in_memory(encoder: str, size: tuple[int, int], repeats: int, device: torch.
 @torch.no_grad()
 def official_classes(network: PlainSegmenter, image: Tensor) -> Tensor:
     """The class of every pixel (B,H,W) of a normalised image, in the official order."""
-    logits: Tensor = network.head(network.encoder(image))[0]
+    logits: Tensor = network(image)
     return resize(logits, (image.shape[-2], image.shape[-1])).softmax(dim=1).argmax(dim=1)
 
 

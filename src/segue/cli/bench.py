@@ -29,20 +29,18 @@ def _head(recipe: str) -> "list[Benchmark]":
 
 
 def _step(recipe: str) -> "list[Benchmark]":
-    from segue.bench import against_official, beside_dacs, collaboration, sam, step, windows
+    from segue.bench import against_official, beside_dacs, collaboration, sam
     from segue.engine.experiment import revise
     from segue.recipes.catalogue import experiment
     from segue.recipes.pairs import PAIRS
 
     match recipe:
-        case "daformer":
-            return against_official.step_rows()
+        case "daformer" | "hrda" | "mic":
+            return against_official.step_rows(recipe)
         case "clda":
             return collaboration.rows()
         case "ssr":
             return sam.rows()
-        case "hrda" | "mic":
-            return step.rows(recipe) + windows.rows(recipe)
         case _:
             pair = PAIRS["gta5_to_cityscapes"]
             own, base = (experiment(name, pair, beside_dacs.SAME) for name in (recipe, "dacs"))
@@ -54,15 +52,13 @@ def _step(recipe: str) -> "list[Benchmark]":
 
 
 def _memory(recipe: str) -> "list[Benchmark]":
-    from segue.bench import against_official, bank, windows
+    from segue.bench import against_official, bank
 
     match recipe:
-        case "daformer":
-            return against_official.memory_rows()
+        case "daformer" | "hrda" | "mic":
+            return against_official.memory_rows(recipe)
         case "dida":
             return bank.rows()
-        case "hrda" | "mic":
-            return windows.rows(recipe)
         case _:
             raise ValueError(f"--recipe {recipe}: bench memory measures daformer, dida, hrda or mic")
 

@@ -1,5 +1,7 @@
 """Endless batches of both domains, each a pure function of seed, step, rank and slot."""
 
+import atexit
+import os
 import signal
 import sys
 from collections.abc import Callable, Generator
@@ -318,6 +320,9 @@ def _prepare_worker(_: int) -> None:
     # Schedulers send SIGTERM to every process, too; the main one needs its workers until its step is done.
     signal.signal(signal.SIGTERM, _end_later)
     sys.excepthook = _unless_left
+    # A worker that was spawned would tear its interpreter down while the thread that sends batches may still be inside
+    # of torch, which aborts the process ("terminate called without an active exception"), and the run with it.
+    atexit.register(os._exit, 0)
 
 
 def _end_later(number: int, frame: FrameType | None) -> None:
