@@ -49,10 +49,11 @@ def rows(
     Args:
         pictures: In each domain, as JPEG files.
         steps: Batches of a turn that are timed, once the loader is reading as far ahead as it does.
-        workers: Processes that read; one for every core, but at most four, if None.
+        workers: Processes that read; one for every core but that of the training, and at most four, if None.
     """
     keep_memory()
-    processes = min(4, cores()) if workers is None else workers
+    torch.set_num_threads(1)  # further ones would only take the cores of those that read
+    processes = min(4, max(1, cores() - 1)) if workers is None else workers
     folder = Path(tempfile.mkdtemp())
     try:
         for place in range(pictures):
@@ -82,7 +83,7 @@ def _rows(
             repeats=repeats,
         )
     own, other = ([1000 * seconds / pairs for seconds in spent[name]] for name in ("loader", "decoding"))
-    return [compared(f"loader_{workers}_processes", own, other, unit="ms", peer=PEER)]
+    return [compared("loader", own, other, unit="ms", peer=f"{PEER}: {workers}")]
 
 
 def _seconds(loader: Loader, steps: int) -> float:

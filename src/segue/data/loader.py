@@ -4,16 +4,16 @@ import atexit
 import os
 import signal
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 from torch.utils.data import Dataset as TorchDataset
 
 from segue.data.dataset import Dataset
@@ -41,7 +41,7 @@ class Half(NamedTuple):
 
     image: UInt8[Tensor, "b h w 3"]
     label: UInt8[Tensor, "b h w"] | None
-    valid: Tensor
+    valid: Bool[Tensor, "b h w"] | None
     soft: UInt8[Tensor, "b h w k"] | None
     names: list[str]
     depth: Float[Tensor, "b h w"] | None = None
@@ -108,7 +108,7 @@ class Steps(TorchDataset["tuple[Half, Half | None] | Failure"]):
         except (ValueError, OSError) as error:
             return Failure(not isinstance(error, ValueError), " ".join(str(error).split()))
         some = next(sample for half in samples for sample in half)
-        halves = [_half(half, some.image) for half in samples]
+        halves = [_half(half, some.image, masked=place > 0) for place, half in enumerate(samples)]
         return halves[0], halves[1] if len(halves) > 1 else None
 
     def _samples(self, step: int) -> list[list[Sample]]:
@@ -132,22 +132,31 @@ class Steps(TorchDataset["tuple[Half, Half | None] | Failure"]):
         return domain.transform(whole, generator, wanted=wanted)
 
 
-def _half(samples: list[Sample], like: Tensor) -> Half:
-    """The samples of one domain; one that was dealt none of the slots has tensors of zero pictures."""
+def _half(samples: list[Sample], like: Tensor, *, masked: bool) -> Half:
+    """The samples of one domain; one that was dealt none of the slots has tensors of zero pictures.
+
+    Args:
+        masked: Whether the valid area is wanted.
+    """
     if not samples:
         empty = torch.empty(0, *like.shape[1:], dtype=torch.uint8)
         return Half(empty[..., None].expand(-1, -1, -1, 3), empty, empty.bool(), None, [])
-    labels = [sample.label for sample in samples if sample.label is not None]
-    soft = [sample.soft for sample in samples if sample.soft is not None]
-    depth = [sample.depth for sample in samples if sample.depth is not None]
+    image = _stacked([sample.image.permute(1, 2, 0) for sample in samples])
+    assert image is not None
     return Half(
-        torch.stack([sample.image.permute(1, 2, 0) for sample in samples]),
-        torch.stack(labels) if labels else None,
-        torch.stack([sample.valid for sample in samples if sample.valid is not None]),
-        torch.stack(soft) if soft else None,
+        image,
+        _stacked([sample.label for sample in samples]),
+        _stacked([sample.valid for sample in samples]) if masked else None,
+        _stacked([sample.soft for sample in samples]),
         [sample.name for sample in samples],
-        torch.stack(depth) if depth else None,
+        _stacked([sample.depth for sample in samples]),
     )
+
+
+def _stacked(parts: Sequence[Tensor | None]) -> Tensor | None:
+    """One tensor, which a worker makes where the main process will read it; None if nothing is there."""
+    given = [part for part in parts if part is not None]
+    return default_collate(given) if given else None
 
 
 class Loader:
@@ -271,6 +280,7 @@ class Loader:
         if target is None:
             return Batch(labelled, None)
         offline = None if target.label is None else self._label(target.label)
+        assert target.valid is not None, "target pictures are read with their valid area"
         valid = target.valid.to(self.device, non_blocking=True)
         soft = None if target.soft is None else self._probability(target.soft)
         image, depth = self._normalised(target.image), self._depth(target)

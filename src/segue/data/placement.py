@@ -90,13 +90,16 @@ class Placement:
         region = np.ascontiguousarray(pixels[first_row:last_row, first_column:last_column])
         box = (left - first_column, top - first_row, right - first_column, bottom - first_row)
         size = (self.columns.shown, self.rows.shown)
-        return np.asarray(Image.fromarray(region).resize(size, Image.Resampling.BILINEAR, box=box))
+        return np.array(Image.fromarray(region).resize(size, Image.Resampling.BILINEAR, box=box))
 
     def _framed(self, shown: np.ndarray, outside: float | tuple[int, int, int]) -> np.ndarray:
         """What is shown, in a new array of the crop's size, mirrored where the crop is."""
+        if self.mirrored:
+            shown = torch.from_numpy(shown).flip(1).numpy()  # numpy would copy byte by byte
+        rows, columns = shown.shape[:2]
+        if (rows, columns) == (self.rows.size, self.columns.size):
+            return shown if self.mirrored else shown.copy()
         framed = np.empty((self.rows.size, self.columns.size, *shown.shape[2:]), dtype=shown.dtype)
-        if shown.shape != framed.shape:
-            framed[:] = outside
-        canvas = framed[:, ::-1] if self.mirrored else framed
-        canvas[: self.rows.shown, : self.columns.shown] = shown
+        framed[:] = outside
+        framed[:rows, -columns if self.mirrored else 0 :][:, :columns] = shown
         return framed

@@ -22,10 +22,12 @@ PSEUDO_LABELS = Study(
             onward("dpl"),
             onward("dpl_dual", base="dpl"),
         ),
-        # Depth is learnt by a head of its own, so that nothing can be taken over from the source-only model.
-        "depth, from the weights that every run starts with": (
+        # Depth is learnt by a head of its own, so that nothing can be taken over from the source-only model; SAC has a
+        # first stage of its own, in which batch statistics are those of both domains.
+        "from the weights that every run starts with": (
             StudyRow("dacs, from the start", "dacs"),
             StudyRow("corda", "corda", base="dacs, from the start"),
+            StudyRow("sac, from the start", "sac"),
         ),
     },
 )
