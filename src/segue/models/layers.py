@@ -14,6 +14,7 @@ class TokenLinear(nn.Linear):
 
     On a CPU it runs as a 1x1 convolution with the same numbers: on processors with AVX-512 the convolution library is
     about twice as fast as matrix multiplication, on older ones they are equal. On other devices convolution is slower.
+    Which it is does not depend on a measurement: a run that goes on might then take the other, and not be bit-equal.
     Tokens without a grid are multiplied. The parameters are those of ``nn.Linear``, reshaped without a copy.
     """
 
