@@ -36,3 +36,13 @@ def test_runs_without_a_common_picture_are_refused(tmp_path: Path) -> None:
     one, two = run_folder(tmp_path / "one", ["a"], 30), run_folder(tmp_path / "two", ["b"], 40)
     with pytest.raises(ValueError, match="no evaluated picture in common"):
         write_panels(tmp_path / "panels.png", [one, two])
+
+
+def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    """As a study's are, which are all called by their seed."""
+    one, two = (run_folder(tmp_path / row / "seed0", ["a"], 30) for row in ("advent", "dacs"))
+    out = write_panels(tmp_path / "panels.png", [one, two], width=200)
+    with Image.open(out) as image:
+        pixels = np.array(image)
+    first, second = (pixels[:HEADING, place * (200 + GAP) :][:, :200] for place in (2, 3))
+    assert not np.array_equal(first, second)

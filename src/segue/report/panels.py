@@ -8,6 +8,7 @@ from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
 from segue.files import write_bytes
+from segue.report.roles import distinct_names
 from segue.report.run_folder import RunFolder
 
 GAP, HEADING = 4, 22
@@ -30,7 +31,7 @@ def write_panels(out: Path, runs: Sequence[Path], *, rows: int = 4, width: int =
         raise ValueError(
             "these runs keep no evaluated picture in common; evaluation.pictures says how many are kept"
         )
-    titles = ["picture", "label", *(run.name for run in folders)]
+    titles = ["picture", "label", *distinct_names(folders)]
     drawn = [
         [
             _sized(kept[0][name].image, width, Image.Resampling.LANCZOS),

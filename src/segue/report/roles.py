@@ -62,7 +62,7 @@ def assign_roles(folders: Sequence[RunFolder], names: Sequence[str] | None = Non
     """
     if not folders:
         raise ValueError("a report needs at least one run folder")
-    called = list(names) if names is not None else _distinct_names(folders)
+    called = list(names) if names is not None else distinct_names(folders)
     if len(called) != len(folders):
         raise ValueError(f"{len(folders)} runs but {len(called)} names: give one name a run")
     oracle = next((i for i, name in enumerate(called) if _is_oracle(folders[i], name)), None)
@@ -91,7 +91,7 @@ def _hue(number: int) -> str:
     return f"oklch(var(--run-lightness) .14 {hue:.0f})"
 
 
-def _distinct_names(folders: Sequence[RunFolder]) -> list[str]:
+def distinct_names(folders: Sequence[RunFolder]) -> list[str]:
     """Folder names, with their parent's name where two are alike."""
     names = [folder.name for folder in folders]
     return [
