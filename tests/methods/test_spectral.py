@@ -23,7 +23,8 @@ from segue.engine.experiment import load
 from segue.engine.stages import train
 from segue.evaluation.labelling import confident
 from segue.evaluation.model import TrainedModel
-from segue.methods.spectral import AmplitudeExchange, SpectralSettings
+from segue.methods.spectral import SpectralSettings
+from segue.methods.style import AmplitudeExchange
 from segue.methods.terms.entropy import EntropySettings
 from segue.ops.balance import ranked_thresholds
 from segue.ops.spectrum import exchange_amplitude

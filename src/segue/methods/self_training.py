@@ -15,6 +15,7 @@ from segue.methods.hybrid import HybridAttentionSettings
 from segue.methods.masking import MaskSettings
 from segue.methods.method import MethodSettings, Term
 from segue.methods.mixing import AugmentSettings, ClassMix, StrongAugment
+from segue.methods.style import StyleSettings
 from segue.methods.taught import Taught
 from segue.methods.teacher import TeacherSettings
 from segue.methods.teachers import TEACHERS
@@ -41,6 +42,7 @@ class SelfTrainingSettings(MethodSettings):
     teacher: AnyTeacher = AverageSettings()  # who labels the target
     soft: bool = False  # learn the teacher's probabilities instead of its label
     source_mean: MeanOver = "pixels"  # average the source's loss over all pixels or over labelled ones
+    style: StyleSettings | None = None  # show the source with the target's low frequencies, as FDA does
     # tau: the target is weighed by the share of pixels of at least this confidence; None: always by 1.
     threshold: Share | None = 0.968
     mix: Literal["class_mix"] | None = "class_mix"  # how source and target pictures are mixed
@@ -91,6 +93,7 @@ class SelfTraining(Taught):
     them it is depends on the settings.
 
     Attributes:
+        style: Gives source pictures the look of target pictures; None leaves them as they are.
         mix: Makes one view of a source and a target view; None to show the target as it is.
         augment: Changes the colours of the target that the student sees; None for no change.
         calibrate: Corrects the pseudo-label by what else the teacher's output says; None leaves it alone.
@@ -100,6 +103,7 @@ class SelfTraining(Taught):
         mask: Makes the masked view of a source and an unmixed target view; None for no such view.
     """
 
+    style: Callable[[Tensor, Tensor], Tensor] | None
     mix: Callable[[View, View], View] | None
     augment: Callable[[Tensor], Tensor] | None
     calibrate: Callable[[Output, Tensor], Tensor] | None
@@ -111,6 +115,7 @@ class SelfTraining(Taught):
         super().__init__(context.student, terms, view_names=names)
         self.settings = settings
         self.teacher = settings.teacher.build(context, terms)
+        self.style = settings.style and settings.style.build(context)
         self.mix = ClassMix(settings.class_pool) if settings.mix else None
         self.augment = settings.augment and settings.augment.build(context)
         self.calibrate = next((term.calibrated for term in terms.values() if term.calibrates), None)
@@ -125,7 +130,10 @@ class SelfTraining(Taught):
         assert batch.target is not None, "the engine gives self-training a target loader"
 
         # 1. The student learns the source; with a pair, in one pass with the target.
-        source = View("source", batch.source.image, batch.source.label, mean_over=self.settings.source_mean)
+        image = batch.source.image
+        if self.style is not None:
+            image = self.style(image, batch.target.image)
+        source = View("source", image, batch.source.label, mean_over=self.settings.source_mean)
         source.depth = batch.source.depth
         if self.pair is None:
             yield source

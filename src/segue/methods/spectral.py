@@ -4,9 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import torch
 from pydantic import Field, model_validator
-from torch import Tensor
 
 from segue.evaluation.model import TrainedModel
 from segue.methods.average import join_models
@@ -15,12 +13,10 @@ from segue.methods.method import Method, MethodSettings, Reading, Term
 from segue.methods.rounds import label_by_rank, round_seed
 from segue.methods.stage_scores import scored
 from segue.methods.stages import Stages
-from segue.ops import augment
-from segue.ops.spectrum import Window, exchange_amplitude, exchanges_nothing
+from segue.methods.style import AmplitudeExchange, Beta
+from segue.ops.spectrum import Window
 from segue.settings import Count, Share
 from segue.types import IGNORE, Batch, MeanOver, View
-
-Beta = Annotated[float, Field(ge=0.0, le=0.5)]
 
 
 class SpectralSettings(MethodSettings):
@@ -119,35 +115,3 @@ class Spectral(Method):
                 label = label.masked_fill(~target.valid, IGNORE)
             weight = None if target.valid is None else target.valid.float()
             yield View("target", target.image, label, weight, mean_over="labelled")
-
-
-class AmplitudeExchange:
-    """:func:`segue.ops.spectrum.exchange_amplitude` of normalised batches, picture by picture.
-
-    ``mean`` and ``std`` (red, green, blue) are those of normalisation, in grey levels.
-    """
-
-    def __init__(
-        self,
-        beta: float,
-        window: Window,
-        mean: tuple[float, float, float],
-        std: tuple[float, float, float],
-    ) -> None:
-        self.beta = beta
-        self.window: Window = window
-        self.mean = torch.tensor(mean).view(3, 1, 1)
-        self.std = torch.tensor(std).view(3, 1, 1)
-
-    def __call__(self, source: Tensor, target: Tensor) -> Tensor:
-        """The source's pictures (B,3,H,W) with the target's low frequencies."""
-        if exchanges_nothing((source.shape[-2], source.shape[-1]), beta=self.beta, window=self.window):
-            return source
-        if self.mean.device != source.device:
-            self.mean, self.std = (
-                value.to(source.device, non_blocking=True) for value in (self.mean, self.std)
-            )
-        with torch.autocast(source.device.type, enabled=False):
-            raw = (augment.denormalise(image.float(), self.mean, self.std) for image in (source, target))
-            shown = exchange_amplitude(*raw, beta=self.beta, window=self.window)
-            return augment.normalise(shown, self.mean, self.std)

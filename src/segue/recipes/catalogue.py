@@ -126,6 +126,11 @@ RECIPES: dict[str, Recipe] = {
     "dida_ssr": Recipe(
         on_daformer.dida_ssr, ("dida", "ssr"), "DAFormer + the instance bank + SAM's features"
     ),
+    "daformer_fda": Recipe(
+        on_daformer.daformer_fda,
+        ("daformer", "fda"),
+        "DAFormer + the source with the target's low frequencies",
+    ),
     "kd": Recipe(
         clda.kd,
         ("hinton",),

@@ -1,4 +1,4 @@
-"""What other papers add to DAFormer: STCT + MHA, DIDA and SSR."""
+"""What other papers add to DAFormer: STCT + MHA, DIDA and SSR; and a combination of ours."""
 
 from segue.recipes.daformer_family import daformer, daformer_mic
 from segue.trees import Tree, merge
@@ -127,3 +127,12 @@ def ssr_mic() -> Tree:
 def dida_ssr() -> Tree:
     """Both regularisers at once: DIDA's instance bank and SSR's second decoding."""
     return merge(dida(), SAM)
+
+
+def daformer_fda() -> Tree:
+    """DAFormer that sees the source with the target's low frequencies, as in FDA: a combination of ours.
+
+    Command: ``segue train daformer_fda --pair street_scenes``. The source is learnt, and pasted over the target, in the
+    target's style. How much of it is exchanged is ``--set method.style.beta=0.05``; the default is FDA's smallest.
+    """
+    return merge(daformer(), {"method": {"style": {"beta": 0.01, "window": "centred"}}})

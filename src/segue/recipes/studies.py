@@ -120,6 +120,7 @@ STUDIES: dict[str, Study] = {
                 onward("dida"),
                 onward("ssr"),
                 onward("dida_ssr"),
+                onward("daformer_fda"),
             ),
             "rounds": (
                 onward("cbst", base="source only, as long"),
