@@ -22,9 +22,10 @@ print("done", flush=True)
 """
 
 
-@pytest.mark.parametrize(("is_worker", "said"), [(True, ["done"]), (False, ["done", "torn down"])])
-def test_the_interpreter_of_a_worker_is_not_torn_down(is_worker: bool, said: list[str]) -> None:
+@pytest.mark.parametrize("is_worker", [True, False])
+def test_the_interpreter_of_a_worker_is_not_torn_down(is_worker: bool) -> None:
     """What is still there at the end goes unnoticed, as it would not in any other process."""
     arguments = [sys.executable, "-c", WORKER, *(["worker"] if is_worker else [])]
     ended = subprocess.run(arguments, capture_output=True, text=True, check=True)
-    assert ended.stdout.split("\n")[:-1] == said
+    said = ended.stdout.splitlines()
+    assert "done" in said and ("torn down" in said) is not is_worker, ended
