@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from segue.engine.log import RunLog, read_lines
+from segue.engine.log import RunLog, read_lines, seconds_trained
 from segue.engine.waiting import Waiting
 
 
@@ -70,3 +70,15 @@ def test_the_time_spent_waiting_for_a_slow_data_set_is_measured() -> None:
     assert batches.spent() >= 0.1 and batches.spent() == 0
     list(batches)
     assert batches.spent() >= 0.05
+
+
+def test_the_time_of_stages_counts_and_that_of_the_last_one_once(tmp_path: Path) -> None:
+    """A run in stages keeps the log of the one that became its result beside those of all."""
+    for stage, seconds in (("first", [1.0, 3.0]), ("second", [2.0, 5.0])):
+        (tmp_path / stage).mkdir()
+        lines = [json.dumps({"step": step, "seconds": value}) for step, value in enumerate(seconds)]
+        (tmp_path / stage / "timing.jsonl").write_text("\n".join(lines) + "\n")
+    assert seconds_trained(tmp_path) == 8.0
+    (tmp_path / "timing.jsonl").write_bytes((tmp_path / "second" / "timing.jsonl").read_bytes())
+    assert seconds_trained(tmp_path) == 8.0
+    assert seconds_trained(tmp_path / "none") == 0

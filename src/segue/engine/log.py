@@ -37,8 +37,12 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def seconds_trained(folder: Path) -> float:
-    """How long a run folder's training took, summed over interruptions; 0 if nothing is known."""
-    return elapsed(row["seconds"] for row in read_lines(folder / "timing.jsonl"))
+    """How long a run and its stages took to train, summed over interruptions; 0 if nothing is known.
+
+    The log of the stage that became the run's result is there twice, and counted once.
+    """
+    logs = {path.read_bytes(): path for path in folder.rglob("timing.jsonl")}
+    return sum(elapsed(row["seconds"] for row in read_lines(path)) for path in logs.values())
 
 
 def elapsed(seconds: Iterable[float]) -> float:
