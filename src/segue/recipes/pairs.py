@@ -59,7 +59,7 @@ STREET_SCENES: Tree = {
         "method.name=self_training": {"method": {"augment": {"strength": 0.05, "blur_probability": 0.2}}},
         "method.depth": {"network": {"head": "segformer_tasks"}},  # these scenes know how far things are
         "method.teacher.name=average": {"method": {"teacher": {"momentum": 0.9}}},
-        # It follows within an eighth of a run; within seven steps it would be led astray by what it has just taught.
+        # It follows within an eighth of a run; one that follows within seven steps scores far lower (docs/results.md).
         "method.teacher.name=slow": {"method": {"teacher": {"every": 10, "momentum": 0.9}}},
         "method.name=several_views": {
             "data": {"scale": [1.0, 1.0]},  # pictures are no higher than crops: smaller ones would have to be padded
