@@ -30,6 +30,7 @@ LABELLED = {
     "pit": "round2/labels",
     "fda": "round2/labels",
     "proda": "distilled2/labels",
+    "dpl_dual": "round1/labels",
 }
 """Where a recipe in stages leaves the labels that its last stage learns."""
 
@@ -44,6 +45,8 @@ def test_stages_on_two_processes(tmp_path: Path) -> None:
         recipe: revise(ready(tiny(recipe), tmp_path / "members" / recipe), unscored)
         for recipe in (*LABELLED, *UNLABELLED)
     }
+    # Its source's labels are made by both processes, too.
+    experiments["dpl_dual"] = revise(experiments["dpl_dual"], {"method": {"correction": {"count": 1}}})
     on_two(train_stages, experiments, tmp_path)
     for recipe in experiments:
         assert (tmp_path / recipe / "model/model.safetensors").is_file(), recipe
