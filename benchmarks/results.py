@@ -20,6 +20,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from segue.bench.noise import NOISY_PEER
 from segue.files import write_text
 from segue.recipes.measured import FILE
 from segue.study import record, tables
@@ -82,23 +83,24 @@ def speed_table(suite: dict[str, Any]) -> str:
     lines.append("|---|---|---|---|---|---|---|")
     peers, notes = list[str](), list[str]()
     for family in suite["families"]:
-        about = f"{family['family']} ({family['recipe']})"
-        notes += [
-            f"{about}: {why}."
-            for why in (*family["noise"], *([family["error"]] if "error" in family else []))
-        ]
+        # A peer whose turns differ is marked in its row; what else made a family noisy is said below.
+        wrong = [why for why in family["noise"] if not why.startswith("the peer's turns")]
+        wrong += [family["error"]] if "error" in family else []
+        notes += ["", *(f"{family['family']} ({family['recipe']}): {why}." for why in wrong)] if wrong else []
         for row in family.get("rows", ()):
             if row["peer"] not in peers:
                 peers.append(row["peer"])
             own, other = (f"{row[key]:.0f} {row['unit']}" for key in ("value", "peer_value"))
             spread = " to ".join(f"{ratio:.2f}" for ratio in row.get("spread", ()))
+            rough = " \\*" if row.get("peer_range", 0) > NOISY_PEER else ""
             goal = f"{row['goal']:.2f}" if "goal" in row else ""
             number = peers.index(row["peer"]) + 1
             lines.append(
-                f"| {row['name']} | {own} | {other} | {row['ratio']:.2f} | {spread} | {goal} | {number} |"
+                f"| {row['name']} | {own} | {other} | {row['ratio']:.2f} | {spread}{rough} | {goal} | {number} |"
             )
     lines += ["", "Peers: " + "; ".join(f"({place}) {peer}" for place, peer in enumerate(peers, 1)) + "."]
-    return "\n".join([*lines, *(["", "Noise: " + " ".join(notes)] if notes else [])])
+    lines += ["", f"\\* The peer's own turns differ by more than {100 * NOISY_PEER:.0f} %."]
+    return "\n".join([*lines, *notes])
 
 
 def main() -> None:

@@ -26,6 +26,16 @@ def test_table_and_file(monkeypatch, tmp_path, capsys):
     assert "0.75" in printed and "peer: them" in printed
 
 
+def test_several_recipes_have_a_process_each(monkeypatch, tmp_path):
+    monkeypatch.setattr(suite, "apart", lambda work, family, recipe: {"rows": [{**ROWS[0], "name": recipe}]})
+    verb.bench("step", ["sac", "fda"], tmp_path / "rows.json")
+    families = json.loads((tmp_path / "rows.json").read_text())["families"]
+    assert [(part["recipe"], part["rows"][0]["name"]) for part in families] == [
+        ("sac", "sac"),
+        ("fda", "fda"),
+    ]
+
+
 def test_the_spread_of_the_turns_is_shown(monkeypatch, capsys):
     monkeypatch.setattr(verb, "FAMILIES", {"thing": lambda recipe: [{**ROWS[0], "spread": [0.7, 0.81]}]})
     verb.bench("thing")

@@ -85,28 +85,29 @@ def bench(
         str, typer.Argument(help=f"What to measure: {', '.join(FAMILIES)}; or all of them.")
     ] = ALL,
     recipe: Annotated[
-        str,
+        list[str] | None,
         typer.Option(
-            help="The recipe: for step any, such as daformer or clda; for memory daformer, dida, hrda or mic."
+            help="The recipe, daformer if none is given: for step any, such as clda; for memory daformer, dida,"
+            " hrda or mic. Repeatable."
         ),
-    ] = "daformer",
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write the machine and the results to this JSON file.")
     ] = None,
 ) -> None:
     """Compare speed or memory with other implementations; a ratio below 1 means that Segue takes less.
 
-    All together take up to 15 minutes on two cores, each in a process of its own.
+    All together take up to 15 minutes on two cores. Where there are several, each has a process of its own.
     """
     from segue.bench import suite
     from segue.files import write_text
 
     if name not in (*FAMILIES, ALL):
         raise ValueError(f"unknown benchmark {name!r}{nearest(name, [*FAMILIES, ALL])}")
-    parts = suite.SUITE if name == ALL else [(name, recipe)]
+    parts = suite.SUITE if name == ALL else [(name, one) for one in recipe or ["daformer"]]
     console, records = Console(), list[suite.Record]()
     for family, of in parts:
-        done = suite.apart(_measured, family, of) if name == ALL else _measured(family, of)
+        done = suite.apart(_measured, family, of) if len(parts) > 1 else _measured(family, of)
         records.append({"family": family, "recipe": of} | done)
         _show(console, records[-1])
     if json_file is not None:
