@@ -160,10 +160,12 @@ def predict(
 ) -> "Written":
     """Predict pictures of any sizes and write class ids, colours, overlay and confidence of each, as PNGs.
 
+    A model that gives each picture one class writes a table of them instead.
+
     Args:
         model: From :func:`load`, or the folder of one.
         pictures: A folder, one picture, or files by name.
-        out: The folder for ``index/``, ``colour/``, ``overlay/`` and ``confidence/``.
+        out: The folder for ``index/``, ``colour/``, ``overlay/`` and ``confidence/``, or for ``predictions.csv``.
         progress: Called with each picture's name once it is predicted or has failed.
 
     Raises:

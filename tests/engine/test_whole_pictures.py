@@ -1,15 +1,18 @@
 """Runs on pictures that have one class each: scores, report, best step, and two processes as one."""
 
+import csv
 import json
 from pathlib import Path
 
 import pytest
 import torch
 from accelerate import Accelerator
+from PIL import Image
 from tests.processes import POSIX, forget_processes, on_two
 from tests.tiny import QUIET, tiny
 from torch import Tensor
 
+from segue.api import predict
 from segue.engine.build import build_method, build_student
 from segue.engine.loop import Trainer
 from segue.engine.run import DISTRIBUTED
@@ -56,6 +59,18 @@ def test_a_run_is_scored_reported_and_predicts(tmp_path: Path) -> None:
     model = TrainedModel.load(run)
     prediction = model.predict(torch.zeros(3, 40, 50, dtype=torch.uint8))
     assert prediction.index.shape == (40, 50) and len(set(prediction.index.flatten().tolist())) == 1
+    picture = tmp_path / "pictures" / "a, b.png"
+    picture.parent.mkdir()
+    Image.new("RGB", (50, 40)).save(picture)
+    (picture.parent / "bad.png").write_bytes(b"no picture")
+    written = predict(run, picture.parent, tmp_path / "predicted")
+    assert (written.predicted, list(written.failed), written.files) == (1, ["bad"], ("predictions.csv",))
+    assert {path.name for path in (tmp_path / "predicted").iterdir()} == {"classes.json", "predictions.csv"}
+    with (tmp_path / "predicted/predictions.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    named, sure = prediction.classes.names[prediction.index[0, 0]], prediction.confidence[0, 0]
+    assert (row["picture"], row["class"]) == ("a, b", named)
+    assert float(row["confidence"]) == pytest.approx(sure, abs=1e-4)
 
 
 def batch(step: int, slots: slice) -> Batch:

@@ -15,7 +15,10 @@ def predict(
     pictures: Annotated[
         Path, typer.Argument(help="A folder of pictures, tar archives, or one picture.", metavar="FOLDER")
     ],
-    out: Annotated[Path, typer.Option(help="Folder for index/, colour/, overlay/ and confidence/.")],
+    out: Annotated[
+        Path,
+        typer.Option(help="Folder for index/, colour/, overlay/ and confidence/, or for predictions.csv."),
+    ],
     mode: ModeChoice = None,
     flip: Flip = None,
     scales: Scales = None,
@@ -30,12 +33,13 @@ def predict(
 ) -> None:
     """Predict every picture of a folder as PNGs of class ids, colours, overlay and confidence; needs no labels.
 
+    A model that gives each picture one class writes one table instead, predictions.csv.
+
     A file that cannot be read does not stop the others; it is named at the end, with exit code 2.
     """
     from segue import api
     from segue.cli.progress import counting
     from segue.data.folder_files import find_pictures
-    from segue.evaluation.prediction_files import KINDS
     from segue.memory import keep_memory
 
     keep_memory()
@@ -43,7 +47,9 @@ def predict(
     trained = api.load(model, device, mode=mode, flip=flip, scales=parse_scales(scales), precision=precision)
     with counting("predicting", len(files)) as progress:
         written = api.predict(trained, files, out, progress=progress)
-    typer.echo(f"{written.predicted} of {len(files)} pictures predicted: {out}/{{{','.join(KINDS)}}}")
+    places = ",".join(written.files)
+    where = f"{{{places}}}" if len(written.files) > 1 else places
+    typer.echo(f"{written.predicted} of {len(files)} pictures predicted: {out}/{where}")
     for name, reason in written.failed.items():
         print(f"segue: {name} was not predicted: {reason}", file=sys.stderr)
     if written.failed:

@@ -68,6 +68,11 @@ class Model:
     std: Sequence[float]
     device: torch.device
 
+    @property
+    def names_pictures(self) -> bool:
+        """Whether it gives each picture one class, instead of each pixel."""
+        return False
+
     def normalised(self, images: UInt8[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
         """Pictures as the network takes them, on the model's device."""
         mean, std = (
@@ -173,6 +178,11 @@ class TrainedModel(Model):
         self.batch_statistics = card.batch_statistics if batch_norms(network) else None
         predictor = predictor_of(self.network, self.protocol)
         super().__init__(predictor, card.class_list, card.mean, card.std, device)
+
+    @property
+    def names_pictures(self) -> bool:
+        """That of the network."""
+        return self.network.names_pictures
 
     @classmethod
     def load(cls, path: Path, device: torch.device | str | None = None, **changes: Any) -> "TrainedModel":

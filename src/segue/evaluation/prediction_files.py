@@ -1,5 +1,6 @@
-"""Predictions as files: PNGs of classes, colours, overlays and confidence are written here and nowhere else."""
+"""Predictions as files: PNGs of classes, colours, overlays and confidence, or a table, are written here alone."""
 
+import csv
 import io
 import json
 from collections.abc import Callable, Mapping
@@ -22,6 +23,9 @@ from segue.types import IGNORE
 KINDS = ("index", "colour", "overlay", "confidence")
 """The folders that :func:`write_predictions` fills, each with one PNG for a picture."""
 
+TABLE = "predictions.csv"
+"""The file that it writes where each picture has one class."""
+
 
 @dataclass(frozen=True)
 class Written:
@@ -30,10 +34,12 @@ class Written:
     Attributes:
         predicted: The number of pictures predicted and written.
         failed: What was wrong with the others, by name.
+        files: The folders or the file that hold the predictions.
     """
 
     predicted: int
     failed: dict[str, str]
+    files: tuple[str, ...] = KINDS
 
 
 def write_predictions(
@@ -50,6 +56,9 @@ def write_predictions(
     predicted class (255 is 1). ``classes.json`` names the ids. A picture's files are written once all of them
     are ready; if it cannot be read or predicted, this is reported, and earlier predictions of it stay.
 
+    A model that gives each picture one class writes ``predictions.csv`` in the place of PNGs, once all are
+    predicted: picture, class and its probability.
+
     Args:
         pictures: By name; slashes in a name become folders.
         progress: Called with each picture's name once it is predicted or has failed.
@@ -61,17 +70,26 @@ def write_predictions(
         raise ValueError("there are no pictures to predict")
     write_class_list(out, model.classes)
     failed: dict[str, str] = {}
+    table: list[tuple[str, str, str]] = [("picture", "class", "confidence")]
     for name, image in read_ahead(lambda name: _read(pictures[name]), pictures):
         prediction = image if isinstance(image, str) else _predicted(model, image)
         if isinstance(prediction, str):
             failed[name] = prediction
+        elif model.names_pictures:
+            sure = f"{prediction.confidence[0, 0]:.4f}"
+            table.append((name, model.classes.names[prediction.index[0, 0]], sure))
         else:
             drawn = (prediction.index, prediction.colours, prediction.overlay)
             sure = grey(torch.from_numpy(prediction.confidence))
             write_pictures(out, name, dict(zip(KINDS, (*drawn, sure), strict=True)))
         if progress is not None:
             progress(name)
-    return Written(len(pictures) - len(failed), failed)
+    if model.names_pictures:
+        lines = io.StringIO(newline="")
+        csv.writer(lines, lineterminator="\n").writerows(table)
+        write_text(out / TABLE, lines.getvalue())
+    files = (TABLE,) if model.names_pictures else KINDS
+    return Written(len(pictures) - len(failed), failed, files)
 
 
 def write_pictures(out: Path, name: str, pictures: Mapping[str, np.ndarray]) -> None:
