@@ -1,14 +1,15 @@
-"""Fill the tables of docs/results.md, and the scores that ``segue recipes`` lists, from committed records.
+"""Fill the tables of docs/results.md and docs/speed.md, and the scores that ``segue recipes`` lists, from records.
 
-    python benchmarks/results.py            # rewrite both files
+    python benchmarks/results.py            # rewrite the files
     python benchmarks/results.py --check    # only check that they are up to date
 
-In the document a table stands between two comments, the first of which names its record. A ``study.json`` that
+In a document a table stands between two comments, the first of which names its record. A ``study.json`` that
 ``segue study`` wrote is kept in benchmarks/studies; if labels follow a colon, its table is one of classes. What
-``segue bench --json`` wrote is kept in benchmarks:
+``segue bench --json`` wrote is kept in benchmarks. Gains are those of all records on a pair:
 
     <!-- study: campaign_dusk -->
     <!-- study: campaign_dusk: source only, daformer, oracle -->
+    <!-- gains: street_scenes -->
     <!-- speed: speed_cpu -->
     <!-- end -->
 """
@@ -26,30 +27,60 @@ from segue.recipes.measured import FILE
 from segue.study import record, tables
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENT = ROOT / "docs" / "results.md"
+DOCUMENTS = (ROOT / "docs" / "results.md", ROOT / "docs" / "speed.md")
 RECORDS = ROOT / "benchmarks" / "studies"
 SPEEDS = ROOT / "benchmarks"
 BLOCK = re.compile(
-    r"(<!-- (?P<kind>study|speed): (?P<name>\w+)(?:: (?P<labels>[^\n]+?))? -->\n).*?(<!-- end -->)", re.DOTALL
+    r"(<!-- (?P<kind>study|gains|speed): (?P<name>\w+)(?:: (?P<labels>[^\n]+?))? -->\n).*?(<!-- end -->)",
+    re.DOTALL,
 )
+CONTROL = "source only, as long"
+"""The label of the row whose source-only model learns the source for as many steps again."""
 
 
 def filled(text: str) -> str:
     """The document with every table written again."""
 
     def block(match: re.Match[str]) -> str:
+        name, labels = match["name"], match["labels"]
         if match["kind"] == "speed":
-            table = speed_table(json.loads((SPEEDS / f"{match['name']}.json").read_text(encoding="utf-8")))
+            table = speed_table(json.loads((SPEEDS / f"{name}.json").read_text(encoding="utf-8")))
+        elif match["kind"] == "gains":
+            table = gains_table(name)
+        elif labels:
+            table = tables.classes_markdown(record.read(RECORDS / f"{name}.json"), labels.split(", "))
         else:
-            one, labels = record.read(RECORDS / f"{match['name']}.json"), match["labels"]
-            table = (
-                tables.classes_markdown(one, labels.split(", "))
-                if labels
-                else tables.markdown(one, commands=False)
-            )
+            table = tables.markdown(record.read(RECORDS / f"{name}.json"), commands=False)
         return f"{match[1]}\n{table.strip()}\n\n{match[5]}"
 
     return BLOCK.sub(block, text)
+
+
+def records() -> list[tuple[str, record.Record]]:
+    """The pair and the record of every study that is kept."""
+    read = (record.read(path) for path in sorted(RECORDS.glob("*.json")))
+    return [(Path(one.pair).stem, one) for one in read]
+
+
+def gains_table(pair: str) -> str:
+    """Recipes that go on from the source-only model, unchanged: what they gain over it trained as long, best first."""
+    rows = [(label, row) for name, one in records() if name == pair for label, row in one.variants.items()]
+    control = next(row for label, row in rows if label == CONTROL)
+    found: dict[str, record.Variant] = {}
+    for label, row in sorted(rows, key=lambda named: -len(named[1].scores)):
+        from_source = re.search(r"network\.start=\S*/source_only/", row.command)
+        if from_source and not row.changes and label != CONTROL:
+            found.setdefault(row.recipe, row)
+    gains = {recipe: gain for recipe, row in found.items() if (gain := row.against(control))}
+    lines = ["| recipe | score | gain | p | seeds | minutes |", "|---|---|---|---|---|---|"]
+    for recipe in sorted(gains, key=lambda name: -gains[name].mean):
+        row, (gain, p) = found[recipe], gains[recipe]
+        chance = "" if p is None else "< 0.01" if p < 0.01 else f"{p:.2f}"
+        score, minutes = 100 * (row.mean or 0.0), row.minutes or 0.0
+        lines.append(
+            f"| `{recipe}` | {score:.1f} | {100 * gain:+.1f} | {chance} | {len(row.scores)} | {minutes:.1f} |"
+        )
+    return "\n".join(lines)
 
 
 def measured() -> str:
@@ -57,8 +88,7 @@ def measured() -> str:
 
     Of rows that change nothing, the first one that starts as ``segue train`` does, or else the first one.
     """
-    records = [record.read(path) for path in sorted(RECORDS.glob("*.json"))]
-    rows = [(Path(one.pair).stem, row) for one in records for row in one.variants.values()]
+    rows = [(pair, row) for pair, one in records() for row in one.variants.values()]
     found: dict[str, dict[str, tuple[float, int]]] = {}
     for pair, row in sorted(rows, key=lambda named: "network.start=" in named[1].command):
         if row.scores and not row.changes:
@@ -104,8 +134,9 @@ def speed_table(suite: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Rewrite, or check, the two files."""
-    made = {DOCUMENT: filled(DOCUMENT.read_text(encoding="utf-8")), FILE: measured()}
+    """Rewrite, or check, the files."""
+    made = {document: filled(document.read_text(encoding="utf-8")) for document in DOCUMENTS}
+    made[FILE] = measured()
     old = [
         path for path, text in made.items() if not path.exists() or path.read_text(encoding="utf-8") != text
     ]
