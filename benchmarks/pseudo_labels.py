@@ -25,10 +25,9 @@ import torch
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined
 from torch import Tensor
 
-from segue.data.crop import RandomCrop
 from segue.data.dataset import Dataset
 from segue.engine import checkpoint
-from segue.engine.build import build_method, build_student
+from segue.engine.build import build_method, build_student, crops
 from segue.engine.domains import open_domain
 from segue.engine.experiment import load
 from segue.engine.log import read_lines
@@ -75,7 +74,6 @@ class Diagnosis(Settings):
     """A run.
 
     Attributes:
-        sure_is_weight: Whether the run weighed the target by the share of sure pixels.
         there: By class, the share of the labelled pixels of the crops.
         weights: What was logged as the target view's weight, by step.
     """
@@ -86,7 +84,6 @@ class Diagnosis(Settings):
     steps: int
     teacher: str
     threshold: float
-    sure_is_weight: bool
     pictures: int
     looks: list[Look]
     there: dict[str, float]
@@ -139,7 +136,6 @@ def diagnose(run: Path, *, device: torch.device, most: int) -> Diagnosis:
         steps=experiment.steps,
         teacher=settings.teacher.name,
         threshold=threshold,
-        sure_is_weight=settings.threshold is not None,
         pictures=sum(len(batch.image) for batch in batches),
         looks=looks,
         there=_shares(there, target.classes.names),
@@ -170,14 +166,7 @@ def _batches(
         torch.tensor(levels, device=device).view(3, 1, 1)
         for levels in normalisation(experiment.network.encoder)
     )
-    crop = RandomCrop(
-        data.crop,
-        fill=normalisation(experiment.network.encoder)[0],
-        resize=data.target.resize,
-        scale=data.scale,
-        flip=data.flip,
-        margins=data.target.margins,
-    )
+    _, crop = crops(experiment, experiment.method.reading(experiment.recipe))
     for first in range(0, len(chosen), data.batch):
         cut: list[Sample] = []
         for index in chosen[first : first + data.batch]:

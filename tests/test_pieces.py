@@ -50,7 +50,7 @@ from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal
 
 from segue.methods.context import Context
-from segue.methods.method import Method, MethodSettings, Reading, Term
+from segue.methods.method import Method, MethodSettings, Term
 from segue.types import Batch, View
 
 
@@ -60,8 +60,9 @@ class TwiceSettings(MethodSettings):
     name: Literal["twice"] = "twice"
     shows_domains_apart: ClassVar[bool] = False
 
-    def reading(self, recipe: str) -> Reading:
-        return Reading(target=False)
+    @property
+    def reads_target(self) -> bool:
+        return False
 
     def build(self, context: Context, terms: Mapping[str, Term]) -> "Twice":
         return Twice(context.student, terms, view_names=("source", "again"))

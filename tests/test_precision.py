@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from segue import precision
-from segue.engine import run
+from segue.engine import experiment, run
 from segue.engine.model_card import model_card
 from segue.models import multi_resolution
 from segue.ops.instances import log_similarity
@@ -23,12 +23,12 @@ def test_auto_is_half_precision_where_a_gpu_has_it(monkeypatch: pytest.MonkeyPat
     for has, name in ((True, "bf16"), (False, "fp32")):
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *, including_emulation, has=has: has)
         assert precision.automatic(cpu=False) == name and precision.automatic(cpu=True) == "fp32"
-    monkeypatch.setattr(run, "automatic", lambda *, cpu: "bf16")
+    monkeypatch.setattr(experiment, "automatic", lambda *, cpu: "bf16")
     wanted = tiny("daformer")
     assert wanted.run.precision == "auto"
-    card = model_card(run.settled(wanted, cpu=False), step=0)
+    card = model_card(experiment.settled(wanted, cpu=False), step=0)
     assert card.prediction.precision == "bfloat16", "labels and scores are made in the run's precision"
-    assert run.settled(tiny("daformer", {"run": {"precision": "fp16"}}), cpu=False).run.precision == "fp16"
+    assert experiment.settled(tiny("daformer", {"run": {"precision": "fp16"}}), cpu=False).run.precision == "fp16"
 
 
 @pytest.mark.parametrize("is_new", [True, False])

@@ -315,6 +315,10 @@ def train(
         experiment = configure(
             recipe, pair, cpu=cpu, say=lambda text: console.print(text, soft_wrap=True), **wishes
         )
+    elif pair is not None or any(wish is not None for wish in wishes.values()):
+        raise ValueError(
+            "pair and settings go with a recipe's name; all settings have them: change those instead"
+        )
     else:
         experiment = recipe
     folder = Path("runs", experiment.recipe) if out is None else Path(out)

@@ -122,7 +122,7 @@ def test_the_record_names_no_place_and_the_drawing_stands_alone(
     assert str(run.parent) not in text and str(tmp_path) not in text
     record = script.Record.model_validate_json(text)
     (one,) = record.runs.values()
-    assert one.pictures == 3 and one.recipe == "daformer" and one.sure_is_weight
+    assert one.pictures == 3 and one.recipe == "daformer"
     drawing = (tmp_path / "seen.svg").read_text()
     ElementTree.fromstring(drawing)
     assert "http" not in drawing.replace("http://www.w3.org/2000/svg", "")

@@ -68,6 +68,11 @@ def test_other_recipes_are_shown_beside_dacs_with_its_network(monkeypatch, recip
         verb.FAMILIES["step"]("fad")
 
 
+def test_a_recipe_is_refused_where_it_changes_nothing():
+    with pytest.raises(ValueError, match="--recipe goes with step and memory"):
+        verb.bench("loader", ["clda"])
+
+
 def test_unknown_name():
     with pytest.raises(ValueError, match="unknown benchmark 'encodr'; did you mean 'encoder'"):
         verb.bench("encodr")

@@ -74,6 +74,17 @@ def test_published_sets_take_patterns(tmp_path: Path) -> None:
     assert one.fingerprint() != whole.fingerprint()
 
 
+def test_street_scenes_have_two_splits_and_their_own_classes() -> None:
+    """Another split would be scored on training pictures, another list would name classes wrongly."""
+    data = tiny("daformer").data
+    assert data.evaluation is not None
+    with pytest.raises(ValueError, match="unknown split 'test' of the street scenes; choose train or val"):
+        open_domain(data, data.evaluation.model_copy(update={"split": "test"}), labelled=True)
+    other = data.model_copy(update={"classes": ["car", "road"], "colours": None})
+    with pytest.raises(ValueError, match="data.classes: street scenes are labelled with road, sidewalk"):
+        open_domain(other, data.source, labelled=True)
+
+
 def test_street_scenes_are_no_files() -> None:
     wanted = tiny("source_only", {"data": {"target": {"include": ["*"]}}})
     with pytest.raises(ValueError, match="leave out include and exclude"):

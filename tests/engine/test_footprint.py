@@ -10,6 +10,7 @@ import torch
 from rich.console import Console
 from tests.tiny import tiny
 
+from segue.engine.experiment import revise
 from segue.engine.footprint import check_footprint, footprint
 
 CPU = torch.device("cpu")
@@ -29,6 +30,16 @@ wishes = {"network": {"encoder": "mit_b0", "channels": 64},
 train(tiny("daformer", wishes), Path(sys.argv[1]), console=Console(file=io.StringIO()), cpu=True)
 print(highest_mib())
 """
+
+
+def test_what_an_error_recommends_needs_less() -> None:
+    """Stages that are computed again, and half precision where "auto" means it."""
+    wanted = tiny("daformer", {"network": {"encoder": "mit_b0"}, "data": {"crop": [256, 256]}})
+    needed = footprint(wanted)
+    again = footprint(revise(wanted, {"network": {"checkpoint_stages": [1, 2, 3, 4]}}))
+    half = footprint(revise(wanted, {"run": {"precision": "bf16"}}))
+    assert needed is not None and again is not None and half is not None
+    assert again < needed and half < needed
 
 
 def test_absurd_wishes_are_refused_at_once() -> None:

@@ -78,6 +78,7 @@ FAMILIES: "Mapping[str, Callable[[str], list[Benchmark]]]" = {
 
 
 ALL = "all"
+OF_A_RECIPE = ("step", "memory")
 
 
 def bench(
@@ -104,6 +105,10 @@ def bench(
 
     if name not in (*FAMILIES, ALL):
         raise ValueError(f"unknown benchmark {name!r}{nearest(name, [*FAMILIES, ALL])}")
+    if recipe and name not in OF_A_RECIPE:
+        raise ValueError(
+            f"--recipe goes with {' and '.join(OF_A_RECIPE)}: bench {name} measures the same for all"
+        )
     parts = suite.SUITE if name == ALL else [(name, one) for one in recipe or ["daformer"]]
     console, records = Console(), list[suite.Record]()
     for family, of in parts:

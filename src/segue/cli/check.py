@@ -47,24 +47,26 @@ def check(
     with counting("checking", number) as watch:
         account = api.check(wanted, workers=cores() if workers is None else workers, watch=watch)
     write_text(out / "check.json", json.dumps(account, indent=1) + "\n")
-    preview = _preview(wanted)
+    preview, reason = _preview(wanted)
     shown = {} if preview is None else vars(preview)
     page = write_check_page(out / "report.html", account, preview=shown, title=wanted.data.pair)
     console = Console()
     print_check(console, account)
+    if reason and not account["counts"]["error"]:  # else the findings explain it
+        console.print(f"no crops are shown: {reason}", style="yellow", markup=False, soft_wrap=True)
     console.print(f"report  {page}", highlight=False, markup=False, soft_wrap=True)
     if account["counts"]["error"]:
         raise typer.Exit(1)
 
 
-def _preview(wanted: "Experiment") -> "Preview | None":
-    """None if the data are not fit to be trained on, which the findings explain."""
+def _preview(wanted: "Experiment") -> "tuple[Preview | None, str]":
+    """Crops, or None and why there are none."""
     from segue.engine.preview import draw_preview
 
     try:
-        return draw_preview(wanted)
-    except (ValueError, OSError):
-        return None
+        return draw_preview(wanted), ""
+    except (ValueError, OSError) as error:
+        return None, str(error)
 
 
 def _with_options_of_train() -> inspect.Signature:

@@ -75,7 +75,11 @@ def evaluate(
         with Console(stderr=True, quiet=not is_first_rank()).status("loading the model"):
             as_said: dict[str, Any] = {"mode": mode, "flip": flip, "scales": parse_scales(scales)}
             trained = api.load(model, own, teacher=teacher, statistics=statistics, **as_said)
-        first = None if baseline is None else _score(api.load(baseline, own), baseline, data, how)[1]
+        first = (
+            None
+            if baseline is None
+            else _score(api.load(baseline, own, statistics=statistics, **as_said), baseline, data, how)[1]
+        )
         scores, run = _score(trained, model, data, how)
         if is_first_rank() and json_file is not None:
             write_text(json_file, json.dumps(scores, indent=2) + "\n")

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from segue.engine import checkpoint
-from segue.engine.experiment import load
+from segue.engine.experiment import load, settled
 from segue.engine.model_card import model_card
 from segue.engine.settings import EvidenceSettings, Experiment
 from segue.engine.witness import Sets, measured
@@ -60,9 +60,8 @@ class Kept:
 
     def model(self, device: torch.device) -> TrainedModel:
         """The network that the run would score, ready to predict; its batch statistics are as trained."""
-        return TrainedModel(
-            self.networks(device)[0], model_card(self.experiment, step=self.step), device, run=self.run
-        )
+        here = settled(self.experiment, cpu=device.type == "cpu")
+        return TrainedModel(self.networks(device)[0], model_card(here, step=self.step), device, run=self.run)
 
 
 def kept(run: Path) -> list[Kept]:

@@ -1,6 +1,8 @@
 """Opens the data sets and labels that an experiment names."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from segue.classes import ClassList, class_list
 from segue.data.dataset import Dataset
@@ -14,6 +16,9 @@ from segue.data.published_layouts import GENERATED
 from segue.data.review import Unrejected, listed
 from segue.data.whole_pictures import open_class_folders, open_image_list
 from segue.engine.settings import DataSettings, DomainSettings
+
+if TYPE_CHECKING:
+    from segue.data.streets.dataset import Split
 
 
 def training_classes(data: DataSettings) -> ClassList:
@@ -67,7 +72,7 @@ def _open_files(
     classes = training_classes(data)
     patterns = NamePatterns(tuple(domain.include), tuple(domain.exclude))
     if domain.dataset in GENERATED:
-        return _generated(domain)
+        return _generated(domain, classes.names)
     _check_files(domain, role)
     assert domain.root is not None, "checked above"
     root = data.root / domain.root
@@ -118,7 +123,7 @@ def _open_files(
     )
 
 
-def _generated(domain: DomainSettings) -> Dataset:
+def _generated(domain: DomainSettings, classes: Sequence[str]) -> Dataset:
     """Pictures that are drawn."""
     from segue.data.streets import cutouts  # here, as real data do not need them
     from segue.data.streets import dataset as streets
@@ -135,9 +140,14 @@ def _generated(domain: DomainSettings) -> Dataset:
     is_whole = domain.dataset == "street_scenes"
     kind = streets.StreetScenes if is_whole else cutouts.StreetObjects
     usual = streets.USUAL_SIZE if is_whole else (cutouts.USUAL_SIDE, cutouts.USUAL_SIDE)
+    if classes != kind.classes.names:
+        raise ValueError(
+            f"data.classes: {domain.dataset.replace('_', ' ')} are labelled with {', '.join(kind.classes.names)}, in"
+            " this order; leave data.classes out"
+        )
     return kind(
         domain.domain,
-        split="val" if domain.split == "val" else "train",
+        split=cast("Split", domain.split or "train"),  # which it checks
         count=domain.pictures or 1000,
         size=domain.size or usual,
         seed=domain.seed,

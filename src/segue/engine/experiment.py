@@ -12,6 +12,7 @@ from segue.classes import nearest
 from segue.engine.settings import Experiment
 from segue.files import write_text
 from segue.methods.former import RENAMED, renewed
+from segue.precision import automatic
 from segue.settings import Settings
 from segue.trees import Tree, flatten, merge, nested, read_yaml
 
@@ -150,3 +151,11 @@ def _inside(models: Sequence[type[BaseModel]], field: str) -> list[type[BaseMode
     annotations = [model.model_fields[field].annotation for model in models if field in model.model_fields]
     options = [option for one in annotations for option in getattr(one, "__args__", (one,))]
     return [option for option in options if isinstance(option, type) and issubclass(option, Settings)]
+
+
+def settled(experiment: Experiment, *, cpu: bool) -> Experiment:
+    """The experiment with the precision that "auto" means here."""
+    if experiment.run.precision != "auto":
+        return experiment
+    run = experiment.run.model_copy(update={"precision": automatic(cpu=cpu)})
+    return experiment.model_copy(update={"run": run})

@@ -32,9 +32,10 @@ def footprint(experiment: Experiment) -> float | None:
     """
     data = experiment.data
     arguments = experiment.network.arguments(classes=len(data.classes), crop=data.crop)
-    asked = repr((sorted(arguments.items()), data.batch, data.crop))
+    stages = tuple(experiment.network.checkpoint_stages)
+    asked = repr((sorted(arguments.items()), stages, data.batch, data.crop))
     if asked not in _TRACED:
-        _TRACED[asked] = _traced(arguments, (data.batch, 3, *data.crop))
+        _TRACED[asked] = _traced(arguments, stages, (data.batch, 3, *data.crop))
     found = _TRACED[asked]
     if found is None:
         return None
@@ -47,11 +48,14 @@ _TRACED: dict[str, tuple[int, int] | None] = {}
 """What was found before: each stage of a run asks, and tracing takes as long as several steps of a small network."""
 
 
-def _traced(arguments: dict[str, Any], shape: tuple[int, ...]) -> tuple[int, int] | None:
+def _traced(
+    arguments: dict[str, Any], stages: tuple[int, ...], shape: tuple[int, ...]
+) -> tuple[int, int] | None:
     """The bytes of a network's weights, and those that its pass over a batch keeps; None if it cannot be traced."""
     try:
         with torch.device("meta"):
             network = build_segmenter(**arguments)
+            network.encoder.checkpointed = stages
             picture = torch.empty(shape)
         kept = _kept_bytes(network, lambda: network(picture))
     except (NotImplementedError, RuntimeError, TypeError, AttributeError):

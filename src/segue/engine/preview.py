@@ -10,6 +10,7 @@ from segue.data.loader import Loader
 from segue.engine.build import crops
 from segue.engine.domains import open_domain, training_classes
 from segue.engine.settings import Experiment
+from segue.methods.method import Reading
 from segue.models.build import normalisation
 from segue.ops.draw import colourise, pictures_of
 
@@ -35,20 +36,24 @@ class Preview:
 
 
 def draw_preview(experiment: Experiment) -> Preview:
-    """Cut crops as the first steps of a run cut them, but that the source's pictures are drawn evenly.
+    """Cut crops as the first steps of a run cut them.
+
+    But the source's pictures are drawn evenly, and no crop is cut around a class of labels: a stage may have yet to
+    make them.
 
     Raises:
         ValueError: If the data are not fit to be trained on.
         OSError: If a file is missing.
     """
     data = experiment.data
-    reading = experiment.method.reading(experiment.recipe)
     depth = experiment.method.learns_depth
     mean, std = normalisation(experiment.network.encoder)
-    source_crop, target_crop = crops(experiment, reading)
+    source_crop, target_crop = crops(experiment, Reading())
     loader = Loader(
         open_domain(data, data.source, labelled=True, depth=depth),
-        open_domain(data, data.target, labelled=False, depth=depth) if reading.target else None,
+        open_domain(data, data.target, labelled=False, depth=depth)
+        if experiment.method.reads_target
+        else None,
         source_transform=source_crop,
         target_transform=target_crop,
         batch=SHOWN,

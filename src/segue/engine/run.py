@@ -31,7 +31,7 @@ from segue.methods.context import Preparation
 from segue.methods.method import Method
 from segue.models.build import normalisation
 from segue.models.weights import save_model
-from segue.precision import automatic, settle_training
+from segue.precision import settle_training
 from segue.ranks import is_first_rank, join, made_by_first_rank, wait_for_all
 
 DISTRIBUTED = DistributedDataParallelKwargs(
@@ -58,19 +58,19 @@ def train(
         ValueError: If settings, data, weights or a checkpoint are wrong, or the folder holds another experiment.
         OSError: If a file is missing or cannot be written.
     """
-    here = settled(experiment, cpu=cpu)
+    here = experiments.settled(experiment, cpu=cpu)
     accelerator = _accelerator(here, folder, cpu=cpu, console=console)
     settle_training(here.run.float32, deterministic=here.run.deterministic)
     if not accelerator.is_main_process:
         console = Console(quiet=True)
     longer = _planned_before(folder, experiment) if accelerator.is_main_process else None
     reading = experiment.method.reading(experiment.recipe)
-    source, target, few = _open(experiment, console, learns_target=reading.target)
+    source, target, few = _open(experiment, console)
     if is_first_rank():
         glance(experiment, target=target is not None, console=console)
         require_same_left_out(folder, target)
 
-    check_footprint(experiment, accelerator.device, console=console)
+    check_footprint(here, accelerator.device, console=console)
     torch.manual_seed(experiment.seed)
     method = build_method(experiment, build_student(experiment))
     method.scored(experiment.evaluation.network)  # fails now, not after training, if there is no such network
@@ -92,7 +92,7 @@ def train(
     method.prepare(Preparation(folder, source, target, boxes, accelerator.device))
     wait_for_all()  # who counts or measures keeps the others waiting longer than a step may
     trainer = Trainer(here, folder, method=method, accelerator=accelerator)
-    witness = _witness(experiment, folder, method, accelerator, console)
+    witness = _witness(here, folder, method, accelerator, console)
     if accelerator.is_main_process:
         if longer is not None:
             note_extension(folder, longer, experiment.steps, console=console)
@@ -136,17 +136,7 @@ def _witness(
     return witness
 
 
-def settled(experiment: Experiment, *, cpu: bool) -> Experiment:
-    """The experiment with the precision that "auto" means here."""
-    if experiment.run.precision != "auto":
-        return experiment
-    run = experiment.run.model_copy(update={"precision": automatic(cpu=cpu)})
-    return experiment.model_copy(update={"run": run})
-
-
-def _open(
-    experiment: Experiment, console: Console, *, learns_target: bool
-) -> tuple[Dataset, Dataset | None, Dataset | None]:
+def _open(experiment: Experiment, console: Console) -> tuple[Dataset, Dataset | None, Dataset | None]:
     """The source, the target if the method learns from it, and a few labelled target pictures if it is given some.
 
     All that the run will use is checked, by the first process for all: the others open no file.
@@ -158,7 +148,8 @@ def _open(
             style="bold yellow",
         )
     depth = experiment.method.learns_depth
-    looked_at = learns_target or experiment.network.statistics == "target"
+    reads_target = experiment.method.reads_target
+    looked_at = reads_target or experiment.network.statistics == "target"
 
     def opened() -> tuple[Dataset, Dataset | None, Dataset | None]:
         source = open_domain(data, data.source, labelled=True, depth=depth)
@@ -174,7 +165,7 @@ def _open(
         return source, target, _open_few(experiment, console)
 
     source, target, few = made_by_first_rank(opened)
-    learnt = trained_on(experiment, target) if learns_target and target is not None else None
+    learnt = trained_on(experiment, target) if reads_target and target is not None else None
     return source, learnt, few
 
 

@@ -91,9 +91,7 @@ class Sets:
     def empty_record(self, experiment: Experiment) -> Record:
         """A record of these pictures without any row."""
         start = experiment.network.start
-        learns = (
-            experiment.method.reading(experiment.recipe).target or experiment.network.statistics == "target"
-        )
+        learns = experiment.method.reads_target or experiment.network.statistics == "target"
         return Record(
             measures={
                 name: {"title": one.title, "better": one.better, "votes": one.votes}
@@ -176,7 +174,7 @@ class Witness:
     def announce(self, console: Console) -> None:
         """Say what training does not see because of it."""
         sets = self.sets
-        if sets.set_aside and self.experiment.method.reading(self.experiment.recipe).target:
+        if sets.set_aside and self.experiment.method.reads_target:
             console.print(
                 f"{len(sets.chosen)} of {len(sets.target)} target pictures are set aside to judge the run by"
                 " (evidence.pictures).",

@@ -60,14 +60,17 @@ def _head(model: TrainedModel) -> str:
     count = sum(parameter.numel() for parameter in model.network.parameters())
     fine = "yes" if any(network.get("multi_resolution") for network in _networks(model)) else "no"
     mean, std = (", ".join(f"{level:g}" for level in levels) for levels in (model.mean, model.std))
+    what, cells = "A semantic-segmentation model: the class of every pixel of a photograph.", "height, width"
+    if model.names_pictures:
+        what, cells = "A classifier: the class of a photograph.", "1, 1"
     return f"""# {card.recipe}, {len(model.classes)} classes
 
-A semantic-segmentation model: the class of every pixel of a photograph. Written by Segue {__version__}.
+{what} Written by Segue {__version__}.
 
 - Network: encoder {encoders}, head {heads}, {count / 1e6:.1f} million parameters; several resolutions (HRDA): {fine}.
 - Input `image`: float32, (batch, 3, height, width), red, green, blue in 0 to 255, less {mean}, divided by {std}; sides
   from 32 pixels.
-- Output `logits`: float32, (batch, {len(model.classes)}, height, width); the class is the place of the largest.
+- Output `logits`: float32, (batch, {len(model.classes)}, {cells}); the class is the place of the largest.
 - Trained for {card.step} steps; this is the {model.role}.
 
 The model knows nothing but the classes below and pictures like those it was trained on. Its confidence is no
@@ -86,8 +89,7 @@ def _data(model: TrainedModel, settings: Experiment | None) -> str:
     if settings is None:
         return "## Data\n\nNot known: the model belongs to no run."
     data = settings.data
-    learns_target = settings.method.reading(settings.recipe).target
-    target = "pictures only, its labels are not read" if learns_target else "not trained on"
+    target = "pictures only, its labels are not read" if settings.method.reads_target else "not trained on"
     rows = [["source", _name(data.source), "pictures and labels"], ["target", _name(data.target), target]]
     if settings.reads_target_labels:
         rows = [["source", _name(data.source), "**labelled pictures of the target** (an oracle)"]]
@@ -119,15 +121,18 @@ def _scores(model: TrainedModel) -> str:
     record = json.loads(path.read_text(encoding="utf-8"))
     scores = Scores.from_json(record, path)
     rows = [
-        [name, "n/a" if iou is None else f"{100 * iou:.1f}"] for name, iou in scores.per_class_iou.items()
+        [name, "n/a" if share is None else f"{100 * share:.1f}"] for name, share in scores.by_class.items()
     ]
-    measured = scores.protocol.get("network", "student")
+    measured, each, of_each = scores.protocol.get("network", "student"), "pixels", "IoU %"
+    if model.names_pictures:
+        each, of_each = "pictures", "accuracy %"
+    called = scores.called[0].upper() + scores.called[1:]
     return f"""## Scores
 
-Mean IoU {100 * scores.mean_iou:.1f} % over {len(scores.averaged)} classes, {100 * scores.accuracy:.1f} % of pixels
+{called} {100 * scores.headline:.1f} % over {len(scores.averaged)} classes, {100 * scores.accuracy:.1f} % of {each}
 right, on labelled target pictures ({measured}).
 
-{_table(["class", "IoU %"], rows)}"""
+{_table(["class", of_each], rows)}"""
 
 
 def _comparisons(found: Mapping[str, Sequence[Agreement]]) -> str:

@@ -245,7 +245,6 @@ class Reading:
     """What a method wants to be read from the two domains.
 
     Attributes:
-        target: Whether it looks at target pictures.
         labels: The folder of the target's offline labels; None for none.
         soft: Whether the probabilities stored beside those labels are learnt.
         source_share: The share of the source's pictures that are learnt in common batches with the target's; None if
@@ -254,7 +253,6 @@ class Reading:
         mine_chance: How often a target crop is cut around one.
     """
 
-    target: bool = True
     labels: Path | None = None
     soft: bool = False
     source_share: float | None = None
@@ -275,6 +273,11 @@ class MethodSettings(Settings):
     """Whether each view shows one domain only, so that batch statistics can be kept for each."""
     names_pictures: ClassVar[bool] = False
     """Whether it can learn pictures that have one class each."""
+
+    @property
+    def reads_target(self) -> bool:
+        """Whether it looks at target pictures."""
+        return True
 
     @property
     def of_pixels(self) -> list[str]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from segue.methods.context import Context
-from segue.methods.method import Method, MethodSettings, Reading, Term
+from segue.methods.method import Method, MethodSettings, Term
 from segue.models.segmenter import Segmenter
 from segue.ops.losses import cross_entropy
 from segue.types import Batch, View
@@ -21,9 +21,10 @@ class RefinementSettings(MethodSettings):
     # Of each class, the logarithm of the target's prior over the source's; empty: priors are equal.
     shift: list[float] = []
 
-    def reading(self, recipe: str) -> Reading:
-        """Read the source alone."""
-        return Reading(target=False)
+    @property
+    def reads_target(self) -> bool:
+        """The source alone."""
+        return False
 
     def build(self, context: Context, terms: Mapping[str, Term]) -> "Refinement":
         """Around the student; a ValueError if there is not one number for each class."""

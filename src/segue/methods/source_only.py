@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from segue.methods.context import Context
-from segue.methods.method import Method, MethodSettings, Reading, Term
+from segue.methods.method import Method, MethodSettings, Term
 from segue.types import Batch, View
 
 
@@ -21,9 +21,10 @@ class SourceOnlySettings(MethodSettings):
     mixes_statistics: bool = False
     names_pictures: ClassVar[bool] = True
 
-    def reading(self, recipe: str) -> Reading:
-        """Read the source, and the target only for its statistics."""
-        return Reading(target=self.mixes_statistics)
+    @property
+    def reads_target(self) -> bool:
+        """Only for its statistics."""
+        return self.mixes_statistics
 
     def build(self, context: Context, terms: Mapping[str, Term]) -> "SourceOnly":
         """Build the method around the student."""

@@ -34,9 +34,8 @@ class NetworkSettings(Settings):
     multi_resolution: MultiResolutionSettings | None = None
     weights: Path | None = None  # the encoder's; None starts from random numbers
     start: Path | None = None  # a run or model folder: training starts from its whole network
-    checkpoint_stages: list[
-        int
-    ] = []  # encoder stages that are computed again for the gradient, to save memory
+    # Stages of a mit_ or vit_ encoder that are computed again for the gradient, to save memory.
+    checkpoint_stages: list[Annotated[int, Field(ge=1, le=4)]] = []
     # Whose batch statistics the saved and the scored network keep: as the training steps left them ("trained"),
     # estimated again on the target's training pictures ("target"), or the target's own from the start ("domain").
     statistics: Literal["trained", "target", "domain"] = "trained"

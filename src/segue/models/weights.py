@@ -182,6 +182,11 @@ def build_student(settings: NetworkSettings, *, classes: int, crop: tuple[int, i
         ValueError: If weights do not fit the network.
     """
     student = build_segmenter(**settings.arguments(classes=classes, crop=crop))
+    if settings.checkpoint_stages and not student.encoder.can_checkpoint:
+        raise ValueError(
+            f"network.checkpoint_stages: {settings.encoder} has no stages that can be computed again; leave it out,"
+            " or take a mit_ or vit_ encoder"
+        )
     student.encoder.checkpointed = tuple(settings.checkpoint_stages)
     if settings.weights is not None:
         load_encoder(student.encoder, settings.weights)

@@ -21,8 +21,8 @@ class Encoder(nn.Module):
         strides: Pixels per cell of each map: a map has the image's sides divided by it, rounded up. Empty if
             the maps do not tile the image.
         classifier_names: How the names of a classifier's tensors begin in files of pretrained weights.
-        checkpointed: Stages, from 1, whose maps are computed again for the gradient instead of being kept; an
-            encoder that knows no such stages ignores it.
+        can_checkpoint: Whether it can compute the maps of a stage again for the gradient instead of keeping them.
+        checkpointed: The stages, from 1, of which it does.
         attention: What a block's attention before the residual sum is called in it.
         projection: What the last linear layer of that attention is called in it.
         prefix: Tokens of a block that stand for no cell, as a class token does; they come first.
@@ -31,6 +31,7 @@ class Encoder(nn.Module):
     out_channels: tuple[int, ...] = ()
     strides: tuple[int, ...] = (4, 8, 16, 32)
     classifier_names: tuple[str, ...] = ()
+    can_checkpoint: bool = False
     checkpointed: tuple[int, ...] = ()
     attention: str = "attn"
     projection: str = "proj"

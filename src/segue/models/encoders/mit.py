@@ -60,7 +60,7 @@ class MixTransformer(Encoder):
         self.heads = tuple(heads)
         self.reductions = tuple(reductions)
         self.mlp_ratio = mlp_ratio
-        self.classifier_names = ("head.",)
+        self.classifier_names, self.can_checkpoint = ("head.",), True
         blocks = sum(depths)
         rates = iter([drop_path * i / max(blocks - 1, 1) for i in range(blocks)])
         for stage, (previous, dim) in enumerate(pairwise((3, *dims)), start=1):

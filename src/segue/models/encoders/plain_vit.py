@@ -51,6 +51,7 @@ class PlainVit(PatchEncoder):
 
     prefix = 1
     classifier_names = ("head.",)
+    can_checkpoint = True
 
     def __init__(
         self, dim: int, depth: int, heads: int, *, first: int | None = None, drop_path: float = 0.1
