@@ -28,7 +28,10 @@ def test_auto_is_half_precision_where_a_gpu_has_it(monkeypatch: pytest.MonkeyPat
     assert wanted.run.precision == "auto"
     card = model_card(experiment.settled(wanted, cpu=False), step=0)
     assert card.prediction.precision == "bfloat16", "labels and scores are made in the run's precision"
-    assert experiment.settled(tiny("daformer", {"run": {"precision": "fp16"}}), cpu=False).run.precision == "fp16"
+    assert (
+        experiment.settled(tiny("daformer", {"run": {"precision": "fp16"}}), cpu=False).run.precision
+        == "fp16"
+    )
 
 
 @pytest.mark.parametrize("is_new", [True, False])

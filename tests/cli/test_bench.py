@@ -56,6 +56,12 @@ def test_a_recipe_that_learns_depth_is_shown_with_the_head_for_it(monkeypatch):
     assert (own.network.head, base.network.head) == ("segformer_tasks", "segformer")
 
 
+def test_a_recipe_that_compares_two_predictions_is_shown_beside_a_network_that_makes_both(monkeypatch):
+    monkeypatch.setattr(beside_dacs, "rows", lambda own, base: [own, base])
+    own, base = verb.FAMILIES["step"]("mrnet")
+    assert own.network == base.network and own.network.auxiliary == 0.5
+
+
 @pytest.mark.parametrize("recipe", ["fda", "sac", "proda", "advent"])
 def test_other_recipes_are_shown_beside_dacs_with_its_network(monkeypatch, recipe):
     monkeypatch.setattr(beside_dacs, "rows", lambda own, base: [own, base])

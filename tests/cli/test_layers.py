@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests.tiny import QUIET, ready, tiny
+from tests.tiny import QUIET, ready, tiny, write_model
 from typer.testing import CliRunner
 
 from segue.cli.main import app
@@ -85,7 +85,11 @@ def test_mistakes_are_found_before_anything_is_written(clda: Path, tmp_path: Pat
     wanted = ready(tiny("clda"), tmp_path / "large")
     missing = revise(wanted, {"method": {"teacher": {"model": None}}})
     other_widths = revise(wanted, {"network": {"encoder": "mit_b0"}})
-    fewer = revise(wanted, {"data": {"classes": [*wanted.data.classes[:-1], "tram"]}})
+    renamed = {"data": {"classes": [*wanted.data.classes[:-1], "tram"]}}
+    write_model(
+        revise(wanted, renamed, {"network": {"encoder": f"{wanted.network.encoder}_deep"}}), tmp_path / "tram"
+    )
+    other_classes = revise(wanted, {"method": {"teacher": {"model": str(tmp_path / "tram")}}})
     no_file = revise(wanted, {"method": {"teacher": {"saliency": str(tmp_path / "none.json")}}})
     context = {"multi_resolution": {"context_scale": 0.5, "detail": 0.5}}
     other_scale = revise(wanted, {"network": context, "data": {"crop": [128, 128]}})
@@ -93,7 +97,7 @@ def test_mistakes_are_found_before_anything_is_written(clda: Path, tmp_path: Pat
     for bad, message in (
         (missing, "name its run with --set method.teacher.model=RUN"),
         (other_widths, r"10 blocks of the teacher .*block1\.0"),
-        (fewer, "was trained on other classes"),
+        (other_classes, "was trained on other classes"),
         (no_file, "none.json: no such file"),
         (other_scale, "sees pictures shrunk by 1, the student by 2"),
         (wider, "its embedding has 16 channels, the student's 32"),

@@ -81,7 +81,7 @@ def test_street_scenes_have_two_splits_and_their_own_classes() -> None:
     with pytest.raises(ValueError, match="unknown split 'test' of the street scenes; choose train or val"):
         open_domain(data, data.evaluation.model_copy(update={"split": "test"}), labelled=True)
     other = data.model_copy(update={"classes": ["car", "road"], "colours": None})
-    with pytest.raises(ValueError, match="data.classes: street scenes are labelled with road, sidewalk"):
+    with pytest.raises(ValueError, match=r"data\.classes: street scenes are labelled with road, sidewalk"):
         open_domain(other, data.source, labelled=True)
 
 

@@ -30,9 +30,6 @@ def _head(recipe: str) -> "list[Benchmark]":
 
 def _step(recipe: str) -> "list[Benchmark]":
     from segue.bench import against_official, beside_dacs, collaboration, sam
-    from segue.engine.experiment import revise
-    from segue.recipes.catalogue import experiment
-    from segue.recipes.pairs import PAIRS
 
     match recipe:
         case "daformer" | "hrda" | "mic":
@@ -42,13 +39,7 @@ def _step(recipe: str) -> "list[Benchmark]":
         case "ssr":
             return sam.rows()
         case _:
-            pair = PAIRS["gta5_to_cityscapes"]
-            own, base = (experiment(name, pair, beside_dacs.SAME) for name in (recipe, "dacs"))
-            if own.method.learns_depth:
-                own, base = (
-                    revise(one, head) for one, head in zip((own, base), beside_dacs.HEADS, strict=True)
-                )
-            return beside_dacs.rows(own, base)
+            return beside_dacs.rows(*beside_dacs.with_dacs(recipe))
 
 
 def _memory(recipe: str) -> "list[Benchmark]":

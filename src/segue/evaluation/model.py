@@ -181,8 +181,8 @@ class TrainedModel(Model):
 
     @property
     def names_pictures(self) -> bool:
-        """That of the network."""
-        return self.network.names_pictures
+        """That of the network; averages of networks and translated ones are of pixels."""
+        return getattr(self.network, "names_pictures", False)
 
     @classmethod
     def load(cls, path: Path, device: torch.device | str | None = None, **changes: Any) -> "TrainedModel":
