@@ -5,12 +5,9 @@ import torch
 from segue.bench.measure import Benchmark, benchmark, benchmark_device, compared, peak_mib
 from segue.bench.stopwatch import Stopwatch
 from segue.engine.build import build_method, build_student
-from segue.engine.experiment import revise
 from segue.engine.settings import Experiment
 from segue.methods.method import Method
 from segue.ops.mixing import one_hot
-from segue.recipes import catalogue
-from segue.recipes.pairs import PAIRS
 from segue.trees import Tree
 from segue.types import Batch, Source, Target
 
@@ -27,17 +24,6 @@ HEADS: tuple[Tree, Tree] = ({"network": {"head": "segformer_tasks"}}, {"network"
 
 TWO_PREDICTIONS: Tree = {"network": {"head": "deeplab_v2_se", "auxiliary": 0.5, "channels": 256}}
 """The head of both where a recipe compares two predictions of one network."""
-
-
-def with_dacs(recipe: str) -> tuple[Experiment, Experiment]:
-    """A recipe and DACS, on the same network and pictures."""
-    pair = PAIRS["gta5_to_cityscapes"]
-    own, base = (catalogue.experiment(name, pair, SAME) for name in (recipe, "dacs"))
-    if own.method.learns_depth:
-        return revise(own, HEADS[0]), revise(base, HEADS[1])
-    if "memory" in own.terms.used():
-        return revise(own, TWO_PREDICTIONS), revise(base, TWO_PREDICTIONS)
-    return own, base
 
 
 def rows(

@@ -15,6 +15,8 @@ from segue.classes import nearest
 if TYPE_CHECKING:
     from segue.bench import suite
     from segue.bench.measure import Benchmark
+    from segue.engine.settings import Experiment
+    from segue.trees import Tree
 
 
 def _rows_of(module: str) -> "Callable[[str], list[Benchmark]]":
@@ -39,7 +41,24 @@ def _step(recipe: str) -> "list[Benchmark]":
         case "ssr":
             return sam.rows()
         case _:
-            return beside_dacs.rows(*beside_dacs.with_dacs(recipe))
+            return beside_dacs.rows(*_with_dacs(recipe))
+
+
+def _with_dacs(recipe: str) -> "tuple[Experiment, Experiment]":
+    """A recipe and DACS, on the same network and pictures."""
+    from segue.bench import beside_dacs
+    from segue.engine.experiment import revise
+    from segue.recipes.catalogue import experiment
+    from segue.recipes.pairs import PAIRS
+
+    pair = PAIRS["gta5_to_cityscapes"]
+    own, base = (experiment(name, pair, beside_dacs.SAME) for name in (recipe, "dacs"))
+    heads: tuple[Tree, Tree] = ({}, {})
+    if own.method.learns_depth:
+        heads = beside_dacs.HEADS
+    elif "memory" in own.terms.used():
+        heads = (beside_dacs.TWO_PREDICTIONS, beside_dacs.TWO_PREDICTIONS)
+    return revise(own, heads[0]), revise(base, heads[1])
 
 
 def _memory(recipe: str) -> "list[Benchmark]":

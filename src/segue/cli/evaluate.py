@@ -1,6 +1,7 @@
 """``segue evaluate``: a trained model on labelled pictures, class by class."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -63,7 +64,6 @@ def evaluate(
     the pictures.
     """
     from segue import api
-    from segue.files import write_text
     from segue.memory import keep_memory
     from segue.ranks import is_first_rank
     from segue.trees import read_yaml
@@ -73,18 +73,22 @@ def evaluate(
     how = {"split": split, "label_classes": classes, "class_map": own_map, "label_suffix": label_suffix}
     with together(device) as own:
         with Console(stderr=True, quiet=not is_first_rank()).status("loading the model"):
-            as_said: dict[str, Any] = {"mode": mode, "flip": flip, "scales": parse_scales(scales)}
-            trained = api.load(model, own, teacher=teacher, statistics=statistics, **as_said)
-        first = (
-            None
-            if baseline is None
-            else _score(api.load(baseline, own, statistics=statistics, **as_said), baseline, data, how)[1]
-        )
+            sizes = parse_scales(scales)
+            loaded = partial(api.load, device=own, statistics=statistics, mode=mode, flip=flip, scales=sizes)
+            trained = loaded(model, teacher=teacher)
+        first = None if baseline is None else _score(loaded(baseline), baseline, data, how)[1]
         scores, run = _score(trained, model, data, how)
-        if is_first_rank() and json_file is not None:
-            write_text(json_file, json.dumps(scores, indent=2) + "\n")
-        if is_first_rank() and run is not None:
-            _report(run, first or _baseline_of(run))
+        if is_first_rank():
+            _keep(scores, json_file)
+            if run is not None:
+                _report(run, first or _baseline_of(run))
+
+
+def _keep(scores: dict[str, Any], json_file: Path | None) -> None:
+    from segue.files import write_text
+
+    if json_file is not None:
+        write_text(json_file, json.dumps(scores, indent=2) + "\n")
 
 
 def _score(
