@@ -33,7 +33,7 @@ print(highest_mib())
 
 
 def test_what_an_error_recommends_needs_less() -> None:
-    """Stages that are computed again, and half precision where "auto" means it."""
+    """Stages that are computed again, and half precision."""
     wanted = tiny("daformer", {"network": {"encoder": "mit_b0"}, "data": {"crop": [256, 256]}})
     needed = footprint(wanted)
     again = footprint(revise(wanted, {"network": {"checkpoint_stages": [1, 2, 3, 4]}}))

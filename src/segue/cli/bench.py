@@ -89,6 +89,7 @@ FAMILIES: "Mapping[str, Callable[[str], list[Benchmark]]]" = {
 
 ALL = "all"
 OF_A_RECIPE = ("step", "memory")
+"""What ``--recipe`` goes with."""
 
 
 def bench(
