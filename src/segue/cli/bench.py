@@ -142,7 +142,8 @@ def _show(console: Console, record: "suite.Record") -> None:
     from segue.bench import suite
 
     if "error" in record:
-        console.print(f"bench {record['family']}: {record['error']}", highlight=False, markup=False)
+        of = f" of {record['recipe']}" if record["family"] in OF_A_RECIPE else ""
+        console.print(f"bench {record['family']}{of}: {record['error']}", highlight=False, markup=False)
         return
     table = Table(title=f"bench {record['family']}")
     for heading in ("name", "segue", "peer", "ratio", "of a turn", "goal"):
