@@ -129,7 +129,8 @@ def speed_table(suite: dict[str, Any]) -> str:
                 f"| {row['name']} | {own} | {other} | {row['ratio']:.2f} | {spread}{rough} | {goal} | {number} |"
             )
     lines += ["", "Peers: " + "; ".join(f"({place}) {peer}" for place, peer in enumerate(peers, 1)) + "."]
-    lines += ["", f"\\* The peer's own turns differ by more than {100 * NOISY_PEER:.0f} %."]
+    if any("\\*" in line for line in lines):
+        lines += ["", f"\\* The peer's own turns differ by more than {100 * NOISY_PEER:.0f} %."]
     return "\n".join([*lines, *notes])
 
 
