@@ -45,6 +45,12 @@ class FusionRules:
             raise ValueError("an order of classes is used by conflict order alone (--conflict order)")
         if self.kind == "pixel" and self.threshold > 0:
             raise ValueError("a majority has no certainty: a threshold goes with channel or average")
+        as_usual = self.conflict == FusionRules.conflict and self.unclaimed == FusionRules.unclaimed
+        if self.kind != "channel" and not as_usual:
+            raise ValueError(
+                f"conflict and unclaimed settle the claims of members that are believed for their classes: they go"
+                f" with channel, not with {self.kind}"
+            )
 
     @property
     def needs_probabilities(self) -> bool:

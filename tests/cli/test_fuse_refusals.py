@@ -88,6 +88,10 @@ def test_a_mistake_does_not_bind_the_next_attempt(pair: tuple[str, str], tmp_pat
 def test_rules_without_use(pair: tuple[str, str], tmp_path: Path) -> None:
     arguments = ("fuse", *pair, "--out", tmp_path / "out")
     assert "a majority has no certainty" in refused(*arguments, "--fusion", "pixel", "--threshold", 0.9)
+    majority = (*arguments, "--fusion", "pixel")
+    assert "go with channel, not with pixel" in refused(*majority, "--conflict", "ignore")
+    assert "go with --fusion channel, not with pixel" in refused(*majority, "--policy", "random:1")
+    assert "which is not given" in refused(*majority, "--labels-map", tmp_path / "map.yaml")
     assert "used by conflict order alone" in refused(*arguments, "--policy", "random:1", "--order", "car")
     by_order = (*arguments, "--policy", "random:1", "--conflict", "order", "--order")
     assert "unknown class 'bus'" in refused(*by_order, "bus")

@@ -90,6 +90,12 @@ def test_runs_that_were_measured_otherwise_are_refused(place: Path, tmp_path: Pa
     assert invoke("select", tmp_path / "nowhere").exit_code != 0
 
 
+def test_options_that_would_do_nothing_are_refused(place: Path) -> None:
+    unused = invoke("select", place / "run", "--pictures", 2)
+    assert "goes with --measure" in str(unused.exception)
+    assert "--probe, which is not given" in str(invoke("select", place / "run", "--split", "val").exception)
+
+
 def test_suggest_names_different_pictures_with_reasons(place: Path, tmp_path: Path) -> None:
     done = invoke("suggest", place / "run", "--count", 3, "--json", tmp_path / "named.json")
     assert done.exit_code == 0, done.output

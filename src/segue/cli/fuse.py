@@ -50,10 +50,10 @@ Way: TypeAlias = Annotated[
     ),
 ]
 Policy: TypeAlias = Annotated[
-    str,
+    str | None,
     typer.Option(
-        help="Whom channel believes: certainty (needs --student), a YAML file that maps class to member, uniform:NAME,"
-        " random:SEED, or truth (an oracle; needs --labels)."
+        help="Whom channel believes: certainty (the default; needs --student), a YAML file that maps class to member,"
+        " uniform:NAME, random:SEED, or truth (an oracle; needs --labels)."
     ),
 ]
 Students: TypeAlias = Annotated[
@@ -94,7 +94,7 @@ def fuse(
     pictures: Pictures = None,
     maps: Maps = None,
     fusion: Way = FusionRules.kind,
-    policy: Policy = "certainty",
+    policy: Policy = None,
     students: Students = None,
     labels: Labels = None,
     labels_map: LabelsMap = None,
@@ -113,6 +113,7 @@ def fuse(
     from segue.ranks import is_first_rank, made_by_first_rank, of_all_ranks, own_share, processes, rank
     from segue.trees import read_yaml
 
+    _refuse_unused(fusion, policy, students, labels, labels_map)
     keep_memory()
     paths, by_student = _named_paths(members, "member"), _named_paths(students or [], "--student")
     inputs = [*paths.values(), *by_student.values(), *([] if labels is None else [labels])]
@@ -132,7 +133,7 @@ def fuse(
             first = _precedence(order, opened)
             rules = FusionRules(fusion, None, conflict, unclaimed, window, first, threshold)
             check_members(opened.members, rules)
-            return _with_policy(rules, policy, opened, by_student, scores)
+            return _with_policy(rules, policy or "certainty", opened, by_student, scores)
 
         rules, about = made_by_first_rank(settle)
         run = Fusion(opened.members, opened.classes, rules, out, made)
@@ -145,6 +146,19 @@ def fuse(
             Console(soft_wrap=True).print(worth, highlight=False, markup=False)
             run.write_record({**about, **comparison})
             _say(run, opened, fused, files)
+
+
+def _refuse_unused(
+    fusion: Kind,
+    policy: str | None,
+    students: Sequence[str] | None,
+    labels: Path | None,
+    labels_map: Path | None,
+) -> None:
+    if fusion != "channel" and (policy or students):
+        raise ValueError(f"--policy and --student go with --fusion channel, not with {fusion}")
+    if labels_map and labels is None:
+        raise ValueError("--labels-map describes the classes of --labels, which is not given")
 
 
 def _with_policy(

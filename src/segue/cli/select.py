@@ -56,6 +56,10 @@ def select(
     from segue.memory import keep_memory
     from segue.trees import read_yaml
 
+    if labelled is None and (split or classes or class_map):
+        raise ValueError(
+            "--split, --classes and --map describe the labelled pictures of --probe, which is not given"
+        )
     keep_memory()
     console, chosen_device = Console(soft_wrap=True), choose_device(device)
     choices = gather(runs, chosen_device, again=again, pictures=pictures)

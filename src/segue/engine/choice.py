@@ -65,6 +65,10 @@ def gather(
         called = name if is_alone else f"{run.resolve().parent.name}/{name}"
         checkpoints = {one.step: one for one in kept(run)}
         recorded = None if again else record_of(run)
+        if recorded and pictures is not None:
+            raise ValueError(
+                f"{run}: it was measured while it trained; another number of pictures goes with --measure"
+            )
         record = recorded or list(measure_kept(run, device, pictures=pictures))[-1]
         first = first or (run, record)
         if (record.pictures, record.classes, record.measures) != (
