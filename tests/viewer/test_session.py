@@ -14,6 +14,7 @@ from segue.api import load
 from segue.data.picture_files import PictureFiles
 from segue.data.review import REVIEW_FILE, read_review
 from segue.data.streets.dataset import StreetScenes
+from segue.engine.checkpoint import METHOD_FILE, list_checkpoints
 from segue.engine.experiment import load as load_experiment
 from segue.engine.experiment import revise, save
 from segue.evaluation.model import TrainedModel
@@ -114,6 +115,13 @@ def test_a_run_that_still_trains_is_looked_at_by_its_newest_checkpoint(run: Path
     trained = Session(run, "cpu").look(0)
     (run / "model" / "model.safetensors").unlink()
     assert Session(run, "cpu").look(0).facts == trained.facts
+
+
+def test_a_teacher_that_cannot_be_read_is_not_taken_for_none(run: Path) -> None:
+    (newest,) = list_checkpoints(run / "checkpoints")[-1:]
+    (newest / METHOD_FILE).write_bytes(b"cut short")
+    with pytest.raises(ValueError, match=METHOD_FILE):
+        Session(run, "cpu").look(3)
 
 
 def test_what_is_no_run_or_has_no_model_is_refused_in_one_line(run: Path, tmp_path: Path) -> None:

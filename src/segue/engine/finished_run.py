@@ -23,6 +23,10 @@ Role = Literal["target", "source", "evaluation"]
 """The roles in which a run's pair has pictures."""
 
 
+class NoTeacherError(ValueError):
+    """A run has no teacher of the student's kind, or keeps none."""
+
+
 def settings_of(model: TrainedModel) -> Experiment | None:
     """The settings of the run that a model belongs to; None for a model folder by itself."""
     return None if model.run is None else load(model.run / "experiment.yaml")
@@ -35,7 +39,8 @@ def load_teacher(path: Path, device: torch.device | str | None = None, **changes
 
     Raises:
         FileNotFoundError: If there is no model.
-        ValueError: If there is no teacher of the student's kind.
+        NoTeacherError: If there is no teacher of the student's kind.
+        ValueError: If a file is damaged.
     """
     run = locate(path)[1]
     is_left_behind = run is not None and (run / "teacher" / MODEL_FILE).is_file()
@@ -45,7 +50,7 @@ def load_teacher(path: Path, device: torch.device | str | None = None, **changes
         return model
     step, state = _newest_state(run or path)
     if step is None:
-        raise ValueError(
+        raise NoTeacherError(
             f"--teacher: {run or path} has no checkpoint, and only a run's checkpoint holds its teacher"
         )
     weights = {
@@ -54,7 +59,7 @@ def load_teacher(path: Path, device: torch.device | str | None = None, **changes
         if name.startswith(NAMES_IN_METHOD)
     }
     if weights.keys() != model.network.state_dict().keys():
-        raise ValueError(f"--teacher: the method of {run or path} has no teacher of the student's kind")
+        raise NoTeacherError(f"--teacher: the method of {run or path} has no teacher of the student's kind")
     model.network.load_state_dict(weights)
     model.batch_statistics = model.batch_statistics and AS_TRAINED
     return model

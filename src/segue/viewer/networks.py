@@ -8,7 +8,7 @@ import torch
 from segue.data.dataset import digest
 from segue.engine import checkpoint
 from segue.engine.candidates import Kept, kept
-from segue.engine.finished_run import load_teacher
+from segue.engine.finished_run import NoTeacherError, load_teacher
 from segue.engine.model_card import model_card
 from segue.engine.settings import Experiment
 from segue.evaluation.model import Model, TrainedModel, choose_device
@@ -96,5 +96,5 @@ def _before(run: Path, experiment: Experiment) -> Path | None:
 def _teacher(run: Path, device: torch.device) -> TrainedModel | None:
     try:
         return load_teacher(run, device)
-    except (ValueError, FileNotFoundError):
-        return None  # the method has none, or no checkpoint is kept
+    except NoTeacherError:
+        return None
