@@ -13,14 +13,13 @@ from segue.data.dataset import Dataset
 from segue.evaluation import policy
 from segue.evaluation.fusing import Fusion, check_members
 from segue.evaluation.fusion_comparison import compare, score_members
-from segue.evaluation.labelling import label_pictures, most_probable
 from segue.evaluation.members import OpenedMembers
 from segue.evaluation.model import TrainedModel
 from segue.evaluation.open_members import open_members, predicts, student_certainty
 from segue.evaluation.unify import unify
 from segue.fusion_rules import Conflict, FusionRules, Kind, Unclaimed
 from segue.methods.class_weights import ClassWeightSettings, Percentile
-from segue.methods.stages import Stages, learning, pictures_by_name
+from segue.methods.stages import Stages, label_together, learning, pictures_by_name
 from segue.models.weights import model_folder
 from segue.ranks import is_first_rank
 from segue.settings import Count, Positive, Settings, Share
@@ -141,10 +140,8 @@ class EnsembleSettings(Settings):
             pictures = {name: place for name, place in pictures.items() if place % 2}
         stages.train_stage(own, start=students.origin(stages), changes=merge(learning(labels), changes))
         model = TrainedModel.load(own / "model", stages.device)
-        out, rule = own / "certainty", most_probable()
-        stages.shared(
-            lambda share: label_pictures(model, pictures, out, rule=rule, read=target.image, share=share)
-        )
+        out = own / "certainty"
+        label_together(stages, model, target, out, pictures=pictures)
         return student_certainty(out, stages.classes)
 
     def _warn_of_a_head_start(self, stages: Stages) -> None:

@@ -8,14 +8,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from segue.evaluation.labelling import label_pictures, most_probable
 from segue.evaluation.model import Model, TrainedModel
 from segue.evaluation.read_ahead import read_ahead
 from segue.files import write_text
 from segue.methods.aligned import AlignedSettings
 from segue.methods.context import Context
 from segue.methods.method import Method, MethodSettings, Term
-from segue.methods.stages import Stages, pictures_by_name
+from segue.methods.stages import Stages, label_together, pictures_by_name
 from segue.ops.information import mean_information
 from segue.ranks import is_first_rank, of_all_ranks, own_share, said_by_first_rank, wait_for_all
 from segue.settings import Share
@@ -103,13 +102,9 @@ class IntraDomainSettings(MethodSettings):
         write_text(split / HARD, "".join(f"{name}\n" for name in hard))
 
     def _label(self, stages: Stages, model: Model, easy: Sequence[str], split: Path) -> None:
-        target = stages.target
-        places = pictures_by_name(target)
+        places = pictures_by_name(stages.target)
         pictures = {name: places[name] for name in easy}
-        rule, out = most_probable(), split / "labels"
-        stages.shared(
-            lambda share: label_pictures(model, pictures, out, rule=rule, read=target.image, share=share)
-        )
+        label_together(stages, model, stages.target, split / "labels", pictures=pictures)
 
 
 def score(probability: Tensor, rare: Sequence[int] = ()) -> float:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from segue.data.statistics import ClassStatistics, class_statistics
-from segue.evaluation.labelling import label_pictures, most_probable
 from segue.evaluation.model import Model, TrainedModel
 from segue.evaluation.read_ahead import read_ahead
 from segue.files import write_text
@@ -18,7 +17,7 @@ from segue.methods.aligned import AlignedSettings
 from segue.methods.context import Context
 from segue.methods.method import Method, MethodSettings, Term
 from segue.methods.stage_scores import scored
-from segue.methods.stages import Stages, pictures_by_name
+from segue.methods.stages import Stages, label_together, pictures_by_name
 from segue.methods.terms import TERMS
 from segue.models.adjusted import Adjusted, adjusted
 from segue.models.weights import load_model, model_folder, save_model
@@ -117,13 +116,8 @@ class LabelShiftSettings(MethodSettings):
         assert self.distil is not None
         stages.say("labels of the target")
         distil, labels, last = self.distil, stages.folder / "labels", stages.folder / "student"
-        target, pictures = stages.target, pictures_by_name(stages.target)
         labeller = TrainedModel.load(model, stages.device, flip=distil.flip)
-        stages.shared(
-            lambda share: label_pictures(
-                labeller, pictures, labels, rule=most_probable(), read=target.image, share=share
-            )
-        )
+        label_together(stages, labeller, stages.target, labels)
         stages.say("last stage: a new network learns them")
         changes: Tree = {
             "steps": max(1, round(distil.share * stages.steps)),

@@ -10,14 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.evaluation.labelling import Labels, Rule, label_pictures
+from segue.evaluation.labelling import Labels, Rule
 from segue.evaluation.model import TrainedModel
 from segue.evaluation.predictors import evaluating
 from segue.methods.class_weights import labelled_loss
 from segue.methods.context import Context
 from segue.methods.method import Method, MethodSettings, Reading, Term
 from segue.methods.rounds import round_seed
-from segue.methods.stages import Stages, pictures_by_name
+from segue.methods.stages import Stages, label_together
 from segue.methods.terms.presence import load_classifier
 from segue.ops.regions import area, expanded
 from segue.ops.resize import fitted
@@ -93,14 +93,9 @@ class PivotSettings(MethodSettings):
         return scores
 
     def _label(self, stages: Stages, run: Path, labels: Path) -> None:
-        target, pictures = stages.target, pictures_by_name(stages.target)
         model = TrainedModel.load(run, stages.device)
         rule_of = _rule_of(self.regions, model, load_classifier(run, stages.device))
-        stages.shared(
-            lambda share: label_pictures(
-                model, pictures, labels, rule_of=rule_of, read=target.image, share=share
-            )
-        )
+        label_together(stages, model, stages.target, labels, rule_of=rule_of)
 
 
 class Pivot(Method):

@@ -1,16 +1,15 @@
 """ProDA's stages: an adversarial warm-up, labels corrected by prototypes, and students that begin again."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from segue.evaluation.labelling import Rule, all_probabilities, label_pictures, most_probable
+from segue.evaluation.labelling import Rule, all_probabilities, most_probable
 from segue.evaluation.model import TrainedModel
 from segue.methods.aligned import AlignedSettings
 from segue.methods.distillation import DistillationSettings
-from segue.methods.stages import Stages, pictures_by_name
+from segue.methods.stages import Stages, label_together
 from segue.settings import Positive, Settings, Share
 from segue.trees import Tree
 
@@ -89,8 +88,4 @@ def label_target(stages: Stages, model: Path, out: Path, rule: Rule, **protocol:
     if (out / "statistics.json").is_file():
         return
     teacher = TrainedModel.load(model, stages.device, **protocol)
-    target = stages.target
-    pictures: Mapping[str, int] = pictures_by_name(target)
-    stages.shared(
-        lambda share: label_pictures(teacher, pictures, out, rule=rule, read=target.image, share=share)
-    )
+    label_together(stages, teacher, stages.target, out, rule=rule)

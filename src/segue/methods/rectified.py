@@ -9,13 +9,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from segue.evaluation.labelling import label_pictures, most_probable
 from segue.evaluation.model import TrainedModel
 from segue.methods.aligned import AlignedSettings
 from segue.methods.class_weights import ClassWeightSettings
 from segue.methods.context import Context
 from segue.methods.method import Method, MethodSettings, Reading, Term
-from segue.methods.stages import Stages, pictures_by_name
+from segue.methods.stages import Stages, label_together
 from segue.methods.terms import TERMS
 from segue.ops.disagreement import disagreement, rectified
 from segue.ops.losses import cross_entropy
@@ -107,14 +106,9 @@ class RectifiedSettings(MethodSettings):
         return scores
 
     def _label(self, stages: Stages, path: Path, labels: Path) -> None:
-        target, pictures = stages.target, pictures_by_name(stages.target)
         model = TrainedModel.load(path, stages.device, flip=self.flip, scales=tuple(self.scales))
         made = {"model": str(path), "flip": self.flip, "scales": self.scales}
-        stages.shared(
-            lambda share: label_pictures(
-                model, pictures, labels, rule=most_probable(), read=target.image, share=share, made=made
-            )
-        )
+        label_together(stages, model, stages.target, labels, made=made)
 
 
 class Rectified(Method):

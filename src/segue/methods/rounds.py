@@ -15,11 +15,11 @@ from torch import Tensor
 from segue.data.dataset import Dataset
 from segue.data.deck import epoch_steps
 from segue.data.statistics import dataset_prior
-from segue.evaluation.labelling import Rule, class_balanced, confidences, confident, label_pictures
+from segue.evaluation.labelling import Rule, class_balanced, confidences, confident
 from segue.evaluation.model import Model, TrainedModel
 from segue.evaluation.predictors import weighed
 from segue.files import write_bytes, write_text
-from segue.methods.stages import Stages, learning, pictures_by_name
+from segue.methods.stages import Stages, label_together, learning, pictures_by_name
 from segue.ops.balance import rare_classes
 from segue.ranks import is_first_rank, said_by_first_rank, wait_for_all
 from segue.settings import Count, Positive, Settings, Share
@@ -196,10 +196,7 @@ def _label(
     balance = kept(out)
     assert balance is not None, "the first process wrote it"
     if not is_labelled:
-        rule = balance.rule(settings.alpha)
-        stages.shared(
-            lambda share: label_pictures(model, pictures, out, rule=rule, read=target.image, share=share)
-        )
+        label_together(stages, model, target, out, pictures=pictures, rule=balance.rule(settings.alpha))
     return balance
 
 
@@ -236,12 +233,8 @@ def label_by_rank(
     if is_labelled:
         return
     thresholds = torch.tensor(list(balance.thresholds.values()))
-    rule, own = confident(thresholds), None if rule_of is None else rule_of(thresholds)
-    stages.shared(
-        lambda share: label_pictures(
-            model, pictures, out, rule=rule, rule_of=own, read=dataset.image, share=share
-        )
-    )
+    own = None if rule_of is None else rule_of(thresholds)
+    label_together(stages, model, dataset, out, rule=confident(thresholds), rule_of=own)
 
 
 def round_seed(seed: int, number: int) -> int:

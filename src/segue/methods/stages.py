@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
+from torch import Tensor
 
 from segue.classes import ClassList
 from segue.data.dataset import Dataset
+from segue.evaluation.labelling import Rule, label_pictures
+from segue.evaluation.model import Model
 from segue.trees import Tree
 
 
@@ -85,6 +88,31 @@ class Stages(Protocol):
 def learning(labels: Path) -> Tree:
     """The changes that make a stage of a whole run's settings: it learns a folder of labels and has no stages."""
     return {"method": {"labels": str(labels), "rounds": None, "ensemble": None}}
+
+
+def label_together(
+    stages: Stages,
+    model: Model,
+    dataset: Dataset,
+    out: Path,
+    *,
+    pictures: Mapping[str, int] | None = None,
+    rule: Rule | None = None,
+    rule_of: Callable[[str, Tensor], Rule] | None = None,
+    made: Mapping[str, Any] | None = None,
+) -> None:
+    """Label a data set's pictures, all processes together; what is labelled already stays.
+
+    Args:
+        pictures: Places by name, of those that are wanted; None for all.
+        rule, rule_of, made: See :func:`segue.evaluation.labelling.label_pictures`.
+    """
+    named = pictures_by_name(dataset) if pictures is None else pictures
+    stages.shared(
+        lambda share: label_pictures(
+            model, named, out, rule=rule, rule_of=rule_of, read=dataset.image, share=share, made=made
+        )
+    )
 
 
 def pictures_by_name(dataset: Dataset) -> dict[str, int]:
