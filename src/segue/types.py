@@ -88,6 +88,15 @@ class Target:
     soft: Float[Tensor, "b k lh lw"] | None = None
     depth: Float[Tensor, "b lh lw"] | None = None
 
+    @property
+    def weight(self) -> Float[Tensor, "b lh lw"] | None:
+        """0 where a picture has no content, 1 elsewhere; None where all of it has."""
+        return None if self.valid is None else self.valid.float()
+
+    def within(self, label: Int64[Tensor, "b lh lw"]) -> Int64[Tensor, "b lh lw"]:
+        """A label that is IGNORE where a picture has no content."""
+        return label if self.valid is None else label.masked_fill(~self.valid, IGNORE)
+
 
 @dataclass
 class Batch:

@@ -73,8 +73,7 @@ class Aligned(Method):
         """
         assert batch.target is not None, "the engine gives a target loader"
         source = self._source(batch.source)
-        valid = batch.target.valid
-        target = View("target", batch.target.image, weight=None if valid is None else valid.float())
+        target = View("target", batch.target.image, weight=batch.target.weight)
         if self.settings.together:
             yield Joint([source, target], rules=None)
         else:

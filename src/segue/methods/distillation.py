@@ -67,12 +67,11 @@ class Distillation(Method):
         taught: Output = self.teacher(target.image)  # pyright: ignore[reportAssignmentType]
         size = (target.image.shape[-2], target.image.shape[-1])
         told = resize(taught.logits.float(), size).softmax(1)
-        weight = None if target.valid is None else target.valid.float()
 
         def apart(logits: Tensor, label: Tensor) -> Tensor:
             return self.settings.share * divergence(logits, told)
 
-        yield View("target", target.image, told.argmax(1), weight, taught, loss=apart)
+        yield View("target", target.image, told.argmax(1), target.weight, taught, loss=apart)
 
         seen = self.strong(target.image)
         moved = seen.maps(target.offline[:, None].float())[:, 0].long()

@@ -31,7 +31,7 @@ from segue.ops.spectrum import low_amplitude
 from segue.ranks import is_first_rank, wait_for_all
 from segue.settings import Count, Positive, Settings, Share
 from segue.trees import Tree
-from segue.types import IGNORE, Batch, MeanOver, View
+from segue.types import Batch, MeanOver, View
 
 Domain = Literal["source", "target"]
 
@@ -89,11 +89,8 @@ class DomainPath(Method):
         image = self._seen(source.image, "source")
         yield View("source", image, source.label, mean_over=self.settings.source_mean)
 
-        label = None if self.settings.labels is None else target.offline
-        if label is not None and target.valid is not None:
-            label = label.masked_fill(~target.valid, IGNORE)
-        weight = None if target.valid is None else target.valid.float()
-        yield View("target", self._seen(target.image, "target"), label, weight, mean_over="labelled")
+        label = None if target.offline is None else target.within(target.offline)
+        yield View("target", self._seen(target.image, "target"), label, target.weight, mean_over="labelled")
 
     def scored(self, network: Literal["student", "teacher"]) -> nn.Module:
         """The student, which in the source's look sees the target translated."""

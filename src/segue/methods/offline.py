@@ -16,7 +16,7 @@ from segue.methods.rounds import RoundSettings
 from segue.methods.stages import Stages
 from segue.ops.mixing import one_hot
 from segue.settings import Settings, Share
-from segue.types import IGNORE, Batch, Joint, PixelLoss, Source, View
+from segue.types import Batch, Joint, PixelLoss, Source, View
 
 BATCH_NORM = nn.modules.batchnorm._BatchNorm  # pyright: ignore[reportPrivateUsage]
 """The base class of all norms that keep batch statistics."""
@@ -130,8 +130,7 @@ def _target(batch: Batch) -> View:
     """The target's pictures with their offline labels, ignored where a picture has no content."""
     target = batch.target
     assert target is not None and target.offline is not None, "the engine gives offline labels"
-    label = target.offline if target.valid is None else target.offline.masked_fill(~target.valid, IGNORE)
-    return View("target", target.image, label, soft=target.soft)
+    return View("target", target.image, target.within(target.offline), soft=target.soft)
 
 
 def _together(source: Source, target: View) -> View:

@@ -22,7 +22,7 @@ from segue.methods.terms.presence import load_classifier
 from segue.ops.regions import area, expanded
 from segue.ops.resize import fitted
 from segue.settings import Count, Positive, Settings, Share
-from segue.types import IGNORE, Batch, Output, Target, View
+from segue.types import Batch, Output, Target, View
 
 
 class RegionSettings(Settings):
@@ -116,12 +116,10 @@ class Pivot(Method):
         yield self._target(batch.target)
 
     def _target(self, target: Target) -> View:
-        label, valid = target.offline, target.valid
-        if label is None:
-            return View("target", target.image, weight=None if valid is None else valid.float())
-        label = label if valid is None else label.masked_fill(~valid, IGNORE)
+        if target.offline is None:
+            return View("target", target.image, weight=target.weight)
         loss = partial(labelled_loss, weights=self.get_buffer("weights"), percentile=0.0)
-        return View("target", target.image, label, loss=loss)
+        return View("target", target.image, target.within(target.offline), loss=loss)
 
 
 def balanced(statistics: Mapping[str, Any]) -> list[float]:

@@ -23,7 +23,7 @@ from segue.ops.losses import LEAST
 from segue.ops.resize import fitted, resize
 from segue.ranks import gathered, is_first_rank, mean_over_ranks, wait_for_all
 from segue.settings import Count, NotNegative, Positive, Share
-from segue.types import IGNORE, Batch, MeanOver, Output, View
+from segue.types import Batch, MeanOver, Output, View
 
 PROTOTYPES_FILE = "prototypes.safetensors"
 
@@ -95,9 +95,7 @@ class PrototypeTraining(Taught):
             yield View("altered", seen.image, weight=seen.sees(target.valid).float(), soft=seen.maps(near))
 
         # 3. Soft labels are corrected by it. This view is the last one, as all of the network learns from it.
-        label = ops.denoised_label(target.soft, near, threshold=self.settings.threshold)
-        if target.valid is not None:
-            label = label.masked_fill(~target.valid, IGNORE)
+        label = target.within(ops.denoised_label(target.soft, near, threshold=self.settings.threshold))
         loss = self.settings.symmetric.loss
         yield View("target", target.image, label, teacher=taught, loss=loss, mean_over="labelled")
 

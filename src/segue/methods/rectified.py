@@ -21,7 +21,7 @@ from segue.ops.losses import cross_entropy
 from segue.ops.resize import resize
 from segue.settings import Count, Positive, Settings, Share
 from segue.trees import Tree
-from segue.types import IGNORE, Batch, Output, View
+from segue.types import Batch, Output, View
 
 
 class LastStageSettings(Settings):
@@ -127,7 +127,7 @@ class Rectified(Method):
         """Yield the target's pictures with their labels, ignored where a picture has no content."""
         target = batch.target
         assert target is not None and target.offline is not None, "the engine gives offline labels"
-        label = target.offline if target.valid is None else target.offline.masked_fill(~target.valid, IGNORE)
+        label = target.within(target.offline)
         weights = None if self.weights is None else self.weights(label)
         learnt = partial(rectified_loss, weights=weights, rectify=self.settings.rectify)
         yield View("target", target.image, label, whole_loss=learnt)

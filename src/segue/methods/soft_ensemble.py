@@ -77,8 +77,7 @@ class EnsembleDistillation(Method):
         image = batch.target.image
         logits = torch.stack([self._logits(member, image) for member in self.members])
         label = logits.softmax(2).mean(0).max(1).indices
-        weight = None if batch.target.valid is None else batch.target.valid.float()
-        yield View("target", image, label, weight, loss=self._loss(logits, step))
+        yield View("target", image, label, batch.target.weight, loss=self._loss(logits, step))
 
     def _logits(self, member: nn.Module, image: Tensor) -> Tensor:
         output: Output = member(image)

@@ -16,7 +16,7 @@ from segue.methods.stages import Stages
 from segue.methods.style import AmplitudeExchange, Beta
 from segue.ops.spectrum import Window
 from segue.settings import Count, Share
-from segue.types import IGNORE, Batch, MeanOver, View
+from segue.types import Batch, MeanOver, View
 
 
 class SpectralSettings(MethodSettings):
@@ -110,8 +110,5 @@ class Spectral(Method):
         image = self.exchange(batch.source.image, target.image)
         yield View("source", image, batch.source.label, mean_over=self.settings.source_mean)
         if "target" in self.view_names:
-            label = None if self.settings.labels is None else target.offline
-            if label is not None and target.valid is not None:
-                label = label.masked_fill(~target.valid, IGNORE)
-            weight = None if target.valid is None else target.valid.float()
-            yield View("target", target.image, label, weight, mean_over="labelled")
+            label = None if target.offline is None else target.within(target.offline)
+            yield View("target", target.image, label, target.weight, mean_over="labelled")
