@@ -89,7 +89,8 @@ class DomainPath(Method):
         image = self._seen(source.image, "source")
         yield View("source", image, source.label, mean_over=self.settings.source_mean)
 
-        label = None if target.offline is None else target.within(target.offline)
+        offline = None if self.settings.labels is None else target.offline
+        label = None if offline is None else target.within(offline)
         yield View("target", self._seen(target.image, "target"), label, target.weight, mean_over="labelled")
 
     def scored(self, network: Literal["student", "teacher"]) -> nn.Module:

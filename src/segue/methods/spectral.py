@@ -110,5 +110,6 @@ class Spectral(Method):
         image = self.exchange(batch.source.image, target.image)
         yield View("source", image, batch.source.label, mean_over=self.settings.source_mean)
         if "target" in self.view_names:
-            label = None if target.offline is None else target.within(target.offline)
+            offline = None if self.settings.labels is None else target.offline
+            label = None if offline is None else target.within(offline)
             yield View("target", target.image, label, target.weight, mean_over="labelled")
