@@ -1,7 +1,7 @@
 """How good a run's pseudo-labels were while it trained: measured after training, with labels that training never saw.
 
     segue train daformer ... --set run.keep=99 --set run.save_every=100 --out RUN
-    python benchmarks/pseudo_labels.py RUN [RUN ...] --out benchmarks/studies/pseudo_labels_dusk
+    python benchmarks/pseudo_labels.py RUN [RUN ...] --out benchmarks/pseudo_labels_dusk
 
 A run keeps two checkpoints unless it is told otherwise, as above. For the start and every checkpoint that is left, the
 run's own teacher labels crops of the target's TRAINING pictures, cut and batched as training does it, the same ones
