@@ -1,12 +1,18 @@
 """What tests share: run-time shape checks, one thread per worker, and where the parity fixtures are."""
 
 import os
+import signal
+import threading
 from pathlib import Path
 
 # Before torch is imported, for this process and those that it starts: several processes on two cores are slowed down
 # by threads, most of all by threads that wait busily.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# Jobs that a script starts with "&" ignore Ctrl-C, and so would what tests interrupt.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 import torch

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -87,6 +88,24 @@ def test_a_run_whose_folder_was_taken_over_stops(
             time.sleep(0.1)
     assert "was taken over by process 4711 on node7; this run stops" in capsys.readouterr().err
     assert (tmp_path / LOCK).is_file()
+
+
+def test_a_run_that_ignores_ctrl_c_stops_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So do jobs that a script starts with "&"."""
+
+    def end(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    monkeypatch.setattr(run_lock, "PULSE", 0.05)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN), signal.signal(signal.SIGTERM, end)
+    try:
+        with pytest.raises(SystemExit), locked(tmp_path):
+            for _ in range(600):
+                foreign(tmp_path)
+                time.sleep(0.1)
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGTERM, before[1])
 
 
 def test_a_folder_that_only_the_lock_made_is_not_left(tmp_path: Path) -> None:

@@ -134,7 +134,9 @@ def _beat(path: Path, own: dict[str, Any], is_over: threading.Event) -> None:
         taker = _read(path)
         who = f"process {taker.get('process')} on {taker.get('host')}" if taker else "nobody known"
         print(f"segue: {path.parent} was taken over by {who}; this run stops", file=sys.stderr, flush=True)
-        os.kill(os.getpid(), signal.SIGINT)
+        # Jobs that a script starts with "&" ignore SIGINT.
+        ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+        os.kill(os.getpid(), signal.SIGTERM if ignored else signal.SIGINT)
         return
 
 
