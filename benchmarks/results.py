@@ -34,6 +34,8 @@ BLOCK = re.compile(
     r"(<!-- (?P<kind>study|gains|speed): (?P<name>\w+)(?:: (?P<labels>[^\n]+?))? -->\n).*?(<!-- end -->)",
     re.DOTALL,
 )
+GOES_ON = re.compile(r"--set \S+/seedSEED")
+"""In the command of a row that needs another row's run."""
 CONTROL = "source only, as long"
 """The label of the row whose source-only model learns the source for as many steps again."""
 
@@ -84,16 +86,23 @@ def gains_table(pair: str) -> str:
 
 
 def measured() -> str:
-    """By recipe and pair the mean in percent over how many seeds.
+    """By recipe and pair the mean in percent, over how many seeds, and whether these went on from other runs.
 
-    Of rows that change nothing, the first one that starts as ``segue train`` does, or else the first one.
+    Of rows that change nothing, the first one that goes on, as recipes are compared by, or else the first one.
     """
-    rows = [(pair, row) for pair, one in records() for row in one.variants.values()]
-    found: dict[str, dict[str, tuple[float, int]]] = {}
-    for pair, row in sorted(rows, key=lambda named: "network.start=" in named[1].command):
+    rows = [
+        (pair, row, bool(GOES_ON.search(row.command)))
+        for pair, one in records()
+        for label, row in one.variants.items()
+        if label != CONTROL
+    ]
+    found: dict[str, dict[str, tuple[float, int, bool]]] = {}
+    for pair, row, goes_on in sorted(rows, key=lambda named: not named[2]):
         if row.scores and not row.changes:
             mean = statistics.fmean(score.mean_iou for score in row.scores.values())
-            found.setdefault(row.recipe, {}).setdefault(pair, (round(100 * mean, 1), len(row.scores)))
+            found.setdefault(row.recipe, {}).setdefault(
+                pair, (round(100 * mean, 1), len(row.scores), goes_on)
+            )
     lines = (f"  {json.dumps(name)}: {json.dumps(found[name])}" for name in sorted(found))
     return "{\n" + ",\n".join(lines) + "\n}\n"
 

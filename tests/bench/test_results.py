@@ -47,7 +47,7 @@ def test_a_number_changed_by_hand_is_made_anew(
     assert "| a | 55.0 | 7.1 |" in once and "| b | 65.0 | 7.1 | +10.0 | < 0.01 |" in once
     assert "| road | 55.0 | 55.0 |\n| car |  |  |\n| mean | 55.0 | 65.0 |" in once
     assert "old" not in once and all(part in once for part in ("before", "between", "after"))
-    assert json.loads(results.measured()) == {"dacs": {"p": [55.0, 2]}}, "the first of two rows"
+    assert json.loads(results.measured()) == {"dacs": {"p": [55.0, 2, False]}}, "the first of two rows"
     assert results.filled(once) == once == results.filled(once.replace("65.0", "70.0"))
 
 
@@ -68,6 +68,7 @@ def test_gains_are_those_of_unchanged_recipes_that_go_on_from_the_source_only_mo
             "a": row("dacs", 0.6, 0.65),
             "changed": row("fda", 0.9, 0.9, optim="else"),
             "from nothing": row("mic", 0.9, 0.9, command="segue train mic"),
+            "and from source only": row("mic", 0.2, 0.4),
         },
         "elsewhere": {"c": row("fada", 0.9, 0.9)},
     }
@@ -81,7 +82,11 @@ def test_gains_are_those_of_unchanged_recipes_that_go_on_from_the_source_only_mo
     assert [line for line in once.splitlines() if line.startswith("| `")] == [
         "| `dacs` | 62.5 | +17.5 | 0.09 | 2 | 2.0 |",
         "| `sac` | 40.0 | -5.0 | 0.50 | 2 | 2.0 |",
+        "| `mic` | 30.0 | -15.0 | 0.20 | 2 | 2.0 |",
     ]
+    scores = json.loads(results.measured())
+    assert scores["mic"] == {"p": [30.0, 2, True]}, "what went on is preferred"
+    assert "source_only" not in scores, "the control is no score of the recipe"
 
 
 def test_a_table_of_speeds_says_machine_peers_goals_and_noise(

@@ -6,6 +6,7 @@ from typer.testing import CliRunner
 
 from segue.cli.main import app
 from segue.recipes.catalogue import RECIPES
+from segue.recipes.measured import Measured
 
 
 def shown(*arguments: str) -> str:
@@ -25,6 +26,19 @@ def test_the_list_has_every_recipe_whole_within_80_columns_of_a_pipe() -> None:
         assert recipe.pieces in words and recipe.paper in words
         for pair, row in recipe.rows.items():
             assert f"{row.mean:.1f} {pair}" in words
+
+
+def test_the_list_says_what_was_measured_here_and_from_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A star marks runs that went on from a trained model; seeds are told unless they are three."""
+    rows = {
+        "mic": {"p": Measured(50.0, 3, True), "q": Measured(41.26, 3, False)},
+        "dacs": {"p": Measured(9.0, 1, True)},
+    }
+    monkeypatch.setattr("segue.recipes.measured.measured", lambda: rows)
+    words = " ".join(shown().split())
+    assert "here 50.0* p, 41.3 q " in words and "here 9.0* p (1 seed) " in words
+    assert "*: gone on from a trained model" in words
+    assert " accuracy 92.8 visda_2017" in words
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])

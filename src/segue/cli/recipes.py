@@ -48,13 +48,15 @@ def _list() -> None:
     for name, recipe in RECIPES.items():
         scores = ", ".join(f"{row.mean:.1f} {pair}" for pair, row in recipe.rows.items())
         here = ", ".join(_measured(pair, *row) for pair, row in measured().get(name, {}).items())
-        said = [recipe.pieces, recipe.paper, scores and f"mIoU {scores}", here and f"here {here}"]
+        score = "accuracy" if recipe.names_pictures else "mIoU"
+        said = [recipe.pieces, recipe.paper, scores and f"{score} {scores}", here and f"here {here}"]
         lines = [line for text in said if text and text != "-" for line in _broken(text, width - indent)]
         first, *others = lines
         entry = "".join(f"\n{' ' * indent}{line}" for line in others)
         console.print(f"{name:{indent}}{first}{entry}", markup=False, highlight=False, soft_wrap=True)
     ending = (
-        "mIoU: what the paper prints; here: the mean of our own three runs, see docs/results.md.",
+        "mIoU, accuracy: what the paper prints; here: the mean of our own three runs, see docs/results.md.",
+        "*: gone on from a trained model, most from a source-only one; compare it with others that did.",
         f"Pairs: {', '.join(PAIRS)}; or a YAML file, or two folders.",
         "segue recipes RECIPE shows one of them: settings, scores of every class, how to cite.",
     )
@@ -62,8 +64,8 @@ def _list() -> None:
     console.print(f"\n{broken}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _measured(pair: str, mean: float, seeds: int) -> str:
-    return f"{mean:.1f} {pair}" + ("" if seeds == 3 else f" ({seeds} seed{'s' * (seeds > 1)})")
+def _measured(pair: str, mean: float, seeds: int, goes_on: bool) -> str:
+    return f"{mean:.1f}{'*' * goes_on} {pair}" + ("" if seeds == 3 else f" ({seeds} seed{'s' * (seeds > 1)})")
 
 
 def _broken(text: str, width: int) -> list[str]:
