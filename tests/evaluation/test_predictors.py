@@ -58,8 +58,8 @@ def test_sliding_a_pixelwise_network_changes_nothing(height, width, rows, column
     model.weight.data[:, :, :, [0, 1, 3, 4]] = 0
     stride = (data.draw(st.integers(1, rows)), data.draw(st.integers(1, columns)))
     image = torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(height))
-    blend, at_once = data.draw(st.sampled_from(["taper", "mean"])), data.draw(st.integers(1, 5))
-    slid = sliding(model, window=(rows, columns), stride=stride, blend=blend, at_once=at_once)(image)
+    blend = data.draw(st.sampled_from(["taper", "mean"]))
+    slid = sliding(model, window=(rows, columns), stride=stride, blend=blend)(image)
     torch.testing.assert_close(slid, whole(model)(image))
 
 
@@ -78,17 +78,17 @@ def test_sliding_averages_logits_not_probabilities() -> None:
 
 def test_sliding_shows_the_network_windows_only(pixelwise, picture) -> None:
     model = pixelwise()
-    sliding(model, window=(16, 16), stride=(8, 8), at_once=4)(picture(20, 40, 2))
-    assert model.seen == [(8, 3, 16, 16), (8, 3, 16, 16)]
+    sliding(model, window=(16, 16), stride=(8, 8))(picture(20, 40, 2))
+    assert model.seen == [(2, 3, 16, 16)] * 8
     model.seen.clear()
     sliding(model, window=(16, 64), stride=(8, 8))(picture(9, 40))
     assert model.seen == [(1, 3, 9, 40)]
 
 
-@pytest.mark.parametrize(("stride", "at_once"), [((9, 8), 1), ((8, 0), 1), ((8, 8), 0)])
-def test_impossible_windows_are_refused_at_once(pixelwise, stride, at_once) -> None:
+@pytest.mark.parametrize("stride", [(9, 8), (8, 0)])
+def test_impossible_windows_are_refused_at_once(pixelwise, stride) -> None:
     with pytest.raises(ValueError, match="stride must be 1 to the window's side"):
-        sliding(pixelwise(), window=(8, 8), stride=stride, at_once=at_once)
+        sliding(pixelwise(), window=(8, 8), stride=stride)
 
 
 def test_flip_averaging_a_symmetric_network_changes_nothing(picture) -> None:

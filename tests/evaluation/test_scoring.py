@@ -51,14 +51,12 @@ def test_scores_by_hand(in_memory) -> None:
     }
 
 
-def test_absent_classes_count_only_if_asked_for(in_memory) -> None:
+def test_a_class_predicted_but_nowhere_labelled_is_left_out(in_memory) -> None:
     images, _ = pictures_of_colours([[[0, 2]]])
     dataset = in_memory(images, [torch.zeros(1, 2, dtype=torch.uint8)])
-    assert evaluate(model(), dataset).mean_iou == 0.5
-    found = evaluate(model(), dataset, absent_counts=True)
-    assert found.mean_iou == 0.25
+    found = evaluate(model(), dataset)
+    assert found.mean_iou == 0.5
     assert found.protocol["label_size"] == [1, 2]
-    assert found.protocol["absent_classes"] == "zero if predicted"
 
 
 def test_probabilities_are_brought_to_the_labels_size(in_memory) -> None:

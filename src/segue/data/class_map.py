@@ -123,13 +123,11 @@ class LabelTable:
 
     Attributes:
         ids: The training id of every value up to the highest known one, IGNORE for what is not trained on.
-        missing: Training classes that no label value stands for.
         masks: Whether a file that holds only 0 and 255 is taken for a badly saved two-class mask.
     """
 
     ids: np.ndarray
     known: frozenset[int]
-    missing: tuple[str, ...]
     masks: bool
 
     def translate(self, values: np.ndarray, origin: str) -> UInt8[Tensor, "h w"]:
@@ -206,9 +204,8 @@ def label_table(
     for value, name in own.names.items():
         goal = goals[name]
         ids[value] = IGNORE if goal in (None, IGNORED) else training.index(goal)
-    missing = tuple(name for name in training.names if name not in goals.values())
     masks = not own.declared and sorted(own.names) in ([0], [0, 1])
-    return LabelTable(ids, own.ignored.union(own.names), missing, masks)
+    return LabelTable(ids, own.ignored.union(own.names), masks)
 
 
 def _to_complete(names: Sequence[str]) -> str:

@@ -39,12 +39,7 @@ class PictureFiles(Dataset):
     Args:
         labels: In the order of the images; empty for unlabelled pictures.
         table: What the label files' values mean; None for unlabelled pictures.
-
-    Attributes:
-        missing_classes: Training classes that no label value stands for: they will be absent.
     """
-
-    missing_classes: tuple[str, ...]
 
     def __init__(
         self,
@@ -56,7 +51,6 @@ class PictureFiles(Dataset):
         reader: LabelReader = GREY_LABELS,
     ) -> None:
         self.classes = classes
-        self.missing_classes = () if table is None else table.missing
         self._names = Texts(images)
         self._images = flat_paths(self._names, images.values())
         self._labels = () if table is None else flat_paths(self._names, labels)

@@ -69,19 +69,17 @@ def total(confusion: "MulticlassConfusionMatrix") -> Int64[Tensor, "k k"]:
     return confusion.compute().reshape(confusion.num_classes, confusion.num_classes)
 
 
-def iou_per_class(confusion: Int64[Tensor, "k k"], *, absent_counts: bool = False) -> list[float | None]:
-    """Intersection over union of every class: fractions in [0, 1], None for classes that are not applicable.
+def iou_per_class(confusion: Int64[Tensor, "k k"]) -> list[float | None]:
+    """Intersection over union of every class: fractions in [0, 1], None for classes that are nowhere labelled.
 
     Args:
         confusion: Rows by label, columns by prediction.
-        absent_counts: Whether a class that is predicted but nowhere labelled has the IoU 0, as in mmsegmentation.
     """
     matrix = confusion.cpu()
     hits, labelled, predicted = matrix.diagonal(), matrix.sum(dim=1), matrix.sum(dim=0)
     union = labelled + predicted - hits
-    counts = union if absent_counts else labelled
     ious = (hits.double() / union.clamp(min=1)).tolist()
-    return [iou if applies > 0 else None for iou, applies in zip(ious, counts.tolist(), strict=True)]
+    return [iou if applies > 0 else None for iou, applies in zip(ious, labelled.tolist(), strict=True)]
 
 
 def accuracy_per_class(confusion: Int64[Tensor, "k k"]) -> list[float | None]:
@@ -112,7 +110,6 @@ def scores(
     confusion: Int64[Tensor, "k k"],
     names: Sequence[str],
     *,
-    absent_counts: bool = False,
     protocol: Mapping[str, Any] | None = None,
     whole: bool = False,
 ) -> Scores:
@@ -121,7 +118,6 @@ def scores(
     Args:
         confusion: Rows by label, columns by prediction.
         names: The classes in training order.
-        absent_counts: As in :func:`iou_per_class`.
         whole: Whether whole pictures were named: then the accuracy of every class and the matrix belong to the scores.
 
     Raises:
@@ -129,7 +125,7 @@ def scores(
     """
     if len(names) != len(confusion):
         raise ValueError(f"{len(names)} class names for a confusion matrix of {len(confusion)} classes")
-    pixels, ious = int(confusion.sum()), iou_per_class(confusion, absent_counts=absent_counts)
+    pixels, ious = int(confusion.sum()), iou_per_class(confusion)
     mean_iou = mean_of(ious)
     if mean_iou is None:
         raise ValueError(

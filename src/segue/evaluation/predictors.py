@@ -1,6 +1,6 @@
 """Predictors: functions from images to class probabilities, made from a network or from other predictors."""
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import TypeAlias
 
@@ -82,7 +82,6 @@ def sliding(
     window: tuple[int, int],
     stride: tuple[int, int],
     blend: Blend = "taper",
-    at_once: int = 1,
     dtype: torch.dtype | None = None,
 ) -> Predictor:
     """Predict window by window; where windows overlap, logits are averaged before the softmax.
@@ -95,29 +94,21 @@ def sliding(
         stride: Rows and columns from one window to the next.
         blend: "taper" weights a window less towards its border, so that no seam shows; "mean" is the plain
             mean of mmsegmentation and HRDA.
-        at_once: Windows in one pass of the network.
         dtype: As in :func:`whole`.
 
     Raises:
-        ValueError: If the stride is not between 1 and the window, or ``at_once`` is below 1.
+        ValueError: If the stride is not between 1 and the window.
     """
-    if not all(1 <= step <= side for side, step in zip(window, stride, strict=True)) or at_once < 1:
-        raise ValueError(
-            f"windows {window} every {stride}, {at_once} at once: stride must be 1 to the window's side"
-        )
+    if not all(1 <= step <= side for side, step in zip(window, stride, strict=True)):
+        raise ValueError(f"windows {window} every {stride}: stride must be 1 to the window's side")
 
     def predict(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
         size = (image.shape[-2], image.shape[-1])
         windows = window_grid(size, window, stride=stride)
         weight = _blending(size, window, stride, image.device) if blend == "taper" else None
-
-        def pieces() -> Iterator[Float[Tensor, "b k h2 w2"]]:
-            for start in range(0, len(windows), at_once):
-                part = cut(image, windows[start : start + at_once])
-                yield from _logits(model, part.flatten(0, 1), dtype).unflatten(0, part.shape[:2])
-
+        pieces = (_logits(model, cut(image, [one])[0], dtype) for one in windows)
         with evaluating(model):
-            merged = assemble(pieces(), windows, size=size, weight=weight)
+            merged = assemble(pieces, windows, size=size, weight=weight)
             # In strips and in place: windows are for large pictures, of which memory may not hold a second copy.
             for strip in merged.split(256, dim=2):
                 strip.copy_(strip.softmax(dim=1))

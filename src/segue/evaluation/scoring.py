@@ -43,7 +43,6 @@ def evaluate(
     model: Model,
     dataset: LabelledPictures,
     *,
-    absent_counts: bool = False,
     watch: Callable[[Compared], None] | None = None,
     title: str = "scoring",
 ) -> Scores:
@@ -53,7 +52,6 @@ def evaluate(
 
     Args:
         model: Its classes are those of the labels.
-        absent_counts: Whether a class that is predicted but nowhere labelled counts as 0 in the mean.
         watch: Called with every picture that this process has predicted.
         title: What its progress is called, where that is shown.
 
@@ -87,7 +85,7 @@ def evaluate(
         **model.described(),
         "classes": list(classes.names),
         "ignored_label": IGNORE,
-        "absent_classes": "zero if predicted" if absent_counts else "left out",
+        "absent_classes": "left out",
         "scored_at": "label size",
         "label_size": _only(set().union(*of_all_ranks(sizes))),
         "pictures": len(dataset),
@@ -95,7 +93,6 @@ def evaluate(
     return scores(
         total(confusion),
         classes.names,
-        absent_counts=absent_counts,
         protocol=measured,
         whole=measured["label_size"] == [1, 1],
     )
