@@ -1,5 +1,8 @@
 """What all terms with a discriminator share: how it learns, and how it is asked without being moved."""
 
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -34,3 +37,9 @@ def still(judge: nn.Module, shown: Tensor) -> Tensor:
     """What a discriminator says, through which a gradient reaches what it is shown but none of its weights."""
     weights = {name: weight.detach() for name, weight in judge.named_parameters()}
     return functional_call(judge, weights, (shown,))
+
+
+def domain_loss(said: Tensor, domain: float) -> Float[Tensor, ""]:
+    """The mean binary cross-entropy, in float32, of logits that should all name this domain."""
+    said = said.float()
+    return F.binary_cross_entropy_with_logits(said, torch.full_like(said, domain))

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segue.methods.adversary import SOURCE, TARGET, JudgeSettings, still
+from segue.methods.adversary import SOURCE, TARGET, JudgeSettings, domain_loss, still
 from segue.methods.context import Context
 from segue.methods.levels import LevelSettings
 from segue.methods.method import Optimisation, Term
@@ -102,9 +102,9 @@ class Adversarial(Term):
         return self.settings.map == "self_information"
 
     def _cost(self, said: Float[Tensor, "b 1 h w"], wanted: float) -> Float[Tensor, ""]:
-        said = said.float()
-        cost = F.binary_cross_entropy_with_logits if self.settings.loss == "vanilla" else F.mse_loss
-        return cost(said, torch.full_like(said, wanted))
+        if self.settings.loss == "vanilla":
+            return domain_loss(said, wanted)
+        return F.mse_loss(said.float(), torch.full_like(said, wanted, dtype=torch.float32))
 
 
 def discriminator(num_classes: int, channels: int) -> nn.Sequential:

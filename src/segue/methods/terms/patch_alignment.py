@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from segue.data.dataset import Dataset
 from segue.evaluation.pictures import evenly
 from segue.files import write_bytes
-from segue.methods.adversary import SOURCE, TARGET, JudgeSettings, still
+from segue.methods.adversary import SOURCE, TARGET, JudgeSettings, domain_loss, still
 from segue.methods.context import Context, Preparation
 from segue.methods.method import Optimisation, Term, TermSettings
 from segue.ops.losses import cross_entropy, masked_mean
@@ -99,14 +99,14 @@ class PatchAlignment(Term):
         said = self.kinds(output.logits, grid)
         shown = said.softmax(1)
         is_source = view.name == "source"
-        told = _cost(self.judge(shown.detach()), SOURCE if is_source else TARGET)
+        told = domain_loss(self.judge(shown.detach()), SOURCE if is_source else TARGET)
         found = {"patch_discriminator": 0.5 * told}
         if is_source:
             assert view.label is not None
             found["patch_kinds"] = self.settings.share * self._naming(said, view.label, grid)
         else:
             share = self.settings.adversarial_share if self.step >= self.settings.after * self.steps else 0.0
-            found["patch_adversarial"] = share * _cost(still(self.judge, shown), SOURCE)
+            found["patch_adversarial"] = share * domain_loss(still(self.judge, shown), SOURCE)
         return found
 
     def kinds(self, logits: Tensor, grid: tuple[int, int]) -> Float[Tensor, "b m u v"]:
@@ -134,8 +134,3 @@ class PatchAlignment(Term):
             points.append(shares[labelled])
         generator = torch.Generator().manual_seed(self.seed)
         return k_means(torch.cat(points), self.settings.kinds, generator=generator)
-
-
-def _cost(said: Tensor, wanted: float) -> Float[Tensor, ""]:
-    said = said.float()
-    return F.binary_cross_entropy_with_logits(said, torch.full_like(said, wanted))

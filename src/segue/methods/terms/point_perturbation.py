@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segue.methods.adversary import SOURCE, TARGET, JudgeSettings, still
+from segue.methods.adversary import SOURCE, TARGET, JudgeSettings, domain_loss, still
 from segue.methods.context import Context
 from segue.methods.method import Optimisation, Term, TermSettings
 from segue.models.batch_norms import batch_norms, statistics_kept
@@ -101,7 +101,7 @@ class PointPerturbation(Term):
         with statistics_kept(batch_norms(student.head)):
             change = self.change(points.detach(), other, doubt)
             logits = decoded(points + change)
-        found = {"point_discriminator": 0.5 * _cost(self.judge(points.detach()), own)}
+        found = {"point_discriminator": 0.5 * domain_loss(self.judge(points.detach()), own)}
         if is_source:
             found["perturbed"] = self.settings.share * _supervised(logits, view)
         else:
@@ -122,7 +122,8 @@ class PointPerturbation(Term):
         change = torch.zeros_like(points)
         for _ in range(self.settings.ascents):
             changed = (points + change).requires_grad_()
-            gain = self.settings.doubt * doubt(changed).float() - _cost(still(self.judge, changed), other)
+            told = domain_loss(still(self.judge, changed), other)
+            gain = self.settings.doubt * doubt(changed).float() - told
             (slope,) = torch.autograd.grad(gain, changed)
             change = change + radius / self.settings.ascents * F.normalize(slope, dim=1)
         return change
@@ -144,8 +145,3 @@ def _divergence(changed: Tensor, plain: Tensor, view: View) -> Tensor:
         return apart.mean()
     size = (apart.shape[-2], apart.shape[-1])
     return masked_mean(apart, resize_nearest(view.weight[:, None], size)[:, 0] > 0)
-
-
-def _cost(said: Tensor, wanted: float) -> Tensor:
-    said = said.float()
-    return F.binary_cross_entropy_with_logits(said, torch.full_like(said, wanted))

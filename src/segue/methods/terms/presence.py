@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from segue.files import write_bytes
-from segue.methods.adversary import SOURCE, TARGET, JudgeSettings, still
+from segue.methods.adversary import SOURCE, TARGET, JudgeSettings, domain_loss, still
 from segue.methods.context import Context, Preparation
 from segue.methods.method import Optimisation, Term, TermSettings
 from segue.ranks import is_first_rank
@@ -78,9 +78,8 @@ class Presence(Term):
         """The classifier's loss and the discriminator's; on the target the student's and the pixels' agreement."""
         said = self.classifier(output.features[-1].mean((2, 3)).float())
         shown, is_source = said.sigmoid(), view.name == "source"
-        found = {
-            "presence_discriminator": 0.5 * _cost(self.judge(shown.detach()), SOURCE if is_source else TARGET)
-        }
+        told = domain_loss(self.judge(shown.detach()), SOURCE if is_source else TARGET)
+        found = {"presence_discriminator": 0.5 * told}
         if view.label is not None:
             there = shows(view.label, said.shape[1])
             found["presence"] = self.settings.share * F.binary_cross_entropy_with_logits(said, there)
@@ -89,7 +88,7 @@ class Presence(Term):
             agreement = F.binary_cross_entropy(pooled.clamp(1e-6, 1 - 1e-6), shown.detach())
             found["presence_agreement"] = self.settings.share * agreement
             share = self.settings.adversarial_share
-            found["presence_adversarial"] = share * _cost(still(self.judge, shown), SOURCE)
+            found["presence_adversarial"] = share * domain_loss(still(self.judge, shown), SOURCE)
         return found
 
     def after_step(self, batch: Batch, step: int) -> None:
@@ -130,9 +129,3 @@ def most_probable_mean(logits: Tensor, share: float) -> Float[Tensor, "b k"]:
     """The mean probability of each class over the share of the cells where it is most probable, at least one."""
     flat = logits.float().softmax(1).flatten(2)
     return flat.topk(max(1, round(share * flat.shape[2])), dim=2).values.mean(2)
-
-
-def _cost(said: Tensor, wanted: float) -> Float[Tensor, ""]:
-    return F.binary_cross_entropy_with_logits(
-        said.float(), torch.full_like(said, wanted, dtype=torch.float32)
-    )
