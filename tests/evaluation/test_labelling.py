@@ -1,5 +1,6 @@
 """Labels of rounds: seen mirrored and in a scale, with a prior, soft where asked for; numbers of the official code."""
 
+import io
 import json
 import pickle
 from pathlib import Path
@@ -7,10 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from rich.console import Console
 from tests.parity import numbers
 from tests.tiny import tiny, write_model
 from torch import Tensor
 
+from segue import progress
 from segue.classes import class_list
 from segue.data.decoding import read_label
 from segue.data.streets.dataset import StreetScenes
@@ -70,6 +73,20 @@ def test_thresholds_mining_and_labels_of_a_folder_equal_the_official_code(
     for name, number in pictures.items():
         expected = cbst["case/p20_ds4/label"][number]
         assert torch.equal(torch.from_numpy(read_label(tmp_path / "index" / f"{name}.png")), expected)
+
+
+def test_thresholds_and_labels_say_how_far_they_are(
+    cbst: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By themselves, so that a run's stages do, too."""
+    monkeypatch.setattr(progress, "FIRST", 0.0)
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    (model, pictures), said = told(cbst), io.StringIO()
+    with progress.showing(Console(file=said, width=200)):
+        confidences(model, pictures, read=numbered)
+        label_pictures(model, pictures, tmp_path, read=numbered)
+    for title in ("looking for thresholds", "labelling"):
+        assert f"{title}  1/3\n" in said.getvalue() and f"{title}  2/3\n" in said.getvalue()
 
 
 def test_soft_labels_are_stored_in_full_size(cbst: dict[str, Tensor], tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from segue.cli.together import together
 
 if TYPE_CHECKING:
     from segue.evaluation.model import TrainedModel
-    from segue.evaluation.scoring import Compared
 
 
 def evaluate(
@@ -96,22 +95,14 @@ def _score(
 ) -> tuple[dict[str, Any], Path | None]:
     """A model's scores, printed, and the run folder whose own they became, if any."""
     from segue import api
-    from segue.cli.progress import counting
     from segue.cli.tables import scores_table
     from segue.engine.finished_run import labelled_pictures
     from segue.engine.late_scores import LateScores
-    from segue.ranks import is_first_rank, made_by_first_rank, own_share
+    from segue.ranks import is_first_rank, made_by_first_rank
 
     pictures = made_by_first_rank(lambda: labelled_pictures(model, data, **how))
     late = LateScores(model, data, how["split"])
-    with counting("evaluating", len(own_share(len(pictures)))) as advance:
-
-        def watch(seen: "Compared") -> None:
-            advance(seen)
-            if late.keeper is not None:
-                late.keeper(seen)
-
-        scores = api.evaluate(model, pictures, watch=watch).to_json()
+    scores = api.evaluate(model, pictures, watch=late.keeper).to_json()
     late.write(scores)
     split = how["split"]
     where = "its own evaluation pictures" if data is None else f"{data}{f' ({split})' if split else ''}"

@@ -106,11 +106,10 @@ def fuse(
     device: Device = None,
 ) -> None:
     """Fuse predictions into one label for each picture; repeat an interrupted command and it goes on."""
-    from segue.cli.progress import counting
     from segue.data.folder_files import find_pictures
     from segue.evaluation.fusing import Fusion, check_members
     from segue.memory import keep_memory
-    from segue.ranks import is_first_rank, made_by_first_rank, of_all_ranks, own_share, processes, rank
+    from segue.ranks import is_first_rank, made_by_first_rank, of_all_ranks, processes, rank
     from segue.trees import read_yaml
 
     _refuse_unused(fusion, policy, students, labels, labels_map)
@@ -137,8 +136,7 @@ def fuse(
 
         rules, about = made_by_first_rank(settle)
         run = Fusion(opened.members, opened.classes, rules, out, made)
-        with counting("fusing", len(own_share(len(opened.names)))) as watch:
-            fused = sum(of_all_ranks(run.run(opened.names, share=(rank(), processes()), watch=watch)))
+        fused = sum(of_all_ranks(run.run(opened.names, share=(rank(), processes()))))
         if is_first_rank():
             if processes() > 1:
                 run.run(opened.names)  # as no process has seen more than its part

@@ -73,33 +73,21 @@ def _label(
     device: str | None,
 ) -> None:
     """Label this process's part of the pictures; the first process looks over the whole and says what was done."""
-    from segue.cli.progress import counting
     from segue.data.picture import read_image
     from segue.evaluation.labelling import class_balanced, confidences, label_pictures, most_probable
     from segue.evaluation.model import TrainedModel
     from segue.models.weights import weights_digest
-    from segue.ranks import is_first_rank, of_all_ranks, own_share, processes, rank
+    from segue.ranks import is_first_rank, of_all_ranks, processes, rank
 
     trained, rule = TrainedModel.load(model, device), most_probable(made["threshold"])
     if made["portion"] is not None:
-        with counting("looking for thresholds", len(own_share(len(files)))) as watch:
-            sure = confidences(trained, files, read=read_image, watch=watch)
-            rule = class_balanced(sure.thresholds(made["portion"]))
+        rule = class_balanced(confidences(trained, files, read=read_image).thresholds(made["portion"]))
     made = {"model": str(model.absolute()), "weights": weights_digest(model), **made}
 
     def label(share: tuple[int, int]) -> int:
-        with counting("labelling", len(files)) as watch:
-            return label_pictures(
-                trained,
-                files,
-                out,
-                rule=rule,
-                read=read_image,
-                soft=made["soft"],
-                share=share,
-                made=made,
-                watch=watch,
-            )
+        return label_pictures(
+            trained, files, out, rule=rule, read=read_image, soft=made["soft"], share=share, made=made
+        )
 
     labelled = sum(of_all_ranks(label(part or (rank(), processes()))))
     if not is_first_rank():

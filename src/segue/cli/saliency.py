@@ -40,9 +40,9 @@ def saliency(
     device: Device = None,
 ) -> None:
     """Measure how much mean IoU is lost without each layer in turn; writes a JSON file and a chart."""
-    from segue.cli.progress import counting
+    from segue.cli.progress import shown
     from segue.evaluation.model import TrainedModel
-    from segue.evaluation.saliency import evenly, measure
+    from segue.evaluation.saliency import measure
     from segue.files import write_text
     from segue.memory import keep_memory
     from segue.report.layer_plots import draw_saliency
@@ -59,11 +59,10 @@ def saliency(
     if against == "truth":
         console.print("This reads target labels: it is an oracle, for measuring only.", style="bold yellow")
     reference = _reference(trained, against, dataset, labeller, device)
-    with counting("leaving out layers", len(evenly(len(dataset), pictures))) as watch:
+    with shown():
         measured = measure(
-            trained, dataset, against=against, reference=reference, resize=resize, most=pictures,
-            watch=lambda: watch(None),
-        )  # fmt: skip
+            trained, dataset, against=against, reference=reference, resize=resize, most=pictures
+        )
     write_text(path, json.dumps(measured.to_json(), indent=2) + "\n")
     picture, non_salient = path.with_suffix(".png"), measured.non_salient()
     title = f"{model}, against {against}"

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +20,7 @@ from segue.evaluation.prediction_files import index_file, write_pictures
 from segue.files import write_text
 from segue.fusion_rules import FusionRules
 from segue.ops.fusion import Fused, average, channel_wise, distinct, majority
+from segue.progress import counting
 from segue.types import IGNORE
 
 
@@ -43,19 +44,12 @@ class Fusion:
     def __post_init__(self) -> None:
         self.counts = FusionCounts.empty(len(self.members), len(self.classes))
 
-    def run(
-        self,
-        pictures: Sequence[str],
-        *,
-        share: tuple[int, int] = (0, 1),
-        watch: Callable[[object], None] | None = None,
-    ) -> int:
+    def run(self, pictures: Sequence[str], *, share: tuple[int, int] = (0, 1)) -> int:
         """Fuse the pictures that have no label yet; afterwards the counts are those of all that have one.
 
         Args:
             pictures: Names that every member has.
             share: (i, n) fuses only part i of n, for several processes.
-            watch: Called after every picture.
 
         Returns:
             How many this call fused.
@@ -71,13 +65,15 @@ class Fusion:
         log_name = "pictures.jsonl" if shares == 1 else f"pictures-{number}.jsonl"
         done = self._counts_of_fused(log_name)
         waiting = [name for name in pictures[number::shares] if name not in done]
-        with (self.out / log_name).open("a", encoding="utf-8") as log:
+        with (
+            (self.out / log_name).open("a", encoding="utf-8") as log,
+            counting("fusing", len(waiting)) as advance,
+        ):
             for name, counts in self._fused_now(waiting):
                 log.write(json.dumps({"name": name, **counts.to_json()}) + "\n")
                 log.flush()
                 done[name] = counts
-                if watch is not None:
-                    watch(name)
+                advance(name)
         self.counts = FusionCounts.empty(len(self.members), len(self.classes))
         for name in pictures:
             if name in done:

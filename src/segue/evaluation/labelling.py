@@ -26,6 +26,7 @@ from segue.evaluation.soft_labels import packed
 from segue.files import write_bytes, write_text
 from segue.ops.balance import balanced_label, regularised_soft_label
 from segue.ops.draw import grey
+from segue.progress import counting
 from segue.ranks import own_share
 from segue.types import IGNORE
 
@@ -101,7 +102,6 @@ def label_pictures(
     soft: bool = False,
     share: tuple[int, int] = (0, 1),
     made: Mapping[str, Any] | None = None,
-    watch: Callable[[object], None] | None = None,
 ) -> int:
     """Label the pictures that have no label yet.
 
@@ -112,7 +112,6 @@ def label_pictures(
         soft: Store the probabilities, shrunk, where the rule makes no soft labels.
         share: (i, n) labels only part i of n, for several processes or machines.
         made: See :func:`describe`.
-        watch: Called after every picture.
 
     Returns:
         How many pictures this call labelled.
@@ -127,16 +126,16 @@ def label_pictures(
     number, shares = share
     # The index is written last: where it exists, the other files do.
     waiting = [name for name in list(pictures)[number::shares] if not index_file(out, name).is_file()]
-    for name, image in read_ahead(lambda name: read(pictures[name]), waiting):
-        probability = model.probabilities(image[None])[0]
-        label, sure = chosen(name, image)(probability), probability.amax(0)
-        if label.soft is not None:
-            write_bytes(out / "soft" / f"{name}.npz", packed(label.soft, shrink=1))
-        elif soft:
-            write_bytes(out / "soft" / f"{name}.npz", packed(probability))
-        write_pictures(out, name, {"confidence": grey(sure), "index": label.hard.cpu().numpy()})
-        if watch is not None:
-            watch(name)
+    with counting("labelling", len(waiting)) as done:
+        for name, image in read_ahead(lambda name: read(pictures[name]), waiting):
+            probability = model.probabilities(image[None])[0]
+            label, sure = chosen(name, image)(probability), probability.amax(0)
+            if label.soft is not None:
+                write_bytes(out / "soft" / f"{name}.npz", packed(label.soft, shrink=1))
+            elif soft:
+                write_bytes(out / "soft" / f"{name}.npz", packed(probability))
+            write_pictures(out, name, {"confidence": grey(sure), "index": label.hard.cpu().numpy()})
+            done(name)
     if all(index_file(out, name).is_file() for name in pictures):
         content = label_statistics(out, list(pictures), model.classes)
         write_text(out / "statistics.json", json.dumps(content, indent=1) + "\n")
@@ -201,7 +200,6 @@ def confidences(
     *,
     read: Callable[[Handle], UInt8[Tensor, "3 h w"]],
     every: int = 4,
-    watch: Callable[[object], None] | None = None,
 ) -> Confidences:
     """How confidently and how often each class is predicted; processes divide the pictures, and all get the same.
 
@@ -210,12 +208,11 @@ def confidences(
     """
     found = Confidences(len(model.classes), every=every)
     names = list(pictures)
-    for name, image in read_ahead(
-        lambda name: read(pictures[name]), [names[i] for i in own_share(len(names))]
-    ):
-        sure, label = (part.flatten().cpu() for part in model.probabilities(image[None])[0].max(0))
-        found.add(sure, label)
-        if watch is not None:
-            watch(name)
+    own = [names[place] for place in own_share(len(names))]
+    with counting("looking for thresholds", len(own)) as done:
+        for name, image in read_ahead(lambda name: read(pictures[name]), own):
+            sure, label = (part.flatten().cpu() for part in model.probabilities(image[None])[0].max(0))
+            found.add(sure, label)
+            done(name)
     found.join()
     return found

@@ -103,7 +103,6 @@ def measure(
     resize: tuple[int, int] | None = None,
     most: int = 500,
     over_ranks: bool = False,
-    watch: Callable[[], None] | None = None,
 ) -> Saliency:
     """Predict pictures with each layer left out in turn, and score every such network.
 
@@ -116,7 +115,6 @@ def measure(
         resize: The box that pictures are fitted into; None keeps their size.
         most: The largest number of pictures, taken evenly.
         over_ranks: Whether the processes divide the pictures; all of them then have to call this.
-        watch: Called after every picture.
 
     Raises:
         ValueError: If the network's encoder has no layers to leave out, or no pixel had a label.
@@ -141,8 +139,6 @@ def measure(
             label = reference(index, size, predictions[-1]).to(device)
             confusion += _confusions(predictions, label, classes)
             done(index)
-            if watch is not None:
-                watch()
     whole_pictures = network.names_pictures
     scored = [
         _score(matrix, whole_pictures) for matrix in (sum_over_ranks(confusion) if over_ranks else confusion)
