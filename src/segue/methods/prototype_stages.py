@@ -9,7 +9,7 @@ from segue.evaluation.labelling import Rule, all_probabilities, most_probable
 from segue.evaluation.model import TrainedModel
 from segue.methods.aligned import AlignedSettings
 from segue.methods.distillation import DistillationSettings
-from segue.methods.stages import Stages, label_together
+from segue.methods.stages import Stages, is_labelled, label_together
 from segue.settings import Positive, Settings, Share
 from segue.trees import Tree
 
@@ -84,8 +84,7 @@ class PrototypeStages(Settings):
 
 def label_target(stages: Stages, model: Path, out: Path, rule: Rule, **protocol: Any) -> None:
     """Label the target's pictures, all processes together; what is labelled already stays."""
-    # Asked before the processes meet below: afterwards a faster one may already have written the file.
-    if (out / "statistics.json").is_file():
+    if is_labelled(out):
         return
     teacher = TrainedModel.load(model, stages.device, **protocol)
     label_together(stages, teacher, stages.target, out, rule=rule)

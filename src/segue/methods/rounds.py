@@ -19,7 +19,7 @@ from segue.evaluation.labelling import Rule, class_balanced, confidences, confid
 from segue.evaluation.model import Model, TrainedModel
 from segue.evaluation.predictors import weighed
 from segue.files import write_bytes, write_text
-from segue.methods.stages import Stages, label_together, learning, pictures_by_name
+from segue.methods.stages import Stages, is_labelled, label_together, learning, pictures_by_name
 from segue.ops.balance import rare_classes
 from segue.ranks import is_first_rank, said_by_first_rank, wait_for_all
 from segue.settings import Count, Positive, Settings, Share
@@ -183,8 +183,7 @@ def _label(
 
     What is measured is kept, so that a resumed run labels by the same thresholds.
     """
-    # Asked before the processes meet below: afterwards a faster one may already have written the file.
-    is_labelled = (out / "statistics.json").is_file()
+    done = is_labelled(out)
     target, pictures = stages.target, pictures_by_name(stages.target)
     model = round_model(path, settings, prior, stages.device)
     if not said_by_first_rank(kept(out) is not None):
@@ -195,7 +194,7 @@ def _label(
     wait_for_all()
     balance = kept(out)
     assert balance is not None, "the first process wrote it"
-    if not is_labelled:
+    if not done:
         label_together(stages, model, target, out, pictures=pictures, rule=balance.rule(settings.alpha))
     return balance
 
@@ -218,8 +217,7 @@ def label_by_rank(
         every: Thresholds are found from every n-th pixel of a class.
         rule_of: From thresholds (K,) to what ``label_pictures`` takes in the place of a rule for all pictures.
     """
-    # Asked before the processes meet below: afterwards a faster one may already have written the file.
-    is_labelled = (out / "statistics.json").is_file()
+    done = is_labelled(out)
     pictures, names = pictures_by_name(dataset), model.classes.names
     if not said_by_first_rank(kept(out) is not None):
         found = confidences(model, pictures, read=dataset.image, every=every)
@@ -230,7 +228,7 @@ def label_by_rank(
     wait_for_all()
     balance = kept(out)
     assert balance is not None, "the first process wrote it"
-    if is_labelled:
+    if done:
         return
     thresholds = torch.tensor(list(balance.thresholds.values()))
     own = None if rule_of is None else rule_of(thresholds)

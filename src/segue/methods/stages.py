@@ -90,6 +90,14 @@ def learning(labels: Path) -> Tree:
     return {"method": {"labels": str(labels), "rounds": None, "ensemble": None}}
 
 
+def is_labelled(out: Path) -> bool:
+    """Whether a folder of labels is whole.
+
+    Ask before the processes meet: afterwards a faster one may already have finished it.
+    """
+    return (out / "statistics.json").is_file()
+
+
 def label_together(
     stages: Stages,
     model: Model,
