@@ -91,7 +91,7 @@ def test_evaluation_equals_the_official_network(network: GivenWindow, data: Data
 
 def test_sliding_prediction_equals_the_official_one(network: GivenWindow, data: Data) -> None:
     image = data["slide/img_x32"].float() / 32
-    predict = sliding(network, window=(128, 128), stride=(64, 64), blend="mean", at_once=3)
+    predict = sliding(network, window=(128, 128), stride=(64, 64), blend="mean")
     probability = predict(image)
     official = data["slide/argmax"][0].long()
     assert (probability[0].argmax(0) == official).float().mean() > 0.9999
