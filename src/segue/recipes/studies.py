@@ -121,6 +121,7 @@ STUDIES: dict[str, Study] = {
                 onward("ssr"),
                 onward("dida_ssr"),
                 onward("daformer_fda"),
+                onward("sac", base="source only, as long"),  # which does not mix pictures either
             ),
             "rounds": (
                 onward("cbst", base="source only, as long"),
