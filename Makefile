@@ -25,8 +25,8 @@ demo: install
 	$(BIN)/segue demo --out runs/demo
 
 lint: $(VENV)/.developer
-	$(BIN)/ruff check src tests
-	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/pyright
 
 # The tests run beside the linters and, after these, the viewer's tests; if one fails, so does this.

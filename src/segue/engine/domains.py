@@ -178,6 +178,8 @@ def _check_files(domain: DomainSettings, role: str) -> None:
         for key in ("label_classes", *sorted({"images", "labels"} - {*lists}), "label_suffix"):
             if getattr(domain, key):
                 raise ValueError(f"{domain.dataset} has {key} of its own: leave out {key}")
+    if domain.dataset == "image_list" and domain.class_map:
+        raise ValueError(f"image_list: its numbers count data.classes; leave out data.{role}.class_map")
 
 
 def _role(data: DataSettings, domain: DomainSettings) -> str:

@@ -11,6 +11,7 @@ from segue.engine.build import crops
 from segue.engine.domains import open_domain, training_classes
 from segue.engine.settings import Experiment
 from segue.methods.method import Reading
+from segue.methods.mixing import StrongAugment
 from segue.models.build import normalisation
 from segue.ops.draw import colourise, pictures_of
 
@@ -70,9 +71,10 @@ def draw_preview(experiment: Experiment) -> Preview:
     labels = [colourise(label, palette) for label in batch.source.label]
     if batch.target is None:
         return Preview(shown(batch.source.image), labels, [], [])
-    target, change = batch.target.image, experiment.method.colour_change(mean, std)
+    target, colours = batch.target.image, experiment.method.colours
     changed: list[np.ndarray] = []
-    if change is not None:
+    if colours is not None:
+        change = StrongAugment(colours, mean, std)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(experiment.seed)
             changed = [picture for one in target.split(1) for picture in shown(change(one))]

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from segue.methods.context import Context
 from segue.methods.method import Method, MethodSettings, Reading, Term
+from segue.methods.mixing import AugmentSettings
 from segue.methods.strong_view import StrongViewSettings
 from segue.methods.symmetric import SymmetricSettings
 from segue.methods.teachers.large import LargeSettings
@@ -28,6 +29,11 @@ class DistillationSettings(MethodSettings):
     symmetric: SymmetricSettings = SymmetricSettings(share=1.0, reverse_share=0.0)
     strong: StrongViewSettings = StrongViewSettings()
     source_mean: MeanOver = "labelled"  # what the source's loss is averaged over
+
+    @property
+    def colours(self) -> AugmentSettings | None:
+        """Those of the strongly changed view."""
+        return self.strong.augment
 
     def reading(self, recipe: str) -> Reading:
         """Read the target with its labels."""

@@ -36,6 +36,11 @@ class MaskedAlignmentSettings(AlignedSettings):
     )
     mask: MaskSettings = MaskSettings(block=64)
 
+    @property
+    def colours(self) -> AugmentSettings | None:
+        """Those of ``augment``."""
+        return self.augment
+
     def build(self, context: Context, terms: Mapping[str, Term]) -> "MaskedAlignment":
         """Around the student; it raises what ``AlignedSettings.build`` raises."""
         super().build(context, terms)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from segue.methods.context import Context, Preparation, Trained
+from segue.methods.mixing import AugmentSettings
 from segue.methods.stages import Stages
 from segue.models.batch_norms import RunningStatistics, batch_norms, statistics_kept
 from segue.models.segmenter import segmentation_loss
@@ -303,10 +304,9 @@ class MethodSettings(Settings):
         """What to read beside the source's pictures and labels; ``ValueError`` if settings do not say where it is."""
         return Reading()
 
-    def colour_change(
-        self, mean: tuple[float, float, float], std: tuple[float, float, float]
-    ) -> Callable[[Tensor], Tensor] | None:
-        """How it changes the colours of normalised target pictures (B,3,H,W) before learning; None: not at all."""
+    @property
+    def colours(self) -> AugmentSettings | None:
+        """How the colours of target pictures are changed for the student; None: not at all."""
         return None
 
     def build(self, context: Context, terms: Mapping[str, Term]) -> Method:

@@ -12,6 +12,7 @@ from segue.evaluation.pictures import evenly
 from segue.files import write_bytes
 from segue.methods.context import Context, Preparation
 from segue.methods.method import MethodSettings, Reading, Term
+from segue.methods.mixing import AugmentSettings
 from segue.methods.prototype_stages import PrototypeStages
 from segue.methods.stages import Stages
 from segue.methods.strong_view import StrongViewSettings
@@ -46,6 +47,11 @@ class PrototypeSettings(PrototypeStages, MethodSettings):
     strong: StrongViewSettings = StrongViewSettings()
     frozen_statistics: bool = True  # batch norms keep the statistics that training starts with
     source_mean: MeanOver = "labelled"  # what the source's loss is averaged over
+
+    @property
+    def colours(self) -> AugmentSettings | None:
+        """Those of the strongly changed view."""
+        return self.strong.augment
 
     def reading(self, recipe: str) -> Reading:
         """Read the target with its soft labels."""

@@ -14,7 +14,7 @@ from segue.methods.depth_guidance import DepthGuidanceSettings
 from segue.methods.hybrid import HybridAttentionSettings
 from segue.methods.masking import MaskSettings
 from segue.methods.method import MethodSettings, Term
-from segue.methods.mixing import AugmentSettings, ClassMix, StrongAugment
+from segue.methods.mixing import AugmentSettings, ClassMix
 from segue.methods.style import StyleSettings
 from segue.methods.taught import Taught
 from segue.methods.teacher import TeacherSettings
@@ -72,11 +72,10 @@ class SelfTrainingSettings(MethodSettings):
         """If it is to guide the labels."""
         return self.depth is not None
 
-    def colour_change(
-        self, mean: tuple[float, float, float], std: tuple[float, float, float]
-    ) -> Callable[[Tensor], Tensor] | None:
-        """The colour changes of ``augment``."""
-        return self.augment and StrongAugment(self.augment, mean, std)
+    @property
+    def colours(self) -> AugmentSettings | None:
+        """Those of ``augment``."""
+        return self.augment
 
     def build(self, context: Context, terms: Mapping[str, Term]) -> "SelfTraining":
         """Build the method around the student, with its teacher."""

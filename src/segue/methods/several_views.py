@@ -1,6 +1,6 @@
 """SAC: a slow teacher labels several views of a target crop together, and asks less of classes that are rare."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from segue.methods.context import Context
 from segue.methods.method import MethodSettings, Term
-from segue.methods.mixing import AugmentSettings, StrongAugment
+from segue.methods.mixing import AugmentSettings
 from segue.methods.stages import Stages
 from segue.methods.taught import Taught
 from segue.methods.teachers.slow import SlowSettings
@@ -53,11 +53,10 @@ class SeveralViewsSettings(MethodSettings):
     confidence: Literal["view", "batch"] = "view"
     source_mean: MeanOver = "labelled"  # what the source's loss is averaged over
 
-    def colour_change(
-        self, mean: tuple[float, float, float], std: tuple[float, float, float]
-    ) -> Callable[[Tensor], Tensor] | None:
-        """The colour changes of ``augment``."""
-        return self.augment and StrongAugment(self.augment, mean, std)
+    @property
+    def colours(self) -> AugmentSettings | None:
+        """Those of ``augment``."""
+        return self.augment
 
     def build(self, context: Context, terms: Mapping[str, Term]) -> "SeveralViews":
         """Build the method around the student, with its teacher."""
