@@ -1,45 +1,34 @@
 """Batch statistics left by training compared with those of the target, on finished runs.
 
-    python benchmarks/batch_statistics.py runs/studies/daformer_family/*/seed*
+    python benchmarks/batch_statistics.py runs/studies/campaign_dusk/*/seed* --json benchmarks/statistics_dusk.json
 
 Every run is scored twice with the same weights. Beside the scores stand measures on the target's training pictures,
 without labels; the last lines say how often each measure prefers the statistics that score better. A run whose model
-was saved with the target's statistics needs its last checkpoint.
+was saved with the target's statistics needs its last checkpoint. ``benchmarks/results.py`` draws the table.
 """
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+import statistics
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
-
-from rich.console import Console
-from rich.table import Table
+from typing import Literal, TypeAlias
 
 from segue import api
 from segue.engine.finished_run import run_pictures
 from segue.evaluation.model import TrainedModel
 from segue.evaluation.pictures import evenly
-from segue.evaluation.unlabelled import Seen, agreement, entropy, look, steadiness
+from segue.evaluation.unlabelled import agreement, entropy, look, steadiness
+from segue.files import write_text
 from segue.memory import keep_memory
 
 BOTH: tuple[Literal["trained", "target"], ...] = ("trained", "target")
 
+SCORE = "mean IoU"
 
-@dataclass(frozen=True)
-class Measured:
-    """A run's results with one kind of statistics."""
-
-    mean_iou: float
-    seen: Seen
-
-
-MEASURES = {
-    "low entropy": lambda measured: -entropy(measured.seen),
-    "steady when altered": lambda measured: steadiness(measured.seen),
-    "agrees with teacher": lambda measured: agreement(measured.seen),
-}
-"""Measures without labels, higher is better; None where a run has no teacher."""
+Measured: TypeAlias = Mapping[str, float | None]
+"""A run's score with one kind of statistics, and measures without labels, of which higher is better; None where a run
+has no teacher."""
 
 
 def measure(run: Path, *, device: str | None, pictures: int) -> dict[str, Measured]:
@@ -53,10 +42,14 @@ def _measured(
     model = api.load(run, device, statistics=kind)
     if model.batch_statistics is None:
         raise ValueError(f"{run}: its network has no batch norms, so there is nothing to compare")
-    scores = api.evaluate(model)
     target, _ = run_pictures(model, "target")
-    chosen = evenly(len(target), pictures)
-    return Measured(scores.mean_iou, look(model, target, chosen, other=_teacher(run, device)))
+    seen = look(model, target, evenly(len(target), pictures), other=_teacher(run, device))
+    return {
+        SCORE: api.evaluate(model).mean_iou,
+        "low entropy": -entropy(seen),
+        "steadiness when altered": steadiness(seen),
+        "agreement with the teacher": agreement(seen),
+    }
 
 
 def _teacher(run: Path, device: str | None) -> TrainedModel | None:
@@ -67,47 +60,62 @@ def _teacher(run: Path, device: str | None) -> TrainedModel | None:
         return None
 
 
-def prefers_better(runs: Sequence[dict[str, Measured]], name: str) -> tuple[int, int]:
+def prefers_better(runs: Sequence[Mapping[str, Measured]], name: str) -> tuple[int, int]:
     """In how many runs a measure prefers what scores better, and how many runs have the measure."""
     right = counted = 0
-    for one in runs:
-        trained, target = (MEASURES[name](one[kind]) for kind in BOTH)
+    for run in runs:
+        trained, target = (run[kind][name] for kind in BOTH)
         if trained is None or target is None:
             continue
         counted += 1
-        right += (target > trained) == (one["target"].mean_iou > one["trained"].mean_iou)
+        right += (target > trained) == (_score(run, "target") > _score(run, "trained"))
     return right, counted
 
 
+def _score(run: Mapping[str, Measured], kind: Literal["trained", "target"]) -> float:
+    score = run[kind][SCORE]
+    assert score is not None
+    return score
+
+
+def table(record: Mapping[str, Mapping[str, Measured]]) -> str:
+    """A line for each folder of runs that differ by their seed alone, and what measures prefer."""
+    lines = ["| run | as trained | target's | gain | seeds |", "|---|---|---|---|---|"]
+    for folder in dict.fromkeys(str(Path(run).parent) for run in record):
+        runs = [one for run, one in record.items() if str(Path(run).parent) == folder]
+        means = {kind: 100 * statistics.fmean(_score(run, kind) for run in runs) for kind in BOTH}
+        gain = means["target"] - means["trained"]
+        lines.append(
+            f"| {Path(folder).name.replace('_', ' ')} | {means['trained']:.1f} | {means['target']:.1f}"
+            f" | {gain:+.1f} | {len(runs)} |"
+        )
+    names = [name for name in next(iter(record.values()))["trained"] if name != SCORE]
+    preferred = [(name, *prefers_better(list(record.values()), name)) for name in names]
+    said = ", ".join(f"{name} in {right} of {counted}" for name, right, counted in preferred if counted)
+    return "\n".join([*lines, "", f"What scores better is preferred by {said} runs."])
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure the named runs and print a table."""
+    """Measure the named runs, keep what was measured, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("runs", nargs="+", type=Path, help="run folders")
+    parser.add_argument(
+        "--json", type=Path, help="where to keep it; runs that it holds are not measured again"
+    )
     parser.add_argument("--device", help="cpu, cuda, cuda:1; a GPU if there is one")
     parser.add_argument(
         "--pictures", type=int, default=100, help="target pictures for measures without labels"
     )
     given = parser.parse_args(arguments)
     keep_memory()
-    table = Table("run", "statistics", "mean IoU", *MEASURES)
-    runs: list[dict[str, Measured]] = []
+    kept = given.json is not None and given.json.is_file()
+    record: dict[str, dict[str, Measured]] = json.loads(given.json.read_text()) if kept else {}
     for run in given.runs:
-        runs.append(measure(run, device=given.device, pictures=given.pictures))
-        for kind, one in runs[-1].items():
-            alike = (steadiness(one.seen), agreement(one.seen))
-            shown = ("" if share is None else f"{100 * share:.1f}" for share in alike)
-            cells = (f"{entropy(one.seen):.3f}", *shown)
-            table.add_row(str(run) if kind == "trained" else "", kind, f"{100 * one.mean_iou:.1f}", *cells)
-    console = Console(soft_wrap=True)
-    console.print(table)
-    gains = [one["target"].mean_iou - one["trained"].mean_iou for one in runs]
-    console.print(
-        f"target statistics instead of trained: {100 * sum(gains) / len(gains):+.1f} points on average"
-    )
-    for name in MEASURES:
-        right, counted = prefers_better(runs, name)
-        if counted:
-            console.print(f"{name}: prefers what scores better in {right} of {counted} runs", highlight=False)
+        if str(run) not in record:
+            record[str(run)] = measure(run, device=given.device, pictures=given.pictures)
+        if given.json is not None:
+            write_text(given.json, json.dumps(record, indent=1) + "\n")
+    print(table(record))
 
 
 if __name__ == "__main__":

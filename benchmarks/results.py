@@ -5,12 +5,14 @@
 
 In a document a table stands between two comments, the first of which names its record. A ``study.json`` that
 ``segue study`` wrote is kept in benchmarks/studies; if labels follow a colon, its table is one of classes. What
-``segue bench --json`` wrote is kept in benchmarks. Gains are those of all records on a pair:
+``segue bench --json`` and ``batch_statistics.py --json`` wrote is kept in benchmarks. Gains are those of all records on
+a pair:
 
     <!-- study: campaign_dusk -->
     <!-- study: campaign_dusk: source only, daformer, oracle -->
     <!-- gains: street_scenes -->
     <!-- speed: speed_cpu -->
+    <!-- statistics: statistics_dusk -->
     <!-- end -->
 """
 
@@ -20,6 +22,8 @@ import statistics
 import sys
 from pathlib import Path
 from typing import Any
+
+import batch_statistics  # beside this file
 
 from segue.bench.noise import NOISY_PEER
 from segue.files import write_text
@@ -31,7 +35,7 @@ DOCUMENTS = (ROOT / "docs" / "results.md", ROOT / "docs" / "speed.md")
 RECORDS = ROOT / "benchmarks" / "studies"
 SPEEDS = ROOT / "benchmarks"
 BLOCK = re.compile(
-    r"(<!-- (?P<kind>study|gains|speed): (?P<name>\w+)(?:: (?P<labels>[^\n]+?))? -->\n).*?(<!-- end -->)",
+    r"(<!-- (?P<kind>study|gains|speed|statistics): (?P<name>\w+)(?:: (?P<labels>[^\n]+?))? -->\n).*?(<!-- end -->)",
     re.DOTALL,
 )
 GOES_ON = re.compile(r"--set \S+/seedSEED")
@@ -47,6 +51,8 @@ def filled(text: str) -> str:
         name, labels = match["name"], match["labels"]
         if match["kind"] == "speed":
             table = speed_table(json.loads((SPEEDS / f"{name}.json").read_text(encoding="utf-8")))
+        elif match["kind"] == "statistics":
+            table = batch_statistics.table(json.loads((SPEEDS / f"{name}.json").read_text(encoding="utf-8")))
         elif match["kind"] == "gains":
             table = gains_table(name)
         elif labels:

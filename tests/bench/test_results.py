@@ -89,6 +89,26 @@ def test_gains_are_those_of_unchanged_recipes_that_go_on_from_the_source_only_mo
     assert "source_only" not in scores, "the control is no score of the recipe"
 
 
+def test_a_table_of_batch_statistics_says_means_and_what_measures_prefer(
+    results: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results, "SPEEDS", tmp_path)
+
+    def one(score: float, entropy: float, agreement: float | None) -> dict[str, float | None]:
+        return {"mean IoU": score, "low entropy": entropy, "agreement": agreement}
+
+    runs = {
+        "runs/a_b/seed0": {"trained": one(0.4, -0.5, None), "target": one(0.5, -0.4, None)},
+        "runs/a_b/seed1": {"trained": one(0.4, -0.5, 0.7), "target": one(0.42, -0.6, 0.8)},
+        "runs/c/seed0": {"trained": one(0.6, -0.5, 0.7), "target": one(0.5, -0.4, 0.8)},
+    }
+    (tmp_path / "s.json").write_text(json.dumps(runs))
+    once = results.filled("a\n<!-- statistics: s -->\nold\n<!-- end -->\nb\n")
+    assert "| a b | 40.0 | 46.0 | +6.0 | 2 |\n| c | 60.0 | 50.0 | -10.0 | 1 |" in once and "old" not in once
+    assert "low entropy in 1 of 3, agreement in 1 of 2 runs" in once
+    assert results.filled(once) == once
+
+
 def test_a_table_of_speeds_says_machine_peers_goals_and_noise(
     results: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
