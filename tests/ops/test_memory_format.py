@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from segue.ops.memory_format import concatenated, relaid
+from segue.ops.memory_format import concatenated
 
 LAST, FIRST = torch.channels_last, torch.contiguous_format
 
@@ -12,34 +12,22 @@ def maps(layout: torch.memory_format, channels: int) -> torch.Tensor:
     return torch.rand(2, channels, 5, 7).contiguous(memory_format=layout).requires_grad_()
 
 
-@pytest.mark.parametrize("layout", [None, LAST, FIRST])
 @pytest.mark.parametrize("layouts", [(LAST, LAST), (FIRST, FIRST), (LAST, FIRST)])
-def test_concatenated(layout, layouts):
+def test_concatenated(layouts):
     parts = [maps(own, channels) for own, channels in zip(layouts, (3, 4), strict=True)]
-    result = concatenated(parts, layout=layout)
+    result = concatenated(parts)
     expected = torch.cat(parts, dim=1)
     assert torch.equal(result, expected)
-    if layout is not None:
-        assert result.is_contiguous(memory_format=layout)
-    cotangent = torch.rand(expected.shape).contiguous(memory_format=layout or layouts[0])
+    cotangent = torch.rand(expected.shape).contiguous(memory_format=layouts[0])
     wanted = torch.autograd.grad(expected, parts, cotangent)
     found = torch.autograd.grad(result, parts, cotangent)
     for gradient, reference, own in zip(found, wanted, layouts, strict=True):
         assert torch.equal(gradient, reference)
         assert gradient.is_contiguous(memory_format=own)
-    assert not wanted[0].is_contiguous(memory_format=layout or layouts[0])  # what torch.cat hands back
+    assert not wanted[0].is_contiguous(memory_format=layouts[0])  # what torch.cat hands back
 
 
 def test_parts_without_gradient():
     fixed, learnt = maps(LAST, 2).detach(), maps(LAST, 3)
     (gradient,) = torch.autograd.grad(concatenated([fixed, learnt]).sum(), learnt)
     assert torch.equal(gradient, torch.ones_like(learnt))
-
-
-def test_relaid():
-    given = maps(LAST, 6)
-    assert relaid(given, LAST) is given
-    turned = relaid(given, FIRST)
-    assert turned.is_contiguous() and torch.equal(turned, given)
-    (gradient,) = torch.autograd.grad(turned, given, torch.rand(given.shape))
-    assert gradient.is_contiguous(memory_format=LAST)

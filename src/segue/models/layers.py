@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from segue.ops.dilation import dilated_depthwise
 from segue.ops.recording import is_recorded
+from segue.ops.winograd import convolved
 
 
 class TokenLinear(nn.Linear):
@@ -61,6 +62,14 @@ class DilatedDepthwise(nn.Conv2d):
         return dilated_depthwise(input, self.weight, dilation=self.dilation[0])
 
 
+class SquareConv(nn.Conv2d):
+    """A 3x3 convolution that keeps the size of its map."""
+
+    def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
+        """Convolve all channels together."""
+        return convolved(input, self.weight)
+
+
 class ConvNorm(nn.Module):
     """Convolution without bias, batch normalisation, ReLU; the size of the map is kept, so the kernel's side is odd."""
 
@@ -69,8 +78,12 @@ class ConvNorm(nn.Module):
     ) -> None:
         super().__init__()
         padding = dilation * (kernel // 2)
-        convolution = nn.Conv2d if kernel > 1 or groups > 1 else PointwiseConv
-        if dilation > 1 and groups == in_channels == out_channels:
+        convolution = nn.Conv2d
+        if kernel == groups == 1:
+            convolution = PointwiseConv
+        elif kernel == 3 and dilation == groups == 1:
+            convolution = SquareConv
+        elif dilation > 1 and groups == in_channels == out_channels:
             convolution = DilatedDepthwise
         self.conv = convolution(
             in_channels, out_channels, kernel, padding=padding, dilation=dilation, groups=groups, bias=False

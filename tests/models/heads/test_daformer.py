@@ -131,7 +131,7 @@ def test_saving_memory_changes_no_number_and_no_statistics(training: bool) -> No
     with torch.no_grad():
         other_logits, other_embedding = saving(features)
     assert torch.allclose(logits, other_logits, atol=1e-5)
-    assert torch.allclose(embedding, other_embedding, atol=1e-5)
+    assert torch.allclose(embedding, other_embedding, atol=5e-5)
     mine, theirs = plain.state_dict(), saving.state_dict()
     assert all(
         torch.allclose(value.double(), theirs[name].double(), atol=1e-6) for name, value in mine.items()

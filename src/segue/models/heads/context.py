@@ -12,16 +12,14 @@ from torch.utils.checkpoint import checkpoint
 from segue.models.batch_norms import is_watched
 from segue.models.layers import ConvNorm, PointwiseConv, pointwise
 from segue.ops.dilation import dilated_depthwise
-from segue.ops.memory_format import concatenated, relaid
+from segue.ops.memory_format import concatenated
 from segue.ops.recording import is_recorded
 from segue.ops.resize import resize
+from segue.ops.winograd import convolved
 
 DILATIONS = (1, 6, 12, 18)
 
 CHANNELS_AT_ONCE = 128
-
-FEW_CELLS = 1024
-"""Up to this number of cells, changing a map's memory format costs more than a faster convolution gains."""
 
 
 class PointwiseFusion(ConvNorm):
@@ -146,34 +144,20 @@ def _keeps_everything() -> bool:
 
 
 def conv_norm_of_parts(layer: ConvNorm, parts: Iterable[Tensor]) -> Tensor:
-    """A layer on maps that follow one another along the channels.
+    """A layer of 1x1 or 3x3 convolution on maps that follow one another along the channels.
 
     Without a gradient to keep they are never put together, so that memory is needed for one at a time: a convolution
     of a concatenation is the sum of convolutions of its parts.
     """
-    conv, total, start = layer.conv, None, 0
     if _keeps_everything():
-        kept = list(parts)
-        if not _is_worth_turning(kept[-1]):
-            return layer(concatenated(kept))
-        convolved = conv(concatenated(kept, layout=torch.contiguous_format))
-        return F.relu(layer.bn(relaid(convolved, torch.channels_last)), inplace=True)
+        return layer(concatenated(list(parts)))
+    convolve = pointwise if isinstance(layer.conv, PointwiseConv) else convolved
+    total, start = None, 0
     for part in parts:
-        weight = conv.weight[:, start : start + part.shape[1]]
-        is_pointwise = isinstance(conv, PointwiseConv)
-        convolved = pointwise(part, weight) if is_pointwise else F.conv2d(part, weight, padding=conv.padding)
-        total = convolved if total is None else total.add_(convolved)
+        one = convolve(part, layer.conv.weight[:, start : start + part.shape[1]])
+        total = one if total is None else total.add_(one)
         start += part.shape[1]
     return F.relu(layer.bn(total), inplace=True)
-
-
-def _is_worth_turning(maps: Tensor) -> bool:
-    """Whether a 3x3 convolution is faster on maps stored channel by channel.
-
-    In float32 its weights' gradient takes half as long there on a CPU; in half precision nothing is gained.
-    """
-    is_float = maps.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-    return is_float and maps.shape[-2] * maps.shape[-1] > FEW_CELLS
 
 
 def pyramid_branch(in_channels: int, channels: int, dilation: int, *, separable: bool) -> nn.Module:
