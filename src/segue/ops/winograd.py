@@ -18,8 +18,8 @@ from torch import Tensor
 from segue.ops.recording import is_recorded
 
 FEWEST_CELLS, FEWEST_CHANNELS = 1024, 128
-"""On smaller or narrower maps there is little to gain: 64 channels take 0.9 to 1.0 of the library's time, 128 take 0.7 to
-0.8, 256 take 0.5 to 0.7, and maps of 16 x 16 cells more time (two crops, one thread, AVX-512)."""
+"""On smaller or narrower maps there is little to gain: 64 channels take 0.9 to 1.0 of the library's time, 128 take 0.7
+to 0.8, 256 take 0.5 to 0.7, and maps of 16 x 16 cells more time (two crops, one thread, AVX-512)."""
 
 TILES = 128
 """Tiles that are transformed at a time, so that they stay in the cache."""
