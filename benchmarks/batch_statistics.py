@@ -79,20 +79,25 @@ def _score(run: Mapping[str, Measured], kind: Literal["trained", "target"]) -> f
 
 
 def table(record: Mapping[str, Mapping[str, Measured]]) -> str:
-    """A line for each folder of runs that differ by their seed alone, and what measures prefer."""
+    """A line for each run, or for those that differ by their seed alone (a study's), and what measures prefer."""
     lines = ["| run | as trained | target's | gain | seeds |", "|---|---|---|---|---|"]
-    for folder in dict.fromkeys(str(Path(run).parent) for run in record):
-        runs = [one for run, one in record.items() if str(Path(run).parent) == folder]
+    for folder in dict.fromkeys(map(_without_seed, record)):
+        runs = [one for run, one in record.items() if _without_seed(run) == folder]
         means = {kind: 100 * statistics.fmean(_score(run, kind) for run in runs) for kind in BOTH}
         gain = means["target"] - means["trained"]
         lines.append(
-            f"| {Path(folder).name.replace('_', ' ')} | {means['trained']:.1f} | {means['target']:.1f}"
+            f"| {folder.name.replace('_', ' ')} | {means['trained']:.1f} | {means['target']:.1f}"
             f" | {gain:+.1f} | {len(runs)} |"
         )
     names = [name for name in next(iter(record.values()))["trained"] if name != SCORE]
     preferred = [(name, *prefers_better(list(record.values()), name)) for name in names]
     said = ", ".join(f"{name} in {right} of {counted}" for name, right, counted in preferred if counted)
     return "\n".join([*lines, "", f"What scores better is preferred by {said} runs."])
+
+
+def _without_seed(run: str) -> Path:
+    path = Path(run)
+    return path.parent if path.name.startswith("seed") else path
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,7 +1,9 @@
 """Measures without target labels on predictions known by hand; the script that compares two kinds of statistics."""
 
 import io
+import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -132,13 +134,23 @@ def test_labels_are_read_at_the_places_of_the_pixels(in_memory) -> None:
 
 
 @pytest.mark.slow
-def test_the_script_compares_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_script_compares_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     for recipe in ("source_only", "daformer"):
         train(tiny(recipe), tmp_path / recipe, console=Console(file=io.StringIO()), cpu=True)
     script = load_script("batch_statistics")
     runs = [str(tmp_path / recipe) for recipe in ("source_only", "daformer")]
-    script.main([*runs, "--device", "cpu", "--pictures", "2"])
+    kept = tmp_path / "kept.json"
+    script.main([*runs, "--device", "cpu", "--pictures", "2", "--json", str(kept)])
     said = " ".join(capsys.readouterr().out.split())
-    assert "points on average" in said
-    assert "low entropy: prefers what scores better in" in said and "of 2 runs" in said
-    assert "agrees with teacher: prefers what scores better in" in said and "of 1 runs" in said
+    assert re.search(r"\| source only \| [\d.]+ \| [\d.]+ \| [+-][\d.]+ \| 1 \| \| daformer \|", said)
+    assert re.search(r"low entropy in [012] of 2, .*agreement with the teacher in [01] of 1 runs", said)
+    assert list(json.loads(kept.read_text())) == runs
+
+    def measured_again(*_: object, **__: object) -> None:
+        raise AssertionError("what is kept is not measured again")
+
+    monkeypatch.setattr(script, "measure", measured_again)
+    script.main([*runs, "--json", str(kept)])
+    assert " ".join(capsys.readouterr().out.split()) == said
