@@ -319,7 +319,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for look in found[name].looks:
             print(f"{name} step {look.step}: {_line(look)}")
     record = Record(runs=found, versions=versions())
-    write_text(given.out.with_suffix(".json"), record.model_dump_json(indent=1) + "\n")
+    write_text(given.out.with_suffix(".json"), record.model_dump_json() + "\n")
     write_text(given.out.with_suffix(".svg"), drawing(record))
 
 

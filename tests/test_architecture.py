@@ -140,16 +140,16 @@ def test_processes_speak_accelerate_and_only_ranks_knows_how_they_meet() -> None
 
 
 def test_the_repository_stays_small() -> None:
-    """Tracked files hold less than 9 MB, half of it parity fixtures; a disk of 4 KiB blocks needs a fifth more."""
+    """Tracked files take less than 10 MB on a disk of 4 KiB blocks, nearly half of it parity fixtures."""
     if shutil.which("git") is None or not (ROOT / ".git").exists():
         pytest.skip("not a git checkout")
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
     tracked = [ROOT / name for name in listed.split("\0") if name]
-    sizes = {path: path.stat().st_size for path in tracked if path.is_file()}
+    sizes = {path: 4 * -(-path.stat().st_size // 4096) for path in tracked if path.is_file()}
     largest = sorted(sizes, key=lambda path: -sizes[path])[:3]
-    assert 0 < sum(sizes.values()) < 9_000_000, (
+    assert 0 < sum(sizes.values()) < 10 * 1024, (
         f"largest: {[str(path.relative_to(ROOT)) for path in largest]}"
     )
 

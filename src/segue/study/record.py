@@ -138,8 +138,13 @@ class Record(Settings):
     machine: str = ""
 
     def write(self, path: Path) -> None:
-        """Write the JSON file."""
-        write_text(path, self.model_dump_json(indent=1) + "\n")
+        """Write the JSON file: a variant a line, numbers to six decimals."""
+        content = json.loads(self.model_dump_json(), parse_float=lambda number: round(float(number), 6))
+        rows = (f"  {json.dumps(label)}: {json.dumps(row)}" for label, row in content["variants"].items())
+        parts = {key: json.dumps(value) for key, value in content.items()}
+        parts["variants"] = "{\n" + ",\n".join(rows) + "\n }"
+        text = ",\n".join(f' "{key}": {value}' for key, value in parts.items())
+        write_text(path, f"{{\n{text}\n}}\n")
 
 
 def read(path: Path) -> Record:
