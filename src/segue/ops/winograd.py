@@ -74,11 +74,8 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
         maps, weight = ctx.saved_tensors
         gradient, (of_maps, of_weight) = gradients[0].contiguous(), ctx.needs_input_grad
-        turned = weight.flip(2, 3).transpose(0, 1)
-        return (
-            _product(gradient, turned) if of_maps else None,
-            _weight_gradient(maps, gradient, like=weight) if of_weight else None,
-        )
+        found = _weight_gradient(maps, gradient, like=weight) if of_weight else None
+        return (_product(gradient, weight.flip(2, 3).transpose(0, 1)) if of_maps else None), found
 
 
 def _product(maps: Float[Tensor, "b h w c"], weight: Float[Tensor, "d c 3 3"]) -> Float[Tensor, "b h w d"]:
@@ -104,7 +101,8 @@ def _weight_gradient(
 ) -> Float[Tensor, "d c 3 3"]:
     height, width, wide = gradient.shape[1:]
     rows, columns = _grid(height, width)
-    whole = F.pad(gradient, (0, 0, 0, SIDE * columns - width, 0, SIDE * rows - height))
+    missing = (0, 0, 0, SIDE * columns - width, 0, SIDE * rows - height)
+    whole = F.pad(gradient, missing) if any(missing) else gradient  # padded by nothing it would be copied
     places = whole.view(-1, rows, SIDE, columns, SIDE, wide).permute(0, 2, 4, 1, 3, 5)
     total = maps.new_zeros(36, maps.shape[-1], wide)
     taken, spread = _Kept(maps), _Kept(maps)

@@ -1,6 +1,8 @@
 """How heads fuse levels and add context: 1x1 convolution, dilated ones in parallel, sparse self-attention."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import cast
 
 import torch
@@ -9,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from segue.models.batch_norms import is_watched
+from segue.models.batch_norms import is_watched, statistics_kept
 from segue.models.layers import ConvNorm, PointwiseConv, pointwise
 from segue.ops.dilation import dilated_depthwise
 from segue.ops.memory_format import concatenated
@@ -44,9 +46,8 @@ class PointwiseFusion(ConvNorm):
 class SeparableConvNorm(nn.Module):
     """A dilated depth-wise 3x3 convolution, then a 1x1 one, each with batch normalisation and ReLU.
 
-    The wide map between the two is not kept for the gradient but made again: a twentieth of the head's time for a fifth
-    of its memory. Without a gradient it is made and used up a group of channels at a time: the same numbers in a
-    fraction of the memory, which a teacher with many windows at once needs.
+    The wide map between the two is made and used up a part of its channels at a time, and made again for the gradient:
+    the same numbers in a fraction of the memory, which a teacher with many windows at once needs most.
     """
 
     def __init__(self, in_channels: int, out_channels: int, *, dilation: int) -> None:
@@ -56,50 +57,67 @@ class SeparableConvNorm(nn.Module):
         )
         self.pointwise_conv = ConvNorm(in_channels, out_channels)
 
-    def forward(self, maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
-        """A map of the same size."""
-        norm = self.depthwise_conv.bn
+    def forward(self, *maps: Float[Tensor, "b _ h w"]) -> Float[Tensor, "b d h w"]:
+        """A map of the same size; several maps are taken for one with all of their channels."""
+        norm, last = self.depthwise_conv.bn, self.pointwise_conv
         if is_recorded() or is_watched(norm) or type(norm) is not nn.BatchNorm2d:
-            return self.pointwise_conv(self.depthwise_conv(maps))
-        if torch.is_grad_enabled():
-            return self.pointwise_conv(self._made_again(maps))
-        return conv_norm_of_parts(self.pointwise_conv, self._deep_parts(maps))
-
-    def _made_again(self, maps: Tensor) -> Tensor:
-        """The depth-wise half, of which nothing but its input is kept."""
-        conv, norm = self.depthwise_conv.conv, self.depthwise_conv.bn
-        by_batch, running = norm.training, (norm.running_mean, norm.running_var)
-        if by_batch and not norm.track_running_stats:
-            running = (None, None)  # as it is now, not when the gradient asks
-        is_first = True
-
-        def deep(maps: Tensor) -> Tensor:
-            nonlocal is_first
-            if is_first:
-                is_first = False
-                return self.depthwise_conv(maps)
-            # The running statistics have moved already; copies of them take what would move them again.
-            mean, variance = (None if values is None else values.clone() for values in running)
-            again = F.batch_norm(conv(maps), mean, variance, norm.weight, norm.bias, by_batch, 0.0, norm.eps)
-            return F.relu(again, inplace=True)
-
-        return cast(Tensor, checkpoint(deep, maps, use_reentrant=False, preserve_rng_state=False))
-
-    def _deep_parts(self, maps: Tensor) -> Iterator[Tensor]:
-        """The depth-wise half, a group of channels at a time."""
-        conv, norm = self.depthwise_conv.conv, self.depthwise_conv.bn
-        if norm.training and norm.num_batches_tracked is not None:
+            return last(self.depthwise_conv(concatenated(maps)))
+        if norm.training and norm.track_running_stats and norm.num_batches_tracked is not None:
             norm.num_batches_tracked.add_(1)
-        for start in range(0, maps.shape[1], CHANNELS_AT_ONCE):
-            part = slice(start, start + CHANNELS_AT_ONCE)
-            deep = dilated_depthwise(maps[:, part], conv.weight[part], dilation=conv.dilation[0])
-            mean, variance, scale, shift = (
-                None if values is None else values[part]
-                for values in (norm.running_mean, norm.running_var, norm.weight, norm.bias)
+        # Gradients of slices would each be as wide as the map.
+        parts = maps if torch.is_grad_enabled() else _sliced(maps)
+        widths = [part.shape[1] for part in parts]
+        tensors = (
+            self.depthwise_conv.conv.weight,
+            norm.weight,
+            norm.bias,
+            norm.running_mean,
+            norm.running_var,
+        )
+        groups = zip(
+            parts,
+            last.conv.weight.split(widths, dim=1),
+            *(cast(Tensor, values).split(widths) for values in tensors),
+            strict=True,
+        )
+        convolve = partial(self._of_part, norm.training)
+        again = partial(_once, norm)
+        total = None
+        for group in groups:
+            one = checkpoint(
+                convolve, *group, use_reentrant=False, preserve_rng_state=False, context_fn=again
             )
-            rate = 0.0 if norm.momentum is None else norm.momentum
-            deep = F.batch_norm(deep, mean, variance, scale, shift, norm.training, rate, norm.eps)
-            yield F.relu(deep, inplace=True)
+            total = one if total is None else total.add_(one)
+        return F.relu(last.bn(total), inplace=True)
+
+    def _of_part(
+        self,
+        by_batch: bool,
+        maps: Tensor,
+        last: Tensor,
+        kernels: Tensor,
+        scale: Tensor,
+        shift: Tensor,
+        mean: Tensor,
+        variance: Tensor,
+    ) -> Tensor:
+        """What a part of the channels adds to the 1x1 convolution's result."""
+        conv, norm = self.depthwise_conv.conv, self.depthwise_conv.bn
+        rate = (
+            norm.momentum if norm.track_running_stats and norm.momentum else 0.0
+        )  # of zero they stay as they are
+        deep = dilated_depthwise(maps, kernels, dilation=conv.dilation[0])
+        deep = F.batch_norm(deep, mean, variance, scale, shift, by_batch, rate, norm.eps)
+        return pointwise(F.relu(deep, inplace=True), last)
+
+
+def _sliced(maps: Sequence[Tensor]) -> list[Tensor]:
+    return [part for one in maps for part in one.split(CHANNELS_AT_ONCE, dim=1)]
+
+
+def _once(norm: nn.BatchNorm2d) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """Around the first pass and the second: running statistics move once."""
+    return nullcontext(), statistics_kept([norm])
 
 
 class Aspp(nn.Module):
@@ -117,6 +135,7 @@ class Aspp(nn.Module):
         self, in_channels: int, channels: int, *, separable: bool, dilations: Sequence[int] = DILATIONS
     ) -> None:
         super().__init__()
+        self.separable = separable
         self.aspp_modules = nn.ModuleList(
             pyramid_branch(in_channels, channels, dilation, separable=separable) for dilation in dilations
         )
@@ -124,18 +143,22 @@ class Aspp(nn.Module):
 
     def forward(self, *levels: Tensor) -> Float[Tensor, "b d h w"]:
         """A map of the first level's size, with context from all of them."""
-        maps = fitted_together(levels)
+        maps = fitted(levels) if self.separable else [fitted_together(levels)]
         branches = (
-            branch(*levels) if isinstance(branch, PointwiseFusion) else branch(maps)
-            for branch in self.aspp_modules
+            branch(*(levels if isinstance(branch, PointwiseFusion) else maps)) for branch in self.aspp_modules
         )
         return conv_norm_of_parts(self.bottleneck, branches)
 
 
+def fitted(levels: Sequence[Tensor]) -> list[Float[Tensor, "b _ h w"]]:
+    """Maps of several sizes, all in the first one's."""
+    size = (levels[0].shape[-2], levels[0].shape[-1])
+    return [resize(level, size) for level in levels]
+
+
 def fitted_together(levels: Sequence[Tensor]) -> Float[Tensor, "b c h w"]:
     """Maps of several sizes as one of the first one's size and all of their channels."""
-    size = (levels[0].shape[-2], levels[0].shape[-1])
-    return concatenated([resize(level, size) for level in levels])
+    return concatenated(fitted(levels))
 
 
 def _keeps_everything() -> bool:
