@@ -13,8 +13,12 @@ from rich.console import Console
 from tests.tiny import ready, tiny, write_model
 
 from segue.engine import stages
+from segue.engine.domains import open_domain
 from segue.engine.experiment import revise
 from segue.engine.settings import Experiment
+from segue.evaluation.model import TrainedModel
+from segue.evaluation.reestimation import reestimate
+from segue.models.weights import save_model
 
 pytestmark = pytest.mark.slow
 
@@ -134,3 +138,22 @@ def test_rare_classes_come_first(recorded: Recorded, tmp_path: Path) -> None:
     named = [sum(column) for column in zip(*found["named"], strict=True)]
     assert found["rules"]["order"] == sorted(range(12), key=lambda name: (named[name], name))
     assert found["rules"]["order"] != list(range(12))
+
+
+def test_members_may_predict_by_the_targets_statistics(recorded: Recorded, tmp_path: Path) -> None:
+    """As the same members do that were saved with these; otherwise by what they were saved with."""
+    kind = {"kind": "pixel"}
+    wanted = ready(tiny("ensemble"), tmp_path / "members")
+    pictures = open_domain(wanted.data, wanted.data.target, labelled=False)
+    for name in ("one", "two"):
+        model = TrainedModel.load(tmp_path / "members" / name)
+        reestimate(model, pictures)
+        save_model(tmp_path / "moved" / name, model.network, model.card)
+    moved = {"members": {name: str(tmp_path / "moved" / name) for name in ("one", "two")}}
+    for run, wish in {"saved": {}, "target": {"statistics": "target"}, "moved": moved}.items():
+        train(recorded, tmp_path, run, {"method": {"ensemble": kind | wish}})
+    saved, target, same = (
+        {path.name: path.read_bytes() for path in (tmp_path / run / "fused/index").glob("*.png")}
+        for run in ("saved", "target", "moved")
+    )
+    assert target == same != saved

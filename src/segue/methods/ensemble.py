@@ -13,9 +13,10 @@ from segue.data.dataset import Dataset
 from segue.evaluation import policy
 from segue.evaluation.fusing import Fusion, check_members
 from segue.evaluation.fusion_comparison import compare, score_members
-from segue.evaluation.members import OpenedMembers
+from segue.evaluation.members import ModelMember, OpenedMembers
 from segue.evaluation.model import TrainedModel
 from segue.evaluation.open_members import open_members, predicts, student_certainty
+from segue.evaluation.reestimation import reestimate
 from segue.evaluation.unify import unify
 from segue.fusion_rules import Conflict, FusionRules, Kind, Unclaimed
 from segue.methods.class_weights import ClassWeightSettings, Percentile
@@ -50,6 +51,8 @@ class EnsembleSettings(Settings):
     # Run or model folders, .onnx files or folders of labels, by name; each gets a folder of that name.
     members: dict[Annotated[str, Field(pattern=r"^[^./\\][^/\\]*$")], Path] = Field(default={})
     maps: dict[str, dict[str, str]] = {}  # by member: its class -> the pair's class, or ignore
+    # Batch statistics that members with weights predict by: those they were saved with, or the target pictures' own.
+    statistics: Literal["saved", "target"] = "saved"
     kind: Kind = FusionRules.kind
     # Which member is believed for a class: the one whose student is most certain, a random one, or as a YAML file says
     # (class: member).
@@ -71,7 +74,7 @@ class EnsembleSettings(Settings):
             raise ValueError(
                 f"recipe {stages.recipe} fuses members: --set method.ensemble.members='{{a: RUN, b: FOLDER}}'"
             )
-        members = _open(stages, self.members, self.maps, stages.target)
+        members = self._open(stages, stages.target)
         rules = self._rules(stages)
         check_members(members.members, rules)
         stages.begin()
@@ -89,7 +92,11 @@ class EnsembleSettings(Settings):
             order = policy.rarest_first(members.members, stages.classes, members.names)
             rules = replace(rules, order=order)
         fused = stages.folder / "fused"
-        origin = {"members": {name: str(path) for name, path in self.members.items()}, "maps": self.maps}
+        origin = {
+            "members": {name: str(path) for name, path in self.members.items()},
+            "maps": self.maps,
+            "statistics": self.statistics,
+        }
         fusion = Fusion(members.members, stages.classes, rules, fused, origin)
         stages.shared(lambda share: fusion.run(members.names, share=share))
         about["compared"] = self._compare(stages, rules)
@@ -98,6 +105,14 @@ class EnsembleSettings(Settings):
         scores = stages.train_stage(stages.folder / "student", start=stages.start, changes=learning(fused))
         stages.keep(stages.folder / "student")
         return scores
+
+    def _open(self, stages: Stages, dataset: Dataset) -> OpenedMembers:
+        """The members, to predict the pictures of a data set."""
+        opened = _open(stages, self.members, self.maps, dataset)
+        for member in opened.members if self.statistics == "target" else []:
+            if isinstance(member, ModelMember) and isinstance(member.model, TrainedModel):
+                reestimate(member.model, stages.target)
+        return opened
 
     def _rules(self, stages: Stages) -> FusionRules:
         """The rules as far as they are known before anything is trained; a policy by certainty is still open."""
@@ -120,7 +135,11 @@ class EnsembleSettings(Settings):
         for member in members.members:
             stages.say(f"labels of member {member.name}" + (", to measure by" if name != "labels" else ""))
             folders[member.name] = out = stages.folder / "members" / member.name / name
-            made = {"member": str(self.members[member.name]), "map": self.maps.get(member.name, {})}
+            made = {
+                "member": str(self.members[member.name]),
+                "map": self.maps.get(member.name, {}),
+                "statistics": self.statistics,
+            }
             task = partial(unify, member, members.names, out, members.classes, made=made)
             stages.shared(lambda share, task=task: task(share=share))
         return folders
@@ -169,7 +188,7 @@ class EnsembleSettings(Settings):
                 " is worth is not known; `segue fuse --labels` compares folders"
             )
             return None
-        members = _open(stages, self.members, self.maps, labelled)
+        members = self._open(stages, labelled)
         if not replace(rules, threshold=0.0).needs_probabilities:
             members = _open(stages, self._unify(stages, members, "evaluation"), {}, labelled)
         if not is_first_rank():
