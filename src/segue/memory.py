@@ -30,8 +30,8 @@ def keep_memory() -> None:
     glibc maps every big block afresh and returns it when it is freed, so each training step pays for
     millions of page faults; memory traffic is decisive on a CPU. With blocks kept, the official DAFormer step
     of MiT-B0 at 2 + 2 crops of 512x512 took 8.3 s instead of 16.9 s. The price is that the process never
-    shrinks below its peak. All threads share what is kept: torch computes gradients in one of its own, which would
-    keep its own otherwise. If the C library is not glibc, nothing happens.
+    shrinks below its peak. All threads share what is kept; otherwise the one that torch computes gradients
+    in would keep blocks of its own. If the C library is not glibc, nothing happens.
     """
     if not sys.platform.startswith("linux"):
         return

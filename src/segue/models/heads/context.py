@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from segue.models.batch_norms import is_watched, statistics_kept
-from segue.models.layers import ConvNorm, PointwiseConv, pointwise
+from segue.models.layers import ConvNorm, pointwise
 from segue.ops.dilation import dilated_depthwise
 from segue.ops.memory_format import concatenated
 from segue.ops.recording import is_recorded
@@ -103,9 +103,8 @@ class SeparableConvNorm(nn.Module):
     ) -> Tensor:
         """What a part of the channels adds to the 1x1 convolution's result."""
         conv, norm = self.depthwise_conv.conv, self.depthwise_conv.bn
-        rate = (
-            norm.momentum if norm.track_running_stats and norm.momentum else 0.0
-        )  # of zero they stay as they are
+        # A rate of zero leaves the running statistics as they are.
+        rate = norm.momentum if norm.track_running_stats and norm.momentum else 0.0
         deep = dilated_depthwise(maps, kernels, dilation=conv.dilation[0])
         deep = F.batch_norm(deep, mean, variance, scale, shift, by_batch, rate, norm.eps)
         return pointwise(F.relu(deep, inplace=True), last)
@@ -167,17 +166,16 @@ def _keeps_everything() -> bool:
 
 
 def conv_norm_of_parts(layer: ConvNorm, parts: Iterable[Tensor]) -> Tensor:
-    """A layer of 1x1 or 3x3 convolution on maps that follow one another along the channels.
+    """A layer of 3x3 convolution on maps that follow one another along the channels.
 
     Without a gradient to keep they are never put together, so that memory is needed for one at a time: a convolution
     of a concatenation is the sum of convolutions of its parts.
     """
     if _keeps_everything():
         return layer(concatenated(list(parts)))
-    convolve = pointwise if isinstance(layer.conv, PointwiseConv) else convolved
     total, start = None, 0
     for part in parts:
-        one = convolve(part, layer.conv.weight[:, start : start + part.shape[1]])
+        one = convolved(part, layer.conv.weight[:, start : start + part.shape[1]])
         total = one if total is None else total.add_(one)
         start += part.shape[1]
     return F.relu(layer.bn(total), inplace=True)
