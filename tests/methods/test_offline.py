@@ -56,7 +56,7 @@ def test_the_students_loss(student: dict[str, Tensor], case: str, balanced: bool
     logits, label = student["logits"].clone().requires_grad_(), student["label0"].long()
     large = F.interpolate(logits, label.shape[-2:], mode="bilinear", align_corners=True)
     weights = ClassWeightSettings(small=SMALL).build(19)(label) if balanced else None
-    loss = labelled_loss(large, label, weights, percentile).mean()
+    loss = labelled_loss(large, label, weights=weights, percentile=percentile).mean()
     loss.backward()
     torch.testing.assert_close(loss.detach(), student[f"{case}/loss"], rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(logits.grad, student[f"{case}/grad"], rtol=1e-3, atol=1e-7)
@@ -72,7 +72,7 @@ def test_the_students_loss(student: dict[str, Tensor], case: str, balanced: bool
 def test_nothing_labelled_costs_nothing() -> None:
     logits = torch.randn(1, 3, 4, 4, requires_grad=True)
     label = torch.full((1, 4, 4), IGNORE)
-    loss = labelled_loss(logits, label, None, 80.0).mean()
+    loss = labelled_loss(logits, label, weights=None, percentile=80.0).mean()
     loss.backward()
     assert loss == 0 and torch.isfinite(logits.grad).all()
 

@@ -54,7 +54,12 @@ class ClassWeights(nn.Module):
 
 
 def labelled_loss(
-    logits: Tensor, label: Tensor, weights: Tensor | None, percentile: float, soft: Tensor | None = None
+    logits: Tensor,
+    label: Tensor,
+    soft: Tensor | None = None,
+    *,
+    weights: Tensor | None,
+    percentile: float,
 ) -> Tensor:
     """Cross-entropy (B,H,W) of logits (B,K,H,W), whose mean is the weighted mean over labelled pixels that are hard.
 
@@ -62,9 +67,9 @@ def labelled_loss(
     code it is NaN).
 
     Args:
+        soft: Probabilities (B,K,H,W) that are learnt instead of the label.
         weights: Of the classes (K,); None for 1.
         percentile: Of the weighted loss, as in :func:`segue.ops.balance.hardest`.
-        soft: Probabilities (B,K,H,W) that are learnt instead of the label.
     """
     loss = cross_entropy(logits, label) if soft is None else soft_cross_entropy(logits, label, soft)
     counted = torch.ones_like(loss) if weights is None else weights[label.clamp(max=len(weights) - 1)]

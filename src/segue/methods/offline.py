@@ -1,12 +1,13 @@
 """Training on pseudo-labels that were made beforehand: by CBST's rounds, or by an ensemble."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import nn
 
 from segue.methods.class_weights import ClassWeightSettings, Percentile, labelled_loss
 from segue.methods.context import Context
@@ -16,7 +17,7 @@ from segue.methods.rounds import RoundSettings
 from segue.methods.stages import Stages
 from segue.ops.mixing import one_hot
 from segue.settings import Settings, Share
-from segue.types import Batch, Joint, PixelLoss, Source, View
+from segue.types import Batch, Joint, Source, View
 
 BATCH_NORM = nn.modules.batchnorm._BatchNorm  # pyright: ignore[reportPrivateUsage]
 """The base class of all norms that keep batch statistics."""
@@ -107,7 +108,8 @@ class OfflineTraining(Method):
         if self.settings.source_share is not None:
             view = _together(batch.source, view)
         assert view.label is not None
-        view.loss = self._over_labelled(None if self.weights is None else self.weights(view.label))
+        weights = self.weights and self.weights(view.label)
+        view.loss = partial(labelled_loss, weights=weights, percentile=self.settings.percentile)
         yield view
 
     def train(self, mode: bool = True) -> "OfflineTraining":
@@ -118,12 +120,6 @@ class OfflineTraining(Method):
                 if isinstance(module, BATCH_NORM):
                     module.eval()
         return self
-
-    def _over_labelled(self, weights: Tensor | None) -> PixelLoss:
-        def loss(logits: Tensor, label: Tensor, soft: Tensor | None = None) -> Tensor:
-            return labelled_loss(logits, label, weights, self.settings.percentile, soft)
-
-        return loss
 
 
 def _target(batch: Batch) -> View:

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 import torch
 from pydantic import model_validator
 from torch import Tensor
 
+from segue.methods.class_weights import ClassWeights, ClassWeightSettings, Percentile, labelled_loss
 from segue.methods.context import Context
 from segue.methods.coordination import CoordinationSettings
 from segue.methods.depth_guidance import DepthGuidanceSettings
@@ -53,6 +55,10 @@ class SelfTrainingSettings(MethodSettings):
     pair: HybridAttentionSettings | None = None
     mask: MaskSettings | None = None
     margins: Margins | None = None  # borders of the crop in which the teacher is not trusted
+    weights: ClassWeightSettings | None = (
+        None  # of the classes in every view, as an ensemble's student has them
+    )
+    percentile: Percentile = 0.0  # of a view's loss, below which pixels are left out
 
     @model_validator(mode="after")
     def _pieces_fit(self) -> "SelfTrainingSettings":
@@ -100,6 +106,7 @@ class SelfTraining(Taught):
         depth: Says which of the teacher's predictions counts, and how far mixed pixels do; None for neither.
         pair: Joins the source view and the target view as shown into one pass; None for two passes.
         mask: Makes the masked view of a source and an unmixed target view; None for no such view.
+        weights: Of the classes of a view's labels; None for 1.
     """
 
     style: Callable[[Tensor, Tensor], Tensor] | None
@@ -108,6 +115,7 @@ class SelfTraining(Taught):
     calibrate: Callable[[Output, Tensor], Tensor] | None
     pair: Callable[[View, View, View], Joint] | None
     mask: Callable[[View, View], View] | None
+    weights: ClassWeights | None
 
     def __init__(self, settings: SelfTrainingSettings, context: Context, terms: Mapping[str, Term]) -> None:
         names = ("source", "target", "masked") if settings.mask else ("source", "target")
@@ -123,6 +131,7 @@ class SelfTraining(Taught):
         self.pair = settings.pair and settings.pair.build(context)
         self.mask = settings.mask and settings.mask.build(self.augment)
         self.margins = settings.margins or Margins()
+        self.weights = settings.weights and settings.weights.build(len(context.classes))
 
     def views(self, batch: Batch, step: int) -> Iterator[View | Joint]:
         """Yield the source and the target view, or both in one pass, then the masked view if there is one."""
@@ -134,6 +143,7 @@ class SelfTraining(Taught):
             image = self.style(image, batch.target.image)
         source = View("source", image, batch.source.label, mean_over=self.settings.source_mean)
         source.depth = batch.source.depth
+        self._balance(source)
         if self.pair is None:
             yield source
 
@@ -157,11 +167,21 @@ class SelfTraining(Taught):
             shown.trust = self.coordinate.at(step)
         if self.depth is not None:
             shown.pixel_trust = self.depth.trust
+        self._balance(shown)
         yield shown if self.pair is None else self.pair(source, target, shown)
 
         # 4. It learns to name what is hidden from it, too.
         if self.mask is not None:
-            yield self.mask(source, target)
+            masked = self.mask(source, target)
+            self._balance(masked)
+            yield masked
+
+    def _balance(self, view: View) -> None:
+        """Let rare classes weigh more in the view's loss, and leave its easy pixels out, if settings say so."""
+        if view.label is not None and (self.weights is not None or self.settings.percentile):
+            weights = self.weights and self.weights(view.label)
+            view.loss = partial(labelled_loss, weights=weights, percentile=self.settings.percentile)
+            view.mean_over = "pixels"  # this loss is a mean over labelled pixels already
 
     def _label(self, taught: Output, like: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """The pseudo-label, on the grid of another label, the teacher's confidence, and its probabilities if wanted."""
