@@ -1,5 +1,7 @@
 """Class weights in self-training: every view's loss is the weighted mean over its labelled pixels that are hard."""
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -23,8 +25,9 @@ def batch() -> Batch:
 
 @pytest.mark.parametrize("percentile", [0.0, 80.0])
 def test_every_view_is_weighed(percentile: float) -> None:
-    options = {"weights": ClassWeightSettings(), "percentile": percentile, "mix": "class_mix", "mask": {}}
-    method = self_training(Bright(), threshold=0.05, source_mean="labelled", **options)
+    options: dict[str, Any] = {"mix": "class_mix", "mask": {}, "threshold": 0.05, "source_mean": "labelled"}
+    options |= {"weights": ClassWeightSettings(), "percentile": percentile}
+    method = self_training(Bright(), **options)
     plain = ClassWeightSettings().build(19)
     names: list[str] = []
     for view in method.views(batch(), 0):
