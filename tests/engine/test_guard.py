@@ -17,6 +17,7 @@ from accelerate import Accelerator
 from rich.console import Console
 from safetensors import safe_open
 from safetensors.torch import load_file
+from tests.methods.building import context
 from tests.processes import on_two
 from tests.tiny import batch, ready, tiny
 from torch import Tensor, nn
@@ -27,7 +28,7 @@ from segue.engine.experiment import revise
 from segue.engine.loop import Trainer
 from segue.engine.run import train
 from segue.engine.settings import Experiment, RunSettings
-from segue.methods.source_only import SourceOnly
+from segue.methods.source_only import SourceOnly, SourceOnlySettings
 from segue.methods.terms.feature_distance import FeatureDistance
 from segue.models.build import build_segmenter
 from segue.types import Batch
@@ -199,7 +200,7 @@ def scaled(folder: Path) -> Trainer:
     return Trainer(
         revise(tiny("source_only"), {"steps": 6}),
         folder,
-        method=SourceOnly(network()),
+        method=SourceOnlySettings().build(context(network()), {}),
         accelerator=accelerator,
     )
 

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.methods.building import context
 
 from segue.engine import optim
 from segue.engine.settings import OptimSettings
-from segue.methods.source_only import SourceOnly
+from segue.methods.source_only import SourceOnlySettings
 from segue.models.build import build_segmenter
 
 
@@ -48,7 +49,8 @@ def test_a_teacher_is_not_optimised() -> None:
 
 def test_sgd_decays_all_and_the_heads_learn_faster() -> None:
     """The official groups of the AdaptSegNet family: the rate, ten times the rate, and one decay for both."""
-    method = SourceOnly(build_segmenter("mit_nano", "segformer", num_classes=3, channels=8))
+    network = build_segmenter("mit_nano", "segformer", num_classes=3, channels=8)
+    method = SourceOnlySettings().build(context(network), {})
     settings = OptimSettings(name="sgd", lr=2.5e-4, weight_decay=5e-4, nesterov=True, warmup=0.0, power=0.9)
     own = optim.Optimisers(method, settings, steps=250_000)
     optimizer = own.by_name["optimizer"]

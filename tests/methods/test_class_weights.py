@@ -1,14 +1,15 @@
-"""Class weights in self-training: every view's loss is the weighted mean over its labelled pixels that are hard."""
+"""Class weights: every view's loss is the weighted mean over its labelled pixels that are hard."""
 
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.methods.building import self_training
+from tests.methods.building import context, self_training
 from tests.methods.test_style import Bright
 
 from segue.methods.class_weights import ClassWeightSettings
+from segue.methods.source_only import SourceOnlySettings
 from segue.types import IGNORE, Batch, Source, Target, View
 
 
@@ -46,3 +47,12 @@ def test_every_view_is_weighed(percentile: float) -> None:
         torch.testing.assert_close(found.detach(), expected, rtol=1e-5, atol=1e-6)
         assert of_pixel.unique().numel() > 2, "a rare class weighs more"
     assert names == ["source", "target", "masked"]
+
+
+def test_the_source_alone_is_weighed_as_it_is_in_self_training() -> None:
+    data = batch()
+    options: dict[str, Any] = {"weights": ClassWeightSettings(), "percentile": 80.0}
+    alone = SourceOnlySettings(**options).build(context(Bright()), {})
+    taught = self_training(alone.student, **options)
+    [source], others = alone.views(data, 0), taught.views(data, 0)
+    assert torch.equal(alone(source)["source/segmentation"], taught(next(others))["source/segmentation"])

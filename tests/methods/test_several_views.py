@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from segue.engine.experiment import load
 from segue.engine.stages import train
 from segue.methods.several_views import SeveralViews, SeveralViewsSettings
-from segue.methods.source_only import SourceOnly
+from segue.methods.source_only import SourceOnlySettings
 from segue.methods.teachers.slow import SlowSettings, SlowTeacher
 from segue.ops.augment import grey
 from segue.types import IGNORE, Batch, Output, Source, Supervised, Target, View
@@ -114,7 +114,7 @@ def test_a_baseline_has_statistics_of_both_domains_and_the_gradient_of_one() -> 
     torch.manual_seed(0)
     student, data = Plain(), batch()
     assert data.target is not None
-    built = SourceOnly(student, mixes_statistics=True)
+    built = SourceOnlySettings(mixes_statistics=True).build(context(student), {})
     views = list(built.views(data, 0))
     assert [view.name for view in views] == ["source"] and len(student.shown) == 1
     assert torch.equal(student.shown[0], data.target.image)

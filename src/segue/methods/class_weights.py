@@ -1,5 +1,6 @@
 """Class weights, and which pixels are learnt."""
 
+from functools import partial
 from typing import Annotated
 
 import torch
@@ -10,7 +11,7 @@ from segue.ops.balance import hardest, present_pixels
 from segue.ops.losses import LEAST, cross_entropy, soft_cross_entropy
 from segue.ranks import mean_over_ranks
 from segue.settings import Positive, Settings, Share
-from segue.types import IGNORE
+from segue.types import IGNORE, View
 
 Percentile = Annotated[float, Field(ge=0.0, lt=100.0)]
 """The percentile of the loss below which pixels are left out; 0 keeps all."""
@@ -51,6 +52,15 @@ class ClassWeights(nn.Module):
         absent = torch.where(pixels == 0, settings.weight, 1.0)
         self.often.lerp_(absent, 1.0 - settings.momentum)
         return torch.where(pixels < settings.small * label.numel(), settings.weight, 1.0) * self.often
+
+
+def balance(view: View, weights: ClassWeights | None, percentile: float) -> None:
+    """Let rare classes weigh more in a view's loss, and leave its easy pixels out; with neither it stays as it is."""
+    if view.label is None or (weights is None and percentile == 0):
+        return
+    of_classes = None if weights is None else weights(view.label)
+    view.loss = partial(labelled_loss, weights=of_classes, percentile=percentile)
+    view.mean_over = "pixels"  # this loss is a mean over labelled pixels already
 
 
 def labelled_loss(

@@ -9,7 +9,7 @@ import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from segue.methods.class_weights import ClassWeights, ClassWeightSettings, Percentile, labelled_loss
+from segue.methods.class_weights import ClassWeights, ClassWeightSettings, Percentile, balance
 from segue.methods.context import Context
 from segue.methods.coordination import CoordinationSettings
 from segue.methods.depth_guidance import DepthGuidanceSettings
@@ -132,6 +132,7 @@ class SelfTraining(Taught):
         self.mask = settings.mask and settings.mask.build(self.augment)
         self.margins = settings.margins or Margins()
         self.weights = settings.weights and settings.weights.build(len(context.classes))
+        self.balance = partial(balance, weights=self.weights, percentile=settings.percentile)
 
     def views(self, batch: Batch, step: int) -> Iterator[View | Joint]:
         """Yield the source and the target view, or both in one pass, then the masked view if there is one."""
@@ -143,7 +144,7 @@ class SelfTraining(Taught):
             image = self.style(image, batch.target.image)
         source = View("source", image, batch.source.label, mean_over=self.settings.source_mean)
         source.depth = batch.source.depth
-        self._balance(source)
+        self.balance(source)
         if self.pair is None:
             yield source
 
@@ -167,21 +168,14 @@ class SelfTraining(Taught):
             shown.trust = self.coordinate.at(step)
         if self.depth is not None:
             shown.pixel_trust = self.depth.trust
-        self._balance(shown)
+        self.balance(shown)
         yield shown if self.pair is None else self.pair(source, target, shown)
 
         # 4. It learns to name what is hidden from it, too.
         if self.mask is not None:
             masked = self.mask(source, target)
-            self._balance(masked)
+            self.balance(masked)
             yield masked
-
-    def _balance(self, view: View) -> None:
-        """Let rare classes weigh more in the view's loss, and leave its easy pixels out, if settings say so."""
-        if view.label is not None and (self.weights is not None or self.settings.percentile):
-            weights = self.weights and self.weights(view.label)
-            view.loss = partial(labelled_loss, weights=weights, percentile=self.settings.percentile)
-            view.mean_over = "pixels"  # this loss is a mean over labelled pixels already
 
     def _label(self, taught: Output, like: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """The pseudo-label, on the grid of another label, the teacher's confidence, and its probabilities if wanted."""
