@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
+from tests.methods.building import context
 from tests.parity import numbers
 from torch import nn
 
 from segue.methods.teacher import Frozen
 from segue.methods.teachers.average import AverageSettings, EmaTeacher
+from segue.models.build import build_segmenter
 from segue.types import Batch, Source
 
 BATCH = Batch(Source(torch.zeros(1, 3, 2, 2), torch.zeros(1, 2, 2, dtype=torch.long), [""]), None)
@@ -80,3 +83,23 @@ def test_a_frozen_network_moves_with_its_owner_but_is_not_in_its_state() -> None
     owner.double().train()
     assert frozen(torch.ones(1, 2, dtype=torch.float64)).dtype == torch.float64
     assert not frozen(torch.ones(1, 2, dtype=torch.float64)).requires_grad
+
+
+def test_a_teacher_looks_again() -> None:
+    """Its label is the mean of what it says of a picture as it is, mirrored, and at other sizes."""
+    torch.manual_seed(0)
+    student = build_segmenter("mit_nano", "segformer", num_classes=5, channels=8).eval()
+    image = torch.randn(2, 3, 64, 96)
+    plain = AverageSettings(statistics="average").build(context(student), {})
+    again = AverageSettings(statistics="average", scales=[1.5], flip=True).build(context(student), {})
+    large = F.interpolate(image, scale_factor=1.5, mode="bilinear")
+    with torch.no_grad():
+        said = [student(seen).logits for seen in (image, image.flip(-1), large, large.flip(-1))]
+    said[1::2] = [logits.flip(-1) for logits in said[1::2]]
+    size = said[0].shape[-2:]
+    expected = torch.stack([F.interpolate(one, size, mode="bilinear").softmax(1) for one in said]).mean(0)
+    assert torch.allclose(again(image).logits.softmax(1), expected, atol=1e-6)
+    assert torch.equal(plain(image).logits, said[0])
+    assert not torch.allclose(said[0].softmax(1), expected, atol=1e-3)
+    for own, other in zip(again(image).features, plain(image).features, strict=True):
+        assert torch.equal(own, other)

@@ -1,7 +1,9 @@
 """The usual teacher: the student's own moving average."""
 
 import copy
+import itertools
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -10,8 +12,11 @@ from torch import Tensor, nn
 from segue.methods.context import Context
 from segue.methods.method import Term
 from segue.methods.teacher import Teacher, TeacherSettings, move_towards
-from segue.settings import Share
+from segue.ops.resize import resize
+from segue.settings import Positive, Share
 from segue.types import Batch, Output
+
+TINY = torch.finfo(torch.float32).tiny
 
 
 class AverageSettings(TeacherSettings):
@@ -25,6 +30,10 @@ class AverageSettings(TeacherSettings):
     # After the first update the teacher equals the student, as in DACS's code; in that of DAFormer and its successors
     # it is then the mean of the student before and after.
     copies_first: bool = False
+    # How it looks at each picture again before it labels it: at these factors of its size, and each time in the mirror,
+    # too. The probabilities are averaged, as SAC does (and evaluation.scales).
+    scales: list[Positive] = []
+    flip: bool = False
 
     def build(self, context: Context, terms: Mapping[str, Term]) -> "EmaTeacher":
         """Build a copy of the student that follows it."""
@@ -54,8 +63,23 @@ class EmaTeacher(Teacher):
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> Output:
-        """The teacher's output, without gradient."""
-        return self.network(image)
+        """The teacher's output, without gradient; its logits are those of all looks at the picture."""
+        output: Output = self.network(image)
+        mirrored = [False, True] if self.settings.flip else [False]
+        _, *further = itertools.product([1.0, *self.settings.scales], mirrored)
+        if not further:
+            return output
+        size = (output.logits.shape[-2], output.logits.shape[-1])
+        total = output.logits.float().softmax(1)
+        for scale, is_mirrored in further:
+            total += resize(self._look(image, scale, is_mirrored).float(), size).softmax(1)
+        return replace(output, logits=(total / (1 + len(further))).clamp(min=TINY).log())
+
+    def _look(self, image: Tensor, scale: float, is_mirrored: bool) -> Tensor:
+        """The logits of pictures that are seen at a factor of their size, perhaps in the mirror; turned back."""
+        rows, columns = (max(1, round(side * scale)) for side in image.shape[-2:])
+        seen = resize(image, (rows, columns))
+        return self.network(seen.flip(-1)).logits.flip(-1) if is_mirrored else self.network(seen).logits
 
     def learner(self) -> nn.Module:
         """The average."""
