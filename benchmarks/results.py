@@ -29,6 +29,7 @@ from segue.bench.noise import NOISY_PEER
 from segue.files import write_text
 from segue.recipes.measured import FILE
 from segue.study import record, tables
+from segue.study.runs import run_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = (ROOT / "docs" / "results.md", ROOT / "docs" / "speed.md")
@@ -38,8 +39,8 @@ BLOCK = re.compile(
     r"(<!-- (?P<kind>study|gains|speed|statistics): (?P<name>\w+)(?:: (?P<labels>[^\n]+?))? -->\n).*?(<!-- end -->)",
     re.DOTALL,
 )
-GOES_ON = re.compile(r"--set \S+/seedSEED")
-"""In the command of a row that needs another row's run."""
+GOES_ON = re.compile(r"--set \S+/(\w+)/seedSEED")
+"""In the command of a row that needs another row's run: the name of that run's folder."""
 CONTROL = "source only, as long"
 """The label of the row whose source-only model learns the source for as many steps again."""
 
@@ -94,23 +95,34 @@ def gains_table(pair: str) -> str:
 def measured() -> str:
     """By recipe and pair the mean in percent, over how many seeds, and whether these went on from other runs.
 
-    Of rows that change nothing, the first one that goes on, as recipes are compared by, or else the first one.
+    Of rows that are as they are, the first one that goes on, as recipes are compared by, or else the first one.
     """
     rows = [
         (pair, row, bool(GOES_ON.search(row.command)))
         for pair, one in records()
         for label, row in one.variants.items()
-        if label != CONTROL
+        if label != CONTROL and as_it_is(row, one)
     ]
     found: dict[str, dict[str, tuple[float, int, bool]]] = {}
     for pair, row, goes_on in sorted(rows, key=lambda named: not named[2]):
-        if row.scores and not row.changes:
+        if row.scores:
             mean = statistics.fmean(score.mean_iou for score in row.scores.values())
             found.setdefault(row.recipe, {}).setdefault(
                 pair, (round(100 * mean, 1), len(row.scores), goes_on)
             )
     lines = (f"  {json.dumps(name)}: {json.dumps(found[name])}" for name in sorted(found))
     return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def as_it_is(row: record.Variant, study: record.Record) -> bool:
+    """Whether a row and those that it goes on from have their recipes' methods, scored on the pair's own pictures."""
+    others = {
+        run_folder(Path(), label, 0).parent.name
+        for label, one in study.variants.items()
+        if "method" in one.changes
+    }
+    goes_on = GOES_ON.findall(row.command)
+    return not row.changes and others.isdisjoint(goes_on) and "data.evaluation.split" not in row.set_otherwise
 
 
 def speed_table(suite: dict[str, Any]) -> str:

@@ -127,3 +127,19 @@ def test_a_table_of_speeds_says_machine_peers_goals_and_noise(
     assert "| y | 3 ms | 4 ms | 0.75 | 0.70 to 0.80 \\* | 0.65 | 1 |" in once
     assert "Peers: (1) them." in once and "\na (r): others.\n\nb (r): broken." in once
     assert results.filled(once) == once
+
+
+def test_what_a_recipe_has_is_not_taken_from_a_changed_start_or_other_pictures(results: ModuleType) -> None:
+    start = Variant(recipe="source_only", steps=1, changes={"method": {"weights": {}}})
+    plain = start.model_copy(update={"changes": {}, "scores": {0: Score(mean_iou=0.5)}})
+    on = {
+        label: plain.model_copy(update={"command": f"--set network.start=runs/{label}/seedSEED"})
+        for label in "pq"
+    }
+    elsewhere = plain.model_copy(update={"set_otherwise": {"data.evaluation.split": "val instead of test"}})
+    study = Record(
+        study="x", question="Why?", paper="-", pair="p", baseline="p", seeds=[0], tables={},
+        variants={"p": plain, "q": start, "from p": on["p"], "from q": on["q"], "val": elsewhere},
+    )  # fmt: skip
+    kept = [label for label, row in study.variants.items() if results.as_it_is(row, study)]
+    assert kept == ["p", "from p"]
