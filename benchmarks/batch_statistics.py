@@ -78,6 +78,14 @@ def _score(run: Mapping[str, Measured], kind: Literal["trained", "target"]) -> f
     return score
 
 
+def _lines(record: Mapping[str, object]) -> str:
+    """As JSON, a run a line, numbers to four decimals."""
+    short = json.loads(json.dumps(record), parse_float=lambda number: round(float(number), 4))
+    return (
+        "{\n" + ",\n".join(f" {json.dumps(run)}: {json.dumps(row)}" for run, row in short.items()) + "\n}\n"
+    )
+
+
 def table(record: Mapping[str, Mapping[str, Measured]]) -> str:
     """A line for each run, or for those that differ by their seed alone (a study's), and what measures prefer."""
     lines = ["| run | as trained | target's | gain | seeds |", "|---|---|---|---|---|"]
@@ -119,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if str(run) not in record:
             record[str(run)] = measure(run, device=given.device, pictures=given.pictures)
         if given.json is not None:
-            write_text(given.json, json.dumps(record, indent=1) + "\n")
+            write_text(given.json, _lines(record))
     print(table(record))
 
 

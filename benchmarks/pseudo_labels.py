@@ -14,6 +14,7 @@ learnt with: where a recipe pastes source pixels, these count 1 in it.
 """
 
 import argparse
+import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -319,7 +320,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for look in found[name].looks:
             print(f"{name} step {look.step}: {_line(look)}")
     record = Record(runs=found, versions=versions())
-    write_text(given.out.with_suffix(".json"), record.model_dump_json() + "\n")
+    short = json.loads(record.model_dump_json(), parse_float=lambda number: round(float(number), 4))
+    write_text(given.out.with_suffix(".json"), json.dumps(short) + "\n")
     write_text(given.out.with_suffix(".svg"), drawing(record))
 
 
