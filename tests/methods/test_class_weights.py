@@ -9,6 +9,8 @@ from tests.methods.building import context, self_training
 from tests.methods.test_style import Bright
 
 from segue.methods.class_weights import ClassWeightSettings
+from segue.methods.method import Method
+from segue.methods.several_views import SeveralViewsSettings
 from segue.methods.source_only import SourceOnlySettings
 from segue.types import IGNORE, Batch, Source, Target, View
 
@@ -49,10 +51,15 @@ def test_every_view_is_weighed(percentile: float) -> None:
     assert names == ["source", "target", "masked"]
 
 
-def test_the_source_alone_is_weighed_as_it_is_in_self_training() -> None:
-    data = batch()
-    options: dict[str, Any] = {"weights": ClassWeightSettings(), "percentile": 80.0}
+@pytest.mark.parametrize("percentile", [0.0, 80.0])
+def test_the_source_is_weighed_alike_in_every_method(percentile: float) -> None:
+    options: dict[str, Any] = {"weights": ClassWeightSettings(), "percentile": percentile}
     alone = SourceOnlySettings(**options).build(context(Bright()), {})
-    taught = self_training(alone.student, **options)
-    [source], others = alone.views(data, 0), taught.views(data, 0)
-    assert torch.equal(alone(source)["source/segmentation"], taught(next(others))["source/segmentation"])
+    others: list[Method] = [self_training(alone.student, **options)]
+    if percentile == 0:
+        settings = SeveralViewsSettings(baseline=False, weights=ClassWeightSettings())
+        others.append(settings.build(context(alone.student), {}))
+    data = batch()
+    expected = alone(next(alone.views(data, 0)))["source/segmentation"]
+    for other in others:
+        assert torch.equal(other(next(iter(other.views(data, 0))))["source/segmentation"], expected)

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from segue.methods.class_weights import ClassWeightSettings, balance
 from segue.methods.context import Context
 from segue.methods.method import MethodSettings, Term
 from segue.methods.mixing import AugmentSettings
@@ -52,6 +53,7 @@ class SeveralViewsSettings(MethodSettings):
     # the official code computes.
     confidence: Literal["view", "batch"] = "view"
     source_mean: MeanOver = "labelled"  # what the source's loss is averaged over
+    weights: ClassWeightSettings | None = None  # of the source's classes
 
     @property
     def colours(self) -> AugmentSettings | None:
@@ -99,6 +101,7 @@ class SeveralViews(Taught):
         self.settings = settings
         self.teacher = settings.teacher.build(context, terms)
         self.augment = settings.augment and settings.augment.build(context)
+        self.weights = settings.weights and settings.weights.build(len(context.classes))
         # chi: how probable each class has been lately.
         self.register_buffer("prior", torch.full((len(context.classes),), settings.scale))
 
@@ -107,7 +110,9 @@ class SeveralViews(Taught):
         assert batch.target is not None, "the engine gives a target loader"
 
         # 1. The student learns the source.
-        yield View("source", batch.source.image, batch.source.label, mean_over=self.settings.source_mean)
+        source = View("source", batch.source.image, batch.source.label, mean_over=self.settings.source_mean)
+        balance(source, self.weights, percentile=0.0)
+        yield source
 
         # 2. Every target crop is seen several times, mirrored and from further away.
         crop, valid = (self._several(part) for part in (batch.target.image, batch.target.valid))
