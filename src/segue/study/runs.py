@@ -230,15 +230,19 @@ def _end_with(parent_lives: Connection) -> None:
 
 
 def _settle(place: int, places: int, cpu: bool) -> int | None:
-    """Take this place's share of the GPUs or cores, and return the number of threads to use there."""
+    """Take this place's share of the GPUs or cores, and return the number of threads to use there.
+
+    They are no more than the user allows (OMP_NUM_THREADS): two programs with a thread for every core wait busily for
+    each other, at a tenth of their speed.
+    """
     import torch
 
     if not cpu and torch.cuda.is_available():
         torch.cuda.set_device(place % torch.cuda.device_count())
         return None
     if not hasattr(os, "sched_setaffinity"):
-        return max(1, (os.cpu_count() or 1) // places)
+        return min(torch.get_num_threads(), max(1, (os.cpu_count() or 1) // places))
     cores = sorted(os.sched_getaffinity(0))
     own = cores[place::places] or [cores[place % len(cores)]]
     os.sched_setaffinity(0, own)
-    return len(own)
+    return min(torch.get_num_threads(), len(own))
