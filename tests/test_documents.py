@@ -53,6 +53,7 @@ def test_settings_named_for_newcomers_exist(name: str) -> None:
     """Each dotted name between backticks or after --set is a setting: of a run, of its encoder or of a domain."""
     text = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
     known = flatten(experiment("daformer", STREET_SCENES).model_dump())
+    known |= flatten(experiment("source_only", STREET_SCENES).model_dump())
     known |= dict.fromkeys(f"data.{domain}.{key}" for domain in ("source", "target") for key in ("include",))
     for key in re.findall(r"\b((?:data|run|optim|network|method|evaluation)\.[a-z_.]+[a-z])", text):
         assert any(setting == key or setting.startswith(f"{key}.") for setting in known), key
