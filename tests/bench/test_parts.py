@@ -1,8 +1,40 @@
-"""The benchmarks of CLDA's and SSR's steps and of fusing measure what they name."""
+"""The benchmarks of attention, DIDA's bank, CLDA's and SSR's steps, fusing and the loader measure what they name."""
 
 import pytest
+import torch
 
-from segue.bench import collaboration, fusion, sam
+from segue.bench import attention, bank, collaboration, fusion, loader, sam
+from segue.bench.step import noise_batch, one_step
+
+
+@pytest.mark.slow
+def test_attention() -> None:
+    rows = attention.rows(encoders=("mit_nano",), size=64, repeats=1)
+    assert [row["name"].removeprefix("mit_nano_") for row in rows] == [
+        "semantic_bidirectional",
+        "masked_bidirectional",
+        "ungrouped_bidirectional",
+        "joint_peak_memory",
+        "joint_checkpointed_peak_memory",
+    ]
+    assert all(row["value"] > 0 and row["peer_value"] > 0 for row in rows)
+
+
+@pytest.mark.slow
+def test_bank() -> None:
+    rows = bank.rows(encoder="mit_nano", size=64, batch=1, instances=20, repeats=1)
+    assert [row["name"] for row in rows] == ["dida_peak_memory", "dida_step_time"]
+    assert all(row["value"] > 0 and row["peer_value"] > 0 for row in rows)
+
+
+@pytest.mark.slow
+def test_the_bank_is_full_when_it_is_measured() -> None:
+    torch.manual_seed(0)
+    method = bank._method("mit_nano", 128, 20).train()
+    data = noise_batch(1, 128, torch.device("cpu"))
+    for number in range(3):
+        one_step(method, data, number)
+    assert method.terms["instance_bank"].filled.all()
 
 
 @pytest.mark.slow
@@ -28,3 +60,13 @@ def test_regularizer() -> None:
 def test_fusing() -> None:
     (row,) = fusion.rows(pictures=2, size=(64, 128), repeats=1)
     assert row["name"] == "fuse_four_members" and row["value"] > 0 and row["peer_value"] > 0
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_loader(workers: int) -> None:
+    """It reads every batch and decodes as many pictures, with and without worker processes."""
+    (row,) = loader.rows(pictures=2, size=(48, 64), crop=32, batch=2, steps=2, workers=workers, repeats=2)
+    assert row["name"] == "loader" and row["peer"].endswith(f": {workers}") and row["unit"] == "ms"
+    assert row["value"] > 0 and row["peer_value"] > 0
+    low, high = row["spread"]  # type: ignore[typeddict-item]
+    assert low <= high
