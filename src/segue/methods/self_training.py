@@ -55,9 +55,7 @@ class SelfTrainingSettings(MethodSettings):
     pair: HybridAttentionSettings | None = None
     mask: MaskSettings | None = None
     margins: Margins | None = None  # borders of the crop in which the teacher is not trusted
-    weights: ClassWeightSettings | None = (
-        None  # of the classes in every view, as an ensemble's student has them
-    )
+    weights: ClassWeightSettings | None = None  # of the classes, in every view
     percentile: Percentile = 0.0  # of a view's loss, below which pixels are left out
 
     @model_validator(mode="after")
