@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-import os
 import shlex
 import statistics
 import threading
@@ -394,14 +393,3 @@ def test_a_record_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "study.json").write_text('{"study": 3}')
     with pytest.raises(ValueError, match=r"study.json: not the record of a study: \w+: "):
         read(tmp_path / "study.json")
-
-
-@pytest.mark.parametrize(("allowed", "expected"), [(1, 1), (64, 2)])
-def test_a_run_has_no_more_threads_than_the_user_allows(
-    allowed: int, expected: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    taken: list[set[int]] = []
-    monkeypatch.setattr("torch.get_num_threads", lambda: allowed)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
-    monkeypatch.setattr(os, "sched_setaffinity", lambda _, cores: taken.append(set(cores)), raising=False)
-    assert runs._settle(1, 2, cpu=True) == expected and taken == [{1, 3}]
