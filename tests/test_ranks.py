@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -39,6 +40,19 @@ def test_the_launcher_is_read_without_a_meeting(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setenv(name, value)
     assert ranks.launched() == (5, 8, 1)
     assert not ranks.several()
+
+
+def test_what_lies_elsewhere_is_summed_where_processes_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NCCL takes nothing that lies on a host."""
+    import accelerate.utils
+
+    def reduce(value: torch.Tensor, how: str) -> torch.Tensor:
+        assert value.is_meta, "it was brought to the device"
+        return torch.full(value.shape, 7)
+
+    monkeypatch.setattr(accelerate.utils, "reduce", reduce)
+    monkeypatch.setattr(ranks, "_state", lambda: SimpleNamespace(device=torch.device("meta")))
+    assert ranks.mean_over_ranks(torch.tensor([1, 2])).tolist() == [7, 7]
 
 
 def share(rank: int, folder: Path) -> None:

@@ -1,11 +1,14 @@
-"""No recipe's step waits for its device or mixes devices, seen on a device that is watched instead of used.
+"""No recipe's step waits for its device, mixes devices or asks for what CUDA refuses under autocast.
+
+Seen on a device that is watched instead of used.
 
 Three steps of each: a bank counts, is filled, and learns. Reading the flag of what is not finite, logging and saving
 may wait; they are not part of ``update``. ``test_no_waiting.py`` runs these tests.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -64,6 +67,17 @@ def learnt_since_the_last_view(trainer: Trainer) -> set[int]:
     return touched
 
 
+@contextmanager
+def as_under_cudas_autocast() -> Generator[None]:
+    """CUDA's autocast refuses what it refuses there, and converts nothing, as no tensor is on CUDA."""
+    torch.set_autocast_enabled("cuda", True)
+    try:
+        with torch._C._IncludeDispatchKeyGuard(torch._C.DispatchKey.AutocastCUDA):
+            yield
+    finally:
+        torch.set_autocast_enabled("cuda", False)
+
+
 PART, PARTS = (int(number) for number in os.environ.get("PART", "0/1").split("/"))
 
 
@@ -106,13 +120,19 @@ def test_a_step_waits_for_nothing(recipe: str, tmp_path: Path, monkeypatch: pyte
         touched = learnt_since_the_last_view(trainer)
         for step, one in enumerate(seen):
             seed_step(0, step, 0)
-            trainer.update(iter([one]), step)
+            with as_under_cudas_autocast():
+                trainer.update(iter([one]), step)
             # Gradients are reduced over processes in the last view's backward, which waits for all that learns.
             assert trainer.has_layers_outside or touched == set(map(id, trainer.learnt))
     for wait, (most, _) in ALLOWED.items():
         found = [what for what in watch.waits if wait in what]
         assert sum(watch.waits.pop(what) for what in found) <= most, wait
     assert not watch.waits, "\n".join(f"{count} x {what}" for what, count in watch.waits.items())
+
+
+def test_what_cuda_refuses_is_seen() -> None:
+    with as_under_cudas_autocast(), pytest.raises(RuntimeError, match="unsafe to autocast"):
+        torch.nn.functional.binary_cross_entropy(torch.rand(3), torch.rand(3))
 
 
 def test_what_waits_is_seen() -> None:

@@ -391,8 +391,10 @@ def _state() -> "PartialState | None":
 
 
 def _reduced(value: Tensor, how: str) -> Tensor:
-    if not several():
+    state = _state()
+    if state is None:
         return value
     from accelerate.utils import reduce
 
-    return cast(Tensor, reduce(value, how))
+    # NCCL takes no tensors of the processor.
+    return cast(Tensor, reduce(value.to(state.device), how)).to(value.device)

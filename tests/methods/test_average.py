@@ -24,7 +24,10 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     paths = {name: place / name for name in ("advent", "minent")}
     for seed, path in enumerate(paths.values()):
         write_model(tiny("advent"), path, seed=seed)
-    given = {"method": {"models": {name: str(path) for name, path in paths.items()}}}
+    given = {
+        "method": {"models": {name: str(path) for name, path in paths.items()}},
+        "evaluation": {"also": {"two": ["road", "car"]}, "pictures": 1},
+    }
     scores = train(tiny("advent_minent", given), place / "both", console=QUIET, cpu=True)
     assert scores == json.loads((place / "both" / "scores.json").read_text())
     return {**paths, "both": place / "both"}
@@ -35,6 +38,14 @@ def test_it_predicts_the_mean_probability(folders: dict[str, Path]) -> None:
     one, two, both = (TrainedModel.load(path, "cpu").probabilities(picture) for path in folders.values())
     assert torch.allclose(both, (one + two) / 2, atol=1e-6)
     assert not torch.allclose(one, two, atol=1e-3)
+
+
+def test_it_is_scored_as_any_run_is(folders: dict[str, Path]) -> None:
+    scores = json.loads((folders["both"] / "scores.json").read_text())
+    two = [scores["per_class_iou"][name] for name in ("road", "car")]
+    assert scores["means"]["two"] == pytest.approx(sum(two) / 2)
+    assert scores["source_evaluation"]["mean_iou"] != scores["mean_iou"]
+    assert len(list((folders["both"] / "pictures").rglob("prediction.png"))) == 1
 
 
 def test_verbs_take_it_for_a_model(folders: dict[str, Path], tmp_path: Path) -> None:

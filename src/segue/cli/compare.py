@@ -101,7 +101,7 @@ def _images(
 ) -> "Iterator[tuple[Tensor, tuple[int, int]]]":
     """Pictures as a model sees them, with the cells of the size at which the reference sees them."""
     from segue.evaluation.network_comparison import cells_of
-    from segue.evaluation.saliency import fitted_image, fitted_size
+    from segue.evaluation.predictors import fitted_image, fitted_size
 
     for index in chosen:
         image = model.normalised(dataset.image(index)[None])

@@ -18,7 +18,9 @@ from segue.engine import experiment as experiments
 from segue.engine import run
 from segue.engine.domains import open_domain, training_classes
 from segue.engine.run_lock import locked
+from segue.engine.run_scores import score_joined
 from segue.engine.settings import Experiment
+from segue.engine.witness import BEST
 from segue.evaluation import evidence
 from segue.evaluation.evidence import RECORD_FILE
 from segue.files import part_beside, write_text
@@ -34,6 +36,7 @@ RESULTS = (
     "timing.jsonl",
     "pictures",
     "class_statistics.json",
+    BEST,
 )
 
 
@@ -123,6 +126,11 @@ class _RunStages:
             if self.first is not None:
                 evidence.begin_at(self.folder, self.first)
         wait_for_all()
+
+    def score(self) -> dict[str, Any] | None:
+        if is_first_rank():
+            shutil.rmtree(self.folder / BEST, ignore_errors=True)  # of a stage, not of what was joined
+        return score_joined(self.experiment, self.folder, self.device)
 
     def say(self, text: str) -> None:
         if is_first_rank():

@@ -190,6 +190,21 @@ def resized(predictor: Predictor, size_of: Callable[[tuple[int, int]], tuple[int
     return predict
 
 
+def fitted_size(size: tuple[int, int], box: tuple[int, int] | None) -> tuple[int, int]:
+    """Height and width at which a network sees a picture: fitted into the box, if any, and no side below SMALLEST."""
+    height, width = size if box is None else fitted(size, box)
+    return max(height, SMALLEST), max(width, SMALLEST)
+
+
+def fitted_image(image: Float[Tensor, "b 3 h w"], box: tuple[int, int] | None) -> Float[Tensor, "b 3 h2 w2"]:
+    """Images at the size at which a network sees them."""
+    size = (image.shape[-2], image.shape[-1])
+    other = fitted_size(size, box)
+    if other == size:
+        return image
+    return F.interpolate(image, size=other, mode="bilinear", align_corners=False, antialias=True)
+
+
 def weighed(predictor: Predictor, maps: Float[Tensor, "k rows columns"]) -> Predictor:
     """Probabilities times a spatial prior, which is enlarged to the images.
 

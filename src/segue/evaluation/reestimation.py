@@ -72,7 +72,7 @@ def reestimate(
             for same in _of_one_size(images):
                 predict(model.normalised(same))
                 moments.add()
-    moments.total(model.device if model.device.type == "cuda" else torch.device("cpu"))
+    moments.total()
     moments.write()
     model.batch_statistics = of_target(len(chosen))
     return len(chosen)
@@ -138,10 +138,10 @@ class _Moments:
             self.squares[place] += (count - 1) * variance + count * mean.square()
         self._seen.clear()
 
-    def total(self, device: torch.device) -> None:
-        """Sum over all processes, which communicate through the device."""
+    def total(self) -> None:
+        """Sum over all processes."""
         parts = [self.counts, *self.sums, *self.squares]
-        summed = sum_over_ranks(torch.cat(parts).to(device)).cpu()
+        summed = sum_over_ranks(torch.cat(parts))
         for part, value in zip(parts, summed.split([len(part) for part in parts]), strict=True):
             part.copy_(value)
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from segue.evaluation.metrics import iou_per_class, mean_of
 from segue.evaluation.model import Model, TrainedModel
 from segue.evaluation.pictures import LabelledPictures, Pictures, evenly
-from segue.evaluation.predictors import SMALLEST, evaluating
-from segue.ops.resize import fitted, resize
+from segue.evaluation.predictors import evaluating, fitted_image
+from segue.ops.resize import resize
 from segue.progress import counting
 from segue.ranks import own_share, sum_over_ranks
 from segue.types import IGNORE
@@ -173,21 +173,6 @@ def by_labeller(model: Model, pictures: Pictures, *, confidence: float = 0.968) 
         return label.masked_fill(sure < confidence, IGNORE)
 
     return reference
-
-
-def fitted_size(size: tuple[int, int], resize: tuple[int, int] | None) -> tuple[int, int]:
-    """Height and width at which a network sees a picture: fitted into the box, if any, and no side below SMALLEST."""
-    height, width = size if resize is None else fitted(size, resize)
-    return max(height, SMALLEST), max(width, SMALLEST)
-
-
-def fitted_image(image: Float[Tensor, "1 3 h w"], resize: tuple[int, int] | None) -> Tensor:
-    """A picture at the size at which a network sees it."""
-    size = (image.shape[-2], image.shape[-1])
-    other = fitted_size(size, resize)
-    if other == size:
-        return image
-    return F.interpolate(image, size=other, mode="bilinear", align_corners=False, antialias=True)
 
 
 def _classes(logits: Float[Tensor, "1 k h w"], size: tuple[int, int]) -> Int64[Tensor, "h2 w2"]:

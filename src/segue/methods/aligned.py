@@ -1,13 +1,12 @@
 """The source with its labels, the target as it is: what is learnt of the target, terms alone say."""
 
 from collections.abc import Iterator, Mapping
-from functools import partial
 from typing import ClassVar, Literal
 
 from pydantic import model_validator
 from torch import Tensor
 
-from segue.methods.class_weights import ClassWeightSettings, Percentile, labelled_loss
+from segue.methods.class_weights import ClassWeightSettings, Percentile, balance
 from segue.methods.context import Context
 from segue.methods.method import Method, MethodSettings, Term
 from segue.ops.losses import cross_entropy
@@ -81,12 +80,10 @@ class Aligned(Method):
             yield target
 
     def _source(self, source: Source) -> View:
-        settings, weights = self.settings, self.weights and self.weights(source.label)
-        if weights is not None or settings.percentile:
-            chosen = partial(labelled_loss, weights=weights, percentile=settings.percentile)
-            return View("source", source.image, source.label, loss=chosen)
-        loss = None if settings.temperature == 1 else self._tempered
-        return View("source", source.image, source.label, loss=loss, mean_over=settings.source_mean)
+        loss = None if self.settings.temperature == 1 else self._tempered
+        view = View("source", source.image, source.label, loss=loss, mean_over=self.settings.source_mean)
+        balance(view, self.weights, self.settings.percentile)
+        return view
 
     def _tempered(self, logits: Tensor, label: Tensor) -> Tensor:
         return cross_entropy(logits / self.settings.temperature, label)

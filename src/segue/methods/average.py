@@ -10,7 +10,6 @@ from pydantic import Field, model_validator
 from segue.methods.aligned import AlignedSettings
 from segue.methods.context import Context
 from segue.methods.method import Method, MethodSettings, Term
-from segue.methods.stage_scores import scored
 from segue.methods.stages import Stages
 from segue.models.averaged import MEMBERS, Averaged
 from segue.models.weights import load_model, model_folder, save_model
@@ -57,7 +56,7 @@ class AverageSettings(MethodSettings):
                 stages.train_stage(models[name], start=stages.start, changes=self._alone(name))
             stages.keep(stages.folder / next(reversed(self.trained)))
         join_models(stages, models, stages.folder)
-        return scored(stages)
+        return stages.score()
 
     def _alone(self, name: str) -> Tree:
         others = {term for terms in self.trained.values() for term in terms}.difference(self.trained[name])

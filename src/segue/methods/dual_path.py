@@ -7,18 +7,17 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
 from segue.data.dataset import Dataset
 from segue.evaluation.labelling import Labels, Rule
 from segue.evaluation.model import TrainedModel
+from segue.evaluation.predictors import fitted_image
 from segue.evaluation.read_ahead import read_ahead
 from segue.methods.context import Context
 from segue.methods.method import Method, MethodSettings, Reading, Term
 from segue.methods.rounds import label_by_rank, round_seed
-from segue.methods.stage_scores import scored
 from segue.methods.stages import Stages, pictures_by_name
 from segue.methods.terms import TERMS
 from segue.methods.translation import GeneratorSettings
@@ -26,7 +25,6 @@ from segue.models.averaged import MEMBERS, Averaged
 from segue.models.translated import AmplitudeGenerator, Look, Translated, translated
 from segue.models.weights import Card, load_model, model_folder, save_model
 from segue.ops.balance import corrected_label
-from segue.ops.resize import fitted
 from segue.ops.spectrum import low_amplitude
 from segue.ranks import is_first_rank, wait_for_all
 from segue.settings import Count, Positive, Settings, Share
@@ -202,7 +200,7 @@ class DualPathSettings(MethodSettings):
         if self.mixture is None:
             return scores
         self._mix(stages, source, target, translator, self.mixture, folder / "model")
-        return scored(stages)
+        return stages.score()
 
     def _translator(self, stages: Stages, folder: Path, source: Path, target: Path | None) -> Path:
         """The model folder of a translator; with a network of either domain these judge what translation keeps."""
@@ -302,10 +300,7 @@ def _mean_amplitude(stages: Stages, domain: Domain, reach: int) -> AmplitudeGene
     places, box = pictures_by_name(dataset), stages.domain(domain)["resize"]
     generator = AmplitudeGenerator(reach)
     for _, image in read_ahead(lambda name: dataset.image(places[name]), places):
-        shown = image[None].float() / 255
-        if box is not None:
-            size = fitted((shown.shape[-2], shown.shape[-1]), tuple(box))
-            shown = F.interpolate(shown, size, mode="bilinear", align_corners=False, antialias=True)
+        shown = fitted_image(image[None].float() / 255, None if box is None else tuple(box))
         generator.amplitude += low_amplitude(shown, reach)[0] / len(places)
     return generator
 

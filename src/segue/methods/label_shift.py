@@ -16,7 +16,6 @@ from segue.files import write_text
 from segue.methods.aligned import AlignedSettings
 from segue.methods.context import Context
 from segue.methods.method import Method, MethodSettings, Term
-from segue.methods.stage_scores import scored
 from segue.methods.stages import Stages, label_together, pictures_by_name
 from segue.methods.terms import TERMS
 from segue.models.adjusted import Adjusted, adjusted
@@ -82,12 +81,12 @@ class LabelShiftSettings(MethodSettings):
             if self.model is None:
                 stages.keep(model)
             self._adjust(stages, model, stages.folder / "model")
-            return scored(stages)
+            return stages.score()
         corrected = model if self.correct == "none" else self._corrected(stages, model)
         if self.distil is not None:
             return self._distilled(stages, corrected)
         stages.keep(corrected)
-        return scored(stages)
+        return stages.score()
 
     def _corrected(self, stages: Stages, model: Path) -> Path:
         """The folder of the host with other class frequencies."""

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.evaluation.labelling import Labels, Rule
 from segue.evaluation.model import TrainedModel
-from segue.evaluation.predictors import evaluating
+from segue.evaluation.predictors import evaluating, fitted_image
 from segue.methods.class_weights import labelled_loss
 from segue.methods.context import Context
 from segue.methods.method import Method, MethodSettings, Reading, Term
@@ -20,7 +19,6 @@ from segue.methods.rounds import round_seed
 from segue.methods.stages import Stages, label_together
 from segue.methods.terms.presence import load_classifier
 from segue.ops.regions import area, expanded
-from segue.ops.resize import fitted
 from segue.settings import Count, Positive, Settings, Share
 from segue.types import Batch, Output, Target, View
 
@@ -146,10 +144,7 @@ def _labels(regions: RegionSettings, shown: Tensor, probability: Tensor) -> Labe
 
 def picture_scores(model: TrainedModel, classifier: nn.Linear, image: Tensor) -> Tensor:
     """What the classifier of whole pictures says of each class (K,) of a picture of bytes (3,H,W)."""
-    shown = model.normalised(image[None])
-    if model.protocol.resize is not None:
-        size = fitted((shown.shape[-2], shown.shape[-1]), model.protocol.resize)
-        shown = F.interpolate(shown, size, mode="bilinear", align_corners=False, antialias=True)
+    shown = fitted_image(model.normalised(image[None]), model.protocol.resize)
     with evaluating(model.network):
         output: Output = model.network(shown)
         return classifier(output.features[-1].mean((2, 3)).float()).sigmoid()[0]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from segue.data.dataset import Dataset
 from segue.evaluation.pictures import evenly
+from segue.evaluation.predictors import fitted_image
 from segue.files import write_bytes
 from segue.methods.context import Context, Preparation
 from segue.methods.method import MethodSettings, Reading, Term
@@ -21,7 +22,7 @@ from segue.methods.taught import Taught
 from segue.methods.teachers.average import AverageSettings
 from segue.ops import prototypes as ops
 from segue.ops.losses import LEAST
-from segue.ops.resize import fitted, resize
+from segue.ops.resize import resize
 from segue.ranks import gathered, is_first_rank, mean_over_ranks, wait_for_all
 from segue.settings import Count, NotNegative, Positive, Share
 from segue.types import Batch, MeanOver, Output, View
@@ -146,9 +147,7 @@ class PrototypeTraining(Taught):
         self.prototypes.to(device)
         mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in self.colours)
         for place in evenly(len(target), self.settings.pictures or len(target)):
-            image = target.image(place)[None].to(device).float()
-            if box is not None:
-                image = resize(image, fitted((image.shape[-2], image.shape[-1]), box))
+            image = fitted_image(target.image(place)[None].to(device).float(), box)
             self.prototypes.follow(student((image - mean) / std), exact=len(target), alone=True)
         student.train(was_training)
 

@@ -11,7 +11,6 @@ from segue.methods.average import join_models
 from segue.methods.context import Context
 from segue.methods.method import Method, MethodSettings, Reading, Term
 from segue.methods.rounds import label_by_rank, round_seed
-from segue.methods.stage_scores import scored
 from segue.methods.stages import Stages
 from segue.methods.style import AmplitudeExchange, Beta
 from segue.ops.spectrum import Window
@@ -88,7 +87,7 @@ class SpectralSettings(MethodSettings):
                 stages.train_stage(path, start=stages.start, changes={"seed": seed, "method": alone})
         stages.keep(next(reversed(models.values())))
         join_models(stages, models, stages.folder)
-        return scored(stages)
+        return stages.score()
 
 
 class Spectral(Method):

@@ -80,6 +80,10 @@ class Stages(Protocol):
         """Make a stage's results the run's own."""
         ...
 
+    def score(self) -> dict[str, Any] | None:
+        """Score the run's model, which was joined from those of stages; None without labelled pictures."""
+        ...
+
     def say(self, text: str) -> None:
         """Print a line once, however many processes there are."""
         ...

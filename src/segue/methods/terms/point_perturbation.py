@@ -13,6 +13,7 @@ from segue.methods.context import Context
 from segue.methods.method import Optimisation, Term, TermSettings
 from segue.models.batch_norms import batch_norms, statistics_kept
 from segue.models.segmenter import Segmenter, segmentation_loss
+from segue.ops.disagreement import disagreement
 from segue.ops.losses import masked_mean
 from segue.ops.resize import resize_nearest
 from segue.ranks import mean_over_ranks
@@ -139,8 +140,7 @@ def _supervised(logits: Tensor, view: View) -> Tensor:
 
 def _divergence(changed: Tensor, plain: Tensor, view: View) -> Tensor:
     """The divergence of the changed prediction from the plain one, where pixels count."""
-    plain, changed = plain.float().log_softmax(1), changed.float().log_softmax(1)
-    apart = (plain.exp() * (plain - changed)).sum(1)
+    apart = disagreement(changed, plain)
     if view.weight is None:
         return apart.mean()
     size = (apart.shape[-2], apart.shape[-1])

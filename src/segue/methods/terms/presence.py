@@ -85,7 +85,8 @@ class Presence(Term):
             found["presence"] = self.settings.share * F.binary_cross_entropy_with_logits(said, there)
         if not is_source:
             pooled = most_probable_mean(output.logits, self.settings.pooled)
-            agreement = F.binary_cross_entropy(pooled.clamp(1e-6, 1 - 1e-6), shown.detach())
+            # By logits: under CUDA's autocast torch takes no probabilities here.
+            agreement = F.binary_cross_entropy_with_logits(pooled.logit(1e-6), shown.detach())
             found["presence_agreement"] = self.settings.share * agreement
             share = self.settings.adversarial_share
             found["presence_adversarial"] = share * domain_loss(still(self.judge, shown), SOURCE)
