@@ -91,6 +91,7 @@ def test_importing_it_imports_no_torch() -> None:
         _ = segue.predicts
 
 
+@pytest.mark.slow
 def test_a_picture_in_any_form_is_the_same(model, scene: Path) -> None:
     pixels = np.array(Image.open(scene))
     first, *others = (

@@ -28,6 +28,7 @@ assert not ranks.several() and not accelerate.PartialState._shared_state, "askin
 """
 
 
+@pytest.mark.slow
 def test_a_process_alone_asks_nobody() -> None:
     subprocess.run([sys.executable, "-c", ALONE], check=True, timeout=600)
 

@@ -48,6 +48,7 @@ def network(wanted: Experiment) -> Segmenter:
     return build_student(revise(wanted, {"network": {"weights": None, "start": None}}))
 
 
+@pytest.mark.slow
 def test_every_row_that_is_asked_for_fits_its_network(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

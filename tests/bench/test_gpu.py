@@ -44,6 +44,7 @@ def test_a_part_leaves_its_numbers(gpu: ModuleType, part: str, tmp_path: Path) -
         assert all(item["losses"] == item["gradients"] == 0 for item in items.values())
 
 
+@pytest.mark.slow
 def test_what_fails_or_comes_too_late_is_written_down(
     gpu: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""Benchmarks take turns, leave warm-up out, and divide ours by the peer's."""
+"""Benchmarks take turns, leave warm-up out, divide ours by the peer's, and measure the peak of the work alone."""
 
 import os
 import subprocess
@@ -7,9 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from segue.bench import noise
-from segue.bench.measure import benchmark, compared
+from segue.bench.measure import benchmark, compared, peak_mib
 from segue.clock import in_turns, median_ms
 
 
@@ -62,3 +63,18 @@ def test_own_processes_are_no_others():
         while noise._foreign_seconds() - foreign < 0.4 and time.monotonic() < until:
             time.sleep(0.05)
     assert seen.share is not None and 0 < seen.share <= 1
+
+
+MIB = 2**20
+
+
+def fill(mebibytes: int, device: torch.device) -> None:
+    torch.ones(mebibytes * MIB, dtype=torch.uint8, device=device)
+
+
+@pytest.mark.slow
+def test_a_peak_is_what_the_work_needs_and_not_its_large_parent() -> None:
+    ballast = torch.ones(1024 * MIB, dtype=torch.uint8)
+    small, large = peak_mib(fill, 1), peak_mib(fill, 300)
+    assert small < ballast.numel() / MIB, "the mark is the parent's"
+    assert 250 < large - small < 350

@@ -29,6 +29,7 @@ def ready(request: pytest.FixtureRequest):
     return method, noise_batch(2, size, CPU)
 
 
+@pytest.mark.slow
 def test_losses_and_gradients(ready) -> None:
     method, data = ready
     plain = OfficialStep(method, lr=None)

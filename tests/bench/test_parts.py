@@ -1,10 +1,12 @@
-"""The benchmarks of attention, DIDA's bank, CLDA's and SSR's steps, fusing and the loader measure what they name."""
+"""The benchmarks of steps, attention, the bank, fusing and the loader measure what they name."""
 
 import pytest
 import torch
 
-from segue.bench import attention, bank, collaboration, fusion, loader, sam
+from segue.bench import attention, bank, beside_dacs, collaboration, fusion, loader, sam
 from segue.bench.step import noise_batch, one_step
+from segue.recipes.catalogue import experiment
+from segue.recipes.pairs import PAIRS
 
 
 @pytest.mark.slow
@@ -70,3 +72,13 @@ def test_loader(workers: int) -> None:
     assert row["value"] > 0 and row["peer_value"] > 0
     low, high = row["spread"]  # type: ignore[typeddict-item]
     assert low <= high
+
+
+@pytest.mark.slow
+def test_any_recipe_is_compared_with_another() -> None:
+    """Without files: a recipe in stages has the step of its own method."""
+    small = {"network": {"encoder": "mit_nano"}, "data": {"crop": [64, 64], "batch": 1}}
+    own, base = (experiment(name, PAIRS["street_scenes"], small) for name in ("sac", "dacs"))
+    step_time, memory = beside_dacs.rows(own, base, repeats=1, device="cpu")
+    assert step_time["name"] == "sac_mit_nano_step" and step_time["ratio"] > 0
+    assert memory["unit"] == "MiB" and memory["value"] > 100 and memory["peer"].startswith("dacs")

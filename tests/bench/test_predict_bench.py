@@ -1,4 +1,4 @@
-"""Prediction is compared with peers that predict the same: same weights, same classes; starting is timed, too."""
+"""Encoders and prediction are compared with peers of the same size and weights; starting is timed, too."""
 
 from pathlib import Path
 
@@ -7,10 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from segue.bench import predict, startup
+from segue.bench import encoder, predict, startup
 from segue.bench.loader import write_picture
 from segue.bench.official_networks import PlainSegmenter
 from segue.evaluation.prediction_files import write_predictions
+from segue.models.build import build_encoder
 
 CPU = torch.device("cpu")
 
@@ -46,7 +47,28 @@ def test_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(row["value"] > 0 and "spread" in row for row in rows)
 
 
+@pytest.mark.slow
 def test_a_run_that_does_not_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(startup, "FEW", ("data.crop=nonsense",))
     with pytest.raises(RuntimeError, match=r"did not come to its first step: .*crop"):
         startup._until_first_step()
+
+
+@pytest.mark.slow
+def test_rows_of_encoders(monkeypatch):
+    assert [(name, *precisions) for name, precisions, _ in encoder.PLAN] == [
+        ("mit_b0", "fp32", "bf16"),
+        ("mit_b5", "fp32"),
+    ]
+    monkeypatch.setattr(encoder, "PLAN", encoder.PLAN[:1])
+    rows = encoder.rows(size=64, batch=1, repeats=1, device="cpu")
+    assert [row["name"] for row in rows] == ["mit_b0_train_fp32", "mit_b0_train_bf16"]
+    assert all(row["value"] > 0 and row["unit"] == "ms" for row in rows)
+
+
+@pytest.mark.slow
+def test_the_peer_is_the_same_network():
+    image = torch.rand(1, 3, 64, 64)
+    ours, peer = build_encoder("mit_b0"), encoder._peer("mit_b0")
+    assert sum(p.numel() for p in ours.parameters()) == sum(p.numel() for p in peer.parameters())
+    assert [maps.shape for maps in ours(image)] == [maps.shape for maps in peer(image)]

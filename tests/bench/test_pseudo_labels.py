@@ -73,6 +73,7 @@ def naive(network: torch.nn.Module, batches: list) -> dict[str, float]:
     }
 
 
+@pytest.mark.slow
 def test_numbers_are_those_of_a_count_by_hand(script: ModuleType, run: Path) -> None:
     found = script.diagnose(run, device=torch.device("cpu"), most=100)
     assert [look.step for look in found.looks] == [0, 1, 2, 3] and found.pictures == 6

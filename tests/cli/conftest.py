@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.street_folders import write_folder
 
 from segue import progress
 from segue.cli.main import main
-from segue.data.streets.dataset import write_folder
 from segue.models.build import build_segmenter
 from segue.models.weights import Card, save_model
 from segue.protocol import PredictionProtocol

@@ -111,6 +111,7 @@ def test_all_of_them_are_measured_and_a_failure_costs_no_other(monkeypatch, tmp_
     assert "disk full" in printed and "others used 25 % of the cores" in printed and "0.75" in printed
 
 
+@pytest.mark.slow
 def test_a_family_is_measured_in_a_process_of_its_own():
     assert suite.apart(pid_and, "a", "b")["pid"] != os.getpid()
     assert suite.apart(broken, "a", "b") == {"error": "ValueError: a b"}

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from tests.cli.conftest import Run, save
 from tests.report.test_page import check as check_page
+from tests.street_folders import write_folder
 
 from segue.cli.main import VERBS
-from segue.data.streets.dataset import write_folder
 
 SMALL = ["steps=1", "network.encoder=mit_nano", "network.channels=8", "data.crop=[32,32]", "data.workers=0"]
 

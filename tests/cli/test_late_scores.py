@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.street_folders import write_folder
 from tests.tiny import TINY
 from typer.testing import CliRunner
 
 from segue.cli.main import app
-from segue.data.streets.dataset import write_folder
 from segue.engine import experiment as experiments
 from segue.engine.build import build_student
 from segue.engine.model_card import model_card

@@ -18,9 +18,9 @@ from urllib.request import urlopen
 import numpy as np
 import pytest
 from PIL import Image
+from tests.street_folders import write_folder
 
 from segue.cli.main import main
-from segue.data.streets.dataset import write_folder
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 ENDINGS = ["jpg", "JPG", "jpeg", "png"]

@@ -62,6 +62,7 @@ def test_recorded_checkpoints_are_ranked_and_the_chosen_one_is_written(place: Pa
     assert card.step == chosen["step"]
 
 
+@pytest.mark.slow
 def test_a_probe_says_how_far_to_trust_the_choice(place: Path, tmp_path: Path) -> None:
     done = invoke("select", place / "run", "--probe", place / "probe", "--json", tmp_path / "found.json")
     assert done.exit_code == 0, done.output
@@ -104,6 +105,7 @@ def test_suggest_names_different_pictures_with_reasons(place: Path, tmp_path: Pa
     assert all(one["doubt"] > 0 and one["least_sure_of"] for one in named)
 
 
+@pytest.mark.slow
 def test_a_few_labelled_pictures_are_trained_on_and_it_is_said(place: Path, tmp_path: Path) -> None:
     settings = (
         "data.workers=0", "data.crop=[64,64]", "data.evaluation.pictures=1", "data.source_evaluation=null",

@@ -104,6 +104,7 @@ def test_a_study_from_start_to_end(tmp_path: Path, capsys) -> None:
         study("small", pair="tiny", seeds="0", steps=3, out=tmp_path, cpu=True, only=["one"])
 
 
+@pytest.mark.slow
 def test_a_number_stands_beside_the_settings_that_it_was_printed_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -46,6 +46,7 @@ def test_a_map_sends_every_value_to_its_goal(names: list[str], data: st.DataObje
     assert ids == [IGNORE if goal == "ignore" else training.index(goal) for goal in expected] + [IGNORE]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.recursive(

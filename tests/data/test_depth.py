@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from tests.street_folders import write_folder
 from tests.tiny import QUIET, tiny
 
 from segue.checking.checks import findings
@@ -17,7 +18,7 @@ from segue.data.loader import Loader
 from segue.data.part import Joined, Part
 from segue.data.stereo import Cameras, measure_depth
 from segue.data.streets.canvas import SKY, STREET_CLASSES, Dice
-from segue.data.streets.dataset import StreetScenes, depth_of, render, write_folder
+from segue.data.streets.dataset import StreetScenes, depth_of, render
 from segue.data.streets.render import look_at
 from segue.data.streets.scene import draw_street
 from segue.engine.domains import open_domain

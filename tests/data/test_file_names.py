@@ -122,6 +122,7 @@ def growth(method: str, task: Callable[..., None], *arguments: object) -> int:
     return grown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packed", [False, True], ids=["files", "archives"])
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="only Linux says what is private")
 def test_a_worker_grows_by_less_than_100_mb_at_a_million(packed: bool, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Proves that batches depend on seed, step and slot alone, whoever reads them, and how errors arrive."""
+"""Batches depend on seed, step and slot alone, whoever reads them; errors arrive, and workers end without an abort."""
 
 import multiprocessing
 import os
@@ -315,3 +315,30 @@ def test_pictures_decoded_smaller_are_cut_at_the_same_places(tmp_path: Path) -> 
         for images in ((one.source.image, other.source.image), (one.target.image, other.target.image)):
             steps = (images[0] - images[1]).abs() * torch.tensor(STD).view(3, 1, 1)  # of 0 to 255
             assert 0 < float(steps.mean()) < 4
+
+
+WORKER = """
+import sys
+from segue.data import loader
+
+
+class Late:
+    def __del__(self) -> None:
+        print("torn down")
+
+
+late = Late()
+if len(sys.argv) > 1:
+    loader._prepare_worker(0)
+print("done", flush=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_worker", [True, False])
+def test_the_interpreter_of_a_worker_is_not_torn_down(is_worker: bool) -> None:
+    """What is still there at the end goes unnoticed, as it would not in any other process."""
+    arguments = [sys.executable, "-c", WORKER, *(["worker"] if is_worker else [])]
+    ended = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    said = ended.stdout.splitlines()
+    assert "done" in said and ("torn down" in said) is not is_worker, ended

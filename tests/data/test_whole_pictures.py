@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.street_folders import write_class_folders
 from torch import Tensor
 
 from segue.classes import class_list
 from segue.data.dataset import Dataset
 from segue.data.loader import Loader
-from segue.data.streets.cutouts import OBJECT_CLASSES, StreetObjects, write_class_folders
+from segue.data.streets.cutouts import OBJECT_CLASSES, StreetObjects
 from segue.data.whole_crop import WholeCrop
 from segue.data.whole_pictures import open_class_folders, open_image_list
 from segue.types import IGNORE, Sample

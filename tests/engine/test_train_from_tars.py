@@ -7,12 +7,13 @@ import pytest
 import torch
 from tests.processes import POSIX, on_two
 from tests.shards import pack
+from tests.street_folders import write_folder
 from tests.tiny import QUIET, assert_same_tensors, stopped_after_two_steps, tiny
 
 from segue import ranks
 from segue.data import tars
 from segue.data.loader import Loader
-from segue.data.streets.dataset import STREET_CLASSES, write_folder
+from segue.data.streets.dataset import STREET_CLASSES
 from segue.engine.build import build_loader
 from segue.engine.domains import open_domain
 from segue.engine.settings import Experiment

@@ -41,6 +41,7 @@ def test_scores_of_whole_pictures() -> None:
     assert "confusion" not in scores(confusion, ["a", "b", "c"]).to_json()
 
 
+@pytest.mark.slow
 def test_a_run_is_scored_reported_and_predicts(tmp_path: Path) -> None:
     """Report and study show accuracy; the best step by a measure without labels is kept and scored beside the last."""
     wanted = tiny("sdat", {"evidence": {"pictures": 4, "best": "information"}, "run": {"save_every": 1}})

@@ -70,7 +70,7 @@ def test_every_row_is_what_fusing_by_hand_gives() -> None:
     names = [member.name for member in members.members]
     drawn = [at_random(CLASSES, names, seed) for seed in range(RANDOM_POLICIES)]
     assert found.used == pytest.approx(found.members["m2"]) == pytest.approx(mean_iou(said[2]))
-    assert found.majority == pytest.approx(mean_iou(majority(stacked, 3)[0]))
+    assert found.majority == pytest.approx(mean_iou(majority(stacked)[0]))
     fused = [channel_wise(stacked, policy, window=3).label[0] for policy in (*drawn, found.oracle_policy)]
     assert [*found.random, found.oracle] == pytest.approx([mean_iou(label) for label in fused])
     assert found.oracle > found.used and found.pictures == 1 and found.classes == 3

@@ -63,6 +63,7 @@ def found(one: Segmenter, pictures: Noise | None = None, reference=None) -> Sali
     return measure(trained(one), pictures, against="truth", reference=reference or by_labels(pictures))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"multi_resolution": {"detail": (64, 64)}}])
 def test_every_layer_is_left_out_once_and_comes_back(options: dict) -> None:
     one, image = network(**options), torch.randn(2, 3, 128, 128)
@@ -91,6 +92,7 @@ def test_a_block_that_adds_nothing_costs_nothing() -> None:
         assert torch.equal(dict(one.without_each_layer(image))["block3.1"], one(image).logits)
 
 
+@pytest.mark.slow
 def test_losses_are_differences_of_mean_iou_in_points() -> None:
     one, pictures = network(), Noise()
     measured = found(one, pictures)

@@ -33,6 +33,7 @@ def trained(encoder: str, head: str, **options: Any) -> TrainedModel:
     return TrainedModel(model, card, torch.device("cpu"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("encoder", "head", "options"),
     [
@@ -61,6 +62,7 @@ def test_it_predicts_the_same_at_three_sizes_and_two_batches(
     assert max(one.largest for one in found) < 1e-4
 
 
+@pytest.mark.slow
 def test_convolutions_stay_dilated_and_nothing_is_taken_apart(tmp_path: Path) -> None:
     import onnx
 
@@ -78,6 +80,7 @@ def test_convolutions_stay_dilated_and_nothing_is_taken_apart(tmp_path: Path) ->
     assert not list(tmp_path.glob(".*")), "nothing half-written is left"
 
 
+@pytest.mark.slow
 def test_the_folder_is_a_member_that_fuse_opens(tmp_path: Path) -> None:
     model = trained("mit_nano", "segformer")
     write_onnx(model, tmp_path / "model.onnx")
@@ -87,6 +90,7 @@ def test_the_folder_is_a_member_that_fuse_opens(tmp_path: Path) -> None:
     assert torch.allclose(again.probabilities(images), model.probabilities(images), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_another_network_is_told_apart(tmp_path: Path) -> None:
     write_onnx(trained("mit_nano", "segformer"), tmp_path / "model.onnx")
     other = trained("mit_nano", "segformer")

@@ -20,6 +20,7 @@ def export(*arguments: str | Path) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
+@pytest.mark.slow
 def test_it_writes_compares_and_says_so(tmp_path: Path) -> None:
     write_model(tiny("daformer", NANO), tmp_path / "model")
     code, said = export(tmp_path / "model")
@@ -29,6 +30,7 @@ def test_it_writes_compares_and_says_so(tmp_path: Path) -> None:
     assert len(OnnxModel(tmp_path / "model/export/model.onnx").classes) > 3
 
 
+@pytest.mark.slow
 def test_a_difference_ends_with_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_model(tiny("daformer", NANO), tmp_path / "model")
     right = agreement.onnx_predictor

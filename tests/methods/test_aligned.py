@@ -193,6 +193,7 @@ NOTHING: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", list(NOTHING))
 def test_a_share_of_nothing_is_source_only_bit_for_bit(recipe: str, tmp_path: Path) -> None:
     """All that learns is equal; running batch statistics follow both domains, as in the official code."""

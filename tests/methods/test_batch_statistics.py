@@ -108,6 +108,7 @@ BY_ITSELF = {"grouping": "none", "direction": "none", "groups_itself": False}
 """Both domains in one pass whose tokens do not meet: what the head sees of one is not of the other."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["two passes", "one pass", "one pass at two resolutions", "masked"])
 def test_domain_specific_statistics_never_see_the_other_domain(way: str) -> None:
     """Other source pictures leave the target's statistics bit-equal, and the other way round."""

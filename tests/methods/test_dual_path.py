@@ -74,6 +74,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: place / name for name in ("start", "none", "amplitude")}
 
 
+@pytest.mark.slow
 def test_without_translation_both_paths_see_the_same_and_stay_equal(
     runs: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ RARE = [3, 4, 5, 6, 7, 9, 12, 14, 15, 16, 17]
 UNSCORED = {"data": {"evaluation": None, "source_evaluation": None}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("normalised", [0, 1])
 def test_ranking_and_split_are_the_official_ones(normalised: int, fixtures_dir: Path) -> None:
     official = numbers(fixtures_dir, "intrada_ranking")

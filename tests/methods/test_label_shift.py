@@ -1,5 +1,6 @@
 """Undoing: corrected probabilities, the refinement's loss and the estimated counts are the official code's; both forms
-are Bayes' rule under the target's priors; the stages correct, distil and resume without a target label."""
+are Bayes' rule under the target's priors; the stages correct, distil and resume without a target label. A network
+with moved logits is saved and loaded, also around several networks, and keeps its features."""
 
 import json
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from tests.methods.building import context
 from tests.parity import numbers
-from tests.tiny import QUIET, domains_whose_labels_are_opened, stopped_after_two_steps, tiny
+from tests.tiny import QUIET, domains_whose_labels_are_opened, stopped_after_two_steps, tiny, write_model
 from torch import Tensor, nn
 
 from segue.data.statistics import ClassStatistics
@@ -18,7 +19,9 @@ from segue.engine.stages import train
 from segue.evaluation.model import TrainedModel
 from segue.methods.label_shift import LabelShiftSettings, mean_share
 from segue.methods.refinement import RefinementSettings, refined_loss
-from segue.models.adjusted import Adjusted
+from segue.models.adjusted import Adjusted, adjusted
+from segue.models.averaged import MEMBERS, Averaged, build_network
+from segue.models.weights import load_model, save_model
 from segue.ops.label_shift import area, log_ratio, presence, shown
 from segue.types import Output
 
@@ -75,6 +78,7 @@ def test_the_refinements_loss_is_the_official_one(official: Data, pair: str) -> 
     assert torch.allclose(logits.grad, official[f"refine/{pair}/grad"], rtol=1e-4, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_targets_counts_are_the_official_ones(official: Data) -> None:
     """By the official score, which counts more pictures than the predicted area does."""
     probability = large(official["estimate/logits"], (512, 1024)).softmax(1)
@@ -186,3 +190,28 @@ def test_stages_go_on_where_they_stopped(
     train(wanted, broken, console=QUIET, cpu=True)
     model = "model/model.safetensors"
     assert (whole / model).read_bytes() == (broken / model).read_bytes()
+
+
+SHIFT = [0.5 * place - 2 for place in range(12)]
+
+
+def test_it_is_saved_with_what_is_added(tmp_path: Path) -> None:
+    write_model(tiny("source_only"), tmp_path / "plain")
+    network, card = load_model(tmp_path / "plain")
+    content = {**card.to_json(), "prediction": card.prediction, "network": adjusted(card.network, classes=12)}
+    save_model(tmp_path / "moved", Adjusted(network, SHIFT), type(card)(**content))
+    loaded, _ = load_model(tmp_path / "moved")
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        before, after = network(image), loaded(image)
+        assert torch.allclose(after.logits, before.logits + torch.tensor(SHIFT)[:, None, None])
+        assert torch.equal(after.embedding, before.embedding) and len(after.features) == 4
+        names = [name for name, _ in loaded.without_each_layer(image)]
+        assert names == [name for name, _ in network.without_each_layer(image)]
+
+
+def test_several_networks_are_moved_together() -> None:
+    one = {"encoder": "mit_nano", "head": "segformer", "channels": 8, "num_classes": 3}
+    network = build_network(adjusted({MEMBERS: [one, one]}, classes=3))
+    assert isinstance(network, Adjusted) and isinstance(network.network, Averaged)
+    assert network.eval()(torch.rand(1, 3, 64, 64)).logits.shape == (1, 3, 64, 64)

@@ -260,6 +260,7 @@ def test_a_network_with_one_prediction_is_refused() -> None:
         MemorySettings().build(context(nn.Identity()))
 
 
+@pytest.mark.slow
 def test_without_shares_it_is_source_only(tmp_path: Path) -> None:
     """MRNet's terms with a share of 0, and every pixel counted alike, train what source-only trains, bit for bit."""
     none = {"share": 0.0, "auxiliary_share": 0.0}

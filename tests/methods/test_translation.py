@@ -139,6 +139,7 @@ def test_nothing_is_said_of_pictures_that_stay_as_they_are(tmp_path: Path) -> No
         assert float(found[f"target/{name}"].detach()) == pytest.approx(0.0, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_on_equal_domains_it_learns_to_leave_pictures_alone() -> None:
     """The cycle's loss falls by a third, and translated pictures come nearer to their originals by 3.5 dB.
 

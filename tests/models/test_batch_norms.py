@@ -1,8 +1,10 @@
-"""Running statistics can be left alone or exchanged, without anybody normalising differently for it."""
+"""Running statistics can be left alone or exchanged, without anybody normalising differently for it; a process alone
+shares none. What two processes learn with shared ones is in ``test_two_equal_one.py``."""
 
 import torch
+from torch import nn
 
-from segue.models.batch_norms import RunningStatistics, batch_norms, statistics_kept
+from segue.models.batch_norms import RunningStatistics, batch_norms, share_statistics, statistics_kept
 from segue.models.build import build_segmenter
 
 
@@ -54,3 +56,10 @@ def test_lent_statistics_move_in_the_place_of_the_own() -> None:
     assert all(not torch.equal(value, before[name]) for name, value in others.state_dict().items())
     with others.lent_to(norms):
         assert torch.equal(norms[0].running_mean, others.state_dict()["running_mean_0"])
+
+
+def test_alone_it_is_a_plain_batch_norm() -> None:
+    plain, shared = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
+    share_statistics(nn.Sequential(shared))
+    maps = torch.randn(2, 3, 4, 4)
+    assert torch.equal(plain(maps), shared(maps)) and torch.equal(plain.running_var, shared.running_var)

@@ -15,6 +15,7 @@ def test_daformers_parameter_count(encoder, count):
     assert sum(p.numel() for p in network.parameters()) == count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "encoder", ["mit_nano", "mit_b0", "mobilenet_v2", "resnet50_v1c", "resnet101_v1c", "resnet101_caffe"]
 )

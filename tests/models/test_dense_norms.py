@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from segue.models.build import build_segmenter
 from segue.models.encoders import ENCODERS
+from segue.models.encoders.drn import DilatedResNet
 from segue.models.encoders.encoder import Variant
 from segue.models.encoders.resnet import ResNet
 from segue.models.heads import HEADS
@@ -71,6 +72,7 @@ def _shallow(monkeypatch: pytest.MonkeyPatch) -> None:
     one = (1, 1, 1, 1)
     monkeypatch.setitem(ENCODERS, "resnet50_v1c", Variant(lambda drop_path: ResNet(one)))
     monkeypatch.setitem(ENCODERS, "resnet101_caffe", Variant(lambda drop_path: ResNet(one, caffe=True)))
+    monkeypatch.setitem(ENCODERS, "drn_d_54", Variant(lambda drop_path: DilatedResNet(one + one)))
 
 
 def watched(encoder: str, head: str, context: str | None, *, detail: bool = False) -> Watch:
@@ -86,6 +88,7 @@ def watched(encoder: str, head: str, context: str | None, *, detail: bool = Fals
     return watch
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoder", FAMILIES)
 @pytest.mark.parametrize("head", MAPPING)
 def test_every_encoder_and_head(encoder: str, head: str) -> None:

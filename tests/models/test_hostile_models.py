@@ -34,6 +34,7 @@ def saved(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_junk_in_any_field_of_a_card_is_one_line_or_harmless(saved: Path) -> None:
     path = saved / "card.json"
     text = path.read_text()

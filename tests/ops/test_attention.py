@@ -1,4 +1,5 @@
-"""Hybrid attention keeps the oracles of its specification, and both evaluations equal a plain reference in float64."""
+"""Hybrid attention keeps the oracles of its specification; it, both evaluations of it and attention by plain products,
+which a CPU takes in bf16, equal plain references."""
 
 import math
 
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from segue.ops import attention
 from segue.ops.attention import BOTH, DenseMeeting, MeetingPlan, SortedMeeting, meetings
 from segue.types import HybridRules
 
@@ -227,3 +229,32 @@ def test_a_plan_puts_the_tokens_before_the_grid_into_both_groups(is_sorted: bool
     cells = F.pad(groups[0, :, :, ::16, ::16].flatten(2), (2, 0), value=BOTH)
     expected = reference(query, key_value, cells, cells, HybridRules(), 2)
     assert torch.allclose(attend(query, key_value, 2), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("most", [attention.MOST_SCORES, 0])
+def test_values_and_gradients(dtype: torch.dtype, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "MOST_SCORES", most)
+    torch.manual_seed(0)
+    exact = [torch.randn(2, count, 2, 32).transpose(1, 2).requires_grad_() for count in (64, 16, 16)]
+    given = [one.detach().to(dtype).requires_grad_() for one in exact]
+    mixed, wanted = attention.attended(*given), F.scaled_dot_product_attention(*exact)
+    assert mixed.dtype == dtype
+    tolerance = 1e-5 if dtype == torch.float32 else 0.02
+    torch.testing.assert_close(mixed.float(), wanted, atol=tolerance, rtol=tolerance)
+    mixed.float().square().sum().backward()
+    wanted.square().sum().backward()
+    for one, other in zip(given, exact, strict=True):
+        assert one.grad is not None and other.grad is not None
+        assert float((one.grad.float() - other.grad).norm()) < tolerance * float(other.grad.norm())
+
+
+def test_bf16_takes_the_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise AssertionError("the fused attention was called")
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", refused)
+    some = torch.randn(1, 1, 4, 8)
+    attention.attended(*[some.bfloat16()] * 3)
+    with pytest.raises(AssertionError, match="was called"):
+        attention.attended(some, some, some)

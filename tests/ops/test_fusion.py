@@ -99,9 +99,9 @@ def test_at_a_border_the_mean_is_over_the_picture(official) -> None:
 
 def test_majority_and_average_equal_the_official_code(official) -> None:
     tensors, cases = official
-    for name, about in cases.items():
+    for name in cases:
         labels = tensors[f"{name}/labels"]
-        assert torch.equal(majority(labels, about["classes"]), tensors[f"{name}/majority/out"]), name
+        assert torch.equal(majority(labels), tensors[f"{name}/majority/out"]), name
         for key in [k for k in tensors if k.startswith(f"{name}/average/out_thr")]:
             threshold = int(key.rsplit("thr", 1)[1])
             percent = tensors[f"{name}/certainty"].permute(0, 1, 4, 2, 3).float()
@@ -206,7 +206,7 @@ def test_who_is_never_believed_has_no_influence(seed: int) -> None:
 def test_identical_members_are_one(seed: int, count: int) -> None:
     one = members(seed, 1)
     same = one.expand(count, -1, -1, -1)
-    assert torch.equal(majority(same, 4), one[0])
+    assert torch.equal(majority(same), one[0])
     policy = [name % count for name in range(4)]
     assert torch.equal(channel_wise(same, policy).label, one[0])
 
@@ -214,15 +214,15 @@ def test_identical_members_are_one(seed: int, count: int) -> None:
 @given(st.integers(0, 999))
 def test_majority_does_not_know_an_order_and_a_strict_one_wins(seed: int) -> None:
     labels = members(seed, 5)
-    found = majority(labels, 4)
-    assert torch.equal(found, majority(labels.flip(0), 4))
+    found = majority(labels)
+    assert torch.equal(found, majority(labels.flip(0)))
     votes = F.one_hot(labels.long(), 4).sum(0)
     assert torch.equal(found.long(), (votes * 4 + torch.tensor([3, 2, 1, 0])).argmax(-1))
 
 
 def test_members_may_abstain() -> None:
     labels = torch.tensor([[[[IGNORE, 1, IGNORE]]], [[[IGNORE, 0, 2]]]], dtype=torch.uint8)
-    assert majority(labels, 3).tolist() == [[[IGNORE, 0, 2]]]
+    assert majority(labels).tolist() == [[[IGNORE, 0, 2]]]
     fused = channel_wise(labels, [0, 0, 1], unclaimed="ignore")
     assert fused.label.tolist() == [[[IGNORE, 1, 2]]]
 

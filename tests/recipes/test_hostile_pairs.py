@@ -41,6 +41,7 @@ def configured(path: Path, *recipes: str) -> int:
     return refused
 
 
+@pytest.mark.slow
 def test_sections_that_are_missing_or_no_sections(tmp_path: Path) -> None:
     path, refused = tmp_path / "pair.yaml", 0
     upper = [place for place in places(TREE) if len(place) < 3]
@@ -52,6 +53,7 @@ def test_sections_that_are_missing_or_no_sections(tmp_path: Path) -> None:
     assert refused > 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     [

@@ -64,6 +64,7 @@ def test_a_scene_is_the_same_street_at_both_sizes(domain: str) -> None:
         assert [part[:4] for part in small.canvas.parts] == [part[:4] for part in large.canvas.parts]
 
 
+@pytest.mark.slow
 def test_crops_are_cut_from_the_rendered_pixels(tmp_path) -> None:
     """Nothing is resampled on the way into a batch."""
     wanted = experiment("hrda", STREET_SCENES)

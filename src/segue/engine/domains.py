@@ -137,9 +137,7 @@ def _generated(domain: DomainSettings, classes: Sequence[str]) -> Dataset:
             f"{domain.dataset.replace('_', ' ')} are generated, not read from files: leave out include and exclude;"
             " pictures=N says how many there are"
         )
-    is_whole = domain.dataset == "street_scenes"
-    kind = streets.StreetScenes if is_whole else cutouts.StreetObjects
-    usual = streets.USUAL_SIZE if is_whole else (cutouts.USUAL_SIDE, cutouts.USUAL_SIDE)
+    kind = streets.StreetScenes if domain.dataset == "street_scenes" else cutouts.StreetObjects
     if classes != kind.classes.names:
         raise ValueError(
             f"data.classes: {domain.dataset.replace('_', ' ')} are labelled with {', '.join(kind.classes.names)}, in"
@@ -149,7 +147,7 @@ def _generated(domain: DomainSettings, classes: Sequence[str]) -> Dataset:
         domain.domain,
         split=cast("Split", domain.split or "train"),  # which it checks
         count=domain.pictures or 1000,
-        size=domain.size or usual,
+        size=domain.size,
         seed=domain.seed,
     )
 

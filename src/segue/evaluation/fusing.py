@@ -100,7 +100,7 @@ class Fusion:
         """Fuse one picture's labels (T,1,H,W)."""
         rules = self.rules
         if rules.kind == "pixel":
-            return Fused(majority(labels, len(self.classes)), distinct(labels))
+            return Fused(majority(labels), distinct(labels))
         if rules.kind == "average":
             size = (labels.shape[-2], labels.shape[-1])
             own = [_probability(member, name, size)[None] for member in self.members]

@@ -12,7 +12,7 @@ class SymmetricSettings(Settings):
     share: NotNegative = 0.1  # alpha: of the prediction's cross-entropy with the label
     reverse_share: NotNegative = 1.0  # beta: of the label's with the prediction
 
-    def loss(self, logits: Tensor, label: Tensor, soft: Tensor | None = None) -> Tensor:
+    def loss(self, logits: Tensor, label: Tensor) -> Tensor:
         """The loss of every pixel, of its label alone."""
         return self.share * cross_entropy(logits, label) + self.reverse_share * reverse_cross_entropy(
             logits, label

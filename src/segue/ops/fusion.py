@@ -27,7 +27,7 @@ class Fused:
     claims: UInt8[Tensor, "b h w"]
 
 
-def majority(labels: UInt8[Tensor, "t b h w"], classes: int) -> UInt8[Tensor, "b h w"]:
+def majority(labels: UInt8[Tensor, "t b h w"]) -> UInt8[Tensor, "b h w"]:
     """The class that most members name, the lowest of several; IGNORE where all members abstain with IGNORE.
 
     Source: ensemble distillation, pixel-wise fusion of unified outputs.
@@ -125,7 +125,7 @@ def channel_wise(
         case "neighbourhood":
             label = _choose(nobody, cast(Tensor, tally.voted), label)
         case "majority":
-            label = _choose(nobody, majority(labels, len(policy)), label)
+            label = _choose(nobody, majority(labels), label)
         case "ignore":
             pass
     if threshold > 0:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Int64, UInt8
 from torch import Generator, Tensor
 
-from segue.ops.mixing import class_mask, classes_present, draw_half
+from segue.ops.mixing import class_mask, classes_present, draw_half, draw_some
 
 GRID = 32
 """Pixels per key: in every stage of a mix transformer, the keys' grid has a thirty-second of the picture's sides."""
@@ -90,7 +90,7 @@ def semantic(
     """
     present = classes_present(label)
     chosen = draw_half(present, generator)
-    torn = _some(present, scattered, generator) if scattered else None
+    torn = draw_some(present, scattered, generator) if scattered else None
     masks = [
         _divided(values, chosen, torn, generator)
         for values in ([label] if target_label is None else [label, target_label])
@@ -106,14 +106,6 @@ def _divided(
         coin = torch.rand(label.shape, device=label.device, generator=generator) < 0.5
         mask = torch.where(class_mask(label, torn), coin, mask)
     return mask.to(torch.uint8)
-
-
-def _some(present: Tensor, count: int, generator: Generator | None) -> Tensor:
-    """For each row, ``count`` of the values that are present, or all of them if there are fewer."""
-    keys = torch.rand(present.shape, device=present.device, generator=generator)
-    # Absent values get a key above all random ones, so that they have the last ranks.
-    place = torch.where(present, keys, torch.full_like(keys, 2.0)).argsort(1).argsort(1)
-    return present & (place < count)
 
 
 def _both(masks: UInt8[Tensor, "b h w"]) -> UInt8[Tensor, "2 b h w"]:

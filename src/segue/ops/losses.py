@@ -28,18 +28,18 @@ def soft_cross_entropy(
 
 
 def reverse_cross_entropy(
-    logits: Float[Tensor, "b k h w"], label: Int64[Tensor, "b h w"], *, smallest: float = 1e-4
+    logits: Float[Tensor, "b k h w"], label: Int64[Tensor, "b h w"]
 ) -> Float[Tensor, "b h w"]:
-    """Cross-entropy of the label with the prediction: what other classes are given, times -log(smallest).
+    """Cross-entropy of the label with the prediction: what other classes are given, times -log(1e-4).
 
-    Zero where the label is ignored; at most -log(smallest), where the label's own class is given nothing.
+    Zero where the label is ignored; at most -log(1e-4), where the label's own class is given nothing.
 
     Source: symmetric cross-entropy (Wang et al., ICCV 2019), as in the code of ProDA (Zhang et al., CVPR 2021), which
     cuts probabilities at 1e-7.
     """
     probability = logits.float().softmax(1).clamp(min=1e-7)
     own = probability.gather(1, label.masked_fill(label == IGNORE, 0)[:, None])[:, 0]
-    return (-math.log(smallest) * (probability.sum(1) - own)).masked_fill(label == IGNORE, 0.0)
+    return (-math.log(1e-4) * (probability.sum(1) - own)).masked_fill(label == IGNORE, 0.0)
 
 
 def divergence(logits: Float[Tensor, "b k h w"], target: Float[Tensor, "b k h w"]) -> Float[Tensor, "b h w"]:

@@ -22,15 +22,23 @@ def classes_present(label: Int64[Tensor, "b h w"]) -> Bool[Tensor, "b 256"]:
 def draw_half(
     present: Bool[Tensor, "b 256"], generator: torch.Generator | None = None
 ) -> Bool[Tensor, "b 256"]:
-    """For each row, a random half (rounded up) of the values that are present.
+    """For each row, a random half (rounded up) of the values that are present."""
+    return draw_some(present, (present.sum(1, keepdim=True) + 1) // 2, generator)
+
+
+def draw_some(
+    present: Bool[Tensor, "b 256"],
+    count: int | Int64[Tensor, "b 1"],
+    generator: torch.Generator | None = None,
+) -> Bool[Tensor, "b 256"]:
+    """For each row, ``count`` random ones of the values that are present, or all of them if there are fewer.
 
     Random keys are sorted, as listing the present values would copy them to the host.
     """
     keys = torch.rand(present.shape, device=present.device, generator=generator)
     # Absent values get a key above all random ones, so that they have the last ranks.
     place = torch.where(present, keys, torch.full_like(keys, 2.0)).argsort(1).argsort(1)
-    half = (present.sum(1, keepdim=True) + 1) // 2
-    return present & (place < half)
+    return present & (place < count)
 
 
 def draw_classes(

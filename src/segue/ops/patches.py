@@ -45,10 +45,8 @@ def nearest(points: Float[Tensor, "*n d"], centres: Float[Tensor, "m d"]) -> Int
     return torch.cdist(points.flatten(0, -2), centres).argmin(1).view(points.shape[:-1])
 
 
-def k_means(
-    points: Float[Tensor, "n d"], count: int, *, generator: torch.Generator, rounds: int = 50
-) -> Float[Tensor, "m d"]:
-    """Centres of groups of points, by Lloyd's rounds from starts that are far from one another.
+def k_means(points: Float[Tensor, "n d"], count: int, *, generator: torch.Generator) -> Float[Tensor, "m d"]:
+    """Centres of groups of points, by at most 50 of Lloyd's rounds from starts that are far from one another.
 
     Source: k-means++ (Arthur and Vassilvitskii, SODA 2007). A group that loses all its points keeps its centre; with
     fewer different points than groups, some centres are equal, of which the first gets the points.
@@ -61,7 +59,7 @@ def k_means(
         chosen = torch.multinomial(apart + 1e-12, 1, generator=generator)
         centres = torch.cat([centres, points[chosen]])
         apart = torch.minimum(apart, (points - points[chosen]).square().sum(1))
-    for _ in range(rounds):
+    for _ in range(50):
         group = nearest(points, centres)
         size = torch.bincount(group, minlength=count)[:, None]
         moved = torch.zeros_like(centres).index_add_(0, group, points) / size.clamp(min=1)

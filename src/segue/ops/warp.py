@@ -37,22 +37,18 @@ def inverse(affine: Float[Tensor, "b 2 3"]) -> Float[Tensor, "b 2 3"]:
     return torch.stack([across, torch.stack([c, d, -(c * right + d * down)], 1)], 1)
 
 
-def zoomed(
-    zoom: Float[Tensor, " b"], mirrored: Bool[Tensor, " b"], shift: Float[Tensor, "b 2"] | None = None
-) -> Float[Tensor, "b 2 3"]:
+def zoomed(zoom: Float[Tensor, " b"], mirrored: Bool[Tensor, " b"]) -> Float[Tensor, "b 2 3"]:
     """From places in a picture to places in a view of it, mirrored left to right and shrunk around its centre.
 
     Source: the views of SAC (Araslanov and Roth, CVPR 2021) and its code.
 
     Args:
         zoom: Sides of the picture in the view, in (0, 1].
-        shift: How far the picture lies to the left and up in the view, as shares of half its own sides there.
     """
     sign = torch.where(mirrored, -zoom, zoom)
     nothing = torch.zeros_like(zoom)
-    across, down = (nothing, nothing) if shift is None else shift.unbind(1)
     return torch.stack(
-        [torch.stack([sign, nothing, -zoom * across], 1), torch.stack([nothing, zoom, -zoom * down], 1)], 1
+        [torch.stack([sign, nothing, nothing], 1), torch.stack([nothing, zoom, nothing], 1)], 1
     )
 
 

@@ -1,5 +1,6 @@
 """Recipes for pictures that have one class each: CDAN, MCC, SDAT, and MIC and CLDA on them."""
 
+from segue.recipes.clda import COLLABORATION
 from segue.trees import Tree, merge
 
 PASS: Tree = {
@@ -99,16 +100,7 @@ def clda_cls() -> Tree:
         "threshold": 0.968,
         "mix": None,
         "augment": None,
-        "teacher": {
-            "name": "collaborative",
-            "threshold": 0.3,  # points that make a layer salient
-            "fraction": 0.3,
-            "match": "channel",
-            "update": "block",
-            "match_from": 0.1,  # T2, T3 and alpha are not in the paper
-            "match_until": 0.125,
-            "momentum": 0.999,
-        },
+        "teacher": COLLABORATION["method"]["teacher"] | {"threshold": 0.3},
     }
     return {
         "size": "distilled",

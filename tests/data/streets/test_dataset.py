@@ -1,19 +1,16 @@
 """The street scenes are reproducible, exactly labelled, balanced like streets, and differ between domains."""
 
-import json
 import pickle
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from segue.data.dataset import Dataset
 from segue.data.streets import dataset as streets
 from segue.data.streets.canvas import STREET_CLASSES, Dice
-from segue.data.streets.dataset import StreetScenes, render, write_folder
+from segue.data.streets.dataset import StreetScenes, render
 from segue.data.streets.scene import draw_street
 from segue.data.streets.style import Domain
 
@@ -138,19 +135,6 @@ def test_a_copy_in_another_process_sees_the_same() -> None:
     scenes = StreetScenes("target", count=2)
     copy = pickle.loads(pickle.dumps(scenes))
     assert torch.equal(copy.image(1), scenes.image(1))
-
-
-def test_write_folder(tmp_path: Path) -> None:
-    write_folder(tmp_path / "pair", "target", split="val", count=2, size=(32, 64), seed=4)
-    scenes = StreetScenes("target", split="val", count=2, size=(32, 64), seed=4)
-    listed = json.loads((tmp_path / "pair" / "classes.json").read_text(encoding="utf-8"))
-    assert listed == {"classes": list(STREET_CLASSES.names), "ignore": 255}
-    for index in range(2):
-        file = f"val/{scenes.name(index)}.png"
-        picture = np.asarray(Image.open(tmp_path / "pair" / "images" / file))
-        label = np.asarray(Image.open(tmp_path / "pair" / "labels" / file))
-        assert np.array_equal(picture, scenes.image(index).permute(1, 2, 0).numpy())
-        assert np.array_equal(label, scenes.label(index).numpy())
 
 
 @pytest.mark.parametrize(

@@ -229,6 +229,7 @@ def test_without_a_warmup_the_first_picture_is_counted(pictures) -> None:
     assert torch.bincount(bank.labels, minlength=CLASSES).tolist() == [3] * CLASSES and bank.filled.all()
 
 
+@pytest.mark.slow
 def test_without_weight_training_is_that_of_daformer(tmp_path: Path) -> None:
     """Oracle 8: the bank fills and moves, and no random number of anybody else's depends on it."""
     bank = {"share": 0.0, "warmup": 0.34, "interval": 1, "size": 12}

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +11,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from segue.data.dataset import Dataset, digest
 from segue.data.streets import objects
 from segue.data.streets.canvas import (
     BICYCLE,
@@ -28,7 +26,7 @@ from segue.data.streets.canvas import (
     Dice,
     Range,
 )
-from segue.data.streets.dataset import DOMAINS, SPLITS, Split, check
+from segue.data.streets.dataset import DOMAINS, SPLITS, Drawn
 from segue.data.streets.objects import Place
 from segue.data.streets.render import shade
 from segue.data.streets.scene import draw_street
@@ -39,17 +37,11 @@ OBJECT_CLASSES = STREET_CLASSES.subset(
 )
 """The eight classes of things, in the order of their training ids."""
 
-USUAL_SIDE = 96
-"""The default height and width of a picture."""
-
 SCENE = (192, 384)
 """Height and width of the street that an object stands in."""
 
 SMALLEST = 12
 """Pixels of the longer side of the smallest object that is cut out."""
-
-EDITION = "1"
-"""To be raised with every change of what is drawn, so that caches become invalid."""
 
 
 class Kind(NamedTuple):
@@ -113,49 +105,18 @@ KINDS = (
 """In the order of :data:`OBJECT_CLASSES`."""
 
 
-class StreetObjects(Dataset):
-    """Objects cut out of street scenes of one domain and split, rendered when they are read.
+class StreetObjects(Drawn):
+    """Objects cut out of street scenes of one domain and split; no name tells a class.
 
     "source" looks like a clean render, "target" like a camera's picture, as in
     :class:`segue.data.streets.dataset.StreetScenes`. Every class comes equally often. An object is drawn over a street,
     so nothing hides it, and cut out with something around it; whatever its shape, its picture is square.
-
-    Args:
-        size: Height and width of the pictures.
-        seed: Another number is another data set of the same kind.
-
-    Raises:
-        ValueError: If an argument is out of range.
     """
 
     classes = OBJECT_CLASSES
-
-    def __init__(
-        self,
-        domain: Domain,
-        *,
-        split: Split = "train",
-        count: int,
-        size: tuple[int, int] = (USUAL_SIDE, USUAL_SIDE),
-        seed: int = 0,
-    ) -> None:
-        if split not in SPLITS:
-            raise ValueError(f"unknown split {split!r} of the street objects; choose train or val")
-        if count < 1:
-            raise ValueError(f"count {count} of street objects; take at least one")
-        check(seed, domain, size=size)
-        self.domain: Domain = domain
-        self.split: Split = split
-        self.size = size
-        self.seed = seed
-        self._count = count
-
-    def __len__(self) -> int:
-        return self._count
-
-    def name(self, index: int) -> str:
-        """The domain, the split and the number of a picture, as in ``target_val_00012``; it tells no class."""
-        return f"{self.domain}_{self.split}_{self._checked(index):05d}"
+    called = "street objects"
+    edition = "1"
+    usual = (96, 96)
 
     def image(self, index: int) -> UInt8[Tensor, "3 h w"]:
         """The picture as RGB, 0 to 255."""
@@ -166,16 +127,6 @@ class StreetObjects(Dataset):
     def label(self, index: int) -> UInt8[Tensor, "1 1"]:
         """The training id of the object."""
         return torch.tensor([[self._checked(index) % len(KINDS)]], dtype=torch.uint8)
-
-    def fingerprint(self) -> str:
-        """Depends on everything that the pictures depend on."""
-        dependencies = (EDITION, self.domain, self.split, self._count, *self.size, self.seed)
-        return digest(["street_objects", *map(str, dependencies), *self.classes.names])
-
-    def _checked(self, index: int) -> int:
-        if not 0 <= index < self._count:
-            raise IndexError(f"object {index} of {self._count}")
-        return index
 
 
 @lru_cache(maxsize=4096)
@@ -222,19 +173,3 @@ def _cut(
     area = (column, row, column + side, row + side)
     image = Image.fromarray(picture).resize((size[1], size[0]), Image.Resampling.BILINEAR, box=area)
     return np.array(image)
-
-
-def write_class_folders(
-    root: Path, domain: Domain, *, split: Split, count: int, size: tuple[int, int] = (USUAL_SIDE, USUAL_SIDE)
-) -> None:
-    """Write pictures as ``SPLIT/CLASS/NAME.png`` and the list ``image_list/SPLIT.txt``, as published data sets lie."""
-    pictures = StreetObjects(domain, split=split, count=count, size=size)
-    lines: list[str] = []
-    for index in range(count):
-        number = int(pictures.label(index))
-        place = Path(split, OBJECT_CLASSES.names[number], f"{pictures.name(index)}.png")
-        (root / place).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pictures.image(index).permute(1, 2, 0).numpy()).save(root / place)
-        lines.append(f"{place.as_posix()} {number}\n")
-    (root / "image_list").mkdir(parents=True, exist_ok=True)
-    (root / "image_list" / f"{split}.txt").write_text("".join(lines), encoding="utf-8")

@@ -1,15 +1,12 @@
 """The built-in data set: labelled street scenes in two domains, drawn on demand."""
 
-import json
 from functools import lru_cache
-from pathlib import Path
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from segue.data.dataset import Dataset, digest
@@ -18,9 +15,8 @@ from segue.data.streets.canvas import STREET_CLASSES, Dice
 from segue.data.streets.render import look_at, shade
 from segue.data.streets.scene import draw_street
 from segue.data.streets.style import Domain
-from segue.types import IGNORE
 
-__all__ = ["STREET_CLASSES", "Domain", "Split", "StreetScenes", "render", "write_folder"]
+__all__ = ["STREET_CLASSES", "Domain", "Split", "StreetScenes", "render"]
 
 Split = Literal["train", "val"]
 
@@ -29,9 +25,6 @@ SPLITS: tuple[Split, ...] = ("train", "val")
 
 USUAL_SIZE = (128, 256)
 """The default height and width of a scene."""
-
-EDITION = "2"
-"""To be raised with every change of what is drawn, so that caches become invalid."""
 
 
 def render(
@@ -73,20 +66,22 @@ SMALL = 128 * 256
 """Many scenes of at most this many pixels are kept in memory: 1200 of them take 160 MB."""
 
 
-class StreetScenes(Dataset):
-    """Street scenes of one domain and split, rendered when they are read.
+class Drawn(Dataset):
+    """Pictures of one domain and split, drawn when they are read.
 
-    Domains, splits and seeds never share a scene; a longer data set begins with the scenes of a shorter one.
+    Domains, splits and seeds never share a picture; a longer data set begins with the pictures of a shorter one.
 
     Args:
+        size: Height and width of the pictures; the kind's usual one by default.
         seed: Another number is another data set of the same kind.
 
     Raises:
         ValueError: If an argument is out of range.
     """
 
-    classes = STREET_CLASSES
-    has_depth = True
+    called: ClassVar[str]
+    edition: ClassVar[str]  # to be raised with every change of what is drawn, so that caches become invalid
+    usual: ClassVar[tuple[int, int]]
 
     def __init__(
         self,
@@ -94,26 +89,46 @@ class StreetScenes(Dataset):
         *,
         split: Split = "train",
         count: int,
-        size: tuple[int, int] = USUAL_SIZE,
+        size: tuple[int, int] | None = None,
         seed: int = 0,
     ) -> None:
         if split not in SPLITS:
-            raise ValueError(f"unknown split {split!r} of the street scenes; choose train or val")
+            raise ValueError(f"unknown split {split!r} of the {self.called}; choose train or val")
         if count < 1:
-            raise ValueError(f"count {count} of street scenes; take at least one")
-        check(seed, domain, size=size)
+            raise ValueError(f"count {count} of {self.called}; take at least one")
         self.domain: Domain = domain
         self.split: Split = split
-        self.size = size
+        self.size = size or self.usual
         self.seed = seed
         self._count = count
+        check(seed, domain, size=self.size)
 
     def __len__(self) -> int:
         return self._count
 
     def name(self, index: int) -> str:
-        """The domain, the split and the number of a scene, as in ``target_val_00012``."""
+        """The domain, the split and the number of a picture, as in ``target_val_00012``."""
         return f"{self.domain}_{self.split}_{self._checked(index):05d}"
+
+    def fingerprint(self) -> str:
+        """Depends on everything that the pictures depend on."""
+        dependencies = (self.edition, self.domain, self.split, self._count, *self.size, self.seed)
+        return digest([self.called.replace(" ", "_"), *map(str, dependencies), *self.classes.names])
+
+    def _checked(self, index: int) -> int:
+        if not 0 <= index < self._count:
+            raise IndexError(f"picture {index} of {self._count}")
+        return index
+
+
+class StreetScenes(Drawn):
+    """Street scenes of one domain and split."""
+
+    classes = STREET_CLASSES
+    has_depth = True
+    called = "street scenes"
+    edition = "2"
+    usual = USUAL_SIZE
 
     def image(self, index: int) -> UInt8[Tensor, "3 h w"]:
         """The picture as RGB, 0 to 255."""
@@ -130,21 +145,11 @@ class StreetScenes(Dataset):
         depth = depth_of(self.scene_seed(index), self.domain, self.size)
         return torch.from_numpy(nearness_of(depth * CENTIMETRES))
 
-    def fingerprint(self) -> str:
-        """Depends on everything that the scenes depend on."""
-        dependencies = (EDITION, self.domain, self.split, self._count, *self.size, self.seed)
-        return digest(["street_scenes", *map(str, dependencies), *self.classes.names])
-
     def scene_seed(self, index: int) -> int:
         """The seed with which :func:`render` draws this scene."""
         words = (self.seed, SPLITS.index(self.split), self._checked(index))
         low, high = np.random.SeedSequence(words).generate_state(2, np.uint64).tolist()
         return high << 64 | low
-
-    def _checked(self, index: int) -> int:
-        if not 0 <= index < self._count:
-            raise IndexError(f"scene {index} of {self._count}")
-        return index
 
 
 Rendering = tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -182,23 +187,3 @@ def depth_of(seed: int, domain: Domain, size: tuple[int, int] = USUAL_SIZE) -> N
     """
     check(seed, domain, size=size)
     return (_kept_depth if size[0] * size[1] <= SMALL else _kept_depth.__wrapped__)(seed, domain, size)
-
-
-def write_folder(
-    root: Path, domain: Domain, *, split: Split, count: int, size: tuple[int, int] = USUAL_SIZE, seed: int = 0
-) -> None:
-    """Write scenes as a data set of files; arguments and errors are those of :class:`StreetScenes`.
-
-    They are ``images/SPLIT/NAME.png``, ``labels/SPLIT/NAME.png`` and ``classes.json``; labels are training
-    ids in one channel. The folder is made if it is missing, and files of the same name are replaced.
-    """
-    scenes = StreetScenes(domain, split=split, count=count, size=size, seed=seed)
-    folders = [root / kind / split for kind in ("images", "labels")]
-    for folder in folders:
-        folder.mkdir(parents=True, exist_ok=True)
-    for index in range(count):
-        file = f"{scenes.name(index)}.png"
-        Image.fromarray(scenes.image(index).permute(1, 2, 0).numpy()).save(folders[0] / file)
-        Image.fromarray(scenes.label(index).numpy()).save(folders[1] / file)
-    listed: dict[str, Any] = {"classes": list(STREET_CLASSES.names), "ignore": IGNORE}
-    (root / "classes.json").write_text(json.dumps(listed, indent=2) + "\n", encoding="utf-8")
