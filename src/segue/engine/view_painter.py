@@ -8,6 +8,7 @@ from PIL import Image
 from torch import nn
 
 from segue.classes import ClassList
+from segue.evaluation.predictors import in_evaluation_mode
 from segue.ops.draw import draw_view
 from segue.ops.resize import resize
 from segue.types import Joint, View
@@ -31,16 +32,12 @@ class ViewPainter:
     @torch.no_grad()
     def add(self, seen: View | Joint, student: nn.Module) -> None:
         """Draw a view with a prediction of the student in evaluation mode; draws no random numbers."""
-        modes = [(module, module.training) for module in student.modules()]
-        student.eval()
         for view in seen.views if isinstance(seen, Joint) else [seen]:
             size = (view.image.shape[-2], view.image.shape[-1])
-            prediction = resize(student(view.image).logits.float(), size).argmax(1)
+            with in_evaluation_mode(student):
+                prediction = resize(student(view.image).logits.float(), size).argmax(1)
             sheet = draw_view(view, prediction, palette=self.classes.colours, mean=self.mean, std=self.std)
             self.sheets.append(Image.fromarray(sheet))
-        # One by one, as ``train()`` would also switch the modules that a method keeps in evaluation mode.
-        for module, mode in modes:
-            module.training = mode
 
     def save(self, step: int) -> None:
         """Write the collected sheets, one below the other, and start anew."""

@@ -4,11 +4,11 @@ Each is built by settings in its own file, a :class:`MethodSettings` or a :class
 and knows no piece by its name.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -180,6 +180,17 @@ class Method(nn.Module):
         """Called once before the first step, and again when a run is resumed: terms measure what they need."""
         for term in self._own_terms():
             term.prepare(preparation)
+
+    def resting(self) -> Iterable[nn.Module]:
+        """Parts that stay in evaluation mode while the rest trains."""
+        return ()
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of everything but what rests."""
+        super().train(mode)
+        for part in self.resting():
+            part.eval()
+        return self
 
     def trained(self) -> dict[str, Trained]:
         """The networks to save after training, by folder; "model" is the run's result."""

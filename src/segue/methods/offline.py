@@ -1,6 +1,6 @@
 """Training on pseudo-labels that were made beforehand: by CBST's rounds, or by an ensemble."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -19,7 +19,6 @@ from segue.ops.mixing import one_hot
 from segue.settings import Settings, Share
 from segue.types import Batch, Joint, Source, View
 
-BATCH_NORM = nn.modules.batchnorm._BatchNorm  # pyright: ignore[reportPrivateUsage]
 """The base class of all norms that keep batch statistics."""
 
 
@@ -112,14 +111,9 @@ class OfflineTraining(Method):
         view.loss = partial(labelled_loss, weights=weights, percentile=self.settings.percentile)
         yield view
 
-    def train(self, mode: bool = True) -> "OfflineTraining":
-        """Set the mode as usual, but keep batch norms with frozen statistics in evaluation mode."""
-        super().train(mode)
-        if self.settings.frozen_statistics:
-            for module in self.student.modules():
-                if isinstance(module, BATCH_NORM):
-                    module.eval()
-        return self
+    def resting(self) -> Iterable[nn.Module]:
+        """Batch norms with frozen statistics."""
+        return self._norms if self.settings.frozen_statistics else ()
 
 
 def _target(batch: Batch) -> View:

@@ -1,6 +1,6 @@
 """ProDA: soft labels made beforehand are corrected by how near a pixel is to the target's own prototypes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Literal, cast
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from segue.data.dataset import Dataset
 from segue.evaluation.pictures import evenly
-from segue.evaluation.predictors import fitted_image
+from segue.evaluation.predictors import fitted_image, in_evaluation_mode
 from segue.files import write_bytes
 from segue.methods.context import Context, Preparation
 from segue.methods.method import MethodSettings, Reading, Term
@@ -123,13 +123,9 @@ class PrototypeTraining(Taught):
         self.prototypes.prototypes.copy_(content["prototypes"])
         self.prototypes.counts.copy_(content["counts"])
 
-    def train(self, mode: bool = True) -> "PrototypeTraining":
-        """Set the mode as usual, but keep batch norms with frozen statistics in evaluation mode."""
-        super().train(mode)
-        if self.settings.frozen_statistics:
-            for norm in self._norms:
-                norm.eval()
-        return self
+    def resting(self) -> Iterable[nn.Module]:
+        """Batch norms with frozen statistics."""
+        return self._norms if self.settings.frozen_statistics else ()
 
     @property
     def prototypes(self) -> "Prototypes":
@@ -142,14 +138,13 @@ class PrototypeTraining(Taught):
     @torch.no_grad()
     def _measure(self, target: Dataset, box: tuple[int, int] | None, device: torch.device) -> None:
         """The exact mean, over pictures, of each class's mean features, as the student begins."""
-        student, was_training = self.student.to(device), self.student.training
-        student.eval()
+        student = self.student.to(device)
         self.prototypes.to(device)
         mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in self.colours)
-        for place in evenly(len(target), self.settings.pictures or len(target)):
-            image = fitted_image(target.image(place)[None].to(device).float(), box)
-            self.prototypes.follow(student((image - mean) / std), exact=len(target), alone=True)
-        student.train(was_training)
+        with in_evaluation_mode(student):
+            for place in evenly(len(target), self.settings.pictures or len(target)):
+                image = fitted_image(target.image(place)[None].to(device).float(), box)
+                self.prototypes.follow(student((image - mean) / std), exact=len(target), alone=True)
 
 
 class Prototypes(Term):

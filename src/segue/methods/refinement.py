@@ -1,10 +1,10 @@
 """Classifier refinement: the classifier alone learns the source as if its classes were as frequent as the target's."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar, Literal, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from segue.methods.context import Context
 from segue.methods.method import Method, MethodSettings, Term
@@ -51,11 +51,9 @@ class Refinement(Method):
         """Yield the source view."""
         yield View("source", batch.source.image, batch.source.label, loss=self._shifted)
 
-    def train(self, mode: bool = True) -> "Refinement":
-        """Set the mode as usual, but keep the encoder as it predicts."""
-        super().train(mode)
-        cast(Segmenter, self.student).encoder.eval()
-        return self
+    def resting(self) -> Iterable[nn.Module]:
+        """The encoder, which stays as it predicts."""
+        return (cast(Segmenter, self.student).encoder,)
 
     def _shifted(self, logits: Tensor, label: Tensor) -> Tensor:
         return refined_loss(logits, label, cast(Tensor, self.shift))

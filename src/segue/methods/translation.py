@@ -1,6 +1,6 @@
 """A translator between the looks of two domains, learnt from unpaired pictures that must come back as they were."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
@@ -141,13 +141,10 @@ class Translation(Method):
             "crossed": settings.crossed * crossed,
         }
 
-    def train(self, mode: bool = True) -> "Translation":
-        """Set the mode as usual, but keep the networks that judge in evaluation mode."""
-        super().train(mode)
-        for network in (cast(Translated, self.student).network, self.target_network):
-            if network is not None:
-                network.eval()
-        return self
+    def resting(self) -> Iterable[nn.Module]:
+        """The networks that judge."""
+        judging = (cast(Translated, self.student).network, self.target_network)
+        return [network for network in judging if network is not None]
 
     def optimisations(self) -> dict[str, Optimisation]:
         """One for both discriminators: Adam at a rate that falls in the second half of the run."""
