@@ -29,9 +29,10 @@ def compare(
 ) -> None:
     """Compare two models: size, speed, similarity of layers (CKA), and how far parameters moved."""
     from segue.cli.progress import counting
+    from segue.engine.finished_run import unlabelled_pictures
     from segue.evaluation.model import TrainedModel
     from segue.evaluation.network_comparison import alignment, layer_outputs, milliseconds, variation
-    from segue.evaluation.saliency import evenly
+    from segue.evaluation.pictures import evenly
     from segue.files import write_text
     from segue.memory import keep_memory
     from segue.report.layer_plots import draw_alignment
@@ -39,7 +40,7 @@ def compare(
     keep_memory()
     models = [TrainedModel.load(path, device) for path in (one, other)]
     networks = [model.network for model in models]
-    dataset = _pictures(models[0], data)
+    dataset, _ = unlabelled_pictures(models[0], data)
     chosen = evenly(len(dataset), pictures)
     with counting("comparing", 2 * len(chosen)) as watch:
         left, right = (
@@ -83,17 +84,6 @@ def _lines(record: Mapping[str, Any], device: str) -> Iterator[str]:
     moved: Mapping[str, float] = record["variation"]
     for part, amount in sorted(moved.items(), key=lambda item: -item[1])[:10]:
         yield f"{part:24} moved by {amount:.2e}"
-
-
-def _pictures(model: "TrainedModel", data: Path | None) -> "Dataset":
-    from segue.data.folder import ImageFolder
-    from segue.engine.finished_run import run_pictures
-
-    if data is None:
-        return run_pictures(model, "target")[0]
-    dataset = ImageFolder(data, classes=model.classes, labelled=False)
-    dataset.check()
-    return dataset
 
 
 def _images(

@@ -85,8 +85,7 @@ def _pictures(
     model: "TrainedModel", against: str, data: Path | None, class_map: Path | None
 ) -> "tuple[Dataset, tuple[int, int] | None]":
     """The pictures to measure on, and the box that they are fitted into, if any."""
-    from segue.data.folder import ImageFolder
-    from segue.engine.finished_run import labelled_pictures, run_pictures
+    from segue.engine.finished_run import labelled_pictures, run_pictures, unlabelled_pictures
     from segue.trees import read_yaml
 
     roles: dict[str, Role] = {"truth": "evaluation", "source": "source"}
@@ -100,9 +99,7 @@ def _pictures(
     if is_labelled:
         own_map = None if class_map is None else read_yaml(class_map)
         return labelled_pictures(model, data, class_map=own_map), model.protocol.resize
-    dataset = ImageFolder(data, classes=model.classes, labelled=False)
-    dataset.check()
-    return dataset, model.protocol.resize
+    return unlabelled_pictures(model, data)
 
 
 def _reference(

@@ -28,8 +28,7 @@ def suggest(
     """
     from segue.cli.progress import counting
     from segue.cli.tables import PlainTable
-    from segue.data.folder import ImageFolder
-    from segue.engine.finished_run import run_pictures
+    from segue.engine.finished_run import unlabelled_pictures
     from segue.evaluation import suggestion
     from segue.evaluation.model import TrainedModel
     from segue.evaluation.pictures import evenly
@@ -38,11 +37,7 @@ def suggest(
 
     keep_memory()
     trained = TrainedModel.load(model, device)
-    if data is None:
-        pictures = run_pictures(trained, "target")[0]
-    else:
-        pictures = ImageFolder(data, classes=trained.classes, labelled=False)
-        pictures.check()
+    pictures, _ = unlabelled_pictures(trained, data)
     places = evenly(len(pictures), most)
     with counting("looking", len(places)) as watch:
         found = suggestion.suggest(trained, pictures, places, count=count, progress=watch)

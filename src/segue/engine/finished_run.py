@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from segue.data.dataset import Dataset
+from segue.data.folder import ImageFolder
 from segue.engine import checkpoint
 from segue.engine.domains import open_domain
 from segue.engine.experiment import load
@@ -89,6 +90,15 @@ def take_statistics(model: TrainedModel, wanted: Literal["trained", "target"] | 
         )
     else:
         reestimate(model, open_domain(experiment.data, experiment.data.target, labelled=False))
+
+
+def unlabelled_pictures(model: TrainedModel, folder: Path | None) -> tuple[Dataset, tuple[int, int] | None]:
+    """A folder of pictures, or without one the target of the model's run; and the box that they are fitted into."""
+    if folder is None:
+        return run_pictures(model, "target")
+    dataset = ImageFolder(folder, classes=model.classes, labelled=False)
+    dataset.check()
+    return dataset, model.protocol.resize
 
 
 def run_pictures(model: TrainedModel, role: Role) -> tuple[Dataset, tuple[int, int] | None]:

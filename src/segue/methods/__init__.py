@@ -1,7 +1,7 @@
 """Adaptation methods, which turn a batch into views to train on: their settings by name."""
 
 from segue.methods.aligned import AlignedSettings
-from segue.methods.average import AverageSettings
+from segue.methods.average import ModelAverageSettings
 from segue.methods.distillation import DistillationSettings
 from segue.methods.dual_path import DualPathSettings, PathSettings
 from segue.methods.intra_domain import IntraDomainSettings
@@ -25,7 +25,7 @@ METHODS: dict[str, type[MethodSettings]] = {
     "self_training": SelfTrainingSettings,
     "aligned": AlignedSettings,
     "intra_domain": IntraDomainSettings,
-    "average": AverageSettings,
+    "average": ModelAverageSettings,
     "rectified": RectifiedSettings,
     "label_shift": LabelShiftSettings,
     "pivot": PivotSettings,

@@ -19,7 +19,7 @@ from segue.trees import Tree
 Name = Annotated[str, Field(pattern=r"^[^./\\][^/\\]*$")]
 
 
-class AverageSettings(MethodSettings):
+class ModelAverageSettings(MethodSettings):
     """The mean of the probabilities of models that align the domains otherwise."""
 
     name: Literal["average"] = "average"
@@ -29,7 +29,7 @@ class AverageSettings(MethodSettings):
     aligned: AlignedSettings = AlignedSettings()  # what a model is trained by
 
     @model_validator(mode="after")
-    def _several(self) -> "AverageSettings":
+    def _several(self) -> "ModelAverageSettings":
         found = self.models or self.trained
         if len(found) < 2:
             raise ValueError(

@@ -29,7 +29,7 @@ SCORES = {"presence": presence, "area": area}
 """How much of each class a picture shows, from probabilities (B,K,H,W)."""
 
 
-class DistillationSettings(Settings):
+class NewNetworkSettings(Settings):
     """A network of its own that learns the corrected one's labels of the target, from the run's start."""
 
     share: Positive = 0.5  # of the run's steps
@@ -51,7 +51,7 @@ class LabelShiftSettings(MethodSettings):
     # What a target picture must have more of than source pictures on average to count for a class: "presence" is the
     # official code's score, "area" the predicted share.
     score: Literal["presence", "area"] = "presence"
-    distil: DistillationSettings | None = DistillationSettings()  # None: the corrected host is the result
+    distil: NewNetworkSettings | None = NewNetworkSettings()  # None: the corrected host is the result
 
     def build(self, context: Context, terms: Mapping[str, Term]) -> Method:
         """What the first stage trains."""
