@@ -15,8 +15,8 @@ class ClassList:
     """Training classes in order: the position of a name is its training id.
 
     Raises:
-        ValueError: If it is empty, a name appears twice, there are more than 255 names (255 means ignored),
-            or names and colours differ in number.
+        ValueError: If it is empty, a name appears twice or is "ignore", there are more than 255 names (255 means
+            ignored), or names and colours differ in number.
     """
 
     names: tuple[str, ...]
@@ -28,6 +28,8 @@ class ClassList:
         repeated = sorted({name for name in self.names if self.names.count(name) > 1})
         if repeated:
             raise ValueError(f"class names appear twice: {', '.join(repeated)}")
+        if "ignore" in self.names:
+            raise ValueError("'ignore' says which pixels have no class: leave it out of the classes")
         if len(self.names) > 255:
             raise ValueError(f"{len(self.names)} classes: at most 255 fit beside the ignored value 255")
         if len(self.names) != len(self.colours):

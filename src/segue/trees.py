@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import yaml
+from yaml.composer import ComposerError
 
 Tree = dict[str, Any]
 
@@ -55,6 +56,27 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> Tree:
     return flat
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is written twice in a mapping, of which YAML's libraries keep the last."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        keys: set[str] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag.endswith(":merge"):
+                continue
+            if key.value in keys:
+                problem = f"{key.value!r} is written twice; one would be lost"
+                raise ComposerError(None, None, problem, key.start_mark)
+            keys.add(key.value)
+        return node
+
+
+def parse_yaml(text: str) -> object:
+    """The plain values of a YAML text; a ``yaml.YAMLError`` for what is not YAML, or has a key twice."""
+    return yaml.load(text, _Loader)
+
+
 def read_yaml(path: Path) -> Tree:
     """A YAML file that holds a mapping.
 
@@ -65,7 +87,7 @@ def read_yaml(path: Path) -> Tree:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = parse_yaml(path.read_text(encoding="utf-8"))
     except RecursionError:
         raise ValueError(f"{path}: {TOO_DEEP}") from None
     except (

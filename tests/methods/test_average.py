@@ -73,7 +73,7 @@ def test_verbs_take_it_for_a_model(folders: dict[str, Path], tmp_path: Path) -> 
         model.network.without_each_layer(torch.zeros(1, 3, 64, 64))
     student = TrainedModel.load(folders["advent"], "cpu").network
     with pytest.raises(ValueError, match="networks"):
-        load_start(student, folders["both"])
+        load_start(student, folders["both"], model.classes.names)
 
 
 @pytest.mark.slow

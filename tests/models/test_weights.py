@@ -169,10 +169,16 @@ def test_training_can_start_from_a_whole_model(saved):
     folder, network = saved
     for place in (folder, folder.parent):  # a model folder, and the run folder around it
         other = build_segmenter(**NETWORK)
-        load_start(other, place)
+        load_start(other, place, ["road", "sky"])
         own = network.state_dict()
         assert all(torch.equal(value, own[name]) for name, value in other.state_dict().items())
     with pytest.raises(ValueError, match=r"model\.safetensors: not the weights of this Segmenter"):
-        load_start(build_segmenter("mit_nano", "segformer", num_classes=2, channels=8), folder)
+        load_start(
+            build_segmenter("mit_nano", "segformer", num_classes=2, channels=8), folder, ["road", "sky"]
+        )
     with pytest.raises(FileNotFoundError, match="no such weights file"):
-        load_start(network, folder / "nowhere")
+        load_start(network, folder / "nowhere", ["road", "sky"])
+    with pytest.raises(
+        ValueError, match=r"was trained on the classes road, sky, and this pair has sky, road"
+    ):
+        load_start(network, folder, ["sky", "road"])

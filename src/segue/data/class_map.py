@@ -14,6 +14,7 @@ from torch import Tensor, from_numpy
 
 from segue.classes import ClassList, Colour, class_list, nearest
 from segue.ops.bytes import count_bytes
+from segue.trees import parse_yaml
 from segue.types import IGNORE
 
 IGNORED = "ignore"
@@ -73,7 +74,7 @@ def read_label_classes(path: Path) -> LabelClasses:
         if path.exists() and not path.is_file():
             raise ValueError("it is no file")
         text = path.read_text(encoding="utf-8-sig")
-        content: object = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
+        content: object = json.loads(text) if path.suffix.lower() == ".json" else parse_yaml(text)
     except (ValueError, yaml.YAMLError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path}: not a class list: {reason}") from error

@@ -36,7 +36,7 @@ MOST_READERS = 8
 def build_student(experiment: Experiment) -> Segmenter:
     """The student with its starting weights; random ones follow from torch's current seed."""
     data = experiment.data
-    return weights.build_student(experiment.network, classes=len(data.classes), crop=data.crop)
+    return weights.build_student(experiment.network, classes=data.classes, crop=data.crop)
 
 
 def build_method(experiment: Experiment, student: Segmenter) -> Method:

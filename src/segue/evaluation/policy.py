@@ -13,6 +13,7 @@ from segue.evaluation.members import Member
 from segue.ops.bytes import count_bytes
 from segue.ops.fusion import choose_members
 from segue.scores import Scores
+from segue.trees import parse_yaml
 
 
 def from_file(path: Path, classes: ClassList, members: Sequence[str]) -> tuple[int, ...]:
@@ -25,7 +26,7 @@ def from_file(path: Path, classes: ClassList, members: Sequence[str]) -> tuple[i
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such policy file")
     try:
-        content: object = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content: object = parse_yaml(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):

@@ -64,10 +64,15 @@ def write_predictions(
         progress: Called with each picture's name once it is predicted or has failed.
 
     Raises:
-        ValueError: If there are no pictures, or the model predicts another number of classes than it names.
+        ValueError: If there are no pictures, the folder holds labels for training, or the model predicts another
+            number of classes than it names.
     """
     if not pictures:
         raise ValueError("there are no pictures to predict")
+    if (out / "made.json").is_file():
+        raise ValueError(
+            f"{out}: it holds labels that `segue label` made; predictions need a folder of their own"
+        )
     write_class_list(out, model.classes)
     failed: dict[str, str] = {}
     table: list[tuple[str, str, str]] = [("picture", "class", "confidence")]

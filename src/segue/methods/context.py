@@ -53,7 +53,7 @@ class Context:
         if self.network.start is None:
             return self.student.feature_network()
         before = self.network.model_copy(update={"start": None})
-        return build_student(before, classes=len(self.classes), crop=self.crop).feature_network()
+        return build_student(before, classes=self.classes.names, crop=self.crop).feature_network()
 
     def check_model(self, card: Card, path: Path) -> None:
         """Raise ``ValueError`` if a trained model cannot teach the student: its classes or its colours differ."""

@@ -138,15 +138,21 @@ def weights_digest(folder: Path) -> str:
     return hashlib.sha256((model_folder(folder) / MODEL_FILE).read_bytes()).hexdigest()[:16]
 
 
-def load_start(segmenter: Segmenter, folder: Path) -> None:
+def load_start(segmenter: Segmenter, folder: Path, classes: Sequence[str]) -> None:
     """Fill a whole network, encoder and head, with the weights of a model folder or of a run folder's model.
 
     Raises:
         FileNotFoundError: If there is no model.
-        ValueError: If it is damaged or its names or shapes are not the network's.
+        ValueError: If it is damaged, its names or shapes are not the network's, or its classes are others.
     """
     path = model_folder(folder) / MODEL_FILE
     state = read_state(path)
+    own = _read_card(path.parent / CARD_FILE).classes
+    if list(own) != list(classes):
+        raise ValueError(
+            f"network.start: {folder} was trained on the classes {', '.join(own)}, and this pair has"
+            f" {', '.join(classes)}; a start needs the same ones in the same order"
+        )
     check_fit(segmenter, state, path)
     segmenter.load_state_dict(state)
 
@@ -170,18 +176,18 @@ def load_encoder(encoder: Encoder, path: Path) -> None:
     encoder.pretrained.load_state_dict(state, strict=False)
 
 
-def build_student(settings: NetworkSettings, *, classes: int, crop: tuple[int, int]) -> Segmenter:
+def build_student(settings: NetworkSettings, *, classes: Sequence[str], crop: tuple[int, int]) -> Segmenter:
     """The network that a run trains, with its starting weights; random ones follow from torch's current seed.
 
     Args:
-        classes: The number of classes.
+        classes: Their names, by training id.
         crop: Height and width of training crops.
 
     Raises:
         FileNotFoundError: If a file of weights is missing.
         ValueError: If weights do not fit the network.
     """
-    student = build_segmenter(**settings.arguments(classes=classes, crop=crop))
+    student = build_segmenter(**settings.arguments(classes=len(classes), crop=crop))
     if settings.checkpoint_stages and not student.encoder.can_checkpoint:
         raise ValueError(
             f"network.checkpoint_stages: {settings.encoder} has no stages that can be computed again; leave it out,"
@@ -191,7 +197,7 @@ def build_student(settings: NetworkSettings, *, classes: int, crop: tuple[int, i
     if settings.weights is not None:
         load_encoder(student.encoder, settings.weights)
     if settings.start is not None:
-        load_start(student, settings.start)
+        load_start(student, settings.start, classes)
     return student
 
 

@@ -16,6 +16,7 @@ A study of one's own is a YAML file:
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -129,6 +130,13 @@ def read(path: Path) -> Study:
         if row.base is not None:
             _check_label(path, f"base of {row.label!r}", row.base, study)
     _check_label(path, "baseline", study.baseline, study)
+    try:
+        TopologicalSorter({label: row.needs.values() for label, row in study.rows.items()}).prepare()
+    except CycleError as error:
+        circle = " -> ".join(error.args[1])
+        raise ValueError(
+            f"{path}: rows need one another: {circle}; one of them has to begin without"
+        ) from None
     return study
 
 

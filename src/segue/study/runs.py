@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import statistics
 import threading
 import time
@@ -18,6 +19,7 @@ from rich.console import Console
 from segue.engine.experiment import differences, load
 from segue.engine.log import seconds_trained
 from segue.engine.settings import Experiment
+from segue.engine.stopping import PATIENCE, ended_by_sigterm
 from segue.scores import Scores
 from segue.study.record import score_of
 
@@ -42,7 +44,10 @@ class Job:
 
 def run_folder(folder: Path, label: str, seed: int) -> Path:
     """The folder of a variant's run with one seed, in the study's folder."""
-    return folder / re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_") / f"seed{seed}"
+    name = re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")
+    if not name:
+        raise ValueError(f"row {label!r}: give it a name with letters a to z or digits, for its folder")
+    return folder / name / f"seed{seed}"
 
 
 def plan_jobs(
@@ -104,14 +109,15 @@ def run(jobs: Sequence[Job], *, workers: int, console: Console, cpu: bool = Fals
         console.print(f"{len(jobs) - len(waiting)} of {len(jobs)} runs were finished before", highlight=False)
     failures: dict[Path, str] = {}
     began, left = time.monotonic(), list(waiting)
-    for job, said, failed in _results(waiting, workers, cpu):
-        left.remove(job)
-        if failed:
-            failures[job.folder] = said
-        done = [one for one in waiting if one not in left and one.folder not in failures]
-        hours = _time_left(left, done, time.monotonic() - began)
-        said = f"failed: {said}" if failed else said
-        console.print(f"{job}: {said}{hours}", highlight=False)
+    with ended_by_sigterm():
+        for job, said, failed in _results(waiting, workers, cpu):
+            left.remove(job)
+            if failed:
+                failures[job.folder] = said
+            done = [one for one in waiting if one not in left and one.folder not in failures]
+            hours = _time_left(left, done, time.monotonic() - began)
+            said = f"failed: {said}" if failed else said
+            console.print(f"{job}: {said}{hours}", highlight=False)
     return failures
 
 
@@ -180,8 +186,11 @@ def _results(jobs: Sequence[Job], workers: int, cpu: bool) -> Iterator[tuple[Job
             failed |= {job.folder for job, _, is_failure in results if is_failure}
             yield from results
     finally:
+        # Each saves what it has; this process must live until then, as its end ends them at once.
         for worker in running.values():
             worker.process.terminate()
+        for worker in running.values():
+            worker.process.join(PATIENCE + 10)
 
 
 class _Worker:
@@ -213,6 +222,8 @@ class _Worker:
 
 
 def _work(job: Job, cpu: bool, place: int, places: int, say: Connection, parent_lives: Connection) -> None:
+    if hasattr(os, "setsid"):
+        os.setsid()  # Ctrl-C reaches the study alone, which asks once: a second wish to stop would not wait for a save
     threading.Thread(target=_end_with, args=(parent_lives,), daemon=True).start()
     threads = _settle(place, places, cpu)
     try:
@@ -226,6 +237,8 @@ def _end_with(parent_lives: Connection) -> None:
     try:
         parent_lives.recv()
     except EOFError:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(PATIENCE + 10)
         os._exit(1)
 
 

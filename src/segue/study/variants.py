@@ -37,7 +37,10 @@ class Bed:
         needs = [f"{key}={run_folder(self.folder, label, seed)}" for key, label in row.needs.items()]
         budget = {"seed": seed} | ({"steps": self.steps} if self.steps else {})
         wishes = (parse_assignments(given) for given in (needs, self.assignments))
-        return experiment(row.recipe, self._tree, row.changes, budget, *wishes, size=row.size)
+        try:
+            return experiment(row.recipe, self._tree, row.changes, budget, *wishes, size=row.size)
+        except ValueError as error:
+            raise ValueError(f"row {row.label!r}: {error}") from error
 
     def record(
         self,

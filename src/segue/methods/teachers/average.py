@@ -4,16 +4,18 @@ import copy
 import itertools
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 
+from segue.evaluation.predictors import SMALLEST
 from segue.methods.context import Context
 from segue.methods.method import Term
 from segue.methods.teacher import Teacher, TeacherSettings, move_towards
 from segue.ops.resize import resize
-from segue.settings import Positive, Share
+from segue.settings import Share
 from segue.types import Batch, Output
 
 TINY = torch.finfo(torch.float32).tiny
@@ -31,9 +33,16 @@ class AverageSettings(TeacherSettings):
     # it is then the mean of the student before and after.
     copies_first: bool = False
     # How it looks at each picture again before it labels it: at these factors of its size, and each time in the mirror,
-    # too. The probabilities are averaged, as SAC does (and evaluation.scales).
-    scales: list[Positive] = []
+    # too. The probabilities are averaged, as SAC does. It looks at them as they are in any case.
+    scales: list[Annotated[float, Field(ge=0.25, le=4.0)]] = []
     flip: bool = False
+
+    @field_validator("scales")
+    @classmethod
+    def _looks_again(cls, scales: list[float]) -> list[float]:
+        if 1.0 in scales:
+            raise ValueError("1.0 is how the teacher sees pictures anyway; leave it out")
+        return scales
 
     def build(self, context: Context, terms: Mapping[str, Term]) -> "EmaTeacher":
         """Build a copy of the student that follows it."""
@@ -77,7 +86,7 @@ class EmaTeacher(Teacher):
 
     def _look(self, image: Tensor, scale: float, is_mirrored: bool) -> Tensor:
         """The logits of pictures that are seen at a factor of their size, perhaps in the mirror; turned back."""
-        rows, columns = (max(1, round(side * scale)) for side in image.shape[-2:])
+        rows, columns = (max(SMALLEST, round(side * scale)) for side in image.shape[-2:])
         seen = resize(image, (rows, columns))
         return self.network(seen.flip(-1)).logits.flip(-1) if is_mirrored else self.network(seen).logits
 
