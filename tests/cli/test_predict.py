@@ -111,6 +111,7 @@ def test_the_model_of_a_run_folder_is_found(model_folder: Path, photos: Path, tm
         (("MODEL", "photos", "--out", "out", "--scales", "0"), "each above 0"),
         (("MODEL", "photos", "--out", "out", "--device", "abacus"), "not usable here"),
         (("MODEL", "empty", "--out", "out"), "no picture here"),
+        (("MODEL", "photos", "--out", "labels"), "predictions need a folder of their own"),
     ],
 )
 def test_mistakes_are_one_line(
@@ -118,6 +119,8 @@ def test_mistakes_are_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "made.json").write_text("{}")
     found = run(*(model_folder if word == "MODEL" else word for word in arguments))
     assert isinstance(found.exception, ValueError | OSError), found.output
     assert message in str(found.exception)

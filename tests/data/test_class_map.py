@@ -190,3 +190,8 @@ def test_two_class_masks_of_0_and_255_are_found() -> None:
     assert label_table(own("ground", "house"), two, {}).translate(mask // 255, "m.png").tolist() == [[0, 1]]
     many = label_table(own("road", "car", "person"), TRAINING, {})
     assert many.translate(mask, "m.png").tolist() == [[0, 255]]
+
+
+def test_no_class_to_be_learnt_is_called_ignore() -> None:
+    with pytest.raises(ValueError, match="'ignore' says which pixels have no class"):
+        class_list(["road", "ignore"])

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 import torch.nn.functional as F
 from tests.methods.building import context
@@ -103,3 +104,15 @@ def test_a_teacher_looks_again() -> None:
     assert not torch.allclose(said[0].softmax(1), expected, atol=1e-3)
     for own, other in zip(again(image).features, plain(image).features, strict=True):
         assert torch.equal(own, other)
+
+
+@pytest.mark.parametrize(("scale", "words"), [(1.0, "leave it out"), (0.01, "0.25"), (100.0, "4")])
+def test_looks_that_make_no_sense_are_refused(scale: float, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        AverageSettings(scales=[scale])
+
+
+def test_it_never_looks_at_less_than_an_encoder_takes() -> None:
+    student = build_segmenter("mit_nano", "segformer", num_classes=5, channels=8).eval()
+    again = AverageSettings(statistics="average", scales=[0.25]).build(context(student), {})
+    assert again(torch.randn(1, 3, 64, 96)).logits.isfinite().all()
