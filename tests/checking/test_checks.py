@@ -103,6 +103,12 @@ MISTAKES: dict[str, tuple[Callable[[Path], object], str, str, tuple[str, ...]]] 
         "kinds of labels",
         ("0.jpg", "a JPEG"),
     ),
+    "fractions": (
+        lambda r: (save(label(0).astype(np.float32), r / "source/labels/0.tif"), at(r).unlink()),
+        "error",
+        "kinds of labels",
+        ("0.tif", "mode F"),
+    ),
     "colour mask": (
         lambda r: change(at(r), lambda v: COLOURS[np.minimum(v, 2)]),
         "error",

@@ -188,8 +188,8 @@ def _sampled(picture: Image.Image, orientation: int) -> Image.Image | None:
 
 
 def _with_label(header: Look, picture: Image.Image, packed: str) -> Look:
-    """The values or colours of a label; nothing of a JPEG, which keeps neither."""
-    if picture.format == "JPEG":
+    """The values or colours of a label; nothing of a JPEG, which keeps neither, and of fractions."""
+    if picture.format == "JPEG" or picture.mode == "F":
         return header
     if picture.mode in {"RGB", "RGBA"}:
         found = (picture if picture.mode == "RGB" else picture.convert("RGB")).getcolors(MOST_COLOURS)

@@ -112,6 +112,10 @@ class EnsembleSettings(Settings):
         for member in opened.members if self.statistics == "target" else []:
             if isinstance(member, ModelMember) and isinstance(member.model, TrainedModel):
                 reestimate(member.model, stages.target)
+            else:
+                stages.say(
+                    f"member {member.name} has no batch statistics to be re-estimated and stays as it is"
+                )
         return opened
 
     def _rules(self, stages: Stages) -> FusionRules:
