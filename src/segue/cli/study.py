@@ -49,7 +49,8 @@ def study(
     folder = (out or Path("runs") / "studies" / Path(name).stem).absolute()
     numbers, rows = _seeds(seeds), _rows(chosen, only)
     bed = Bed(pair, folder, steps, assignments or [])
-    for row in chosen.rows.values():  # the record describes every row, so a wrong one must not wait for it
+    # The record describes every row: one that is wrong is refused now, not once the others are trained.
+    for row in chosen.rows.values():
         bed.experiment(row, numbers[0])
         runs.run_folder(folder, row.label, numbers[0])
     experiments = {label: [bed.experiment(row, seed) for seed in numbers] for label, row in rows.items()}

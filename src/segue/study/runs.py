@@ -43,7 +43,11 @@ class Job:
 
 
 def run_folder(folder: Path, label: str, seed: int) -> Path:
-    """The folder of a variant's run with one seed, in the study's folder."""
+    """The folder of a variant's run with one seed, in the study's folder.
+
+    Raises:
+        ValueError: If the label has no letter or digit that a folder's name could be made of.
+    """
     name = re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")
     if not name:
         raise ValueError(f"row {label!r}: give it a name with letters a to z or digits, for its folder")
@@ -186,7 +190,8 @@ def _results(jobs: Sequence[Job], workers: int, cpu: bool) -> Iterator[tuple[Job
             failed |= {job.folder for job, _, is_failure in results if is_failure}
             yield from results
     finally:
-        # Each saves what it has; this process must live until then, as its end ends them at once.
+        # Each saves what it has. Until then this process must live: its end would be a second wish to stop, which
+        # waits for nothing.
         for worker in running.values():
             worker.process.terminate()
         for worker in running.values():
